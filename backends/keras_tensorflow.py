@@ -1,0 +1,80 @@
+"""Keras on TensorFlow: a `tf.data` pipeline and a gradient tape."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # read by Keras when it is imported, below
+
+import numpy as np
+import tensorflow as tf
+
+from backends.keras_shared import KerasBackend, Net, hookimpl, keras, loss_of
+from harness import Array, Batches, Device, Examples, LossName, Unavailable, Unsupported
+
+
+class Uploaded(NamedTuple):
+    """Examples as tensors, and the pipeline that gathers batches of them in whatever order `order` holds.
+
+    The pipeline is built once: a new segment only assigns a new order.
+    """
+
+    order: tf.Variable
+    pipeline: tf.data.Dataset
+
+
+class KerasTensorFlow(KerasBackend):
+    name = "keras"
+
+    def start(self, device: str) -> Device:
+        gpus = tf.config.list_physical_devices("GPU")
+        if self.precision == "tf32" and not gpus:
+            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
+        if device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+        tf.config.experimental.enable_tensor_float_32_execution(self.precision in ("tf32", "bfloat16"))
+        keras.config.set_floatx("float64" if self.precision == "float64" else "float32")
+        if keras.backend.backend() != "tensorflow":
+            raise Unavailable(f"Keras was imported with the engine {keras.backend.backend()} before; start a new process")
+        return "gpu" if gpus and device != "cpu" else "cpu"
+
+    def versions(self) -> dict[str, str]:
+        return {"keras": keras.__version__, "tensorflow": tf.__version__}
+
+    def upload(self, examples: Examples) -> Uploaded:
+        dtype = keras.config.floatx()
+        with tf.device("CPU:0"):  # where tf.data works; a GPU gets its batches ahead of time
+            images, labels = tf.constant(examples.images), tf.constant(examples.labels)
+            order = tf.Variable(np.zeros((1, 1), np.int32), shape=(None, None), trainable=False)
+
+        def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            rows = order[tf.minimum(step, tf.shape(order, tf.int64)[0] - 1)]  # the pipeline reads ahead
+            pixels = tf.cast(tf.gather(images, rows), dtype) / tf.constant(examples.divisor, dtype)
+            return pixels, tf.gather(labels, rows)
+
+        return Uploaded(order, tf.data.Dataset.counter().map(batch).prefetch(tf.data.AUTOTUNE))
+
+    def feed(self, batches: Batches) -> tf.data.Dataset:
+        uploaded = self.on_device(batches.examples)
+        uploaded.order.assign(batches.order)
+        return uploaded.pipeline
+
+    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
+        @tf.function(jit_compile=self.mode == "compiled")
+        def gradient(pixels: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(pixels)
+                total = loss_of(loss, "sum")(labels, net.keras["logits"](pixels, training=False))
+            return tape.gradient(total, pixels)
+
+        pixels = tf.constant(images, keras.config.floatx())
+        return gradient(pixels, tf.constant(labels)).numpy()
+
+    def peak_device_bytes(self) -> int | None:
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] if self.device == "gpu" else None
+
+
+@hookimpl
+def samebench_backend() -> type[Any]:
+    return KerasTensorFlow

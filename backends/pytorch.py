@@ -1,0 +1,391 @@
+"""PyTorch: an `nn.Module`, a fused optimiser, a plain training loop.
+
+Free tuning that PyTorch's own guides advise is on: channels_last, fused optimisers, cuDNN's autotuner. The mode
+"compiled" adds `torch.compile` around the network.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness import (
+    SGD,
+    Activation,
+    Adam,
+    Add,
+    Array,
+    AvgPool,
+    Backend,
+    Batches,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Device,
+    Dropout,
+    Examples,
+    Flatten,
+    GlobalAvgPool,
+    LossName,
+    MaxPool,
+    Model,
+    Node,
+    Normalize,
+    Recipe,
+    Trainer,
+    Unsupported,
+    Upto,
+    Weights,
+    hookimpl,
+)
+
+# Where PyTorch keeps each tensor, and how its axes become ours: convolutions are (out, in, rows, columns) there.
+ATTRIBUTES = {
+    "kernel": "weight",
+    "bias": "bias",
+    "scale": "weight",
+    "offset": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+}
+TO_OURS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+
+ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "swish": nn.SiLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+
+
+class Call(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.function(*inputs)
+
+
+class Scaled(nn.Module):
+    """(x - mean) / std, channel by channel."""
+
+    def __init__(self, layer: Normalize) -> None:
+        super().__init__()
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(layer, name), dtype=torch.float64)
+            self.register_buffer(name, values[:, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+class AveragePool(nn.Module):
+    """Mean over windows, where only the real pixels count and the border is not the same on all sides."""
+
+    def __init__(self, layer: AvgPool) -> None:
+        super().__init__()
+        self.window = layer.window
+
+    def forward(self, x: Tensor) -> Tensor:
+        border = sides(self.window.padding)
+        counted = F.pad(torch.ones_like(x[:1, :1]), border)
+        total, share = (F.avg_pool2d(t, self.window.kernel, self.window.stride) for t in (F.pad(x, border), counted))
+        return total / share
+
+
+class InBfloat16(nn.Module):
+    """A convolution or dense layer that multiplies in bfloat16; its weights, and what flows out, are float32."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.inner(x).float()
+
+
+def sides(padding: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int, int, int]:
+    """Padding as `F.pad` takes it: the last axis first."""
+    (top, bottom), (left, right) = padding
+    return left, right, top, bottom
+
+
+def lower(node: Node) -> tuple[nn.Module, ...]:
+    """The modules for one node; the last one owns its tensors."""
+    layer, channels = node.layer, node.input_shape[-1]
+    match layer:
+        case Normalize():
+            return (Scaled(layer),)
+        case Conv():
+            window = layer.window
+            inside = tuple(before for before, _ in window.padding) if window.symmetric else 0
+            border = () if window.symmetric else (nn.ZeroPad2d(sides(window.padding)),)
+            return (*border, nn.Conv2d(channels, layer.channels, window.kernel, window.stride, inside,
+                                       groups=layer.groups, bias=layer.bias))  # fmt: skip
+        case Dense():
+            return (nn.Linear(channels, layer.units, bias=layer.bias),)
+        case BatchNorm():
+            norm = (nn.BatchNorm2d if len(node.shape) == 3 else nn.BatchNorm1d)(
+                channels, layer.epsilon, 1 - layer.momentum, affine=layer.scale or layer.centre
+            )
+            if norm.affine:  # stock batch norm has both or none: hold the missing one at its neutral value
+                norm.weight.requires_grad_(layer.scale)
+                norm.bias.requires_grad_(layer.centre)
+            return (norm,)
+        case Activation():
+            return (ACTIVATIONS[layer.function](),)
+        case MaxPool():
+            window = layer.window
+            if window.symmetric and all(2 * b <= k for (b, _), k in zip(window.padding, window.kernel, strict=True)):
+                return (nn.MaxPool2d(window.kernel, window.stride, tuple(before for before, _ in window.padding)),)
+            return nn.ConstantPad2d(sides(window.padding), -torch.inf), nn.MaxPool2d(window.kernel, window.stride)
+        case AvgPool():
+            window = layer.window
+            if window.padded and not layer.count_padding:
+                return (AveragePool(layer),)
+            return nn.ZeroPad2d(sides(window.padding)), nn.AvgPool2d(window.kernel, window.stride)
+        case GlobalAvgPool():
+            return (Call(lambda x: x.mean((2, 3))),)
+        case Flatten():
+            return (Call(lambda x: to_host_order(x).flatten(1)),)
+        case Dropout():
+            return (nn.Dropout(layer.rate),)
+        case Add():
+            return (Call(torch.add),)
+        case Concat():
+            return (Call(lambda *parts: torch.cat(parts, 1)),)
+    raise Unsupported(f"pytorch has no lowering for the layer {type(layer).__name__}")
+
+
+def to_host_order(x: Tensor) -> Tensor:
+    """NCHW to NHWC; vectors stay as they are. With channels_last memory this moves no data."""
+    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
+
+
+class Net(nn.Module):
+    """The model's nodes as modules, run in their order. Takes NHWC pixels."""
+
+    def __init__(self, model: Model, multiply_in_bfloat16: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.owners = {}
+        self.layers = nn.ModuleDict()
+        for node in model.nodes:
+            *before, owner = lower(node)
+            self.owners[node.name] = owner
+            if multiply_in_bfloat16 and isinstance(node.layer, Conv | Dense):
+                owner = InBfloat16(owner)
+            self.layers[self.key(node.name)] = nn.Sequential(*before, owner) if before else owner
+
+    @staticmethod
+    def key(name: str) -> str:
+        return name.replace(".", "/")  # nn.ModuleDict takes no dots
+
+    def forward(self, pixels: Tensor, upto: Upto = "logits") -> Tensor:
+        values = {Model.INPUT: pixels.permute(0, 3, 1, 2)}
+        end = self.model.end(upto)
+        for node in self.model.nodes:
+            values[node.name] = self.layers[self.key(node.name)](*(values[name] for name in node.inputs))
+            if node.name == end:
+                break
+        return to_host_order(values[end])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """PyTorch's tensor for each name in `model.parameters`."""
+        return {
+            f"{node.name}.{name}": getattr(self.owners[node.name], ATTRIBUTES[name])
+            for node in self.model.nodes
+            for name in node.parameters
+        }
+
+    def train_all_but(self, frozen: tuple[str, ...]) -> None:
+        """Training mode for every node that learns, evaluation mode and no gradients for the others."""
+        self.train()
+        for name in frozen:
+            self.owners[name].eval().requires_grad_(False)
+
+
+def loss_of(loss: LossName, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
+    if loss == "softmax":
+        return F.cross_entropy(logits, labels, reduction=reduction)
+    return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype), reduction=reduction)
+
+
+class Uploaded(NamedTuple):
+    """Examples on the device."""
+
+    images: Tensor
+    labels: Tensor
+    divisor: int
+
+    def batch(self, rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        return self.images[rows].to(dtype) / self.divisor, self.labels[rows]
+
+
+class TorchTrainer(Trainer):
+    def __init__(self, backend: PyTorch, net: Net, recipe: Recipe) -> None:
+        recipe.check(net.model)
+        self.backend, self.net, self.recipe = backend, net, recipe
+        self.frozen = recipe.frozen(net.model)
+        self.decayed: list[tuple[Tensor, float]] = []  # tensors that decay or L1 touches, and their rates
+        self.optimizer = self.make_optimizer()
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The stock optimiser, with one group of tensors for each rate, decayed or not."""
+        optimizer, tensors = self.recipe.optimizer, self.net.tensors()
+        groups: dict[tuple[float, bool], list[Tensor]] = {}
+        for name, parameter in self.net.model.parameters.items():
+            if parameter.trainable:
+                key = self.recipe.rate(name), optimizer.decays(parameter)
+                tensors[name].requires_grad_(key[0] != 0)
+                if key[0]:
+                    groups.setdefault(key, []).append(tensors[name])
+        self.decayed = [(tensor, rate) for (rate, decays), members in groups.items() if decays for tensor in members]
+        parameters = [
+            {"params": members, "weight_decay": optimizer.weight_decay * decays, "rate": rate}
+            for (rate, decays), members in groups.items()
+        ]
+        if isinstance(optimizer, Adam):
+            kind = torch.optim.AdamW if optimizer.decoupled else torch.optim.Adam
+            return kind(parameters, betas=(optimizer.beta1, optimizer.beta2), eps=optimizer.epsilon, fused=True)
+        if optimizer.decoupled:  # PyTorch's SGD only couples: `shrink` does it instead
+            for group in parameters:
+                group["weight_decay"] = 0.0
+        return torch.optim.SGD(parameters, momentum=optimizer.momentum, nesterov=optimizer.nesterov, fused=True)
+
+    def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
+        net, uploaded = self.net, self.backend.on_device(batches.examples)
+        net.train_all_but(self.frozen)
+        variances = {name: norm.running_var.clone() for name, norm in self.norms()}
+        rows = torch.from_numpy(batches.order).to(self.backend.torch_device)
+        losses = []
+        for step in range(len(batches)):
+            pixels, labels = uploaded.batch(rows[step], self.backend.dtype)
+            loss = loss_of(self.recipe.loss, net(pixels), labels, "mean")
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.update(float(lr[step]))
+            losses.append(loss.detach())
+        self.bias_variances(variances, batches)
+        values = torch.stack(losses).double().cpu().numpy()
+        return values if record else values.mean(keepdims=True)
+
+    def update(self, lr: float) -> None:
+        """One step of the optimiser, with the penalties that PyTorch's own do not know."""
+        optimizer = self.recipe.optimizer
+        with torch.no_grad():
+            for tensor, rate in self.decayed:
+                if optimizer.l1:
+                    tensor.grad.add_(tensor.sign(), alpha=optimizer.l1)
+                if isinstance(optimizer, SGD) and optimizer.decoupled:
+                    tensor.mul_(1 - lr * rate * optimizer.weight_decay)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["rate"]
+        self.optimizer.step()
+
+    def norms(self) -> list[tuple[Node, Any]]:
+        return [
+            (node, self.net.owners[node.name])
+            for node in self.net.model.nodes
+            if isinstance(node.layer, BatchNorm) and node.name not in self.frozen
+        ]
+
+    def bias_variances(self, before: dict[Node, Tensor], batches: Batches) -> None:
+        """Make the running variances those of the biased batch variance.
+
+        Stock batch norm averages the unbiased one, n / (n - 1) too large. As n is the same at every step, one
+        correction at the end of the segment is exact.
+        """
+        for node, norm in self.norms():
+            n = batches.batch_size * int(np.prod(node.shape[:-1]))
+            kept = node.layer.momentum ** len(batches) * before[node]
+            norm.running_var.sub_(kept).mul_((n - 1) / n).add_(kept)
+
+
+class PyTorch(Backend[Net]):
+    name = "pytorch"
+    modes = ("default", "compiled")
+    precisions = ("float32", "tf32", "bfloat16", "float64")
+
+    def start(self, device: str) -> Device:
+        on_gpu = device != "cpu" and torch.cuda.is_available()
+        tf32 = self.precision in ("tf32", "bfloat16")
+        if self.precision == "tf32" and not on_gpu:
+            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = True
+        torch._dynamo.config.recompile_limit = 64  # all networks of a process share `Net.forward`; the default is 8
+        self.torch_device = torch.device("cuda" if on_gpu else "cpu")
+        self.dtype = torch.float64 if self.precision == "float64" else torch.float32
+        return "gpu" if on_gpu else "cpu"
+
+    def versions(self) -> dict[str, str]:
+        return {"torch": torch.__version__}
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "memory_format": "channels_last",
+            "optimizer": "fused",
+            "cudnn.benchmark": str(torch.backends.cudnn.benchmark),
+            "cudnn.allow_tf32": str(torch.backends.cudnn.allow_tf32),
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+            "torch.compile": str(self.mode == "compiled"),
+            "threads": str(torch.get_num_threads()),
+        }
+
+    def upload(self, examples: Examples) -> Uploaded:
+        images = torch.from_numpy(np.ascontiguousarray(examples.images)).to(self.torch_device)
+        labels = torch.from_numpy(examples.labels.astype(np.int64)).to(self.torch_device)
+        return Uploaded(images, labels, examples.divisor)
+
+    def build(self, model: Model, weights: Weights) -> Net:
+        net = Net(model, multiply_in_bfloat16=self.precision == "bfloat16")
+        net = net.to(self.torch_device, self.dtype, memory_format=torch.channels_last)
+        self.load(net, weights)
+        if self.mode == "compiled":
+            net.compile(fullgraph=True)
+        return net
+
+    def weights(self, net: Net) -> dict[str, Array]:
+        return {
+            name: tensor.detach().permute(TO_OURS[tensor.ndim]).cpu().numpy().copy()
+            for name, tensor in net.tensors().items()
+        }
+
+    @torch.no_grad()
+    def load(self, net: Net, weights: Weights) -> None:
+        for name, tensor in net.tensors().items():
+            value = torch.from_numpy(np.ascontiguousarray(weights[name]))
+            tensor.copy_(value.permute(TO_TORCH[tensor.ndim]))
+
+    @torch.inference_mode()
+    def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
+        net.eval()
+        uploaded = self.on_device(batches.examples)
+        rows = torch.from_numpy(batches.order).to(self.torch_device)
+        outputs = [net(uploaded.batch(row, self.dtype)[0], upto) for row in rows]
+        return torch.cat(outputs)[: len(batches.rows)].cpu().numpy()
+
+    def trainer(self, net: Net, recipe: Recipe) -> TorchTrainer:
+        return TorchTrainer(self, net, recipe)
+
+    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
+        net.eval()
+        pixels = torch.tensor(images, dtype=self.dtype, device=self.torch_device, requires_grad=True)
+        truth = torch.tensor(labels, dtype=torch.int64, device=self.torch_device)
+        total = loss_of(loss, net(pixels), truth, "sum")
+        return torch.autograd.grad(total, pixels)[0].cpu().numpy()
+
+    def peak_device_bytes(self) -> int | None:
+        return torch.cuda.max_memory_allocated() if self.device == "gpu" else None
+
+
+@hookimpl
+def samebench_backend() -> type[PyTorch]:
+    return PyTorch

@@ -1,0 +1,137 @@
+"""The contract between samebench and a framework.
+
+**What is timed.** The harness times calls of `build`, `forward`, `Trainer.run` and `input_gradient` from outside,
+each as a whole. So when a call returns, no work may be pending on the device; and nothing may happen in it that a
+good user of this framework would not do. Arrays go in from the host and come back to the host, as NumPy.
+
+**What must be the same.** The values in `harness.spec` and `harness.recipe` say what to compute, to the last
+detail; `harness.reference` computes it in NumPy. In float64 a backend agrees with the reference to 1e-9, in the
+very code that is timed. `samebench check` holds a backend to all of this, one rule at a time.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Literal, TypeVar, final
+from weakref import WeakKeyDictionary
+
+from harness.data import Batches, Examples
+from harness.errors import Unavailable, Unsupported
+from harness.recipe import LossName, Recipe
+from harness.spec import Array, Model, Upto, Weights
+
+Net = TypeVar("Net")
+Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+Device = Literal["cpu", "gpu"]
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16", "float64")
+
+
+class Trainer(ABC):
+    """One training of one network. The optimiser's state lives here, from one segment to the next."""
+
+    @abstractmethod
+    def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
+        """Train on `batches`, one step each, at the learning rates `lr`, one a step.
+
+        Returns the segment's mean loss as an array of one value; with `record`, every step's loss. Recording may
+        add outputs to the timed path and must not change anything else. On return the network holds the weights.
+        """
+
+
+class Backend(ABC, Generic[Net]):
+    """One framework, on one device, in one mode and precision.
+
+    Making a backend may set switches for the whole process (threads, TF32, 64 bit): a process has one framework,
+    and the backend made last rules.
+    """
+
+    name: ClassVar[str]
+    """What users call it: "pytorch"."""
+
+    modes: ClassVar[tuple[str, ...]] = ("default",)
+    """"default" is the framework's normal execution with its documented free tuning; others are named."""
+
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float64")
+    """What it can compute in. float32 means true float32 everywhere, TF32 switched off."""
+
+    known_failures: ClassVar[Mapping[str, str]] = {}
+    """Conformance rules that this backend is known to break, and why."""
+
+    @final
+    def __init__(self, device: str = "auto", mode: str = "default", precision: Precision = "float32") -> None:
+        if mode not in self.modes:
+            raise Unsupported(f"{self.name} has no mode {mode!r}; it has {', '.join(self.modes)}")
+        if precision not in self.precisions:
+            raise Unsupported(f"{self.name} does not compute in {precision!r}; it can do {', '.join(self.precisions)}")
+        self.mode, self.precision = mode, precision
+        self._uploads: WeakKeyDictionary[Examples, Any] = WeakKeyDictionary()
+        self.device: Device = self.start(device)
+        if device not in ("auto", self.device):
+            raise Unavailable(f"{self.name} finds no {device} here; it runs on the {self.device}")
+
+    @final
+    def on_device(self, examples: Examples) -> Any:
+        """What `upload` made of these examples, the first time they were asked for."""
+        if examples not in self._uploads:
+            self._uploads[examples] = self.upload(examples)
+        return self._uploads[examples]
+
+    # What a backend must say
+
+    @abstractmethod
+    def start(self, device: str) -> Device:
+        """Set this framework up for "cpu", "gpu" or "auto"; return the device that it really runs on."""
+
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that do the work."""
+
+    @abstractmethod
+    def upload(self, examples: Examples) -> Any:
+        """Put pictures and labels where training can gather batches from them, in whatever form suits.
+
+        Ask for it through `on_device`, so that an epoch does not pay for it again.
+        """
+
+    @abstractmethod
+    def build(self, model: Model, weights: Weights) -> Net:
+        """Make the network, in this framework's own idiom, with these weights.
+
+        Raise `Unsupported` with the reason if the framework lacks a layer.
+        """
+
+    @abstractmethod
+    def weights(self, net: Net) -> dict[str, Array]:
+        """Every tensor of the network by its name in `model.parameters`, in the axis order given there."""
+
+    @abstractmethod
+    def load(self, net: Net, weights: Weights) -> None:
+        """Replace the network's weights in place; nothing may be compiled anew because of it."""
+
+    @abstractmethod
+    def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
+        """Run the network in evaluation mode; one row of results for each of `batches.rows`, in order."""
+
+    @abstractmethod
+    def trainer(self, net: Net, recipe: Recipe) -> Trainer:
+        """Get ready to train this network by this recipe."""
+
+    @abstractmethod
+    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
+        """The derivative of each picture's loss with respect to its pixels, network in evaluation mode.
+
+        `images` are floating-point pictures; losses are not averaged, so a picture's result does not depend on
+        the others in its batch.
+        """
+
+    # What a backend may add
+
+    def settings(self) -> dict[str, str]:
+        """Every switch that changes speed or rounding, as it stands, for the record."""
+        return {}
+
+    def peak_device_bytes(self) -> int | None:
+        """The most memory held on an accelerator so far, by the framework's own allocator; None on a CPU."""
+        return None

@@ -1,0 +1,123 @@
+"""Examples, and the order in which a network sees them.
+
+`Examples` are arrays that stay put, so that a backend can hold them on its device. `Batches` are those examples
+in an order, which depends on the seed and the epoch alone, and so is the same for every framework.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.errors import DataError
+from harness.spec import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Pictures (NHWC) and their labels. Whole-number pictures stand for `images / pixel_max`, which every backend
+    computes by that division, in its own precision; floating-point pictures are taken as they are."""
+
+    images: Array
+    labels: Array
+    pixel_max: int = 255
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
+            raise DataError(f"pictures are (n, rows, columns, channels) with n labels, not {self.images.shape} and {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def divisor(self) -> int:
+        """What pixels are divided by on their way into a network."""
+        return self.pixel_max if np.issubdtype(self.images.dtype, np.integer) else 1
+
+    def pixels(self, images: Array, dtype: np.typing.DTypeLike = np.float64) -> Array:
+        """Some of these pictures as a network takes them in."""
+        return images.astype(dtype) / np.asarray(self.divisor, dtype)
+
+    def take(self, rows: Array) -> Examples:
+        """Some of these examples, as new arrays."""
+        return Examples(self.images[rows], self.labels[rows], self.pixel_max)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set with its fixed splits, which no seed of a run changes."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Examples
+    test: Examples
+
+    def __post_init__(self) -> None:
+        for split, examples in (("train", self.train), ("test", self.test)):
+            present = np.unique(examples.labels)
+            if len(present) < 2:
+                raise DataError(f"{self.name}: the {split} split holds {len(examples)} examples of {len(present)} classes; it needs 2 or more")
+            if present[0] < 0 or present[-1] >= len(self.classes):
+                raise DataError(f"{self.name}: the {split} split has labels from {present[0]} to {present[-1]}, "
+                                f"outside its {len(self.classes)} classes")
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever a pixel or a label does."""
+        digest = hashlib.sha256()
+        for examples in (self.train, self.test):
+            for array in (examples.images, examples.labels):
+                digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+
+class Batches:
+    """Examples in an order, cut into batches. Every batch is full but, in evaluation, perhaps the last."""
+
+    def __init__(self, examples: Examples, rows: Array, batch_size: int) -> None:
+        self.examples = examples
+        self.rows = np.asarray(rows, np.int32)
+        self.batch_size = batch_size
+
+    @classmethod
+    def in_order(cls, examples: Examples, batch_size: int) -> Batches:
+        """Every example once, as stored."""
+        return cls(examples, np.arange(len(examples)), batch_size)
+
+    @classmethod
+    def shuffled(cls, examples: Examples, batch_size: int, seed: int, epochs: Sequence[int]) -> Batches:
+        """Each epoch in an order of its own; what does not fill a batch at an epoch's end is left out."""
+        size = len(examples) // batch_size * batch_size
+        if not size:
+            raise DataError(f"{len(examples)} examples do not fill one batch of {batch_size}: take a smaller batch_size")
+        orders = [np.random.default_rng([seed, epoch]).permutation(len(examples))[:size] for epoch in epochs]
+        return cls(examples, np.concatenate(orders), batch_size)
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, steps: slice) -> Batches:
+        """Some consecutive batches."""
+        start, stop, _ = steps.indices(len(self))
+        return Batches(self.examples, self.rows[start * self.batch_size : stop * self.batch_size], self.batch_size)
+
+    @property
+    def order(self) -> Array:
+        """The rows of each batch, (batches, batch_size). A short last batch repeats its last row, so that every
+        batch has one shape; `len(rows)` tells how many results are real."""
+        missing = len(self) * self.batch_size - len(self.rows)
+        return np.pad(self.rows, (0, missing), mode="edge").reshape(len(self), self.batch_size)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the order does."""
+        return hashlib.sha256(self.order.tobytes()).hexdigest()[:16]
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        """Pictures and labels of each batch as stored, the last one perhaps short."""
+        for start in range(0, len(self.rows), self.batch_size):
+            rows = self.rows[start : start + self.batch_size]
+            yield self.examples.images[rows], self.examples.labels[rows]

@@ -1,0 +1,38 @@
+"""What can go wrong, as a tree.
+
+SamebenchError
+ ├─ UsageError        the caller asked for something that is not there (exit code 2)
+ ├─ SpecError         a model, a recipe or a set of weights contradicts itself
+ ├─ DataError         a data set cannot be found, read or used
+ ├─ PluginError       a plugin is broken, misspelt or claims a name that is taken
+ ├─ Unavailable       a backend cannot run here: its framework or its device is missing
+ └─ Unsupported       a backend declines a model, a recipe or a mode, and says why
+"""
+
+
+class SamebenchError(Exception):
+    """Anything samebench says no to. The message names what, which one, what is allowed and what to do next."""
+
+
+class UsageError(SamebenchError):
+    """The caller asked for something that is not there."""
+
+
+class SpecError(SamebenchError):
+    """A model, a recipe or a set of weights contradicts itself."""
+
+
+class DataError(SamebenchError):
+    """A data set cannot be found, read or used."""
+
+
+class PluginError(SamebenchError):
+    """A plugin is broken, misspelt or claims a name that is taken."""
+
+
+class Unavailable(SamebenchError):
+    """A backend cannot run here."""
+
+
+class Unsupported(SamebenchError):
+    """A backend declines, and says why; not a failure."""

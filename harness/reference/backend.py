@@ -1,0 +1,129 @@
+"""The reference behind the contract: the backend "numpy".
+
+It is the judge of all the others, and a good one to read before writing a backend: it is one page.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from harness.backend import Backend, Device, Trainer
+from harness.data import Batches, Examples
+from harness.markers import hookimpl
+from harness.recipe import LossName, Recipe
+from harness.reference.layers import LAYERS, Applied, Apply, Context
+from harness.reference.losses import cross_entropy
+from harness.reference.optimizers import TensorOptimizer
+from harness.spec import Array, Layer, Model, Upto, Weights, check_weights
+
+
+class Net:
+    """A network: its model and its tensors, in float64."""
+
+    layers: ClassVar[dict[type[Layer], Apply]] = LAYERS
+
+    def __init__(self, model: Model, weights: Weights) -> None:
+        self.model = model
+        self.random = np.random.default_rng(0)
+        self.load(weights)
+
+    def load(self, weights: Weights) -> None:
+        check_weights(self.model, weights)
+        self.weights = {name: np.array(weights[name], np.float64) for name in self.model.parameters}
+
+    def run(self, pixels: Array, training: frozenset[str] = frozenset()) -> dict[str, Applied]:
+        """Every node's output; the nodes in `training` run in training mode."""
+        done = {Model.INPUT: Applied(pixels, lambda dy: ((dy,), {}))}
+        for node in self.model.nodes:
+            own = {name: self.weights[f"{node.name}.{name}"] for name in node.parameters}
+            context = Context(own, node.name in training, self.random)
+            values = (done[name].output for name in node.inputs)
+            done[node.name] = self.layers[type(node.layer)](node.layer, context, *values)
+        return done
+
+    def backward(self, done: dict[str, Applied], gradient: Array) -> dict[str, Array]:
+        """The gradient of every tensor, and of the pixels under the name "input", given that of the logits."""
+        flowing = {self.model.end(): gradient}
+        gradients = {}
+        for node in reversed(self.model.nodes):
+            inputs, own = done[node.name].backward(flowing.pop(node.name))
+            gradients |= {f"{node.name}.{name}": value for name, value in own.items()}
+            for name, value in zip(node.inputs, inputs, strict=True):
+                flowing[name] = flowing[name] + value if name in flowing else value
+        return gradients | {Model.INPUT: flowing[Model.INPUT]}
+
+
+class NumPyTrainer(Trainer):
+    """Plain training: forward, backward, one update for each tensor."""
+
+    def __init__(self, net: Net, recipe: Recipe) -> None:
+        recipe.check(net.model)
+        self.net, self.recipe = net, recipe
+        frozen = recipe.frozen(net.model)
+        self.training = frozenset(node.name for node in net.model.nodes if node.name not in frozen)
+        self.optimizers = {
+            name: TensorOptimizer(recipe.optimizer, parameter)
+            for name, parameter in net.model.parameters.items()
+            if parameter.trainable and name.rpartition(".")[0] in self.training
+        }
+
+    def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
+        steps = zip(batches, lr, strict=True)
+        losses = np.array([self.step(batches.examples.pixels(images), y, rate) for (images, y), rate in steps])
+        return losses if record else losses.mean(keepdims=True)
+
+    def step(self, pixels: Array, labels: Array, lr: float) -> float:
+        """One step; the loss before it."""
+        net = self.net
+        done = net.run(pixels, self.training)
+        losses, dlogits = cross_entropy(self.recipe.loss, done[net.model.end()].output, labels)
+        gradients = net.backward(done, dlogits / len(labels))
+        for name, optimizer in self.optimizers.items():
+            net.weights[name] = optimizer.step(net.weights[name], gradients[name], lr * self.recipe.rate(name))
+        for node in self.training:
+            net.weights |= {f"{node}.{name}": value for name, value in done[node].statistics.items()}
+        return float(losses.mean())
+
+
+class NumPy(Backend[Net]):
+    """The float64 reference."""
+
+    name = "numpy"
+    precisions = ("float64",)
+
+    def start(self, device: str) -> Device:
+        return "cpu"
+
+    def versions(self) -> dict[str, str]:
+        return {"numpy": np.__version__}
+
+    def upload(self, examples: Examples) -> Examples:
+        return examples
+
+    def build(self, model: Model, weights: Weights) -> Net:
+        return Net(model, weights)
+
+    def weights(self, net: Net) -> dict[str, Array]:
+        return dict(net.weights)
+
+    def load(self, net: Net, weights: Weights) -> None:
+        net.load(weights)
+
+    def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
+        end = net.model.end(upto)
+        outputs = [net.run(batches.examples.pixels(images))[end].output for images, _ in batches]
+        return np.concatenate(outputs)
+
+    def trainer(self, net: Net, recipe: Recipe) -> NumPyTrainer:
+        return NumPyTrainer(net, recipe)
+
+    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
+        done = net.run(np.asarray(images, np.float64))
+        return net.backward(done, cross_entropy(loss, done[net.model.end()].output, labels)[1])[Model.INPUT]
+
+
+@hookimpl
+def samebench_backend() -> type[NumPy]:
+    return NumPy

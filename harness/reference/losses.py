@@ -1,0 +1,21 @@
+"""The losses: cross-entropy from logits, one value an example, and its derivative."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.recipe import LossName
+from harness.spec import Array
+
+
+def cross_entropy(loss: LossName, logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Each example's loss, and the derivative of that with respect to its logits."""
+    if loss == "softmax":
+        shifted = logits - logits.max(1, keepdims=True)
+        log_total = np.log(np.exp(shifted).sum(1, keepdims=True))
+        truth = np.eye(logits.shape[1], dtype=logits.dtype)[labels]
+        return (log_total - shifted)[np.arange(len(labels)), labels], np.exp(shifted - log_total) - truth
+    logit, truth = logits[:, 0], labels.astype(logits.dtype)
+    tail = np.exp(-np.abs(logit))  # never overflows
+    probability = np.where(logit >= 0, 1, tail) / (1 + tail)
+    return np.maximum(logit, 0) - logit * truth + np.log1p(tail), (probability - truth)[:, None]

@@ -1,0 +1,486 @@
+"""A network as a value.
+
+A `Model` is a trunk and a head, each a tuple of frozen layers. It knows its names, shapes, parameters and
+cost, and imports no framework: a backend walks `model.nodes` and builds each layer in its own idiom.
+
+Conventions, fixed here once for every framework:
+
+- pictures are NHWC; `Flatten` keeps that order (rows, then columns, then channels)
+- a convolution kernel is (rows, columns, channels in / groups, channels out); a dense kernel is (in, out)
+- padding is given in numbers, one for each side, and never as "same"
+- a node is named by its path, `trunk.conv1`; its parameters by one more step, `trunk.conv1.kernel`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import SpecError
+
+Array = NDArray[Any]
+Weights = Mapping[str, Array]
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+Sides = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+Kind = Literal["relu", "relu6", "swish", "sigmoid", "tanh"]
+Role = Literal["kernel", "bias", "scale", "offset", "mean", "variance"]
+Upto = Literal["features", "logits"]
+
+KINDS: tuple[Kind, ...] = ("relu", "relu6", "swish", "sigmoid", "tanh")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class Parameter(NamedTuple):
+    """One tensor of a layer. Batch-norm statistics are tensors that no gradient trains."""
+
+    shape: Shape
+    role: Role
+    fan_in: int = 0
+
+    @property
+    def trainable(self) -> bool:
+        return self.role not in ("mean", "variance")
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+class Window(NamedTuple):
+    """What slides over a picture: its size, its step, and the border it may enter, per side."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Sides
+
+    def output(self, shape: Shape) -> Pair:
+        """Rows and columns after sliding over a picture of `shape`; a last partial step is dropped."""
+        sizes = [
+            (size + sum(sides) - kernel) // stride + 1
+            for size, kernel, stride, sides in zip(shape[:2], self.kernel, self.stride, self.padding, strict=True)
+        ]
+        if min(sizes) < 1:
+            raise SpecError(f"a window of {self.kernel} with padding {self.padding} does not fit a picture of {shape[:2]}")
+        return sizes[0], sizes[1]
+
+    def same_sides(self, shape: Shape) -> Sides:
+        """The padding that TensorFlow's and JAX's "same" would choose here: the larger half at the end."""
+        sides = []
+        for size, kernel, stride in zip(shape[:2], self.kernel, self.stride, strict=True):
+            total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+            sides.append((total // 2, total - total // 2))
+        return sides[0], sides[1]
+
+    @property
+    def padded(self) -> bool:
+        return self.padding != ((0, 0), (0, 0))
+
+    @property
+    def symmetric(self) -> bool:
+        return all(before == after for before, after in self.padding)
+
+
+def _window(kernel: int | Pair, stride: int | Pair, padding: int | Sides) -> Window:
+    def pair(value: int | Pair) -> Pair:
+        return (value, value) if isinstance(value, int) else value
+
+    sides = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
+    window = Window(pair(kernel), pair(stride), sides)
+    if min(window.kernel) < 1 or min(window.stride) < 1 or min(min(side) for side in sides) < 0:
+        raise SpecError(f"a window needs a kernel and a stride of at least 1 and padding of at least 0, not {window}")
+    return window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A layer as a value. Without a `name` it is called by its kind and number: conv1, conv2."""
+
+    name: str = ""
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__.lower()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape of one example after this layer."""
+        return shape
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        """The tensors this layer owns when its input has `shape`."""
+        return {}
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """Multiply-adds for one example; only convolutions and dense layers are counted."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Normalize(Layer):
+    """(x - mean) / std, for each channel or one value for all: a network's preprocessing is its first layer."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        for values in (self.mean, self.std):
+            if len(values) not in (1, shape[-1]):
+                raise SpecError(f"{len(values)} values for {shape[-1]} channels: give one for each channel, or one for all")
+        if min(self.std) <= 0:
+            raise SpecError(f"std must be above 0, not {self.std}")
+        return shape
+
+
+@dataclass(frozen=True)
+class Conv(Layer):
+    """Cross-correlation. `groups` equal to the channels coming in makes it depthwise."""
+
+    channels: int
+    kernel: int | Pair
+    stride: int | Pair = 1
+    padding: int | Sides = 0
+    groups: int = 1
+    bias: bool = True
+
+    @property
+    def window(self) -> Window:
+        return _window(self.kernel, self.stride, self.padding)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _needs_picture(shape)
+        if shape[-1] % self.groups or self.channels % self.groups:
+            raise SpecError(f"{self.groups} groups do not divide {shape[-1]} channels in and {self.channels} out")
+        return (*self.window.output(shape), self.channels)
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        rows, columns = self.window.kernel
+        inputs = shape[-1] // self.groups
+        kernel = Parameter((rows, columns, inputs, self.channels), "kernel", fan_in=rows * columns * inputs)
+        return {"kernel": kernel} | _bias(self.bias, self.channels)
+
+    def multiply_adds(self, shape: Shape) -> int:
+        rows, columns = self.window.output(shape)
+        return rows * columns * self.parameters(shape)["kernel"].size
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Training: (x - mean) / sqrt(variance + epsilon) over the batch, with the biased variance; each statistic
+    becomes momentum * old + (1 - momentum) * batch. Evaluation: the statistics kept so far."""
+
+    scale: bool = True
+    centre: bool = True
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        channels = shape[-1:]
+        own = {"scale": Parameter(channels, "scale")} if self.scale else {}
+        own |= {"offset": Parameter(channels, "offset")} if self.centre else {}
+        return own | {"mean": Parameter(channels, "mean"), "variance": Parameter(channels, "variance")}
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """An elementwise function. The derivative of relu at 0, and of relu6 at 0 and at 6, is 0."""
+
+    function: Kind
+
+    def __post_init__(self) -> None:
+        if self.function not in KINDS:
+            raise SpecError(f"there is no activation {self.function!r}; there are {', '.join(KINDS)}")
+
+    @property
+    def kind(self) -> str:
+        return self.function
+
+
+relu, relu6, swish = Activation("relu"), Activation("relu6"), Activation("swish")
+sigmoid, tanh = Activation("sigmoid"), Activation("tanh")
+
+
+@dataclass(frozen=True)
+class Pool(Layer):
+    """What both poolings share. Without a stride, windows stand side by side."""
+
+    kernel: int | Pair
+    stride: int | Pair | None = None
+    padding: int | Sides = 0
+
+    @property
+    def window(self) -> Window:
+        window = _window(self.kernel, self.stride or self.kernel, self.padding)
+        if any(max(sides) >= size for sides, size in zip(window.padding, window.kernel, strict=True)):
+            raise SpecError(f"padding {window.padding} would leave a window of {window.kernel} empty")
+        return window
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _needs_picture(shape)
+        return (*self.window.output(shape), shape[-1])
+
+
+@dataclass(frozen=True)
+class MaxPool(Pool):
+    """The largest value in each window; padding counts as -infinity. Where several values tie, the gradient goes
+    to the first of them in row-major order."""
+
+
+@dataclass(frozen=True)
+class AvgPool(Pool):
+    """The mean of each window. `count_padding` says whether padded zeros count in the divisor."""
+
+    count_padding: bool = False
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool(Layer):
+    """The mean over rows and columns: a picture becomes a vector."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _needs_picture(shape)
+        return shape[-1:]
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """A picture becomes a vector, in NHWC order."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """x @ kernel + bias."""
+
+    units: int
+    bias: bool = True
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise SpecError(f"a dense layer takes a vector, not {shape}: put Flatten() or GlobalAvgPool() before it")
+        return (self.units,)
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        return {"kernel": Parameter((shape[0], self.units), "kernel", fan_in=shape[0])} | _bias(self.bias, self.units)
+
+    def multiply_adds(self, shape: Shape) -> int:
+        return shape[0] * self.units
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training, drops the share `rate` and divides what is left by 1 - rate; in evaluation, nothing."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            raise SpecError(f"a drop-out rate is at least 0 and below 1, not {self.rate}")
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """body(x) + shortcut(x); an empty shortcut is the identity."""
+
+    body: tuple[Layer, ...]
+    shortcut: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Branches(Layer):
+    """Several paths from one input, joined along the channels."""
+
+    paths: tuple[tuple[Layer, ...], ...]
+
+
+@dataclass(frozen=True)
+class Add(Layer):
+    """Where the paths of a `Residual` meet. It stands in `nodes`, never in a model."""
+
+
+@dataclass(frozen=True)
+class Concat(Layer):
+    """Where the `Branches` meet, in order. It stands in `nodes`, never in a model."""
+
+
+class Node(NamedTuple):
+    """One step of a network, in an order in which it can be run: a layer and the nodes it reads."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    input_shape: Shape
+    shape: Shape
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        return self.layer.parameters(self.input_shape)
+
+
+class Counts(NamedTuple):
+    """Numbers of parameters; buffers are batch-norm statistics, counted apart."""
+
+    total: int
+    trainable: int
+    frozen: int
+    buffers: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network: `trunk` ends in the features, `head` turns them into logits."""
+
+    name: str
+    input_shape: Shape
+    trunk: tuple[Layer, ...]
+    head: tuple[Layer, ...]
+
+    INPUT = "input"
+
+    def __post_init__(self) -> None:
+        if len(self.logits_shape) != 1:
+            raise SpecError(f"{self.name}: a model ends in a vector of logits, not in {self.logits_shape}")
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every layer in an order in which it can be run, residuals and branches spelled out."""
+        trunk = list(_walk(self.trunk, "trunk", self.INPUT, self.input_shape))
+        start, shape = _end(trunk, self.INPUT, self.input_shape)
+        return (*trunk, *_walk(self.head, "head", start, shape))
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """Every tensor by its full name, in the order of `nodes`."""
+        return {f"{node.name}.{name}": parameter for node in self.nodes for name, parameter in node.parameters.items()}
+
+    def end(self, upto: Upto = "logits") -> str:
+        """The name of the node at which the features, or the logits, come out."""
+        part = {"features": ("trunk",), "logits": ("trunk", "head")}[upto]
+        return _end([node for node in self.nodes if node.name.split(".")[0] in part], self.INPUT, self.input_shape)[0]
+
+    def shape_at(self, name: str) -> Shape:
+        return self.input_shape if name == self.INPUT else next(node.shape for node in self.nodes if node.name == name)
+
+    @property
+    def logits_shape(self) -> Shape:
+        return self.shape_at(self.end())
+
+    @property
+    def flops(self) -> int:
+        """Twice the multiply-adds of one picture, forward."""
+        return 2 * sum(node.layer.multiply_adds(node.input_shape) for node in self.nodes)
+
+    def counts(self, frozen: Sequence[str] = ()) -> Counts:
+        """Numbers of parameters, with the nodes in `frozen` counted as frozen."""
+        trained = {name: p for name, p in self.parameters.items() if p.trainable}
+        total = sum(p.size for p in trained.values())
+        held = sum(p.size for name, p in trained.items() if name.rpartition(".")[0] in frozen)
+        return Counts(total, total - held, held, sum(p.size for p in self.parameters.values()) - total)
+
+    def init(self, seed: int) -> dict[str, Array]:
+        """First weights in float32: He-normal kernels, zero biases, identity batch norms.
+
+        Each tensor has a stream of its own, drawn from the seed and its name, so that changing one layer leaves
+        the others as they were.
+        """
+        weights = {}
+        for name, parameter in self.parameters.items():
+            if parameter.role == "kernel":
+                stream = np.random.default_rng([seed, zlib.crc32(name.encode())])
+                weights[name] = stream.normal(0, math.sqrt(2 / parameter.fan_in), parameter.shape).astype(np.float32)
+            else:
+                weights[name] = np.full(parameter.shape, parameter.role in ("scale", "variance"), np.float32)
+        return weights
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever anything about the network does."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+def check_weights(model: Model, weights: Weights) -> None:
+    """Raise unless `weights` holds exactly the tensors of `model`, in their shapes."""
+    wrong = [f"missing {name}" for name in model.parameters if name not in weights]
+    wrong += [f"unknown {name}" for name in weights if name not in model.parameters]
+    wrong += [
+        f"{name} is {weights[name].shape}, not {parameter.shape}"
+        for name, parameter in model.parameters.items()
+        if name in weights and weights[name].shape != parameter.shape
+    ]
+    if wrong:
+        raise SpecError(f"these weights do not fit {model.name}: " + "; ".join(wrong))
+
+
+def _bias(present: bool, channels: int) -> dict[str, Parameter]:
+    return {"bias": Parameter((channels,), "bias")} if present else {}
+
+
+def _needs_picture(shape: Shape) -> None:
+    if len(shape) != 3:
+        raise SpecError(f"this layer takes a picture (rows, columns, channels), not {shape}")
+
+
+def _end(nodes: Sequence[Node], start: str, shape: Shape) -> tuple[str, Shape]:
+    return (nodes[-1].name, nodes[-1].shape) if nodes else (start, shape)
+
+
+def _names(layers: Sequence[Layer], path: str) -> list[str]:
+    """Each layer's own name, or its kind and its number among the layers of that kind in this sequence."""
+    seen: Counter[str] = Counter()
+    names = []
+    for layer in layers:
+        seen[layer.kind] += 1
+        name = layer.name or f"{layer.kind}{seen[layer.kind]}"
+        if not NAME.fullmatch(name):
+            raise SpecError(f"{path}: {name!r} is no name for a layer; use letters, digits, '_' and '-'")
+        names.append(name)
+    if doubled := [name for name, count in Counter(names).items() if count > 1]:
+        raise SpecError(f"{path}: two layers are named {doubled[0]!r}")
+    return names
+
+
+def _walk(layers: Sequence[Layer], path: str, source: str, shape: Shape) -> Iterator[Node]:
+    """The nodes of a sequence of layers that reads the node `source`, whose output has `shape`."""
+    for name, layer in zip(_names(layers, path), layers, strict=True):
+        nodes = list(_expand(f"{path}.{name}", layer, source, shape))
+        yield from nodes
+        source, shape = _end(nodes, source, shape)
+
+
+def _expand(path: str, layer: Layer, source: str, shape: Shape) -> Iterator[Node]:
+    """The nodes of one layer: one for a plain layer, all paths and their meeting for a composite."""
+    if isinstance(layer, Residual):
+        names, paths, meeting = ("body", "shortcut"), (layer.body, layer.shortcut), ("add", Add())
+    elif isinstance(layer, Branches):
+        names, paths, meeting = tuple(map(str, range(len(layer.paths)))), layer.paths, ("concat", Concat())
+    else:
+        try:
+            yield Node(path, layer, (source,), shape, layer.output_shape(shape))
+        except SpecError as error:
+            raise SpecError(f"{path}: {error}") from None
+        return
+    ends = []
+    for name, inner in zip(names, paths, strict=True):
+        nodes = list(_walk(inner, f"{path}.{name}", source, shape))
+        yield from nodes
+        ends.append(_end(nodes, source, shape))
+    inputs, shapes = tuple(end for end, _ in ends), [end_shape for _, end_shape in ends]
+    yield Node(f"{path}.{meeting[0]}", meeting[1], inputs, shapes[0], _meet(path, meeting[1], shapes))
+
+
+def _meet(path: str, layer: Layer, shapes: Sequence[Shape]) -> Shape:
+    same = {shape if isinstance(layer, Add) else shape[:-1] for shape in shapes}
+    if len(same) != 1:
+        raise SpecError(f"{path}: the paths end in shapes that do not fit together: {', '.join(map(str, shapes))}")
+    return shapes[0] if isinstance(layer, Add) else (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
