@@ -34,7 +34,9 @@ class KerasTensorFlow(KerasBackend):
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
         tf.config.experimental.enable_tensor_float_32_execution(self.precision in ("tf32", "bfloat16"))
-        keras.config.set_floatx("float64" if self.precision == "float64" else "float32")
+        dtype = "float64" if self.precision == "float64" else "float32"
+        keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)
         if keras.backend.backend() != "tensorflow":
             raise Unavailable(f"Keras was imported with the engine {keras.backend.backend()} before; start a new process")
         return "gpu" if gpus and device != "cpu" else "cpu"

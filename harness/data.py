@@ -116,8 +116,7 @@ class Batches:
         """Changes whenever the order does."""
         return hashlib.sha256(self.order.tobytes()).hexdigest()[:16]
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        """Pictures and labels of each batch as stored, the last one perhaps short."""
+    def __iter__(self) -> Iterator[Array]:
+        """The rows of each batch, the last one perhaps short."""
         for start in range(0, len(self.rows), self.batch_size):
-            rows = self.rows[start : start + self.batch_size]
-            yield self.examples.images[rows], self.examples.labels[rows]
+            yield self.rows[start : start + self.batch_size]

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.backend import Backend, Device, Trainer
 from harness.data import Batches, Examples
+from harness.errors import Unsupported
 from harness.markers import hookimpl
 from harness.recipe import LossName, Recipe
 from harness.reference.layers import LAYERS, Applied, Apply, Context
@@ -25,6 +26,9 @@ class Net:
     layers: ClassVar[dict[type[Layer], Apply]] = LAYERS
 
     def __init__(self, model: Model, weights: Weights) -> None:
+        for node in model.nodes:
+            if type(node.layer) not in self.layers:
+                raise Unsupported(f"the reference has no layer {type(node.layer).__name__}")
         self.model = model
         self.random = np.random.default_rng(0)
         self.load(weights)
@@ -58,28 +62,34 @@ class Net:
 class NumPyTrainer(Trainer):
     """Plain training: forward, backward, one update for each tensor."""
 
-    def __init__(self, net: Net, recipe: Recipe) -> None:
+    tensor_optimizer: ClassVar[type[TensorOptimizer]] = TensorOptimizer
+    cross_entropy = staticmethod(cross_entropy)
+
+    def __init__(self, backend: NumPy, net: Net, recipe: Recipe) -> None:
         recipe.check(net.model)
-        self.net, self.recipe = net, recipe
+        self.backend, self.net, self.recipe = backend, net, recipe
         frozen = recipe.frozen(net.model)
         self.training = frozenset(node.name for node in net.model.nodes if node.name not in frozen)
         self.optimizers = {
-            name: TensorOptimizer(recipe.optimizer, parameter)
+            name: self.tensor_optimizer(recipe.optimizer, parameter)
             for name, parameter in net.model.parameters.items()
             if parameter.trainable and name.rpartition(".")[0] in self.training
         }
+        self.gradients: dict[str, Array] = {}  # of the last step
 
     def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
+        pixels, labels = self.backend.on_device(batches.examples)
         steps = zip(batches, lr, strict=True)
-        losses = np.array([self.step(batches.examples.pixels(images), y, rate) for (images, y), rate in steps])
+        losses = np.array([self.step(pixels[rows], labels[rows], rate) for rows, rate in steps])
         return losses if record else losses.mean(keepdims=True)
 
     def step(self, pixels: Array, labels: Array, lr: float) -> float:
         """One step; the loss before it."""
         net = self.net
         done = net.run(pixels, self.training)
-        losses, dlogits = cross_entropy(self.recipe.loss, done[net.model.end()].output, labels)
+        losses, dlogits = self.cross_entropy(self.recipe.loss, done[net.model.end()].output, labels)
         gradients = net.backward(done, dlogits / len(labels))
+        self.gradients = {name: gradients[name] for name in self.optimizers}
         for name, optimizer in self.optimizers.items():
             net.weights[name] = optimizer.step(net.weights[name], gradients[name], lr * self.recipe.rate(name))
         for node in self.training:
@@ -93,17 +103,20 @@ class NumPy(Backend[Net]):
     name = "numpy"
     precisions = ("float64",)
 
+    network: ClassVar[type[Net]] = Net
+    training: ClassVar[type[NumPyTrainer]] = NumPyTrainer
+
     def start(self, device: str) -> Device:
         return "cpu"
 
     def versions(self) -> dict[str, str]:
         return {"numpy": np.__version__}
 
-    def upload(self, examples: Examples) -> Examples:
-        return examples
+    def upload(self, examples: Examples) -> tuple[Array, Array]:
+        return examples.pixels(examples.images), examples.labels
 
     def build(self, model: Model, weights: Weights) -> Net:
-        return Net(model, weights)
+        return self.network(model, weights)
 
     def weights(self, net: Net) -> dict[str, Array]:
         return dict(net.weights)
@@ -112,12 +125,11 @@ class NumPy(Backend[Net]):
         net.load(weights)
 
     def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
-        end = net.model.end(upto)
-        outputs = [net.run(batches.examples.pixels(images))[end].output for images, _ in batches]
-        return np.concatenate(outputs)
+        pixels, _ = self.on_device(batches.examples)
+        return np.concatenate([net.run(pixels[rows])[net.model.end(upto)].output for rows in batches])
 
     def trainer(self, net: Net, recipe: Recipe) -> NumPyTrainer:
-        return NumPyTrainer(net, recipe)
+        return self.training(self, net, recipe)
 
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
         done = net.run(np.asarray(images, np.float64))

@@ -1,0 +1,215 @@
+"""Rules about the contract: what a backend says of itself, and how networks and data go in and out."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import numpy as np
+
+from harness.conformance.kit import AnyBackend, Kit, examples_of, network, observe_network, rule
+from harness.data import Batches, Examples
+from harness.errors import Unsupported
+from harness.parity import TIMED_LIMITS
+from harness.probes import awkward_examples, stirred
+from harness.recipe import SGD, Recipe
+from harness.spec import NAME, Array, BatchNorm, Conv, Layer, MaxPool, Residual, relu, swish
+
+NETWORK = network(Conv(4, 3, padding=1), BatchNorm(), relu, Residual((Conv(4, 1, groups=2),)), MaxPool(2))
+SGD_1 = Recipe(SGD(lr=0.1))
+
+
+@rule
+def check_self_description(kit: Kit) -> None:
+    """A backend has a name, the mode "default", float32, float64 or both, and versions of what does the work."""
+    kit.demand(bool(NAME.fullmatch(kit.type.name)), f"{kit.type.name!r} is no name: use letters, digits, '_' and '-'")
+    kit.demand("default" in kit.type.modes, f"modes are {kit.type.modes}; one of them must be 'default'")
+    kit.demand("float64" in kit.type.precisions, f"precisions are {kit.type.precisions}; parity is proven in 'float64'")
+    backend = kit.backend()
+    kit.demand(backend.device in ("cpu", "gpu"), f"start() returned {backend.device!r}; it must be 'cpu' or 'gpu'")
+    for package, version in (versions := backend.versions()).items():
+        kit.demand(bool(package and version), f"versions() names no version for {package!r}")
+    kit.demand(bool(versions), "versions() is empty: name the packages that do the work")
+
+
+@rule
+def check_weights_come_back(kit: Kit) -> None:
+    """What `build` was given, `weights` returns: the same names, axis order and digits."""
+    given, backend = stirred(NETWORK), kit.backend()
+    returned = backend.weights(backend.build(NETWORK, given))
+    kit.demand(set(returned) == set(given), f"names differ: {sorted(set(returned) ^ set(given))}")
+    for name, tensor in given.items():
+        found = returned[name]
+        kit.demand(found.shape == tensor.shape, f"{name} came back as {found.shape}, it went in as {tensor.shape}")
+        kit.demand(np.array_equal(found, tensor), f"{name} came back with other values: are its axes in our order?")
+
+
+@rule
+def check_weights_are_copies(kit: Kit) -> None:
+    """What `weights` returned does not change when the network is trained further."""
+    backend = kit.backend()
+    net = backend.build(NETWORK, stirred(NETWORK))
+    before = backend.weights(net)
+    kept = {name: tensor.copy() for name, tensor in before.items()}
+    batches = Batches.shuffled(awkward_examples(NETWORK, 16), 8, 0, range(1))
+    backend.trainer(net, SGD_1).run(batches, np.full(2, 0.1))
+    for name, tensor in kept.items():
+        kit.demand(np.array_equal(before[name], tensor), f"training changed {name} in an array returned before: return a copy")
+
+
+@rule
+def check_load(kit: Kit) -> None:
+    """`load` replaces every tensor of a network, statistics included, wherever it has been used before."""
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        batches = Batches.in_order(awkward_examples(NETWORK, 8), 4)
+        net = backend.build(NETWORK, NETWORK.init(1))
+        backend.forward(net, batches)
+        backend.trainer(net, SGD_1).run(batches, np.full(2, 0.1))
+        backend.load(net, stirred(NETWORK))
+        return {"the logits after loading": backend.forward(net, batches), **backend.weights(net)}
+
+    kit.agree(observe)
+
+
+@rule
+def check_two_networks(kit: Kit) -> None:
+    """Networks in one process share nothing: training one leaves the other as it was."""
+    backend, given = kit.backend(), stirred(NETWORK)
+    batches = Batches.in_order(awkward_examples(NETWORK, 8), 4)
+    idle, busy = backend.build(NETWORK, given), backend.build(NETWORK, given)
+    backend.trainer(busy, SGD_1).run(batches, np.full(2, 0.1))
+    for name, tensor in backend.weights(idle).items():
+        kit.demand(np.array_equal(tensor, given[name]), f"{name} of a network changed when another one was trained")
+
+
+@rule
+def check_rows(kit: Kit) -> None:
+    """`forward` returns one row for each of `batches.rows`, in that order, the short last batch included."""
+    backend, examples = kit.backend(), awkward_examples(NETWORK, 9)
+    net = backend.build(NETWORK, stirred(NETWORK))
+    rows = np.array([7, 2, 2, 8, 0, 5, 1, 3, 6, 4])
+    together = backend.forward(net, Batches(examples, rows, 4))
+    kit.demand(len(together) == len(rows), f"{len(rows)} rows were asked for in batches of 4, {len(together)} came back")
+    alone = backend.forward(net, Batches(examples, np.arange(9), 9))
+    off = np.abs(together - alone[rows]).max(1)
+    kit.demand(off.max() < 1e-9, f"row {off.argmax()} (example {rows[off.argmax()]}) is off by {off.max():.1e}: are rows in order?")
+
+
+@rule
+def check_pixels(kit: Kit) -> None:
+    """Whole-number pictures are divided by their `pixel_max`; floating-point pictures are taken as they are."""
+    levels = np.random.default_rng(0).integers(0, 17, (6, *NETWORK.input_shape))
+    whole, real = examples_of(levels.astype(np.uint8), 16), examples_of((levels / 16).astype(np.float32), 16)
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        net = backend.build(NETWORK, stirred(NETWORK))
+        return {
+            "the logits of uint8 pictures with pixel_max 16": backend.forward(net, Batches.in_order(whole, 6)),
+            "the logits of float32 pictures": backend.forward(net, Batches.in_order(real, 6)),
+        }
+
+    kit.agree(observe)
+
+
+@rule
+def check_features(kit: Kit) -> None:
+    """`forward(upto="features")` returns what leaves the trunk: a picture with its channels last, or a vector."""
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        batches = Batches(awkward_examples(NETWORK, 5), np.arange(5), 3)
+        return {"the features": backend.forward(backend.build(NETWORK, stirred(NETWORK)), batches, upto="features")}
+
+    kit.agree(observe)
+
+
+class CountingExamples(Examples):
+    """Examples that count how often their pictures are asked for."""
+
+    reads = 0
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "images":
+            CountingExamples.reads += 1
+        return super().__getattribute__(name)
+
+
+@rule
+def check_uploads_once(kit: Kit) -> None:
+    """Pictures go to the device once, through `on_device`; a new epoch, or another network, finds them there."""
+    plain = awkward_examples(NETWORK, 16)
+    examples, backend = CountingExamples(plain.images, plain.labels), kit.backend()
+    net = backend.build(NETWORK, stirred(NETWORK))
+    trainer = backend.trainer(net, SGD_1)
+    reads = []
+    for epoch in range(3):
+        CountingExamples.reads = 0
+        trainer.run(Batches.shuffled(examples, 8, 0, [epoch]), np.full(2, 0.1))
+        reads.append(CountingExamples.reads)
+    kit.demand(reads[0] > 0, "the first epoch did not look at the pictures at all")
+    kit.demand(sum(reads[1:]) == 0, f"later epochs read the pictures anew ({reads} reads): upload them once, by on_device")
+
+
+@rule
+def check_nothing_pending(kit: Kit) -> None:
+    """When `run` returns, the work is done: reading the weights afterwards waits for nothing."""
+    backend, wide = kit.backend(), network(Conv(32, 3, padding=1), relu, Conv(32, 3, padding=1), shape=(16, 16, 2))
+    net = backend.build(wide, stirred(wide))
+    batches = Batches(awkward_examples(wide, 32), np.tile(np.arange(32), 8), 32)
+    trainer, waits = backend.trainer(net, SGD_1), []
+    for _ in range(3):  # the first one compiles; of the others the better counts, for machines are noisy
+        start = time.perf_counter()
+        trainer.run(batches, np.full(len(batches), 1e-3))
+        ran, start = time.perf_counter() - start, time.perf_counter()
+        backend.weights(net)
+        first, start = time.perf_counter() - start, time.perf_counter()
+        backend.weights(net)
+        again = time.perf_counter() - start
+        waits.append((first - again) / ran)
+    kit.demand(
+        min(waits[1:]) < 0.2,
+        f"reading the weights after run() waited for {min(waits[1:]):.0%} of the time that run() took: "
+        "wait for the device before returning (block_until_ready, synchronize)",
+    )
+
+
+@rule
+def check_unsupported_layer(kit: Kit) -> None:
+    """A layer that the backend does not know is declined with `Unsupported` and a reason, never guessed at."""
+
+    class Unheard(Layer):
+        pass
+
+    model, backend = network(Unheard()), kit.backend()
+    try:
+        backend.build(model, stirred(model))
+    except Unsupported as reason:
+        kit.demand(bool(str(reason)), "Unsupported came without a reason")
+    except Exception as error:
+        kit.fail(f"build() raised {type(error).__name__}: {error}; it must raise Unsupported(reason)")
+    else:
+        kit.fail("build() made a network with a layer that nobody has defined")
+
+
+@rule
+def check_float64(kit: Kit) -> None:
+    """A float64 backend is float64 throughout: no constant, rate or statistic goes through float32 on its way."""
+    kit.agree(partial(observe_network, model=network(Conv(3, 3, bias=False), BatchNorm(epsilon=1e-3), swish), loss="softmax"))
+    backend = kit.backend()
+    net = backend.build(NETWORK, stirred(NETWORK))
+    outputs = backend.forward(net, Batches.in_order(awkward_examples(NETWORK, 4), 4))
+    kit.demand(outputs.dtype == np.float64, f"logits came back as {outputs.dtype}")
+
+
+@rule
+def check_float32(kit: Kit) -> None:
+    """In float32, logits are float32 and within 1e-4 of the reference."""
+    batches = Batches(awkward_examples(NETWORK, 12), np.arange(11), 4)
+    backend = kit.backend("float32")
+    outputs = backend.forward(backend.build(NETWORK, stirred(NETWORK)), batches)
+    kit.demand(outputs.dtype == np.float32, f"logits came back as {outputs.dtype}")
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        return {"the logits": backend.forward(backend.build(NETWORK, stirred(NETWORK)), batches)}
+
+    kit.agree(observe, "float32", TIMED_LIMITS["float32"])

@@ -1,0 +1,184 @@
+"""The register of rules, what a rule is given, and how a failure is put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal, NamedTuple, NoReturn
+
+import numpy as np
+
+from harness.backend import Backend, Precision
+from harness.conformance.suspects import SUSPECTS
+from harness.data import Batches, Examples
+from harness.errors import SamebenchError, Unavailable, Unsupported
+from harness.parity import LIMIT
+from harness.probes import GRADIENT_LR, awkward_examples, deviation, stirred
+from harness.recipe import SGD, LossName, Recipe
+from harness.reference.backend import NumPy
+from harness.spec import Array, Layer, Model, Shape
+
+AnyBackend = Backend[Any]
+Observe = Callable[[AnyBackend], Mapping[str, Array]]
+Rule = Callable[["Kit"], None]
+
+RULES: dict[str, Rule] = {}
+
+
+class ConformanceError(SamebenchError):
+    """A rule is broken; the message says by what, and which default would explain it."""
+
+
+class Outcome(NamedTuple):
+    """What became of one rule. "declined" means that the backend said `Unsupported`."""
+
+    rule: str
+    status: Literal["passed", "failed", "declined", "known failure", "unexpected pass"]
+    message: str = ""
+
+    @property
+    def bad(self) -> bool:
+        return self.status in ("failed", "unexpected pass")
+
+
+def rule(function: Rule) -> Rule:
+    """Register a rule. Its docstring is the rule; a failure prints it."""
+    RULES[function.__name__.removeprefix("check_")] = function
+    return function
+
+
+class Kit:
+    """What a rule works with: the backend on trial, and ways to hold it against the reference."""
+
+    def __init__(self, backend: type[AnyBackend], device: str = "auto", mode: str = "default", rule: str = "") -> None:
+        self.type, self.device, self.mode, self.rule = backend, device, mode, rule
+
+    def backend(self, precision: Precision = "float64") -> AnyBackend:
+        return self.type(self.device, self.mode, precision)
+
+    def demand(self, condition: bool, message: str) -> None:
+        if not condition:
+            self.fail(message)
+
+    def fail(self, message: str) -> NoReturn:
+        raise ConformanceError(message)
+
+    def agree(self, observe: Observe, precision: Precision = "float64", limit: float = LIMIT) -> None:
+        """Demand that everything `observe` sees of the backend is what it sees of the reference."""
+        expected = observe(NumPy(precision="float64"))
+        actual = observe(self.backend(precision))
+        for what, right in expected.items():
+            found = deviation(actual[what], right)
+            if not found <= limit:
+                self.fail(_explain(what, actual[what], right, found, limit) + self._suspicion(observe, actual, limit))
+
+    def agree_on_network(self, model: Model, *, loss: LossName = "softmax") -> None:
+        """Demand agreement on logits, on the gradient of pixels and tensors, and on what one step does to statistics."""
+        self.agree(partial(observe_network, model=model, loss=loss))
+
+    def agree_on_training(self, model: Model, recipe: Recipe, lr: Array | None = None) -> None:
+        """Demand agreement on every loss and on every tensor after a short training."""
+        self.agree(partial(observe_training, model=model, recipe=recipe, lr=lr))
+
+    def _suspicion(self, observe: Observe, actual: Mapping[str, Array], limit: float) -> str:
+        """Which of the rule's suspects does just what the backend did, in everything that was observed."""
+        guilty = []
+        for cause, suspect in SUSPECTS.get(self.rule, {}).items():
+            try:
+                does = observe(suspect(precision="float64"))
+            except (SamebenchError, ValueError):
+                continue  # this suspect cannot run this network
+            if all(deviation(actual[what], value) <= limit for what, value in does.items()):
+                guilty.append(cause)
+        return f" This is what you get from {'; or from '.join(guilty)}." if guilty else ""
+
+
+def observe_network(backend: AnyBackend, model: Model, loss: LossName) -> dict[str, Array]:
+    examples, weights = awkward_examples(model, 12), stirred(model)
+    net = backend.build(model, weights)
+    seen = {"the logits": backend.forward(net, Batches(examples, np.arange(11), 4))}
+    pixels = examples.pixels(examples.images[:4])
+    seen["the gradient of the pixels"] = backend.input_gradient(net, pixels, examples.labels[:4], loss)
+    trainer = backend.trainer(net, Recipe(SGD(lr=1), loss=loss))
+    trainer.run(Batches(examples, np.arange(8), 8), np.full(1, GRADIENT_LR))
+    for name, after in backend.weights(net).items():
+        if model.parameters[name].trainable:
+            seen[f"the gradient of {name}"] = (weights[name].astype(np.float64) - after) / GRADIENT_LR
+        else:
+            seen[f"{name} after one step"] = after
+    return seen
+
+
+def observe_training(backend: AnyBackend, model: Model, recipe: Recipe, lr: Array | None = None) -> dict[str, Array]:
+    batches = Batches.shuffled(awkward_examples(model, 24), 8, seed=0, epochs=range(2))
+    rates = recipe.learning_rates(len(batches)) if lr is None else lr
+    net = backend.build(model, stirred(model))
+    trainer = backend.trainer(net, recipe)
+    losses = [trainer.run(batches[part], rates[part], record=True) for part in (slice(0, 4), slice(4, None))]
+    seen = {f"the loss of step {step}": loss for step, loss in enumerate(np.concatenate(losses), 1)}
+    return seen | {f"{name} after training": value for name, value in backend.weights(net).items()}
+
+
+def network(*trunk: Layer, shape: Shape = (6, 6, 2), classes: int = 3, flat: bool = False) -> Model:
+    """A small network around the layers in question."""
+    from harness.spec import Dense, Flatten
+
+    return Model("probe", shape, trunk, (Dense(classes),) if flat else (Flatten(), Dense(classes)))
+
+
+def examples_of(images: Array, pixel_max: int = 255) -> Examples:
+    """Pictures with labels 0, 1, 2, 0, 1, 2, ..."""
+    return Examples(images, (np.arange(len(images)) % 3).astype(np.int32), pixel_max)
+
+
+def _explain(what: str, actual: Array, expected: Array, found: float, limit: float) -> str:
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    if actual.shape != expected.shape:
+        return f"{what}: shape {actual.shape}, the reference has {expected.shape}."
+    place = np.unravel_index(np.nan_to_num(np.abs(actual - expected), nan=np.inf).argmax(), expected.shape)
+    at = f" at {tuple(map(int, place))}" if place else ""
+    return (
+        f"{what}{at}: got {actual[place]:.10g}, the reference says {expected[place]:.10g} "
+        f"(deviation {found:.1e}, limit {limit:.0e})."
+    )
+
+
+def check(backend: type[AnyBackend], device: str = "auto", mode: str = "default") -> Iterator[Outcome]:
+    """Hold a backend to every rule; one outcome for each."""
+    for name in RULES:
+        yield check_rule(name, backend, device, mode)
+
+
+def check_rule(name: str, backend: type[AnyBackend], device: str = "auto", mode: str = "default") -> Outcome:
+    known = backend.known_failures.get(name)
+    try:
+        RULES[name](Kit(backend, device, mode, name))
+    except Unavailable:
+        raise
+    except Unsupported as reason:
+        return Outcome(name, "declined", str(reason))
+    except ConformanceError as error:
+        return Outcome(name, "known failure", known) if known else Outcome(name, "failed", str(error))
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        return Outcome(name, "known failure", known) if known else Outcome(name, "failed", message)
+    return Outcome(name, "unexpected pass", f"listed in known_failures: {known}") if known else Outcome(name, "passed")
+
+
+def conforms(backend: type[AnyBackend], device: str = "auto", mode: str = "default") -> Callable[[Any], Any]:
+    """A pytest decorator: the test is called once for each rule, with `rule` to call."""
+    import pytest
+
+    def held_to(name: str) -> Callable[[], None]:
+        def run() -> None:
+            outcome = check_rule(name, backend, device, mode)
+            if outcome.status == "declined":
+                pytest.skip(outcome.message)
+            if outcome.status == "known failure":
+                pytest.xfail(outcome.message)
+            assert not outcome.bad, f"{RULES[name].__doc__}\n{outcome.message}"
+
+        return run
+
+    return pytest.mark.parametrize("rule", [pytest.param(held_to(name), id=name) for name in RULES])

@@ -1,0 +1,200 @@
+"""Rules about layers: each is held against the reference forward, and backward to pixels and tensors, in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.conformance.kit import AnyBackend, Kit, examples_of, network, rule
+from harness.data import Batches
+from harness.probes import GRADIENT_LR, stirred
+from harness.recipe import SGD, Recipe
+from harness.spec import (
+    KINDS,
+    Activation,
+    Array,
+    AvgPool,
+    BatchNorm,
+    Branches,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Model,
+    Normalize,
+    Residual,
+    relu,
+)
+
+
+@rule
+def check_normalize(kit: Kit) -> None:
+    """Normalize is (x - mean) / std, with a value for each channel or one for all."""
+    kit.agree_on_network(network(Normalize((0.485, 0.3), (0.229, 0.4))))
+    kit.agree_on_network(network(Normalize((0.5,), (0.25,))))
+
+
+@rule
+def check_dense(kit: Kit) -> None:
+    """Dense is x @ kernel + bias, with the kernel as (in, out); without bias there is none."""
+    kit.agree_on_network(Model("dense", (2, 2, 1), (Flatten(), Dense(5, bias=False)), (Dense(3),)))
+
+
+@rule
+def check_flatten(kit: Kit) -> None:
+    """Flatten keeps the NHWC order: rows, then columns, then channels."""
+    kit.agree_on_network(network(Flatten(), shape=(3, 4, 2), flat=True))
+
+
+@rule
+def check_convolution(kit: Kit) -> None:
+    """A convolution is a cross-correlation, padded by the numbers given for each side, at any stride."""
+    kit.agree_on_network(network(Conv(3, 3)))
+    kit.agree_on_network(network(Conv(3, (3, 1), padding=((1, 1), (0, 0)), bias=False)))
+    kit.agree_on_network(network(Conv(3, 3, stride=2, padding=((0, 1), (0, 1)))))
+    kit.agree_on_network(network(Conv(3, 5, stride=(2, 3), padding=((1, 2), (2, 1)))))
+
+
+@rule
+def check_convolution_groups(kit: Kit) -> None:
+    """Groups split the channels in runs; as many groups as channels make it depthwise, with a multiplier or not."""
+    kit.agree_on_network(network(Conv(6, 3, padding=1, groups=2), shape=(6, 6, 4)))
+    kit.agree_on_network(network(Conv(4, 3, stride=2, padding=((0, 1), (0, 1)), groups=4, bias=False), shape=(6, 6, 4)))
+    kit.agree_on_network(network(Conv(8, 3, padding=1, groups=4), shape=(6, 6, 4)))
+
+
+@rule
+def check_max_pool(kit: Kit) -> None:
+    """Max pooling pads with -infinity, on the sides given; windows may overlap; a last partial step is dropped."""
+    below_zero = Normalize((2.0,), (1.0,))
+    kit.agree_on_network(network(below_zero, MaxPool(2), shape=(7, 7, 2)))
+    kit.agree_on_network(network(below_zero, MaxPool(3, 2, padding=1)))
+    kit.agree_on_network(network(below_zero, MaxPool(3, 2, padding=((0, 1), (0, 1)))))
+    kit.agree_on_network(network(below_zero, MaxPool((2, 3), 1, padding=((1, 0), (0, 2)))))
+
+
+@rule
+def check_max_pool_ties(kit: Kit) -> None:
+    """Where several values tie, the gradient of a max pool goes to the first of them in row-major order."""
+    flat = examples_of(np.full((3, 6, 6, 2), 128, np.uint8))
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        seen = {}
+        for pool in (MaxPool(2), MaxPool(3, 2, padding=1)):
+            model = network(pool)
+            net = backend.build(model, stirred(model))
+            gradient = backend.input_gradient(net, flat.pixels(flat.images), flat.labels, "softmax")
+            seen[f"the gradient of even grey pixels through {pool.window}"] = gradient
+        return seen
+
+    kit.agree(observe)
+
+
+@rule
+def check_avg_pool(kit: Kit) -> None:
+    """Average pooling counts padded zeros in its divisor if, and only if, `count_padding` says so."""
+    for count_padding in (False, True):
+        kit.agree_on_network(network(AvgPool(2, count_padding=count_padding)))
+        kit.agree_on_network(network(AvgPool(3, 1, padding=1, count_padding=count_padding)))
+        kit.agree_on_network(network(AvgPool(3, 2, padding=((0, 1), (1, 0)), count_padding=count_padding), shape=(6, 5, 2)))
+
+
+@rule
+def check_global_avg_pool(kit: Kit) -> None:
+    """Global average pooling is the mean over rows and columns."""
+    kit.agree_on_network(network(Conv(4, 3), GlobalAvgPool(), flat=True))
+
+
+@rule
+def check_activations(kit: Kit) -> None:
+    """relu, relu6, swish, sigmoid, tanh as defined, on large values too; where relu and relu6 bend, their slope is 0."""
+    values = np.array([-800, -6, -3, -1, -0.0, 0.0, 1e-9, 1, 3, 6, 7, 800], np.float32)
+    images = np.stack([np.roll(values, shift).reshape(3, 4, 1) for shift in range(3)])
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        seen, examples = {}, examples_of(images)
+        for kind in KINDS:
+            model = network(Activation(kind), shape=(3, 4, 1))
+            net = backend.build(model, {name: w / 100 for name, w in stirred(model).items()})
+            seen[kind] = backend.forward(net, Batches.in_order(examples, 3), upto="features")
+            seen[f"the slope of {kind}"] = backend.input_gradient(net, images, examples.labels, "softmax")
+        return seen
+
+    kit.agree(observe)
+
+
+@rule
+def check_batch_norm(kit: Kit) -> None:
+    """In evaluation a batch norm uses the statistics kept so far, its own epsilon, and scale and centre if it has them."""
+    for scale in (True, False):
+        for centre in (True, False):
+            kit.agree_on_network(network(Conv(4, 3, bias=False), BatchNorm(scale=scale, centre=centre, epsilon=1e-2)))
+    kit.agree_on_network(network(Conv(4, 3, bias=False), BatchNorm()))
+
+
+@rule
+def check_batch_norm_training(kit: Kit) -> None:
+    """In training a batch norm uses the batch; running statistics keep the share `momentum`, their variance biased."""
+    kit.agree_on_training(network(Conv(4, 3, bias=False), BatchNorm(momentum=0.8), relu), Recipe(SGD(lr=0.1)))
+    kit.agree_on_training(network(Flatten(), Dense(6, bias=False), BatchNorm(), relu, flat=True), Recipe(SGD(lr=0.1)))
+
+
+@rule
+def check_composites(kit: Kit) -> None:
+    """A residual adds its body and its shortcut; branches are joined along the channels, in order."""
+    kit.agree_on_network(network(Residual((Conv(2, 3, padding=1), relu))))
+    kit.agree_on_network(network(Residual((Conv(3, 3, padding=1),), shortcut=(Conv(3, 1),)), relu))
+    kit.agree_on_network(network(Branches(((Conv(3, 1),), (MaxPool(3, 1, padding=1), Conv(2, 1)), (relu,)))))
+
+
+def _dropping(rate: float) -> Model:
+    """A network that lays its drop-out mask open: the gradient of the kernel is what drop-out let through."""
+    return Model("dropout", (40, 40, 1), (Flatten(),), (Dropout(rate), Dense(2)))
+
+
+@rule
+def check_dropout_training(kit: Kit) -> None:
+    """In training, drop-out zeroes the share `rate`, divides the rest by 1 - rate, and draws anew at every step."""
+    rate, model = 0.25, _dropping(0.25)
+    white = examples_of(np.full((1, 40, 40, 1), 255, np.uint8))
+    backend, weights = kit.backend(), stirred(model)
+    net = backend.build(model, weights)
+    trainer, masks = backend.trainer(net, Recipe(SGD(lr=1))), []
+    for _ in range(2):
+        backend.load(net, weights)
+        trainer.run(Batches.in_order(white, 1), np.full(1, GRADIENT_LR))
+        moved = {name: weights[name].astype(np.float64) - after for name, after in backend.weights(net).items()}
+        masks.append(moved["head.dense1.kernel"][:, 0] / moved["head.dense1.bias"][0])
+    dropped, kept = np.mean(masks[0] == 0), masks[0][masks[0] != 0]
+    margin = 5 * np.sqrt(rate * (1 - rate) / len(masks[0]))
+    kit.demand(abs(dropped - rate) < margin, f"drop-out at rate {rate} dropped the share {dropped:.3f}: is its rate the share kept?")
+    kit.demand(
+        np.allclose(kept, 1 / (1 - rate), rtol=1e-6),
+        f"what drop-out keeps is multiplied by {kept.mean():.4f}, it should be 1 / (1 - rate) = {1 / (1 - rate):.4f}",
+    )
+    kit.demand(not np.array_equal(masks[0], masks[1]), "two steps dropped the same values: draw a new mask at each step")
+
+
+@rule
+def check_dropout_evaluation(kit: Kit) -> None:
+    """In evaluation drop-out does nothing, before and after training, in `forward` and in `input_gradient`."""
+    model = _dropping(0.5)
+    grey = examples_of(np.random.default_rng(0).integers(0, 256, (4, 40, 40, 1), dtype=np.uint8))
+    backend, weights = kit.backend(), stirred(model)
+    net = backend.build(model, weights)
+    batches = Batches.in_order(grey, 4)
+
+    def evaluate() -> dict[str, Array]:
+        backend.load(net, weights)
+        gradient = backend.input_gradient(net, grey.pixels(grey.images), grey.labels % 2, "softmax")
+        return {"logits": backend.forward(net, batches), "the gradient of the pixels": gradient}
+
+    before = evaluate()
+    trainer = backend.trainer(net, Recipe(SGD(lr=1)))
+    trainer.run(Batches(examples_of(grey.images[:2]), np.arange(2), 2), np.full(1, 1e-3))
+    for what, after in evaluate().items():
+        kit.demand(np.array_equal(before[what], after), f"{what} changed with the same weights: drop-out was left on in evaluation")
+    quiet = Model("dropout", (40, 40, 1), (Flatten(),), (Dropout(0.0), Dense(2)))
+    silent = backend.forward(backend.build(quiet, weights), batches)
+    kit.demand(np.allclose(before["logits"], silent, atol=1e-9), "drop-out changes the logits in evaluation: it was left on")

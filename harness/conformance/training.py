@@ -1,0 +1,185 @@
+"""Rules about losses, optimisers and training, held against the reference in float64 over several steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.conformance.kit import AnyBackend, Kit, network, rule
+from harness.data import Batches
+from harness.probes import awkward_examples, stirred
+from harness.recipe import SGD, Adam, AdamW, Cosine, LossName, Recipe
+from harness.spec import Array, BatchNorm, Conv, Dense, Flatten, Model, relu
+
+NETWORK = network(Conv(4, 3, bias=False), BatchNorm(), relu)
+PLAIN = network(Conv(4, 3), relu)
+
+
+def _agree_on_loss(kit: Kit, loss: LossName, classes: int) -> None:
+    """Large weights make large logits, where a careless logarithm overflows."""
+    model = Model("loss", (2, 2, 1), (Flatten(),), (Dense(classes),))
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        examples, seen = awkward_examples(model, 8), {}
+        for factor in (1, 3, 1000):
+            net = backend.build(model, {name: factor * w for name, w in stirred(model).items()})
+            trainer = backend.trainer(net, Recipe(SGD(lr=0.1), loss=loss))
+            seen[f"the loss, weights times {factor}"] = trainer.run(Batches.in_order(examples, 8), np.ones(1), record=True)
+            seen |= {f"{name} after a step, weights times {factor}": w for name, w in backend.weights(net).items()}
+        return seen
+
+    kit.agree(observe)
+
+
+@rule
+def check_softmax_loss(kit: Kit) -> None:
+    """The softmax loss is the cross-entropy from logits, averaged over the batch, at any size of logits."""
+    _agree_on_loss(kit, "softmax", 3)
+
+
+@rule
+def check_sigmoid_loss(kit: Kit) -> None:
+    """The sigmoid loss is the cross-entropy of one logit and labels 0 and 1, averaged over the batch."""
+    _agree_on_loss(kit, "sigmoid", 1)
+
+
+@rule
+def check_input_gradient(kit: Kit) -> None:
+    """The gradient of the pixels is each picture's own, in evaluation mode, whatever else is in the batch."""
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        examples = awkward_examples(NETWORK, 5)
+        net = backend.build(NETWORK, stirred(NETWORK))
+        backend.trainer(net, Recipe(SGD(lr=0.1))).run(Batches.in_order(examples, 5), np.full(1, 0.1))
+        pixels = examples.pixels(examples.images)
+        return {
+            "the gradient of five pictures": backend.input_gradient(net, pixels, examples.labels, "softmax"),
+            "the gradient of one picture": backend.input_gradient(net, pixels[:1], examples.labels[:1], "softmax"),
+        }
+
+    kit.agree(observe)
+
+
+@rule
+def check_sgd_momentum(kit: Kit) -> None:
+    """SGD: v = momentum * v + g, w -= lr * v; the rate is not in the velocity, so that a drop of it acts at once."""
+    kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1)))
+    kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1, momentum=0.9)), np.array([0.1, 0.1, 0.1, 0.001, 0.001, 0.001]))
+
+
+@rule
+def check_sgd_nesterov(kit: Kit) -> None:
+    """Nesterov: w -= lr * (g + momentum * v)."""
+    kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1, momentum=0.9, nesterov=True)))
+
+
+@rule
+def check_adam(kit: Kit) -> None:
+    """Adam as published: both moments bias-corrected, epsilon outside the root and outside the correction."""
+    kit.agree_on_training(PLAIN, Recipe(Adam(lr=0.01)))
+    kit.agree_on_training(PLAIN, Recipe(Adam(lr=0.01, beta1=0.8, beta2=0.99, epsilon=1e-3)))
+
+
+@rule
+def check_coupled_decay(kit: Kit) -> None:
+    """Coupled decay adds weight_decay * w to the gradient, before momentum or moments; of kernels only unless told."""
+    kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1, momentum=0.9, weight_decay=0.1)))
+    kit.agree_on_training(PLAIN, Recipe(Adam(lr=0.01, weight_decay=0.1)))
+    kit.agree_on_training(NETWORK, Recipe(SGD(lr=0.1, weight_decay=0.1, decay_on="all")))
+
+
+@rule
+def check_decoupled_decay(kit: Kit) -> None:
+    """Decoupled decay takes lr * weight_decay * w off the weight; of kernels only unless told."""
+    kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1, momentum=0.9, weight_decay=0.1, decoupled=True)))
+    kit.agree_on_training(PLAIN, Recipe(AdamW(lr=0.01, weight_decay=0.1)))
+    kit.agree_on_training(PLAIN, Recipe(AdamW(lr=0.01, weight_decay=0.1, decay_on="all")))
+
+
+@rule
+def check_l1(kit: Kit) -> None:
+    """L1 adds l1 * sign(w) to the gradient, 0 where w is 0; of kernels only unless told."""
+    kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1, momentum=0.9, l1=0.01)))
+    kit.agree_on_training(PLAIN, Recipe(AdamW(lr=0.01, l1=0.01)))
+
+
+@rule
+def check_learning_rates(kit: Kit) -> None:
+    """Each step has the learning rate that `lr` gives for it, in full precision; at rate 0 nothing moves."""
+    rates = np.array([0.1, 0.01, 0.0, 0.3, 0.2, 1 / 3])
+    kit.agree_on_training(PLAIN, Recipe(SGD()), rates)
+    kit.agree_on_training(PLAIN, Recipe(Adam()), rates / 10)
+    kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1), Cosine()))
+
+
+@rule
+def check_segments(kit: Kit) -> None:
+    """A training in several segments is the same as one in a single segment: the optimiser's state lives on."""
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        seen, batches = {}, Batches.shuffled(awkward_examples(PLAIN, 24), 8, 0, range(2))
+        for cuts in ((0, 6), (0, 1, 4, 6)):
+            net = backend.build(PLAIN, stirred(PLAIN))
+            trainer = backend.trainer(net, Recipe(Adam(lr=0.01)))
+            for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+                loss = trainer.run(batches[start:stop], np.full(stop - start, 0.01))
+                seen[f"the mean loss of steps {start + 1} to {stop}"] = loss
+            seen |= {f"{name} after segments cut at {cuts}": w for name, w in backend.weights(net).items()}
+        return seen
+
+    kit.agree(observe)
+
+
+@rule
+def check_recording(kit: Kit) -> None:
+    """`record` adds each step's loss and changes nothing: weights are the same bit for bit, the mean is the mean."""
+    backend, batches = kit.backend(), Batches.shuffled(awkward_examples(NETWORK, 24), 8, 0, range(2))
+    net, seen = backend.build(NETWORK, stirred(NETWORK)), []
+    for record in (True, False):
+        backend.load(net, stirred(NETWORK))
+        losses = backend.trainer(net, Recipe(Adam(lr=0.01))).run(batches, np.full(6, 0.01), record=record)
+        seen.append((losses, backend.weights(net)))
+    (steps, recorded), (mean, plain) = seen
+    kit.demand(steps.shape == (6,), f"6 steps with record=True gave {steps.shape} losses")
+    kit.demand(mean.shape == (1,), f"record=False gave {mean.shape} losses, not one")
+    off = abs(float(steps.mean() - mean[0]))
+    kit.demand(off < 1e-9, f"the mean of the recorded losses is {steps.mean():.12g}, without record it is {mean[0]:.12g}")
+    for name, tensor in recorded.items():
+        off = float(np.abs(tensor - plain[name]).max())
+        kit.demand(off == 0, f"{name} differs by {off:.1e} between record=True and record=False: one of them is another path")
+
+
+@rule
+def check_part_rates(kit: Kit) -> None:
+    """`rates` multiplies the learning rate of parts of the network, the longest fitting path winning."""
+    rates = (("trunk", 0.1), ("trunk.batchnorm1", 3.0), ("head", 0.5))
+    kit.agree_on_training(NETWORK, Recipe(SGD(lr=0.1, momentum=0.9), rates=rates))
+    kit.agree_on_training(PLAIN, Recipe(AdamW(lr=0.01, weight_decay=0.1), rates=(("trunk", 0.1),)))
+
+
+@rule
+def check_frozen_parts(kit: Kit) -> None:
+    """At rate 0 a part does not change by a bit, runs in evaluation mode, and leaves its statistics alone."""
+    recipe = Recipe(SGD(lr=0.1, momentum=0.9, weight_decay=0.1), rates=(("trunk", 0.0),))
+    backend, given = kit.backend(), stirred(NETWORK)
+    net = backend.build(NETWORK, given)
+    batches = Batches.shuffled(awkward_examples(NETWORK, 24), 8, 0, range(1))
+    backend.trainer(net, recipe).run(batches, np.full(3, 0.1))
+    changed = [name for name, w in backend.weights(net).items() if name.startswith("trunk.") and not np.array_equal(w, given[name])]
+    if changed:
+        kit.agree_on_training(NETWORK, recipe)  # names the suspect, if there is one
+        kit.fail(f"training changed frozen tensors: {', '.join(changed)}")
+    kit.agree_on_training(NETWORK, recipe)
+
+
+@rule
+def check_thawing(kit: Kit) -> None:
+    """A second trainer may train what the first one froze: the head first, then the whole network."""
+
+    def observe(backend: AnyBackend) -> dict[str, Array]:
+        net = backend.build(NETWORK, stirred(NETWORK))
+        batches = Batches.shuffled(awkward_examples(NETWORK, 24), 8, 0, range(1))
+        for rates in ((("trunk", 0.0),), (("trunk", 0.1),)):
+            backend.trainer(net, Recipe(SGD(lr=0.1), rates=rates)).run(batches, np.full(3, 0.1))
+        return backend.weights(net)
+
+    kit.agree(observe)

@@ -1,0 +1,212 @@
+"""The parity certificate: proof that a backend computes what the specification says.
+
+In float64 a framework has no rounding to hide behind. The certificate runs a backend beside the NumPy reference,
+from the same weights and on the same batches, through the code that is timed, and keeps the largest deviation it
+finds in the logits, in every gradient tensor, in every step's loss and in every tensor at the end of a short
+training. The same is then asked, less strictly, of the precision that is timed. `harness.probes` says how a deviation is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from harness.backend import Backend, Precision
+from harness.data import Batches
+from harness.probes import GRADIENT_LR, awkward_examples, deviation, stirred
+from harness.recipe import SGD, Recipe
+from harness.reference.backend import NumPy
+from harness.spec import Array, Branches, Dropout, Layer, Model, Residual, Weights
+
+LIMIT = 1e-9
+TIMED_LIMITS: Mapping[Precision, float] = {"float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2, "float64": LIMIT}
+FIRST_LOSSES = 5
+AnyBackend = Backend[Any]
+Make = Callable[[Precision], AnyBackend]
+
+
+@dataclass
+class Certificate:
+    """What was found. `verdict` is "equal", or "differs: " and where, by how much, and the limit."""
+
+    verdict: str
+    logits: float | None = None
+    gradients: float | None = None
+    input_gradients: float | None = None
+    trajectory: float | None = None
+    attack: float | None = None
+    steps: int = 0
+    timed: dict[str, float] = field(default_factory=dict)
+    excludes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+NOT_CHECKED = Certificate("not-checked")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a certificate is about: a network and a way to train it."""
+
+    model: Model
+    recipe: Recipe
+
+
+@dataclass
+class Deviations:
+    """The largest deviation of each kind, and where it was."""
+
+    worst: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+    def compare(self, kind: str, where: str, actual: Array, reference: Array, scale: float | None = None) -> None:
+        found = deviation(actual, reference, scale)
+        if kind not in self.worst or not found <= self.worst[kind][0]:
+            self.worst[kind] = (found, where)
+
+    def value(self, kind: str) -> float:
+        return self.worst[kind][0]
+
+    def complaints(self, limit: float, label: str = "") -> Iterator[tuple[float, str]]:
+        """Each kind above the limit: by what factor, and in words."""
+        for kind, (found, where) in self.worst.items():
+            if not found <= limit:
+                yield found / limit, f"{label}{kind} of {where}: {found:.1e}, limit {limit:.0e}"
+
+
+def certify(make: Make, subject: Subject, precision: Precision = "float32", steps: int = 20, batch: int = 16) -> Certificate:
+    """Hold the backend that `make` makes against the reference.
+
+    The timed precision comes first: making the float64 backend may switch the whole process over.
+    """
+    model, excludes = _without_dropout(subject.model)
+    trial = Trial(model, subject.recipe, steps, batch)
+    timed, exact = Deviations(), Deviations()
+    trial.compare_timed(make(precision), timed)
+    trial.compare_exact(make("float64"), exact)
+    complaints = sorted([*exact.complaints(LIMIT), *timed.complaints(TIMED_LIMITS[precision], f"in {precision}, ")])
+    return Certificate(
+        verdict=f"differs: {complaints[-1][1]}" if complaints else "equal",
+        logits=exact.value("logits"),
+        gradients=exact.value("gradients"),
+        input_gradients=exact.value("input gradients"),
+        trajectory=max(exact.value("losses"), exact.value("weights")),
+        steps=steps,
+        timed={kind: timed.value(kind) for kind in ("logits", "losses")},
+        excludes=excludes + trial.excludes,
+    )
+
+
+class Trial:
+    """One network, one recipe, and what the reference says of them."""
+
+    def __init__(self, model: Model, recipe: Recipe, steps: int, batch: int) -> None:
+        self.model, self.recipe = model, recipe
+        self.weights = stirred(model)
+        self.examples = awkward_examples(model, 3 * batch)
+        self.evaluation = Batches(self.examples, np.arange(2 * batch + 1), batch)  # the last batch is short
+        epochs = range(-(-steps // 3))
+        self.training = Batches.shuffled(self.examples, batch, seed=0, epochs=epochs)[:steps]
+        self.lr = recipe.learning_rates(steps)
+        self.excludes: list[str] = []
+        self._run_reference()
+
+    def _run_reference(self) -> None:
+        reference = NumPy(precision="float64")
+        net = reference.build(self.model, self.weights)
+        self.logits = reference.forward(net, self.evaluation)
+        self.pixels = self.examples.pixels(self.examples.images[:4])
+        self.labels = self.examples.labels[:4]
+        self.input_gradient = reference.input_gradient(net, self.pixels, self.labels, self.recipe.loss)
+        trainer = reference.trainer(net, replace(self.recipe, optimizer=SGD(lr=1)))
+        trainer.run(self.training[:1], np.zeros(1))
+        self.gradients = trainer.gradients
+        self.statistics = {name: value for name, value in net.weights.items() if not self.model.parameters[name].trainable}
+
+        self.losses, self.final = self._train_reference(self.weights)
+        # What a difference in the last digit of the first weights can move, rounding decides and no recipe: the bias
+        # before a batch norm, say, whose gradient is zero, but which Adam moves by a step of full size all the same.
+        signs = np.random.default_rng(0).choice([-1, 1], len(self.weights))
+        nudged = {name: w * (1 + sign * 2.0**-52) for (name, w), sign in zip(self.weights.items(), signs, strict=True)}
+        _, other = self._train_reference(nudged)
+        largest = _largest(self.final)
+        loose = [name for name, tensor in self.final.items() if deviation(other[name], tensor, largest) > LIMIT / 100]
+        self.excludes = [f"{name} (rounding decides it)" for name in loose]
+        self.final = {name: tensor for name, tensor in self.final.items() if name not in loose}
+
+    def _train_reference(self, weights: Weights) -> tuple[Array, dict[str, Array]]:
+        reference = NumPy(precision="float64")
+        net = reference.build(self.model, weights)
+        losses = reference.trainer(net, self.recipe).run(self.training, self.lr, record=True)
+        return losses, reference.weights(net)
+
+    def compare_exact(self, backend: AnyBackend, found: Deviations) -> None:
+        """Everything there is, in float64."""
+        net = backend.build(self.model, self.weights)
+        found.compare("logits", self.model.name, backend.forward(net, self.evaluation), self.logits)
+        gradient = backend.input_gradient(net, self.pixels, self.labels, self.recipe.loss)
+        found.compare("input gradients", self.model.name, gradient, self.input_gradient)
+
+        trainer = backend.trainer(net, replace(self.recipe, optimizer=SGD(lr=1)))
+        trainer.run(self.training[:1], np.full(1, GRADIENT_LR))
+        after = backend.weights(net)
+        largest = _largest(self.gradients)
+        for name, expected in self.gradients.items():
+            if rate := self.recipe.rate(name):
+                moved = self.weights[name].astype(np.float64) - after[name]
+                found.compare("gradients", name, moved / (GRADIENT_LR * rate), expected, largest)
+        self._compare_tensors(found, "gradients", after, self.statistics)
+
+        for record in (True, False):
+            found_losses = self._train(backend, net, record)
+            expected = self.losses if record else np.array([self.losses[:1].mean(), self.losses[1:].mean()])
+            found.compare("losses", f"{self.model.name}, record={record}", found_losses, expected)
+            self._compare_tensors(found, "weights", backend.weights(net), self.final)
+
+    def compare_timed(self, backend: AnyBackend, found: Deviations) -> None:
+        """Logits and first losses, in the precision that is timed."""
+        net = backend.build(self.model, self.weights)
+        found.compare("logits", self.model.name, backend.forward(net, self.evaluation), self.logits)
+        first = self.training[:FIRST_LOSSES]
+        losses = backend.trainer(net, self.recipe).run(first, self.lr[:FIRST_LOSSES], record=True)
+        found.compare("losses", self.model.name, losses, self.losses[:FIRST_LOSSES])
+
+    def _train(self, backend: AnyBackend, net: Any, record: bool) -> Array:
+        """Train as a task does, a first step and then the rest; the losses of both segments."""
+        backend.load(net, self.weights)
+        trainer = backend.trainer(net, self.recipe)
+        parts = (slice(0, 1), slice(1, len(self.training)))
+        return np.concatenate([trainer.run(self.training[part], self.lr[part], record=record) for part in parts])
+
+    def _compare_tensors(self, found: Deviations, kind: str, actual: Weights, expected: Weights) -> None:
+        largest = _largest(self.final)
+        for name, tensor in expected.items():
+            found.compare(kind, name, actual[name], tensor, largest)
+
+
+def _largest(tensors: Weights) -> float:
+    return float(max((np.abs(tensor).max() for tensor in tensors.values()), default=0.0))
+
+
+def _without_dropout(model: Model) -> tuple[Model, list[str]]:
+    """The model with drop-out at rate 0, and what that leaves unproven: masks differ by framework."""
+
+    def still(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        return tuple(map(still_one, layers))
+
+    def still_one(layer: Layer) -> Layer:
+        match layer:
+            case Dropout():
+                return replace(layer, rate=0.0)
+            case Residual():
+                return replace(layer, body=still(layer.body), shortcut=still(layer.shortcut))
+            case Branches():
+                return replace(layer, paths=tuple(map(still, layer.paths)))
+        return layer
+
+    quiet = replace(model, trunk=still(model.trunk), head=still(model.head))
+    return quiet, [] if quiet == model else ["dropout masks"]

@@ -1,0 +1,48 @@
+"""Inputs on which frameworks fall out, and how far they are apart.
+
+A tensor's deviation is  max|a - r| / max(max|r|, s / 1000),  where s is the largest value of its kind in the
+network. (Elementwise relative error means nothing: a bias before a batch norm has gradient zero, and rounding moves
+that by any factor.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.data import Examples
+from harness.spec import Array, Model
+
+GRADIENT_LR = 2.0**20
+"""A gradient is read from one step of plain SGD, at a rate so large that the weights' own digits do not swallow it."""
+
+
+def deviation(actual: Array, reference: Array, scale: float | None = None) -> float:
+    """How far `actual` is from `reference`, as defined above; infinite where shapes or finiteness do not fit."""
+    actual, reference = np.asarray(actual, np.float64), np.asarray(reference, np.float64)
+    if actual.shape != reference.shape or not np.isfinite(actual).all():
+        return float("inf")
+    largest = np.abs(reference).max()
+    floor = max(largest, (largest if scale is None else scale) / 1000)
+    return float(np.abs(actual - reference).max() / floor) if floor else float(np.abs(actual).max())
+
+
+def stirred(model: Model, seed: int = 0) -> dict[str, Array]:
+    """First weights in which nothing is at its neutral value, so that no tensor can be mistaken for another."""
+    weights, random = model.init(seed), np.random.default_rng(seed)
+    for name, parameter in model.parameters.items():
+        if parameter.role in ("bias", "offset", "mean"):
+            weights[name] = random.normal(0, 0.1, parameter.shape).astype(np.float32)
+        elif parameter.role in ("scale", "variance"):
+            weights[name] = random.uniform(0.5, 1.5, parameter.shape).astype(np.float32)
+    return weights
+
+
+def awkward_examples(model: Model, count: int, seed: int = 0) -> Examples:
+    """Pictures that are hard to agree on: constant areas, where pools tie; black and saturated pixels; some noise."""
+    random = np.random.default_rng(seed)
+    rows, columns, channels = model.input_shape
+    blocks = random.choice(np.array([0, 0, 64, 160, 255]), (count, -(-rows // 3), -(-columns // 3), channels))
+    images = blocks.repeat(3, 1).repeat(3, 2)[:, :rows, :columns]
+    noisy = random.random((count, rows, columns, 1)) < 0.2
+    images = np.where(noisy, random.integers(0, 256, images.shape), images).astype(np.uint8)
+    return Examples(images, random.integers(0, max(model.logits_shape[0], 2), count).astype(np.int32))
