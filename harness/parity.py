@@ -20,6 +20,7 @@ from harness.probes import GRADIENT_LR, awkward_examples, deviation, stirred
 from harness.recipe import SGD, Recipe
 from harness.reference.backend import NumPy
 from harness.spec import Array, Branches, Dropout, Layer, Model, Residual, Weights
+from harness.task import Subject
 
 LIMIT = 1e-9
 TIMED_LIMITS: Mapping[Precision, float] = {"float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2, "float64": LIMIT}
@@ -47,14 +48,6 @@ class Certificate:
 
 
 NOT_CHECKED = Certificate("not-checked")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a certificate is about: a network and a way to train it."""
-
-    model: Model
-    recipe: Recipe
 
 
 @dataclass

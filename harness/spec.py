@@ -422,6 +422,14 @@ def check_weights(model: Model, weights: Weights) -> None:
         raise SpecError(f"these weights do not fit {model.name}: " + "; ".join(wrong))
 
 
+def fingerprint(weights: Weights) -> str:
+    """Changes whenever a digit of a tensor does."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name}{tensor.dtype}{tensor.shape}".encode() + np.ascontiguousarray(tensor).tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _bias(present: bool, channels: int) -> dict[str, Parameter]:
     return {"bias": Parameter((channels,), "bias")} if present else {}
 

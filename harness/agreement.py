@@ -1,0 +1,75 @@
+"""Evidence from the reported run itself: did all backends see the same, and lose the same?
+
+The certificate proves the code; this proves the cells. Cells that differ in their backend or mode only must have had
+the same batches and first weights, to the bit, and their losses must lie together.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.result import Result
+
+FIRST_LOSS = {"float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2, "float64": 1e-9}
+FIRST_SEGMENT_FACTOR = 50
+"""Rounding grows as training goes on: over a first segment, losses may drift this many times further apart."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What several backends' cells say of one experiment: spreads relative to the median, and who stands out."""
+
+    task: str
+    model: str
+    dataset: str
+    precision: str
+    seed: int
+    backends: tuple[str, ...]
+    first_loss_spread: float
+    first_segment_spread: float | None
+    outliers: dict[str, str]
+
+
+def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
+    """One for each experiment that two or more backends have finished."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        if result.status == "ok" and "first_loss" in result.evidence:
+            cell = result.cell
+            key = (cell.task, cell.model, cell.dataset, cell.precision, str(cell.weights), str(cell.seed), repr(cell.options))
+            groups.setdefault(key, []).append(result)
+    for group in groups.values():
+        if len(group) > 1:
+            yield _agree(group)
+
+
+def _agree(group: Sequence[Result]) -> Agreement:
+    cell, outliers = group[0].cell, {}
+    for what, said in (("dataset", "data set"), ("batches", "batch order"), ("weights", "first weights")):
+        usual = statistics.mode(result.evidence[what] for result in group)
+        outliers |= {
+            result.cell.key: f"its {said} was another one" for result in group if result.evidence[what] != usual
+        }
+    limit = FIRST_LOSS[cell.precision]
+    first, far = _spread(group, "first_loss", "loss of the first step", limit)
+    segment, further = _spread(group, "first_segment_loss", "loss of the first segment", limit * FIRST_SEGMENT_FACTOR)
+    return Agreement(
+        cell.task, cell.model, cell.dataset, cell.precision, cell.seed,
+        backends=tuple(f"{result.cell.backend}/{result.cell.mode}" for result in group),
+        first_loss_spread=first or 0.0,
+        first_segment_spread=segment,
+        outliers=further | far | outliers,
+    )  # fmt: skip
+
+
+def _spread(group: Sequence[Result], name: str, said: str, limit: float) -> tuple[float | None, dict[str, str]]:
+    """The largest distance from the median, relative to it, and the cells further away than the limit."""
+    losses = {result.cell.key: result.evidence[name] for result in group if result.evidence.get(name) is not None}
+    if len(losses) < 2:
+        return None, {}
+    middle = statistics.median(losses.values())
+    away = {key: abs(loss - middle) / (abs(middle) or 1.0) for key, loss in losses.items()}
+    far = {key: f"its {said} is {off:.1e} from the others', limit {limit:.0e}" for key, off in away.items() if not off <= limit}
+    return max(away.values()), far

@@ -1,0 +1,48 @@
+"""Every place where a plugin may add something.
+
+Mark your function with `harness.hookimpl`, in a module named by an entry point: one module for each backend in the
+group `samebench.backends`, the entry point named like the backend; anything else in the group `samebench.plugins`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.markers import hookspec
+
+if TYPE_CHECKING:
+    from harness.backend import Backend
+    from harness.data import Dataset
+    from harness.report import Report
+    from harness.task import ModelBuilder, Task
+
+
+@hookspec(firstresult=True)
+def samebench_backend() -> type[Backend[Any]]:
+    """Return the class that runs a framework."""
+    raise NotImplementedError
+
+
+@hookspec
+def samebench_models() -> Mapping[str, ModelBuilder]:
+    """Return networks by name: functions of input shape and classes, whose defaults give the published network."""
+    raise NotImplementedError
+
+
+@hookspec
+def samebench_datasets() -> Mapping[str, Callable[[], Dataset]]:
+    """Return data sets by name: functions that load them, with their fixed splits."""
+    raise NotImplementedError
+
+
+@hookspec
+def samebench_tasks() -> Sequence[Task]:
+    """Return experiments."""
+    raise NotImplementedError
+
+
+@hookspec
+def samebench_reporters() -> Mapping[str, Callable[[Report], str]]:
+    """Return report formats by name: functions that write a report as text."""
+    raise NotImplementedError

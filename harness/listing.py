@@ -1,0 +1,48 @@
+"""What `samebench list` shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabulate import tabulate
+
+from harness.plugins import find_backends, load_plugins
+
+
+def everything() -> dict[str, list[dict[str, Any]]]:
+    """All there is by kind, as INTERFACE has it for programs."""
+    plugins = load_plugins()
+    found: dict[str, list[dict[str, Any]]] = {
+        "backends": [{"name": b.name, "status": b.status, "reason": b.reason} for b in find_backends().values()],
+        "tasks": [{"name": name} for name in plugins.tasks],
+        "models": [_describe(name, plugins.models[name]()) for name in plugins.models],
+        "datasets": [{"name": name} for name in plugins.datasets],
+        "reporters": [{"name": name} for name in plugins.reporters],
+    }
+    if plugins.broken:
+        found["broken"] = [{"name": name, "reason": reason} for name, reason in plugins.broken.items()]
+    return found
+
+
+def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
+    parts = []
+    for kind, rows in found.items():
+        if kind == "backends":
+            table = tabulate([(row["name"], row["status"], row["reason"] or "") for row in rows], tablefmt="plain")
+        elif kind == "models":
+            table = tabulate(
+                [(r["name"], f"{r['parameters']['total']:,} parameters", f"{r['flops'] / 1e6:,.1f} Mflop a picture") for r in rows],
+                tablefmt="plain", colalign=("left", "right", "right"),
+            )  # fmt: skip
+        elif kind == "broken":
+            table = tabulate([(row["name"], row["reason"]) for row in rows], tablefmt="plain")
+        else:
+            table = "\n".join(row["name"] for row in rows)
+        parts.append(f"{kind}\n" + "\n".join(f"  {line}" for line in table.splitlines()))
+    return "\n\n".join(parts)
+
+
+def _describe(name: str, model: Any) -> dict[str, Any]:
+    counts = model.counts()
+    parameters = {"total": counts.total, "trainable": counts.trainable, "buffers": counts.buffers}
+    return {"name": name, "parameters": parameters, "flops": model.flops}

@@ -1,0 +1,38 @@
+"""lenet5: LeCun, Bottou, Bengio, Haffner 1998, with full connections between its convolutions and a softmax.
+
+Published for 32x32 grey pictures. Smaller ones get a border: the paper's own 28x28 digits lie in 32x32 fields.
+"""
+
+from collections.abc import Mapping
+
+from harness.markers import hookimpl
+from harness.spec import AvgPool, Conv, Dense, Flatten, Model, Shape, Sides, tanh
+from harness.task import ModelBuilder
+
+FIELD = 32
+
+
+def lenet5(input_shape: Shape = (32, 32, 1), classes: int = 10) -> Model:
+    return Model(
+        "lenet5",
+        input_shape,
+        trunk=(
+            Conv(6, 5, padding=_border(input_shape)), tanh, AvgPool(2),
+            Conv(16, 5), tanh, AvgPool(2),
+            Conv(120, 5), tanh,
+            Flatten(),
+        ),
+        head=(Dense(84), tanh, Dense(classes)),
+    )  # fmt: skip
+
+
+def _border(input_shape: Shape) -> Sides:
+    """What is missing to a field of 32x32, the larger half at the end."""
+    missing = [max(FIELD - size, 0) for size in input_shape[:2]]
+    sides = [(gap // 2, gap - gap // 2) for gap in missing]
+    return sides[0], sides[1]
+
+
+@hookimpl
+def samebench_models() -> Mapping[str, ModelBuilder]:
+    return {"lenet5": lenet5}

@@ -1,0 +1,84 @@
+"""Options of tasks: frozen dataclasses, seen from outside as paths such as `optimizer.lr`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from harness.errors import UsageError
+
+Options = TypeVar("Options")
+
+
+def flatten(options: Any, path: str = "") -> dict[str, Any]:
+    """Every option by its path."""
+    flat: dict[str, Any] = {}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if is_dataclass(value):
+            flat |= flatten(value, f"{path}{field.name}.")
+        else:
+            flat[f"{path}{field.name}"] = value
+    return flat
+
+
+def change(options: Options, values: Mapping[str, Any], where: str = "") -> Options:
+    """The same options with some paths set to other values."""
+    for path, value in values.items():
+        options = _change_one(options, path, path.split("."), value, where)
+    return options
+
+
+def parse(text: str) -> Any:
+    """A value as typed on a command line: a number, true, false, null, or else a word."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint to end an error message with: the name that may have been meant, and all there are."""
+    known = sorted(known)
+    guess = difflib.get_close_matches(name, known, 1)
+    return (f"did you mean {guess[0]!r}? " if guess else "") + f"There are: {', '.join(known) or 'none'}"
+
+
+def _change_one(options: Any, path: str, steps: list[str], value: Any, where: str) -> Any:
+    names = [field.name for field in fields(options)]
+    if steps[0] not in names:
+        prefix = path[: len(path) - len(".".join(steps))]
+        raise UsageError(f"there is no option {where}{path}; {nearest(steps[0], names)}".replace("There are: ", f"Options of {where}{prefix or 'it'}: "))
+    current = getattr(options, steps[0])
+    if len(steps) > 1:
+        if not is_dataclass(current):
+            raise UsageError(f"{where}{path}: {steps[0]!r} is a value, not a group of options")
+        value = _change_one(current, path, steps[1:], value, where)
+    else:
+        value = _checked(get_type_hints(type(options))[steps[0]], value, f"{where}{path}")
+    return replace(options, **{steps[0]: value})
+
+
+def _checked(kind: Any, value: Any, path: str) -> Any:
+    """The value as the type asks for it, or an error that says what is allowed."""
+    origin = get_origin(kind)
+    if origin is Literal:
+        allowed, fits = " or ".join(map(repr, get_args(kind))), value in get_args(kind)
+    elif origin in (Union, UnionType):
+        if value is None and type(None) in get_args(kind):
+            return None
+        return _checked(next(arm for arm in get_args(kind) if arm is not type(None)), value, path)
+    elif kind is float:
+        allowed, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if fits else value
+    elif kind in (int, bool, str):
+        allowed, fits = {int: "a whole number", bool: "true or false", str: "a word"}[kind], type(value) is kind
+    else:
+        allowed, fits = f"one of {kind}: it cannot be set by a path", False
+    if not fits:
+        raise UsageError(f"{path} must be {allowed}, not {value!r}")
+    return value

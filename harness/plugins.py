@@ -1,0 +1,229 @@
+"""Finding plugins without importing them, and loading the one that is asked for."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import pluggy
+
+from harness import hookspecs
+from harness.errors import PluginError, Unavailable, UsageError
+from harness.markers import PROJECT
+from harness.options import nearest
+
+BACKENDS = "samebench.backends"
+PLUGINS = "samebench.plugins"
+Thing = TypeVar("Thing")
+
+
+class BackendEntry(NamedTuple):
+    """A backend as its metadata shows it: nothing of it has been imported."""
+
+    name: str
+    status: str  # available, not-installed, broken
+    reason: str | None
+    module: str
+
+
+def find_backends() -> dict[str, BackendEntry]:
+    """Every backend that an installed package announces."""
+    return {name: _look_at(name, points) for name, points in sorted(_by_name(entry_points(group=BACKENDS)).items())}
+
+
+def load_backend(name: str) -> type[Any]:
+    """Import one backend, by its name or from a file that ends in .py, and return its class."""
+    from harness.backend import Backend
+
+    manager = plugin_manager()
+    if name.endswith(".py"):
+        plugin, origin = _import_file(Path(name)), name
+        _register(manager, plugin, origin)
+    else:
+        entry = find_backends().get(name)
+        if entry is None:
+            raise UsageError(f"there is no backend {name!r}; {nearest(name, find_backends())}; or give a file, FILE.py")
+        if entry.status != "available":
+            raise Unavailable(f"backend {name} is {entry.status}: {entry.reason}")
+        plugin, origin = _import_entry(name, entry.module), f"{name} ({entry.module})"
+        _register(manager, plugin, origin)
+    backend = manager.hook.samebench_backend()
+    if not (isinstance(backend, type) and issubclass(backend, Backend)):
+        raise PluginError(f"{origin}: its hook samebench_backend() must return a subclass of harness.Backend, not {backend!r}")
+    if missing := sorted(getattr(backend, "__abstractmethods__", ())):
+        raise PluginError(f"{origin}: {backend.__name__} does not define {', '.join(missing)}")
+    if not name.endswith(".py") and backend.name != name:
+        raise PluginError(f"{origin}: its entry point is called {name!r}, its class names itself {backend.name!r}")
+    return backend
+
+
+class Catalogue(Generic[Thing]):
+    """Things by name, and the error for a name that is not there."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.things: dict[str, Thing] = {}
+        self.origins: dict[str, str] = {}
+
+    def add(self, name: str, thing: Thing, origin: str) -> None:
+        if name in self.things:
+            raise PluginError(f"two plugins bring a {self.kind} named {name!r}: {self.origins[name]} and {origin}")
+        self.things[name], self.origins[name] = thing, origin
+
+    def __getitem__(self, name: str) -> Thing:
+        if name not in self.things:
+            raise UsageError(f"there is no {self.kind} {name!r}; {nearest(name, self.things)}")
+        return self.things[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.things))
+
+
+@dataclass
+class Plugins:
+    """Everything but backends: none of it imports a framework, so all of it is loaded."""
+
+    models: Catalogue[Any] = field(default_factory=lambda: Catalogue("model"))
+    datasets: Catalogue[Any] = field(default_factory=lambda: Catalogue("data set"))
+    tasks: Catalogue[Any] = field(default_factory=lambda: Catalogue("task"))
+    reporters: Catalogue[Any] = field(default_factory=lambda: Catalogue("report format"))
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def load_plugins() -> Plugins:
+    """Load every plugin that is not a backend; a broken one is set aside with its reason."""
+    found = Plugins()
+    for name, points in sorted(_by_name(entry_points(group=PLUGINS)).items()):
+        try:
+            if len(points) > 1:
+                raise PluginError(_claimed_twice("plugin", name, points))
+            manager = plugin_manager()
+            _register(manager, _import_entry(name, points[0].module), f"{name} ({points[0].module})")
+            for catalogue, brought in (
+                (found.models, manager.hook.samebench_models()),
+                (found.datasets, manager.hook.samebench_datasets()),
+                (found.reporters, manager.hook.samebench_reporters()),
+                (found.tasks, [{task.name: task for task in tasks} for tasks in manager.hook.samebench_tasks()]),
+            ):
+                for things in brought:
+                    for thing_name, thing in things.items():
+                        catalogue.add(thing_name, thing, points[0].module)
+        except Exception as error:
+            found.broken[name] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def plugin_manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _by_name(points: Iterable[EntryPoint]) -> dict[str, list[EntryPoint]]:
+    """Entry points by name; one that is announced twice by the same package in the same words counts once."""
+    found: dict[str, list[EntryPoint]] = {}
+    for point in points:
+        if not any(_owner(other) == _owner(point) and other.value == point.value for other in found.get(point.name, [])):
+            found.setdefault(point.name, []).append(point)
+    return found
+
+
+def _owner(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "an unnamed package"
+
+
+def _claimed_twice(kind: str, name: str, points: list[EntryPoint]) -> str:
+    owners = " and ".join(f"{_owner(point)} ({point.value})" for point in points)
+    return f"the {kind} name {name!r} is claimed by {owners}: uninstall one of them"
+
+
+def _look_at(name: str, points: list[EntryPoint]) -> BackendEntry:
+    if len(points) > 1:
+        return BackendEntry(name, "broken", _claimed_twice("backend", name, points), "")
+    spec = _find(points[0].module)
+    if spec is None or spec.origin is None:
+        return BackendEntry(name, "broken", f"its module {points[0].module} is not there", points[0].module)
+    missing = [module for module in _imports(Path(spec.origin)) if _find(module) is None]
+    if not missing:
+        return BackendEntry(name, "available", None, points[0].module)
+    reason = f"{', '.join(missing)} not installed" + _how_to_install(name, points[0])
+    return BackendEntry(name, "not-installed", reason, points[0].module)
+
+
+def _find(module: str) -> ModuleSpec | None:
+    """Where a module lies, found without importing it or the packages around it."""
+    path: Any = None
+    spec = None
+    for step in range(1, module.count(".") + 2):
+        name = ".".join(module.split(".")[:step])
+        spec = PathFinder.find_spec(name, path)
+        for finder in () if spec else sys.meta_path:  # editable installs bring finders of their own
+            spec = spec or (finder.find_spec(name, path) if finder is not PathFinder else None)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec
+
+
+def _imports(file: Path) -> list[str]:
+    """The top-level packages that a file imports at its top, without those of Python itself."""
+    packages = set()
+    for statement in ast.parse(file.read_bytes()).body:
+        if isinstance(statement, ast.Import):
+            packages |= {alias.name.split(".")[0] for alias in statement.names}
+        elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+            packages.add(statement.module.split(".")[0])
+    return sorted(packages - sys.stdlib_module_names)
+
+
+def _how_to_install(name: str, point: EntryPoint) -> str:
+    """An extra that is named like the backend brings what it needs."""
+    if point.dist and name in (point.dist.metadata.get_all("Provides-Extra") or []):
+        return f": pip install '{point.dist.name}[{name}]'"
+    return ""
+
+
+def _import_entry(name: str, module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except BaseException as error:  # a plugin may even call sys.exit() while it is imported
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise PluginError(f"{name} ({module}) cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _import_file(file: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(re.sub(r"\W", "_", f"samebench_file_{file.stem}"), file)
+    if not file.exists() or spec is None or spec.loader is None:
+        raise UsageError(f"there is no backend file {file}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise PluginError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _register(manager: pluggy.PluginManager, plugin: Any, origin: str) -> None:
+    """Register a module and refuse hooks that nobody calls."""
+    try:
+        manager.register(plugin, origin)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        known = [name for name in dir(hookspecs) if name.startswith("samebench_")]
+        wrong = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None and name not in known]
+        hint = "".join(f"; {name}: {nearest(name, known)}" for name in wrong)
+        raise PluginError(f"{origin}: {error}{hint}") from None
+    if not manager.get_hookcallers(plugin):
+        raise PluginError(f"{origin} implements no hook: mark a function named samebench_... with harness.hookimpl")

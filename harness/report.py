@@ -1,0 +1,70 @@
+"""A report as a value: the cells of a run, what they say together, and what can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from harness.agreement import Agreement, agreements
+from harness.result import SCHEMA, Result
+from harness.stats import mean_interval, median_interval
+from harness.store import Store
+
+
+@dataclass(frozen=True)
+class Report:
+    """What reporters turn into text. Reporters compute nothing themselves."""
+
+    run: dict[str, Any]
+    results: Sequence[Result]
+    agreements: Sequence[Agreement]
+    summary: Sequence[dict[str, Any]]
+
+    @classmethod
+    def of(cls, store: Store) -> Report:
+        """The report of a run as it stands, finished or not."""
+        results = list(store.results())
+        found = list(agreements(results))
+        outliers = {key: reason for agreement in found for key, reason in agreement.outliers.items()}
+        results = [_with_outlier(result, outliers.get(result.cell.key)) for result in results]
+        run = {name: value for name, value in store.run.items() if name not in ("schema", "plan")}
+        return cls(run, results, found, _summary(results))
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "run": self.run,
+            "cells": [result.as_json() for result in self.results],
+            "summary": list(self.summary),
+            "agreement": [asdict(agreement) for agreement in self.agreements],
+        }
+
+
+def _with_outlier(result: Result, reason: str | None) -> Result:
+    return replace(result, parity=result.parity | {"verdict": f"differs: {reason}"}) if reason else result
+
+
+def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """One row for each experiment and backend, over its seeds; only finished cells count."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        cell = result.cell
+        groups.setdefault((cell.task, cell.model, cell.dataset, cell.precision, cell.backend, cell.mode), []).append(result)
+    rows = []
+    for (task, model, dataset, precision, backend, mode), group in groups.items():
+        good = [result for result in group if result.status == "ok"]
+        verdicts = [result.parity["verdict"] for result in good] or ["not-checked"]
+        row: dict[str, Any] = {
+            "task": task, "backend": backend, "mode": mode, "model": model, "dataset": dataset, "precision": precision,
+            "n": len(good), "cells": len(group),
+            "parity": next((verdict for verdict in verdicts if verdict != "equal"), "equal"),
+        }  # fmt: skip
+        if good:
+            row["test_accuracy"] = mean_interval([result.metrics["test_accuracy"] for result in good])
+            rates = [rate for result in good for rate in result.time["images_per_s"]]
+            row["images_per_s"] = median_interval(rates) if rates else None
+            row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
+            row["parameters"] = good[0].parameters["total"]
+        rows.append(row)
+    return rows

@@ -1,0 +1,18 @@
+"""The report for programs: schema 1, keys may be added and none is renamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from harness.markers import hookimpl
+from harness.report import Report
+
+
+def as_json(report: Report) -> str:
+    return json.dumps(report.as_json(), indent=1)
+
+
+@hookimpl
+def samebench_reporters() -> Mapping[str, Callable[[Report], str]]:
+    return {"json": as_json}

@@ -1,0 +1,109 @@
+"""The report for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from harness.agreement import Agreement
+from harness.markers import hookimpl
+from harness.report import Report
+from harness.result import Result
+
+HEADERS = ("backend", "mode", "n", "test accuracy", "images/s", "first step", "parameters", "parity")
+
+
+def as_table(report: Report) -> str:
+    return "\n\n".join(part for part in (*_tables(report), *_notes(report)) if part)
+
+
+def _tables(report: Report) -> Iterator[str]:
+    """A table for each experiment, so that what stands together may be compared."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in report.summary:
+        groups.setdefault(f"{row['task']}: {row['model']} on {row['dataset']}, {row['precision']}", []).append(row)
+    for title, rows in groups.items():
+        yield f"{title}\n{tabulate([_cells(row) for row in rows], HEADERS, disable_numparse=True, colalign=_ALIGN)}"
+
+
+_ALIGN = ("left", "left", "right", "right", "right", "right", "right", "left")
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    n = str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
+    if not row["n"]:
+        return (row["backend"], row["mode"], n, "-", "-", "-", "-", row["parity"].partition(":")[0])
+    accuracy, rate = row["test_accuracy"], row["images_per_s"]
+    share = f"{accuracy['mean']:.2%}"
+    if accuracy["low"] is not None:
+        share += f" ± {100 * (accuracy['high'] - accuracy['mean']):.2f}"
+    speed = "-"
+    if rate:
+        speed = f"{rate['median']:,.0f}"
+        if rate["low"] is not None:
+            speed += f" ({rate['low']:,.0f} to {rate['high']:,.0f})"
+    first = f"{row['first_step_s']['median']:.2f} s"
+    verdict = row["parity"].partition(":")[0]
+    return (row["backend"], row["mode"], n, share, speed, first, f"{row['parameters']:,}", verdict)
+
+
+def _notes(report: Report) -> Iterator[str]:
+    yield "\n".join(dict.fromkeys(_agreement(agreement) for agreement in _widest(report.agreements)))
+    yield "\n".join(_verdict(result) for result in _one_each(report.results))
+    yield "\n".join(_failure(result) for result in report.results if result.status != "ok")
+    host = report.run.get("host", {})
+    versions = {name: version for result in report.results for name, version in result.versions.items()}
+    devices = sorted({result.cell.device if result.status != "ok" else result.evidence["device"] for result in report.results})
+    yield (
+        f"On the {' and '.join(devices) or '?'} of {host.get('processor')}, {host.get('cores')} cores, {host.get('system')}, "
+        f"Python {host.get('python')}; " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+        + ".\n± and ( to ): 95 % intervals, over seeds and over timed segments; compilation is in the first step only."
+    )  # fmt: skip
+
+
+def _widest(found: Sequence[Agreement]) -> list[Agreement]:
+    """For each experiment, the seed with the widest spread."""
+    widest: dict[tuple[str, str, str], Agreement] = {}
+    for agreement in found:
+        key = agreement.task, agreement.model, agreement.dataset
+        if key not in widest or agreement.first_loss_spread > widest[key].first_loss_spread:
+            widest[key] = agreement
+    return list(widest.values())
+
+
+def _agreement(agreement: Agreement) -> str:
+    text = f"In this run ({agreement.task}): same batches and first weights; losses of the first step within {agreement.first_loss_spread:.0e}"
+    if agreement.first_segment_spread is not None:
+        text += f", of the first segment within {agreement.first_segment_spread:.0e}"
+    return text + f" over {len(agreement.backends)} backends." if not agreement.outliers else text + ", and see below."
+
+
+def _one_each(results: Sequence[Result]) -> list[Result]:
+    """One result for each backend, mode, task and verdict."""
+    found = {(r.cell.task, r.cell.model, r.cell.backend, r.cell.mode, r.parity["verdict"]): r for r in results if r.status == "ok"}
+    return list(found.values())
+
+
+def _verdict(result: Result) -> str:
+    parity, cell = result.parity, result.cell
+    who = f"{cell.backend}/{cell.mode}, {cell.task}"
+    if parity["verdict"] != "equal":
+        return f"Parity of {who}: {parity['verdict']}"
+    text = (
+        f"Parity of {who}: float64 against the NumPy reference, {parity['steps']} steps: logits {parity['logits']:.0e}, "
+        f"gradients {parity['gradients']:.0e}, losses and weights {parity['trajectory']:.0e}; "
+        f"{cell.precision}: logits {parity['timed']['logits']:.0e}, first losses {parity['timed']['losses']:.0e}"
+    )
+    return text + (f"; not proven: {', '.join(parity['excludes'])}" if parity["excludes"] else "")
+
+
+def _failure(result: Result) -> str:
+    cell = result.cell
+    return f"{cell.task}, {cell.backend}/{cell.mode}, seed {cell.seed}: {result.status}: {result.reason}"
+
+
+@hookimpl
+def samebench_reporters() -> Mapping[str, Callable[[Report], str]]:
+    return {"table": as_table}

@@ -1,0 +1,74 @@
+"""A run as a folder of plain files: RUN/run.json, RUN/certificates/, RUN/cells/KEY/{cell.json, result.json, log.txt}.
+
+A file is written beside its place, flushed to the disk and renamed, so that it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.result import SCHEMA, Cell, Result
+
+
+def write_json(path: Path, data: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
+        json.dump(data, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+class Store:
+    """The folder of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """An existing run."""
+        store = cls(folder)
+        if not (folder / "run.json").exists():
+            raise UsageError(f"{folder} is not a run: there is no run.json in it")
+        if (schema := store.run["schema"]) > SCHEMA:
+            raise UsageError(f"{folder} was written by a newer samebench (schema {schema}; this one reads {SCHEMA}): update samebench")
+        return store
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """What is said of the run as a whole."""
+        data: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
+        return data
+
+    def save_run(self, data: dict[str, Any]) -> None:
+        write_json(self.folder / "run.json", {"schema": SCHEMA} | data)
+
+    def cell_folder(self, cell: Cell) -> Path:
+        return self.folder / "cells" / cell.key
+
+    def certificate_folder(self, name: str) -> Path:
+        return self.folder / "certificates" / name
+
+    def save(self, result: Result) -> None:
+        write_json(self.cell_folder(result.cell) / "result.json", result.as_json())
+
+    def load(self, cell: Cell) -> Result | None:
+        """The finished result of a cell, if there is a valid one."""
+        try:
+            result = Result.from_json(json.loads((self.cell_folder(cell) / "result.json").read_text()))
+        except (OSError, ValueError):
+            return None
+        return result if result.cell.key == cell.key else None
+
+    def results(self) -> Iterable[Result]:
+        """Every result of the run, in the order of its plan."""
+        for data in self.run["plan"]:
+            if result := self.load(Cell(**data)):
+                yield result

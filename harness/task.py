@@ -1,0 +1,70 @@
+"""What a task is: an experiment, written once against the contract, that every backend runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from harness.backend import Backend
+from harness.clock import Clock
+from harness.data import Dataset
+from harness.recipe import Recipe
+from harness.spec import Array, Counts, Model, Shape
+
+ModelBuilder = Callable[[Shape, int], Model]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a parity certificate is about: a network and a way to train it."""
+
+    model: Model
+    recipe: Recipe
+
+
+@dataclass
+class Bench:
+    """What a task works with in one cell."""
+
+    backend: Backend[Any]
+    build_model: ModelBuilder
+    dataset: Dataset
+    seed: int
+    options: Any
+    clock: Clock = field(default_factory=Clock)
+
+
+@dataclass
+class Findings:
+    """What a task found. `rates` holds the headline rate, one value a steady-state segment."""
+
+    metrics: dict[str, Any]
+    rates: list[float]
+    parameters: Counts
+    evidence: dict[str, Any]
+
+
+class Task(ABC):
+    """An experiment. It times its phases with `bench.clock`: build, first_step, train, eval."""
+
+    name: ClassVar[str]
+    rate: ClassVar[str]
+    """What the headline rate counts: "training images"."""
+
+    options: ClassVar[type]
+    """A frozen dataclass; its defaults are the ones an expert would pick."""
+
+    @abstractmethod
+    def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Any) -> list[Subject]:
+        """The networks and recipes whose parity this task rests on."""
+
+    @abstractmethod
+    def run(self, bench: Bench) -> Findings:
+        """Do the experiment."""
+
+
+def accuracy(logits: Array, labels: Array) -> float:
+    """The share of examples whose largest logit is that of their label."""
+    return float((logits.argmax(1) == labels).mean())
