@@ -180,6 +180,7 @@ class Net:
 
     def __init__(self, model: Model, multiply_dtype: Any) -> None:
         self.model = model
+        self.functions: dict[str, Any] = {}  # what an engine has compiled for this network
         inputs = keras.Input(model.input_shape, name=Model.INPUT)
         values = {Model.INPUT: inputs}
         self.owners: dict[str, layers.Layer] = {}

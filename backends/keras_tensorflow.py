@@ -34,6 +34,7 @@ class KerasTensorFlow(KerasBackend):
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
         tf.config.experimental.enable_tensor_float_32_execution(self.precision in ("tf32", "bfloat16"))
+        tf.get_logger().setLevel("ERROR")  # it warns that many networks in one process are traced many times
         dtype = "float64" if self.precision == "float64" else "float32"
         keras.config.set_floatx(dtype)
         keras.config.set_dtype_policy(dtype)
@@ -63,15 +64,18 @@ class KerasTensorFlow(KerasBackend):
         return uploaded.pipeline
 
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
-        @tf.function(jit_compile=self.mode == "compiled")
+        gradient = net.functions.setdefault(f"input_gradient {loss}", self.gradient_function(net, loss))
+        return gradient(tf.constant(images, keras.config.floatx()), tf.constant(labels)).numpy()
+
+    def gradient_function(self, net: Net, loss: LossName) -> Any:
+        @tf.function(jit_compile=self.mode == "compiled", reduce_retracing=True)
         def gradient(pixels: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 tape.watch(pixels)
                 total = loss_of(loss, "sum")(labels, net.keras["logits"](pixels, training=False))
             return tape.gradient(total, pixels)
 
-        pixels = tf.constant(images, keras.config.floatx())
-        return gradient(pixels, tf.constant(labels)).numpy()
+        return gradient
 
     def peak_device_bytes(self) -> int | None:
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] if self.device == "gpu" else None

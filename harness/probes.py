@@ -38,11 +38,21 @@ def stirred(model: Model, seed: int = 0) -> dict[str, Array]:
 
 
 def awkward_examples(model: Model, count: int, seed: int = 0) -> Examples:
-    """Pictures that are hard to agree on: constant areas, where pools tie; black and saturated pixels; some noise."""
+    """Pictures that are hard to agree on: in turns all black or grey, where every pool ties; blocks, some of them
+    black or saturated; and noise."""
     random = np.random.default_rng(seed)
     rows, columns, channels = model.input_shape
-    blocks = random.choice(np.array([0, 0, 64, 160, 255]), (count, -(-rows // 3), -(-columns // 3), channels))
-    images = blocks.repeat(3, 1).repeat(3, 2)[:, :rows, :columns]
-    noisy = random.random((count, rows, columns, 1)) < 0.2
-    images = np.where(noisy, random.integers(0, 256, images.shape), images).astype(np.uint8)
+    levels = np.array([0, 0, 64, 160, 255], np.uint8)
+
+    def blocks(size: int) -> Array:
+        few = random.choice(levels, (-(-rows // size), -(-columns // size), channels))
+        return few.repeat(size, 0).repeat(size, 1)[:rows, :columns]
+
+    kinds = (
+        lambda: np.full((rows, columns, channels), random.choice(levels)),
+        lambda: blocks(3),
+        lambda: blocks(-(-max(rows, columns) // 2)),
+        lambda: random.integers(0, 256, (rows, columns, channels), np.uint8),
+    )
+    images = np.stack([kinds[number % len(kinds)]() for number in range(count)])
     return Examples(images, random.integers(0, max(model.logits_shape[0], 2), count).astype(np.int32))

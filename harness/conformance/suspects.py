@@ -30,10 +30,14 @@ def suspect(rule: str, cause: str, suspected: type[NumPy]) -> None:
     SUSPECTS.setdefault(rule, {})[cause] = suspected
 
 
-def with_layer(rule: str, cause: str, kind: type[Layer], apply: Apply) -> None:
-    """Suspect the reference with one layer computed otherwise."""
+def backend_with_layer(kind: type[Layer], apply: Apply) -> type[NumPy]:
+    """The reference with one layer computed otherwise."""
     network = type("SuspectNet", (Net,), {"layers": LAYERS | {kind: apply}})
-    suspect(rule, cause, type("Suspect", (NumPy,), {"network": network}))
+    return type("Suspect", (NumPy,), {"network": network})
+
+
+def with_layer(rule: str, cause: str, kind: type[Layer], apply: Apply) -> None:
+    suspect(rule, cause, backend_with_layer(kind, apply))
 
 
 def with_training(rule: str, cause: str, **members: Any) -> None:

@@ -1,0 +1,33 @@
+"""One backend a process: PyTorch imported after TensorFlow crashes, so backend tests name theirs by --backend."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from harness.environment import WORKER
+
+for name, value in WORKER.items():
+    os.environ.setdefault(name, value)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", help="the backend whose tests are run in this process")
+    parser.addoption("--mode", default="default", help="the mode it is tested in")
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> type:
+    """The class of the backend under test; nothing else in this process may import a framework."""
+    from harness.plugins import load_backend
+
+    name = request.config.getoption("--backend")
+    if not name:
+        pytest.skip("needs --backend NAME: one framework a process")
+    return load_backend(name)
+
+
+@pytest.fixture(scope="session")
+def mode(request: pytest.FixtureRequest) -> str:
+    return request.config.getoption("--mode")

@@ -1,0 +1,255 @@
+"""Backends with one fault each. Every rule of the conformance kit must fail on one of them.
+
+The suspects in `harness.conformance.suspects` are mutants as well; these are the faults that no numbers of the
+reference can imitate. `wrap` puts a fault into any backend, so that the same ones are tried on the real frameworks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness import SGD, Backend, BatchNorm, Conv, Dense, Dropout, Model, Recipe, Trainer
+from harness.conformance.suspects import backend_with_layer
+from harness.reference import layers as reference
+from harness.reference.backend import NumPy
+from harness.spec import Layer
+
+Real = type[Backend[Any]]
+
+
+def wrap(real: Real, **members: Any) -> Real:
+    return type(f"Mutant{real.__name__}", (real,), members)
+
+
+def changed_model(change: Callable[[Layer], Layer]) -> Callable[[Real], Real]:
+    """A backend that builds another network than it was asked for, with the same names and shapes."""
+
+    def mutant(real: Real) -> Real:
+        def build(self, model: Model, weights: Any) -> Any:
+            return real.build(self, replace(model, trunk=tuple(change(layer) for layer in model.trunk)), weights)
+
+        return wrap(real, build=build)
+
+    return mutant
+
+
+def changed_recipe(change: Callable[[Recipe], Recipe]) -> Callable[[Real], Real]:
+    return lambda real: wrap(real, trainer=lambda self, net, recipe: real.trainer(self, net, change(recipe)))
+
+
+def changed_run(run: Callable[..., Any]) -> Callable[[Real], Real]:
+    """A backend whose trainer runs `run(trainer, batches, lr, record)`."""
+
+    class Wrapped(Trainer):
+        def __init__(self, trainer: Trainer) -> None:
+            self.trainer = trainer
+
+        def run(self, batches: Any, lr: Any, *, record: bool = False) -> Any:
+            return run(self.trainer, batches, lr, record)
+
+    return lambda real: wrap(real, trainer=lambda self, net, recipe: Wrapped(real.trainer(self, net, recipe)))
+
+
+def only_without_record(trainer: Trainer, batches: Any, lr: Any, record: bool) -> Any:
+    return trainer.run(batches, lr if record else lr * 1.001, record=record)
+
+
+def symmetric(layer: Layer) -> Layer:
+    if not isinstance(layer, Conv) or layer.window.padding != ((0, 1), (0, 1)):
+        return layer
+    return replace(layer, padding=1)
+
+
+batch_norm_epsilon = changed_model(lambda layer: replace(layer, epsilon=1e-3) if isinstance(layer, BatchNorm) else layer)
+padding_on_both_sides = changed_model(symmetric)
+momentum_ignored = changed_recipe(
+    lambda recipe: replace(recipe, optimizer=replace(recipe.optimizer, momentum=0.0, nesterov=False))
+    if isinstance(recipe.optimizer, SGD)
+    else recipe
+)
+wrong_without_record = changed_run(only_without_record)
+
+
+def uploads_every_time(real: Real) -> Real:
+    """A backend that asks for the pictures anew in every segment."""
+
+    def run(trainer: Trainer, batches: Any, lr: Any, record: bool) -> Any:
+        trainer.backend._uploads.clear()  # all shipped trainers hold their backend
+        return trainer.run(batches, lr, record=record)
+
+    return changed_run(run)(real)
+
+
+# Faults in the way networks and data go in and out, put into the reference.
+
+
+def _transposed(self: NumPy, net: Any) -> Any:
+    tensors = NumPy.weights(self, net)
+    return {name: tensor.swapaxes(2, 3) if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
+
+
+def _reversed_values(self: NumPy, net: Any) -> Any:
+    return {name: tensor[::-1].copy() for name, tensor in NumPy.weights(self, net).items()}
+
+
+def _without_statistics(self: NumPy, net: Any, weights: Any) -> None:
+    kept = {name: value for name, value in net.weights.items() if name.endswith(("mean", "variance"))}
+    NumPy.load(self, net, {**weights, **kept})
+
+
+def _views(self: NumPy, net: Any) -> Any:
+    """The very arrays that training changes in place."""
+    net.views = getattr(net, "views", {name: tensor.copy() for name, tensor in net.weights.items()})
+    for name, tensor in net.weights.items():
+        net.views[name][...] = tensor
+    return net.views
+
+
+class _ViewsTrainer(NumPy.training):
+    def run(self, batches: Any, lr: Any, *, record: bool = False) -> Any:
+        losses = super().run(batches, lr, record=record)
+        _views(self.backend, self.net)
+        return losses
+
+
+def _full_batches_only(self: NumPy, net: Any, batches: Any, *, upto: str = "logits") -> Any:
+    full = len(batches.rows) // batches.batch_size * batches.batch_size
+    return NumPy.forward(self, net, batches, upto=upto)[:full]
+
+
+def _sorted_rows(self: NumPy, net: Any, batches: Any, *, upto: str = "logits") -> Any:
+    return NumPy.forward(self, net, type(batches)(batches.examples, np.sort(batches.rows), batches.batch_size), upto=upto)
+
+
+_shared: dict[str, Any] = {}
+
+
+class _SharingNet(NumPy.network):
+    """All networks of a process keep their tensors in one place."""
+
+    def __init__(self, model: Model, weights: Any) -> None:
+        super().__init__(model, weights)
+        _shared.update(self.weights)
+
+    weights = property(lambda self: _shared, lambda self, value: _shared.update(value))
+
+
+class _LazyTrainer(NumPy.training):
+    """Puts the work off until somebody reads the weights."""
+
+    def run(self, batches: Any, lr: Any, *, record: bool = False) -> Any:
+        first = super().run(batches[:1], lr[:1], record=record)
+        self.net.pending = lambda: super(_LazyTrainer, self).run(batches[1:], lr[1:], record=record)
+        return first
+
+
+def _weights_when_asked(self: NumPy, net: Any) -> Any:
+    if pending := net.__dict__.pop("pending", None):
+        pending()
+    return NumPy.weights(self, net)
+
+
+def _guess(self: NumPy, model: Model, weights: Any) -> Any:
+    known = tuple(layer for layer in model.trunk if type(layer).__module__ == "harness.spec")
+    return NumPy.build(self, replace(model, trunk=known), weights)
+
+
+def _crash(self: NumPy, model: Model, weights: Any) -> Any:
+    if any(type(layer).__module__ != "harness.spec" for layer in model.trunk):
+        raise KeyError("Unheard")
+    return NumPy.build(self, model, weights)
+
+
+def _rounded(self: NumPy, net: Any, batches: Any, *, upto: str = "logits") -> Any:
+    return NumPy.forward(self, net, batches, upto=upto).astype(np.float32)
+
+
+class _Float32(NumPy):
+    """The reference, said to compute in float32 too; its sums are off by a little more than that allows."""
+
+    precisions = ("float32", "float64")
+    error = 0.0
+
+    def forward(self, net: Any, batches: Any, *, upto: str = "logits") -> Any:
+        found = super().forward(net, batches, upto=upto)
+        return (found * (1 + self.error)).astype(np.float32) if self.precision == "float32" else found
+
+
+def _fixed_mask(layer: Any, context: Any, x: Any) -> Any:
+    return reference.dropout(layer, context._replace(random=np.random.default_rng(0)), x)
+
+
+def _left_on(layer: Any, context: Any, x: Any) -> Any:
+    return reference.dropout(layer, context._replace(training=True), x)
+
+
+def _unscaled(layer: Any, context: Any, x: Any) -> Any:
+    done = reference.dropout(layer, context, x)
+    left = 1 - layer.rate
+    return done._replace(output=done.output * left, backward=lambda dy: ((done.backward(dy)[0][0] * left,), {}))
+
+
+def _share_kept(layer: Any, context: Any, x: Any) -> Any:
+    return reference.dropout(replace(layer, rate=1 - layer.rate), context, x)
+
+
+class _FreezesForGood(NumPy):
+    """What was frozen once stays frozen."""
+
+    def trainer(self, net: Any, recipe: Recipe) -> Any:
+        net.frozen = (*getattr(net, "frozen", ()), *((start, 0.0) for start in recipe.frozen(net.model)))
+        return super().trainer(net, replace(recipe, rates=(*recipe.rates, *net.frozen)))
+
+
+def _without_bias(layer: Any, context: Any, x: Any) -> Any:
+    """A bias that is left out."""
+    weights = {name: value for name, value in context.weights.items() if name != "bias"}
+    done = reference.dense(layer, context._replace(weights=weights), x)
+    zero = {"bias": np.zeros(layer.units)} if "bias" in context.weights else {}
+    return done._replace(backward=lambda dy: (done.backward(dy)[0], done.backward(dy)[1] | zero))
+
+
+FAULTS: dict[str, list[tuple[Real, str]]] = {
+    "self_description": [
+        (wrap(NumPy, versions=lambda self: {}), "versions\\(\\) is empty"),
+        (wrap(NumPy, modes=("fast",)), "one of them must be 'default'"),
+        (wrap(NumPy, name="a/b"), "is no name"),
+        (wrap(NumPy, start=lambda self, device: "tpu"), "must be 'cpu' or 'gpu'"),
+    ],
+    "weights_come_back": [
+        (wrap(NumPy, weights=_transposed), "came back as"),
+        (wrap(NumPy, weights=_reversed_values), "are its axes in our order"),
+        (wrap(NumPy, weights=lambda self, net: {}), "names differ"),
+    ],
+    "weights_are_copies": [(wrap(NumPy, weights=_views, training=_ViewsTrainer), "return a copy")],
+    "load": [(wrap(NumPy, load=_without_statistics), "the logits after loading")],
+    "two_networks": [(wrap(NumPy, network=_SharingNet), "changed when another one was trained")],
+    "rows": [
+        (wrap(NumPy, forward=_full_batches_only), "10 rows were asked for in batches of 4, 8 came back"),
+        (wrap(NumPy, forward=_sorted_rows), "are rows in order"),
+    ],
+    "uploads_once": [(uploads_every_time(NumPy), "upload them once")],
+    "nothing_pending": [(wrap(NumPy, training=_LazyTrainer, weights=_weights_when_asked), "wait for the device")],
+    "unsupported_layer": [
+        (wrap(NumPy, build=_guess), "a layer that nobody has defined"),
+        (wrap(NumPy, build=_crash), "it must raise Unsupported"),
+    ],
+    "float64": [(wrap(NumPy, forward=_rounded), "the logits")],
+    "float32": [
+        (wrap(_Float32, error=1e-3), "the logits"),
+        (wrap(NumPy, precisions=("float32", "float64")), "came back as float64"),
+    ],
+    "dense": [(backend_with_layer(Dense, _without_bias), "the logits")],
+    "dropout_training": [
+        (backend_with_layer(Dropout, _share_kept), "is its rate the share kept"),
+        (backend_with_layer(Dropout, _unscaled), "is multiplied by 1.0000"),
+        (backend_with_layer(Dropout, _fixed_mask), "draw a new mask at each step"),
+    ],
+    "dropout_evaluation": [(backend_with_layer(Dropout, _left_on), "drop-out was left on")],
+    "recording": [(wrong_without_record(NumPy), "without record")],
+    "thawing": [(_FreezesForGood, "trunk")],
+}

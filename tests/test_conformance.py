@@ -1,0 +1,63 @@
+"""The kit is tested with mutants: each rule fails on at least one, and says what is wrong."""
+
+import re
+
+import pytest
+from mutants import FAULTS, wrap
+
+from harness.conformance import RULES, check, conforms
+from harness.conformance.kit import check_rule
+from harness.conformance.suspects import SUSPECTS
+from harness.errors import Unsupported
+from harness.reference.backend import NumPy
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_has_its_text_and_a_mutant(name):
+    assert RULES[name].__doc__
+    assert name in SUSPECTS or name in FAULTS, f"no mutant breaks the rule {name}"
+
+
+@conforms(NumPy)
+def test_the_reference_conforms(rule):
+    rule()
+
+
+@pytest.mark.parametrize(("rule", "cause"), [(rule, cause) for rule, causes in SUSPECTS.items() for cause in causes])
+def test_a_suspect_is_caught_by_its_rule_and_named(rule, cause):
+    outcome = check_rule(rule, SUSPECTS[rule][cause])
+    assert outcome.status == "failed"
+    assert cause in outcome.message
+    assert "the reference" in outcome.message
+
+
+@pytest.mark.parametrize(("rule", "number"), [(rule, number) for rule, faults in FAULTS.items() for number in range(len(faults))])
+def test_a_fault_is_caught_by_its_rule_and_explained(rule, number):
+    mutant, message = FAULTS[rule][number]
+    outcome = check_rule(rule, mutant)
+    assert outcome.status == "failed"
+    assert re.search(message, outcome.message), outcome.message
+
+
+def test_known_failures_are_told_apart_from_news():
+    broken = SUSPECTS["flatten"][next(iter(SUSPECTS["flatten"]))]
+    known = wrap(broken, known_failures={"flatten": "NCHW", "dense": "long mended"})
+    assert check_rule("flatten", known)[1:] == ("known failure", "NCHW")
+    assert check_rule("dense", known).status == "unexpected pass" and check_rule("dense", known).bad
+
+
+def test_a_backend_may_decline_with_a_reason():
+    def build(self, model, weights):
+        raise Unsupported("no networks today")
+
+    outcome = check_rule("dense", wrap(NumPy, build=build))
+    assert outcome[1:] == ("declined", "no networks today") and not outcome.bad
+
+
+def test_any_exception_of_a_backend_is_a_failure():
+    outcome = check_rule("dense", wrap(NumPy, build=lambda self, model, weights: 1 / 0))
+    assert outcome.status == "failed" and "ZeroDivisionError" in outcome.message
+
+
+def test_check_goes_through_all_rules():
+    assert [outcome.rule for outcome in check(NumPy)] == list(RULES)

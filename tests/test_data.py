@@ -1,0 +1,60 @@
+"""Data: orders come from the seed alone, splits are fixed, and what cannot be trained on is refused."""
+
+import numpy as np
+import pytest
+
+from harness import Batches, DataError, Dataset, Examples
+from harness.datasets.digits import digits, stratified
+
+
+def examples(n=10, classes=2):
+    return Examples(np.zeros((n, 2, 2, 1), np.uint8), np.arange(n) % classes)
+
+
+def test_each_epoch_has_an_order_that_only_its_seed_and_number_decide():
+    together = Batches.shuffled(examples(), 4, seed=3, epochs=range(3))
+    assert len(together) == 6
+    second = Batches.shuffled(examples(), 4, seed=3, epochs=[1])
+    assert np.array_equal(together[2:4].rows, second.rows)
+    assert len(set(second.rows.tolist())) == 8, "an epoch shows no example twice, and drops what does not fill a batch"
+    assert together.fingerprint == Batches.shuffled(examples(), 4, seed=3, epochs=range(3)).fingerprint
+    assert together.fingerprint != Batches.shuffled(examples(), 4, seed=4, epochs=range(3)).fingerprint
+
+
+def test_evaluation_keeps_the_short_last_batch_and_pads_its_order():
+    batches = Batches.in_order(examples(), 4)
+    assert [rows.tolist() for rows in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert batches.order.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 9, 9]]
+    assert len(batches[1:]) == 2 and batches[1:].rows.tolist() == [4, 5, 6, 7, 8, 9]
+
+
+def test_whole_number_pictures_are_divided_and_others_are_not():
+    levels = Examples(np.full((1, 1, 1, 1), 8, np.uint8), np.zeros(1), pixel_max=16)
+    assert levels.pixels(levels.images) == 0.5
+    real = Examples(np.full((1, 1, 1, 1), 0.25, np.float32), np.zeros(1), pixel_max=16)
+    assert real.pixels(real.images) == 0.25 and real.pixels(real.images).dtype == np.float64
+
+
+def test_what_cannot_be_used_is_refused():
+    with pytest.raises(DataError, match="10 examples do not fill one batch of 16"):
+        Batches.shuffled(examples(), 16, 0, [0])
+    with pytest.raises(DataError, match="pictures are"):
+        Examples(np.zeros((3, 4)), np.zeros(3))
+    with pytest.raises(DataError, match="the test split has labels from 0 to 2, outside its 2 classes"):
+        Dataset("odd", ("a", "b"), examples(), examples(classes=3))
+    with pytest.raises(DataError, match="the train split holds 10 examples of 1 classes"):
+        Dataset("dull", ("a", "b"), examples(classes=1), examples())
+
+
+def test_digits_have_their_fixed_split():
+    data = digits()
+    assert (len(data.train), len(data.test)) == (1437, 360)
+    assert data.train.images.shape == (1437, 8, 8, 1) and data.train.images.max() == data.train.pixel_max == 16
+    assert np.bincount(data.test.labels).tolist() == [35, 37, 35, 37, 36, 37, 36, 36, 35, 36]
+    assert data.fingerprint == digits().fingerprint == "29554af35558de1e"
+
+
+def test_stratified_takes_each_class_in_its_share():
+    labels = np.repeat([0, 1, 2], [50, 30, 20])[np.random.default_rng(0).permutation(100)]
+    chosen = stratified(labels, 20)
+    assert chosen.sum() == 20 and np.bincount(labels[chosen]).tolist() == [10, 6, 4]

@@ -1,0 +1,108 @@
+"""The certificate: equal for the reference itself, "differs" for every mutant, and where."""
+
+import numpy as np
+import pytest
+from mutants import backend_with_layer, batch_norm_epsilon, momentum_ignored, padding_on_both_sides, wrong_without_record
+
+from harness import SGD, Adam, BatchNorm, Conv, Cosine, Dense, Dropout, Flatten, GlobalAvgPool, MaxPool, Model, Recipe, relu
+from harness.conformance.suspects import SUSPECTS
+from harness.parity import Subject, certify
+from harness.probes import awkward_examples, deviation
+from harness.reference import layers
+from harness.reference.backend import NumPy
+
+PLAIN = Model(
+    "plain",
+    (8, 8, 2),
+    (Conv(4, 3, stride=2, padding=((0, 1), (0, 1)), bias=False), BatchNorm(), relu, MaxPool(2), Conv(4, 1), relu, Flatten()),
+    (Dense(5), relu, Dense(3)),
+)
+MOMENTUM = Recipe(SGD(lr=0.05, momentum=0.9), Cosine())
+
+
+def certificate(backend, model=PLAIN, recipe=MOMENTUM, **options):
+    return certify(lambda precision: backend(precision="float64"), Subject(model, recipe), "float64", **options)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9, nesterov=True), Adam(), Adam(weight_decay=0.1, l1=0.01)])
+def test_the_reference_is_equal_to_itself(optimizer):
+    found = certificate(NumPy, recipe=Recipe(optimizer))
+    assert found.verdict == "equal" and found.excludes == []
+    assert (found.logits, found.gradients < 1e-9, found.trajectory, found.steps) == (0, True, 0, 20)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "where"),
+    [
+        (batch_norm_epsilon(NumPy), ""),
+        (padding_on_both_sides(NumPy), ""),
+        (momentum_ignored(NumPy), "weights|losses"),
+        (wrong_without_record(NumPy), "weights|record=False"),
+        (next(iter(SUSPECTS["flatten"].values())), ""),
+        (next(iter(SUSPECTS["max_pool_ties"].values())), "gradient"),
+        (SUSPECTS["batch_norm_training"]["the unbiased running variance of PyTorch"], "batchnorm1.variance"),
+        (next(iter(SUSPECTS["softmax_loss"].values())), ""),
+        (next(iter(SUSPECTS["segments"].values())), ""),
+        (next(iter(SUSPECTS["input_gradient"].values())), "input gradients"),
+    ],
+)
+def test_a_mutant_differs_and_the_verdict_says_where(mutant, where):
+    verdict = certificate(mutant).verdict
+    assert verdict.startswith("differs: ")
+    assert any(part in verdict for part in where.split("|")), verdict
+
+
+def test_stock_keras_adam_differs():
+    cause = "an epsilon inside the bias correction, as in Keras' Adam"
+    assert certificate(SUSPECTS["adam"][cause], recipe=Recipe(Adam())).verdict.startswith("differs")
+
+
+def test_a_frozen_part_is_proven_frozen():
+    recipe = Recipe(SGD(lr=0.05), rates=(("trunk", 0.0),))
+    assert certificate(NumPy, recipe=recipe).verdict == "equal"
+    for mutant in SUSPECTS["frozen_parts"].values():
+        assert certificate(mutant, recipe=recipe).verdict.startswith("differs")
+
+
+def test_dropout_is_certified_at_rate_zero_and_said_to_be_excluded():
+    model = Model("dropping", (4, 4, 1), (Flatten(),), (Dense(8), relu, Dropout(0.5), Dense(3)))
+    found = certificate(NumPy, model)
+    assert found.verdict == "equal" and found.excludes == ["dropout masks"]
+
+
+def test_what_rounding_decides_is_left_out_by_name():
+    """Adam moves the bias before a batch norm by steps of full size, though its gradient is zero but for rounding."""
+    model = Model("doubled", (8, 8, 1), (Conv(4, 3), BatchNorm(), relu, GlobalAvgPool()), (Dense(3),))
+    found = certificate(NumPy, model, Recipe(Adam()))
+    assert "trunk.conv1.bias (rounding decides it)" in found.excludes
+    assert not any("kernel" in name or "head" in name for name in found.excludes)
+
+    def rounds_otherwise(layer, context, x):
+        done = layers.conv(layer, context, x[..., ::-1])
+        return layers.conv(layer, context, x)._replace(output=done.output) if x.shape[-1] == 1 else done
+
+    assert certificate(backend_with_layer(Conv, rounds_otherwise), model, Recipe(Adam())).verdict == "equal"
+
+
+def test_numbers_that_are_not_finite_differ():
+    def forward(self, net, batches, *, upto="logits"):
+        return NumPy.forward(self, net, batches, upto=upto) * np.nan
+
+    assert certificate(type("Mutant", (NumPy,), {"forward": forward})).verdict.startswith("differs: logits of plain: inf")
+
+
+def test_deviation_is_relative_to_the_tensor_and_to_its_kind():
+    assert deviation(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0
+    assert deviation(np.array([1.0, 2.2]), np.array([1.0, 2.0])) == pytest.approx(0.1)
+    assert deviation(np.array([1e-17]), np.array([-1e-17])) == pytest.approx(2)
+    assert deviation(np.array([1e-17]), np.array([-1e-17]), scale=1.0) == pytest.approx(2e-14)
+    assert deviation(np.zeros(2), np.zeros(3)) == deviation(np.array([np.nan]), np.zeros(1)) == float("inf")
+    assert deviation(np.zeros(2), np.zeros(2)) == 0
+
+
+def test_the_pictures_are_awkward_indeed():
+    examples = awkward_examples(PLAIN, 32)
+    assert {0, 255} <= set(np.unique(examples.images)), "black and saturated pixels"
+    assert sum(len(np.unique(image)) == 1 for image in examples.images) == 8, "even areas, where pools tie"
+
+

@@ -1,0 +1,57 @@
+"""Recipes: schedules, rates of parts, and what they refuse."""
+
+import numpy as np
+import pytest
+
+from harness import SGD, Adam, AdamW, Constant, Conv, Cosine, Dense, Flatten, Model, Parameter, Recipe, SpecError, Steps, Warmup, relu
+
+MODEL = Model("test", (4, 4, 1), (Conv(2, 3), relu, Conv(2, 1), Flatten()), (Dense(3),))
+
+
+def test_schedules():
+    assert Constant().factors(3).tolist() == [1, 1, 1]
+    assert Cosine().factors(4) == pytest.approx([1, 0.8535533906, 0.5, 0.1464466094])
+    assert Cosine(final=0.1).factors(2) == pytest.approx([1, 0.55])
+    assert Steps(at=(0.5, 0.75), factor=0.1).factors(8) == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert Warmup(share=0.5).factors(4) == pytest.approx([0.5, 1, 1, 1])
+    assert Warmup(share=0.25, then=Cosine()).factors(4) == pytest.approx([1, 1, 0.75, 0.25])
+    assert all(schedule.factors(0).shape == (0,) for schedule in (Constant(), Cosine(), Steps(), Warmup()))
+
+
+def test_learning_rates_are_the_optimisers_rate_times_the_schedule():
+    assert Recipe(SGD(lr=0.5), Steps(at=(0.5,))).learning_rates(2) == pytest.approx([0.5, 0.05])
+
+
+def test_the_longest_path_decides_a_parts_rate():
+    recipe = Recipe(SGD(), rates=(("trunk", 0.0), ("trunk.conv2", 0.1)))
+    assert recipe.rate("head.dense1") == 1
+    assert recipe.rate("trunk.conv1.kernel") == 0
+    assert recipe.rate("trunk.conv2") == recipe.rate("trunk.conv2.bias") == 0.1
+    assert recipe.rate("trunk.conv22") == 0
+    assert recipe.frozen(MODEL) == ("trunk.conv1", "trunk.relu1", "trunk.flatten1")
+
+
+def test_decay_is_for_kernels_unless_told():
+    kernel, bias = Parameter((3,), "kernel"), Parameter((3,), "bias")
+    assert AdamW().decays(kernel) and not AdamW().decays(bias)
+    assert AdamW(decay_on="all").decays(bias)
+    assert not Adam().decays(kernel)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: SGD(lr=-1), "at least 0"),
+        (lambda: SGD(momentum=1.0), "momentum is at least 0 and below 1, not 1.0"),
+        (lambda: SGD(nesterov=True), "nesterov needs a momentum above 0"),
+        (lambda: Recipe(SGD(), rates=(("torso", 0.1),)).check(MODEL), "test has no part 'torso'; it has head, head.dense1"),
+        (lambda: Recipe(SGD(), loss="sigmoid").check(MODEL), "sigmoid loss does not fit test with 3 logits"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(wrong, message):
+    with pytest.raises(SpecError, match=message):
+        wrong()
+
+
+def test_rates_are_exact_in_float64():
+    assert Recipe(SGD(lr=0.1)).learning_rates(1).dtype == np.float64
