@@ -68,10 +68,12 @@ class Kit:
         """Demand that everything `observe` sees of the backend is what it sees of the reference."""
         expected = observe(NumPy(precision="float64"))
         actual = observe(self.backend(precision))
-        for what, right in expected.items():
-            found = deviation(actual[what], right)
+        off = {what: deviation(actual[what], right) for what, right in expected.items()}
+        for what, found in off.items():
             if not found <= limit:
-                self.fail(_explain(what, actual[what], right, found, limit) + self._suspicion(observe, actual, limit))
+                close = max(limit, max(off.values()) / 100)
+                text = _explain(what, actual[what], expected[what], found, limit)
+                self.fail(text + self._suspicion(observe, actual, close))
 
     def agree_on_network(self, model: Model, *, loss: LossName = "softmax") -> None:
         """Demand agreement on logits, on the gradient of pixels and tensors, and on what one step does to statistics."""
@@ -82,7 +84,7 @@ class Kit:
         self.agree(partial(observe_training, model=model, recipe=recipe, lr=lr))
 
     def _suspicion(self, observe: Observe, actual: Mapping[str, Array], limit: float) -> str:
-        """Which of the rule's suspects does just what the backend did, in everything that was observed."""
+        """Which of the rule's suspects does what the backend did, in everything that was observed, up to `limit`."""
         guilty = []
         for cause, suspect in SUSPECTS.get(self.rule, {}).items():
             try:

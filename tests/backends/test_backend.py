@@ -1,0 +1,209 @@
+"""One real backend, named by --backend: every rule, every optimiser over 20 steps, and the mutants it must be told from."""
+
+from __future__ import annotations
+
+import mutants
+import pytest
+
+from harness import (
+    SGD,
+    Adam,
+    AdamW,
+    AvgPool,
+    BatchNorm,
+    Branches,
+    Conv,
+    Cosine,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Model,
+    Normalize,
+    Recipe,
+    Residual,
+    Warmup,
+    relu,
+    relu6,
+    sigmoid,
+    swish,
+    tanh,
+)
+from harness.conformance import RULES
+from harness.conformance.kit import check_rule
+from harness.models.lenet5 import lenet5
+from harness.models.two_block_cnn import two_block_cnn
+from harness.parity import LIMIT, Subject, certify
+
+EVERY_LAYER = Model(
+    "every-layer",
+    (9, 8, 3),
+    trunk=(
+        Normalize((0.5, 0.25, 0.4), (0.25, 0.3, 0.5)),
+        Conv(8, 3, stride=2, padding=((0, 1), (1, 1)), bias=False), BatchNorm(), swish,
+        Residual((Conv(8, 3, padding=1, groups=4), tanh)),
+        Conv(16, 3, padding=1, groups=8, bias=False), BatchNorm(scale=False), relu6,
+        Branches((
+            (Conv(4, 1), sigmoid),
+            (AvgPool(3, 1, padding=1),),
+            (AvgPool(3, 1, padding=((0, 2), (2, 0)), count_padding=True),),
+            (MaxPool(3, 1, padding=((1, 1), (0, 2))),),
+        )),
+        BatchNorm(centre=False), MaxPool(2, 1), Residual((Conv(8, 1),), (Conv(8, 1, bias=False),)), GlobalAvgPool(),
+    ),
+    head=(Dense(6), relu, Dropout(0.0), Dense(3)),
+)  # fmt: skip
+
+ONE_LOGIT = Model("one-logit", (8, 8, 2), (Conv(6, 5, padding=((1, 2), (2, 1))), relu, MaxPool(3, 2, padding=((0, 1), (0, 1))), Flatten()), (Dense(1),))
+
+RECIPES = {
+    "sgd": Recipe(SGD(lr=0.05)),
+    "momentum": Recipe(SGD(lr=0.05, momentum=0.9, weight_decay=0.01, l1=0.001), Cosine()),
+    "nesterov": Recipe(SGD(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1, decoupled=True), Warmup(0.2)),
+    "adam": Recipe(Adam(weight_decay=0.01)),
+    "adamw": Recipe(AdamW(l1=0.001), Cosine()),
+    "frozen trunk": Recipe(Adam(), rates=(("trunk", 0.0),)),
+    "slow trunk": Recipe(AdamW(), rates=(("trunk", 0.1), ("trunk.residual1", 0.5))),
+}
+
+
+@pytest.fixture
+def make(backend, mode):
+    return lambda precision: backend(mode=mode, precision=precision)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rule(name, backend, mode):
+    if mode != "default" and name not in ("self_description", "recording", "load", "rows"):
+        pytest.skip("in other modes the certificates cover the arithmetic; compiling for every rule takes an hour")
+    outcome = check_rule(name, backend, mode=mode)
+    if outcome.status == "declined":
+        pytest.skip(outcome.message)
+    assert not outcome.bad, f"{RULES[name].__doc__}\n{outcome.message}"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_layer_and_optimiser_within_1e9_over_20_steps(recipe, make, mode):
+    if mode != "default" and recipe not in ("momentum", "adam"):
+        pytest.skip("compiled: two optimisers stand for all, for the sake of time")
+    found = certify(make, Subject(EVERY_LAYER, RECIPES[recipe]))
+    assert found.verdict == "equal", found
+    assert max(found.logits, found.gradients, found.input_gradients, found.trajectory) <= LIMIT
+    assert found.steps == 20 and found.timed["logits"] <= 1e-4
+
+
+@pytest.mark.parametrize("model", [two_block_cnn((8, 8, 1)), lenet5((8, 8, 1)), two_block_cnn((12, 12, 3), 3)], ids=lambda model: model.name)
+def test_models_are_equal(model, make):
+    found = certify(make, Subject(model, Recipe(Adam(), Cosine())))
+    assert found.verdict == "equal" and found.excludes == []
+
+
+def test_one_logit(make):
+    assert certify(make, Subject(ONE_LOGIT, Recipe(SGD(lr=0.1, momentum=0.9), loss="sigmoid"))).verdict == "equal"
+
+
+# Mutants: the same faults in every real backend, and each framework's own.
+
+
+def caught(rule: str, mutant: type, words: str) -> None:
+    outcome = check_rule(rule, mutant)
+    assert outcome.status == "failed", f"{rule} did not see it"
+    assert words in outcome.message
+
+
+def test_mutant_batch_norm_epsilon(backend):
+    caught("batch_norm", mutants.batch_norm_epsilon(backend), "epsilon 1e-3, the default of Keras")
+
+
+def test_mutant_padding_on_both_sides(backend):
+    caught("convolution", mutants.padding_on_both_sides(backend), "(1, 1) for (0, 1)")
+
+
+def test_mutant_momentum_ignored(backend):
+    caught("sgd_momentum", mutants.momentum_ignored(backend), "momentum ignored")
+
+
+def test_mutant_wrong_only_without_record(backend):
+    mutant = mutants.wrong_without_record(backend)
+    caught("recording", mutant, "without record")
+    verdict = certify(lambda precision: mutant(precision=precision), Subject(ONE_LOGIT, Recipe(SGD(), loss="sigmoid"))).verdict
+    assert verdict.startswith("differs")
+
+
+def test_mutant_uploads_in_every_epoch(backend):
+    caught("uploads_once", mutants.uploads_every_time(backend), "upload them once")
+
+
+def test_mutant_of_its_own(backend, monkeypatch):
+    OWN[backend.name](backend, monkeypatch)
+
+
+def pytorch_mutants(backend, monkeypatch):
+    from torch import nn
+
+    from backends import pytorch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pytorch, "lower", swapped(pytorch.lower, Flatten, lambda node: (nn.Flatten(),)))
+        caught("flatten", backend, "channels first, the order of `nn.Flatten`")
+    with monkeypatch.context() as patch:
+        patch.setattr(pytorch.Net, "eval", lambda self: self)
+        caught("dropout_evaluation", backend, "drop-out")
+    with monkeypatch.context() as patch:
+        patch.setattr(pytorch.TorchTrainer, "bias_variances", lambda self, before, batches: None)
+        caught("batch_norm_training", backend, "the unbiased running variance of PyTorch")
+
+
+def keras_mutants(backend, monkeypatch):
+    import keras
+
+    from backends import keras_shared
+
+    class StockAdam(keras.optimizers.Adam):
+        def __init__(self, recipe, model, names):
+            super().__init__(0.01, recipe.optimizer.beta1, recipe.optimizer.beta2, recipe.optimizer.epsilon)
+
+        def fill(self, rates):
+            self.learning_rate = float(rates[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras_shared, "PublishedOptimizer", type("Stock", (StockAdam,), {"SEGMENT": 4096}))
+        caught("adam", backend, "as in Keras' Adam")
+    with monkeypatch.context() as patch:
+        always = type("Always", (keras.layers.Dropout,), {"call": lambda self, x, training=None: keras.layers.Dropout.call(self, x, True)})
+        patch.setattr(keras_shared, "lower", swapped(keras_shared.lower, Dropout, lambda node, _: (always(node.layer.rate, name=node.name),)))
+        caught("dropout_evaluation", backend, "drop-out")
+
+
+def jax_mutants(backend, monkeypatch):
+    import jax
+
+    from backends import flax_nnx
+
+    def left_on(x):
+        return x * jax.random.bernoulli(jax.random.key(0), 0.5, x.shape) * 2
+
+    stock = flax_nnx.max_pool
+
+    def shared(window, x):
+        if window.kernel != window.stride:
+            return stock(window, x)
+        rows, columns = window.kernel
+        n, height, width, channels = x.shape
+        return x.reshape(n, height // rows, rows, width // columns, columns, channels).max((2, 4))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flax_nnx, "max_pool", shared)
+        caught("max_pool_ties", backend, "the gradient shared among ties")
+    with monkeypatch.context() as patch:
+        patch.setattr(flax_nnx, "lower", swapped(flax_nnx.lower, Dropout, lambda node, *dtypes: left_on))
+        caught("dropout_evaluation", backend, "drop-out")
+
+
+def swapped(lower, kind, replacement):
+    """A lowering with one kind of layer lowered otherwise."""
+    return lambda node, *rest: replacement(node, *rest) if isinstance(node.layer, kind) else lower(node, *rest)
+
+
+OWN = {"pytorch": pytorch_mutants, "keras": keras_mutants, "jax": jax_mutants}

@@ -1,0 +1,183 @@
+"""Discovery: nothing is imported to be listed, duplicates and misspelt hooks are refused, a file is enough."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+
+import pytest
+
+from harness import plugins
+from harness.errors import PluginError, Unavailable, UsageError
+from harness.plugins import find_backends, load_backend, load_plugins
+
+BACKEND = """
+from harness import hookimpl
+from harness.reference.backend import NumPy
+
+class Mine(NumPy):
+    name = "mine"
+
+@hookimpl
+def samebench_backend():
+    return Mine
+"""
+
+
+@pytest.fixture
+def announce(monkeypatch):
+    """Entry points as if they were installed: (group, name, module, package)."""
+
+    def announce(*points):
+        def entry_points(*, group):
+            found = []
+            for of, name, module, package in points:
+                if of == group:
+                    point = EntryPoint(name, module, group)
+                    metadata = SimpleNamespace(get_all=lambda key: ["mine"])
+                    vars(point)["dist"] = SimpleNamespace(name=package, metadata=metadata)
+                    found.append(point)
+            return found
+
+        monkeypatch.setattr(plugins, "entry_points", entry_points)
+
+    return announce
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    yield write
+    for name in [name for name, loaded in sys.modules.items() if str(tmp_path) in str(getattr(loaded, "__file__", ""))]:
+        del sys.modules[name]
+
+
+def test_the_shipped_backends_are_found():
+    assert {"jax", "keras", "numpy", "pytorch"} <= find_backends().keys()
+    assert find_backends()["numpy"].status == "available"
+
+
+def test_a_backend_is_found_without_importing_it(announce, module):
+    announce(("samebench.backends", "mine", module("mine_backend", "import sys\nsys.exit('imported!')"), "their-package"))
+    assert find_backends()["mine"].status == "available"
+    with pytest.raises(PluginError, match="cannot be imported: SystemExit: imported!"):
+        load_backend("mine")
+
+
+def test_a_backend_is_loaded_by_its_name(announce, module):
+    announce(("samebench.backends", "mine", module("mine_backend", BACKEND), "their-package"))
+    assert load_backend("mine").name == "mine"
+
+
+def test_a_missing_framework_is_named_with_what_to_install(announce, module):
+    announce(("samebench.backends", "mine", module("mine_backend", "import no_such_framework"), "their-package"))
+    entry = find_backends()["mine"]
+    assert (entry.status, entry.reason) == ("not-installed", "no_such_framework not installed: pip install 'their-package[mine]'")
+    with pytest.raises(Unavailable, match="not-installed: no_such_framework"):
+        load_backend("mine")
+
+
+def test_a_module_that_is_not_there_makes_a_backend_broken(announce):
+    announce(("samebench.backends", "mine", "no_such_module.at_all", "their-package"))
+    assert find_backends()["mine"].status == "broken"
+
+
+def test_a_name_that_two_packages_claim_is_refused_naming_both(announce, module):
+    first, second = module("first_backend", BACKEND), module("second_backend", BACKEND)
+    announce(("samebench.backends", "mine", first, "one-package"), ("samebench.backends", "mine", second, "other-package"))
+    entry = find_backends()["mine"]
+    assert entry.status == "broken"
+    assert "claimed by one-package (first_backend) and other-package (second_backend)" in entry.reason
+
+
+def test_the_same_announcement_twice_is_one(announce, module):
+    point = ("samebench.backends", "mine", module("mine_backend", BACKEND), "one-package")
+    announce(point, point)
+    assert find_backends()["mine"].status == "available"
+
+
+def test_an_unknown_backend_is_answered_with_the_nearest_name():
+    with pytest.raises(UsageError, match="no backend 'pytoch'; did you mean 'pytorch'"):
+        load_backend("pytoch")
+
+
+def write(tmp_path, text):
+    file = tmp_path / "my_backend.py"
+    file.write_text(text)
+    return str(file)
+
+
+def test_a_file_is_a_backend(tmp_path):
+    assert load_backend(write(tmp_path, BACKEND)).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("def samebench_backend", "def samebench_backnd"), "samebench_backnd.*did you mean 'samebench_backend'"),
+        (("samebench_backend()", "samebench_backend(framework)"), "framework"),
+        (("@hookimpl\n", ""), "implements no hook"),
+        (("return Mine", "return 'Mine'"), "must return a subclass of harness.Backend"),
+        (("class Mine(NumPy):", "from harness import Backend\nclass Mine(Backend):"), "Mine does not define build, forward"),
+        (("from harness", "import no_such_framework\nfrom harness"), "ModuleNotFoundError: No module named 'no_such_framework'"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path, change, message):
+    with pytest.raises(PluginError, match=message):
+        load_backend(write(tmp_path, BACKEND.replace(*change, 1)))
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(UsageError, match="no backend file nowhere.py"):
+        load_backend("nowhere.py")
+
+
+def test_a_broken_plugin_does_not_hide_the_others(announce, module):
+    model = "from harness import hookimpl\n\n@hookimpl\ndef samebench_models():\n    return {'mine': None}\n"
+    announce(
+        ("samebench.plugins", "good", module("good_plugin", model), "one"),
+        ("samebench.plugins", "lost", module("lost_plugin", "raise RuntimeError('lost')"), "two"),
+        ("samebench.plugins", "same", module("same_plugin", model), "three"),
+    )
+    found = load_plugins()
+    assert list(found.models) == ["mine"]
+    assert "RuntimeError: lost" in found.broken["lost"]
+    assert "two plugins bring a model named 'mine': good_plugin and same_plugin" in found.broken["same"]
+
+
+def test_an_unknown_thing_is_answered_with_what_there_is():
+    with pytest.raises(UsageError, match="no model 'lenet'; did you mean 'lenet5'\\? There are: lenet5, two-block-cnn"):
+        load_plugins().models["lenet"]
+
+
+FRAMEWORKS = "{'torch', 'tensorflow', 'keras', 'jax', 'flax', 'optax', 'sklearn', 'scipy', 'backends'}"
+PURE = """
+import pkgutil, sys
+import harness
+{extra}
+for module in pkgutil.walk_packages(harness.__path__, "harness."):
+    if not module.name.endswith("__main__"):
+        __import__(module.name)
+found = {{name.split(".")[0] for name in sys.modules}} & {frameworks}
+sys.exit(f"imported: {{sorted(found)}}" if found else 0)
+"""
+
+
+def purity(extra=""):
+    code = PURE.format(extra=extra, frameworks=FRAMEWORKS)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_the_harness_imports_no_framework():
+    assert purity().returncode == 0, purity().stderr
+
+
+def test_the_test_above_can_fail():
+    assert "imported: ['backends']" in purity("import backends").stderr

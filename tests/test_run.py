@@ -1,0 +1,224 @@
+"""The command line, end to end, on the reference: nothing here needs a framework."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.result import Result, diverged
+from harness.stats import mean_interval, median_interval
+
+SMALL = ["--precision", "float64", "--set", "scratch-cnn.epochs=1", "--set", "scratch-cnn.train_limit=96"]
+
+FILE = """
+import os, sys, time
+from harness import Unsupported, hookimpl
+from harness.reference.backend import NumPy
+
+class Mine(NumPy):
+    name = "mine"
+
+    def build(self, model, weights):
+        FAULT
+        return super().build(model, weights)
+
+@hookimpl
+def samebench_backend():
+    return Mine
+"""
+
+
+def samebench(*arguments, **options):
+    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def backend(folder: Path, fault: str) -> Path:
+    file = folder / "mine.py"
+    file.write_text(FILE.replace("FAULT", fault))
+    return file
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    done = samebench("run", "--backend", "numpy", "--seeds", "2", "--out", folder, *SMALL)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_a_run_prints_its_table(run):
+    _, done = run
+    assert "scratch-cnn: two-block-cnn on digits, float64" in done.stdout
+    assert "35,914" in done.stdout and "equal" in done.stdout
+    assert "Parity of numpy/default, scratch-cnn: float64 against the NumPy reference, 20 steps" in done.stdout
+    assert "[2/2] scratch-cnn numpy/default seed" in done.stderr
+
+
+def test_a_report_for_programs_has_the_promised_keys(run):
+    folder, _ = run
+    data = json.loads(samebench("report", folder, "--format", "json").stdout)
+    assert data["schema"] == 1 and data["run"].keys() >= {"id", "started", "finished", "host", "config"}
+    assert [cell["seed"] for cell in data["cells"]] == [0, 1]
+    cell = data["cells"][0]
+    assert cell.keys() >= {
+        "task", "backend", "mode", "precision", "device", "model", "dataset", "weights", "seed", "status", "reason",
+        "metrics", "time", "parameters", "memory", "parity", "versions",
+    }  # fmt: skip
+    assert cell["metrics"].keys() >= {"test_accuracy", "train_accuracy", "test_loss"}
+    phases = {"import_s", "build_s", "first_step_s", "train_s", "eval_s", "total_s", "rate", "images_per_s"}
+    assert cell["time"].keys() == phases and cell["time"]["rate"] == "training images"
+    assert cell["parameters"] == {"total": 35914, "trainable": 35914, "frozen": 0, "buffers": 0}
+    assert cell["memory"]["peak_rss_bytes"] > 10_000_000 and cell["memory"]["peak_device_bytes"] is None
+    assert cell["parity"].keys() >= {"verdict", "logits", "gradients", "trajectory", "attack", "steps", "timed", "excludes"}
+    assert cell["parity"]["verdict"] == "equal" and cell["parity"]["timed"].keys() == {"logits", "losses"}
+    summary = data["summary"][0]
+    assert summary["n"] == 2 and summary["parity"] == "equal" and summary["parameters"] == 35914
+    assert summary["test_accuracy"].keys() == {"mean", "low", "high"}
+    assert summary["images_per_s"].keys() == {"median", "low", "high"}
+
+
+def test_a_report_can_be_written_to_a_file(run, tmp_path):
+    folder, _ = run
+    assert samebench("report", folder, "-o", tmp_path / "table.txt").returncode == 0
+    assert "two-block-cnn" in (tmp_path / "table.txt").read_text()
+
+
+def test_the_same_folder_goes_on_where_it_stopped(run):
+    folder, _ = run
+    times = {file: file.stat().st_mtime_ns for file in folder.glob("cells/*/result.json")}
+    again = samebench("run", "--backend", "numpy", "--seeds", "3", "--out", folder, *SMALL)
+    assert again.returncode == 0 and "[1/1] scratch-cnn numpy/default seed 2" in again.stderr
+    assert all(file.stat().st_mtime_ns == written for file, written in times.items())
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "reason"),
+    [
+        ("raise ValueError('too bad')", "failed", "ValueError: too bad (mine.py:"),
+        ("sys.exit(0)", "failed", "SystemExit: 0"),
+        ("os._exit(0)", "invalid", "ended without a valid result"),
+        ("os._exit(3)", "crashed", "exit code 3"),
+        ("os.kill(os.getpid(), 11)", "crashed", "SIGSEGV"),
+        ("raise MemoryError('no room')", "oom", "no room"),
+        ("raise RuntimeError('CUDA out of memory. Tried to')", "oom", "CUDA out of memory"),
+        ("time.sleep(600)", "timeout", "still running after"),
+    ],
+)
+def test_a_cell_that_goes_wrong_is_a_row_and_the_others_go_on(tmp_path, fault, status, reason):
+    file = backend(tmp_path, fault)
+    limit = "3" if status == "timeout" else "60"
+    done = samebench("run", "--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", "--timeout", limit, *SMALL)
+    assert done.returncode == 1
+    cells = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)["cells"]
+    found = {cell["backend"]: (cell["status"], cell["reason"]) for cell in cells}
+    assert found["numpy"] == ("ok", None)
+    assert found[str(file)][0] == status and reason in found[str(file)][1]
+    assert f"{status}: " in done.stdout
+
+
+def test_a_cell_that_is_declined_is_no_failure_unless_strict(tmp_path):
+    command = ["run", "--backend", backend(tmp_path, "raise Unsupported('not this one')"), "--no-parity", "--out", tmp_path / "run", *SMALL]
+    done = samebench(*command)
+    assert done.returncode == 0 and "unsupported: not this one" in done.stdout
+    assert samebench(*command, "--strict").returncode == 1
+
+
+def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
+    file = backend(tmp_path, "weights = {name: tensor * 1.001 for name, tensor in weights.items()}")
+    done = samebench("run", "--backend", file, "--backend", "numpy", "--out", tmp_path / "run", *SMALL)
+    assert done.returncode == 0
+    rows = {line.split()[0].rpartition("/")[2]: line.split()[-1] for line in done.stdout.splitlines() if "35,914" in line}
+    assert rows["mine.py"] == "differs"
+    assert "Parity of numpy/default, scratch-cnn: differs: its loss of the first step" in done.stdout, "with two, nobody knows who is right"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "--backend", "pytoch"], 2, "did you mean 'pytorch'"),
+        (["run", "--task", "scratch"], 2, "no task 'scratch'"),
+        (["run", "--model", "vgg"], 2, "no model 'vgg'"),
+        (["run", "--dataset", "digit"], 2, "did you mean 'digits'"),
+        (["run", "--seeds", "two"], 2, "--seeds takes a number"),
+        (["run", "--seeds", "1,1"], 2, "named once"),
+        (["run", "--set", "scratch-cnn.lr=1"], 2, "no option scratch-cnn.lr"),
+        (["run", "--set", "scratch-cnn.optimizer.ler=1"], 2, "did you mean 'lr'"),
+        (["run", "--set", "scratch-cnn.epochs=many"], 2, "must be a whole number, not 'many'"),
+        (["run", "--set", "scratch-cnn.epochs=0"], 2, "must be at least 1, not 0"),
+        (["run", "--set", "scratch-cnn.schedule=warm"], 2, "must be 'cosine' or 'constant'"),
+        (["run", "--set", "epochs"], 2, "--set takes TASK.OPTION=VALUE"),
+        (["report", "nowhere"], 2, "nowhere is not a run"),
+        (["check", "nowhere.py"], 2, "no backend file"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(arguments, code, message, tmp_path):
+    done = samebench(*arguments, cwd=tmp_path)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_check_prints_a_line_a_rule(tmp_path):
+    done = samebench("check", "numpy")
+    assert done.returncode == 0 and "passed          max_pool_ties" in done.stdout
+    assert done.stdout.strip().splitlines()[-1].startswith("numpy: 42 passed, 1 declined")
+    done = samebench("check", backend(tmp_path, "weights = {name: -tensor for name, tensor in weights.items()}"))
+    assert done.returncode == 1 and "The rule: " in done.stdout
+
+
+def test_list_for_programs():
+    found = json.loads(samebench("list", "--json").stdout)
+    assert {"name": "numpy", "status": "available", "reason": None} in found["backends"]
+    assert {"name": "lenet5", "parameters": {"total": 61706, "trainable": 61706, "buffers": 0}, "flops": 833_040} in found["models"]
+    assert [task["name"] for task in found["tasks"]] == ["scratch-cnn"]
+    assert json.loads(samebench("list", "datasets", "--json").stdout) == {"datasets": [{"name": "digits"}]}
+
+
+@pytest.mark.parametrize(("arguments", "limit"), [(["--help"], 0.3), (["list"], 0.4)])
+def test_the_command_line_is_quick(arguments, limit):
+    def seconds():
+        start = time.perf_counter()
+        assert samebench(*arguments).returncode == 0
+        return time.perf_counter() - start
+
+    assert statistics.median(seconds() for _ in range(7)) <= limit
+
+
+def test_every_command_shows_an_example():
+    for command in ("list", "run", "report", "check"):
+        assert f"Example: samebench {command}" in samebench(command, "--help").stdout
+
+
+def test_a_result_is_checked_when_it_is_read(run):
+    folder, _ = run
+    good = json.loads(next(folder.glob("cells/*/result.json")).read_text())
+    assert Result.from_json(good).as_json() == good
+    for change, path in [
+        ({"status": "fine"}, "status 'fine'"),
+        ({"metrics": {"test_accuracy": 1.7}}, "metrics.test_accuracy"),
+        ({"time": {"train_s": -1}}, "time.train_s"),
+        ({"colour": "red"}, "colour is unknown"),
+    ]:
+        with pytest.raises(ValueError, match=path):
+            Result.from_json(good | change)
+    with pytest.raises(ValueError, match="metrics is missing"):
+        Result.from_json({name: value for name, value in good.items() if name != "metrics"})
+
+
+def test_numbers_that_are_not_finite_are_divergence():
+    assert diverged({"test_loss": float("nan"), "test_accuracy": 0.1}) == "test_loss is nan"
+    assert diverged({"test_loss": 0.1}) is None
+
+
+def test_intervals():
+    assert mean_interval([2.0]) == {"mean": 2.0, "low": None, "high": None}
+    three = mean_interval([1.0, 2.0, 3.0])
+    assert (three["low"], three["high"]) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
+    assert median_interval([3.0, 1.0, 2.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
+    assert median_interval([float(n) for n in range(1, 11)]) == {"median": 5.5, "low": 2.0, "high": 9.0}
