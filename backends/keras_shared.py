@@ -350,7 +350,11 @@ class KerasBackend(Backend[Net]):
         return True if self.mode == "compiled" else "auto"
 
     def settings(self) -> dict[str, str]:
-        return {"engine": keras.backend.backend(), "jit_compile": str(self.jit_compile), "floatx": keras.config.floatx()}
+        return {
+            "engine": keras.backend.backend(),
+            "jit_compile": str(self.jit_compile),
+            "floatx": keras.config.floatx(),
+        }
 
     def build(self, model: Model, weights: Weights) -> Net:
         net = Net(model, keras.DTypePolicy("mixed_bfloat16") if self.precision == "bfloat16" else None)
@@ -362,7 +366,8 @@ class KerasBackend(Backend[Net]):
     def weights(self, net: Net) -> dict[str, Array]:
         shapes = net.model.parameters
         return {
-            name: ops.convert_to_numpy(variable).reshape(shapes[name].shape) for name, variable in net.variables().items()
+            name: ops.convert_to_numpy(variable).reshape(shapes[name].shape)
+            for name, variable in net.variables().items()
         }
 
     def load(self, net: Net, weights: Weights) -> None:

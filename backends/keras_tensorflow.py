@@ -39,7 +39,9 @@ class KerasTensorFlow(KerasBackend):
         keras.config.set_floatx(dtype)
         keras.config.set_dtype_policy(dtype)
         if keras.backend.backend() != "tensorflow":
-            raise Unavailable(f"Keras was imported with the engine {keras.backend.backend()} before; start a new process")
+            raise Unavailable(
+                f"Keras was imported with the engine {keras.backend.backend()} before; start a new process"
+            )
         return "gpu" if gpus and device != "cpu" else "cpu"
 
     def versions(self) -> dict[str, str]:

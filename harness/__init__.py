@@ -19,7 +19,7 @@ _HOMES = {
     "Layer MaxPool Model Node Normalize Parameter Pool Residual Shape Upto Weights Window relu relu6 sigmoid swish tanh",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__all__ = sorted(_HOME_OF)
 
 if TYPE_CHECKING:
     from harness.backend import Backend as Backend

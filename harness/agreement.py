@@ -38,7 +38,15 @@ def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
     for result in results:
         if result.status == "ok" and "first_loss" in result.evidence:
             cell = result.cell
-            key = (cell.task, cell.model, cell.dataset, cell.precision, str(cell.weights), str(cell.seed), repr(cell.options))
+            key = (
+                cell.task,
+                cell.model,
+                cell.dataset,
+                cell.precision,
+                str(cell.weights),
+                str(cell.seed),
+                repr(cell.options),
+            )
             groups.setdefault(key, []).append(result)
     for group in groups.values():
         if len(group) > 1:
@@ -46,7 +54,8 @@ def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
 
 
 def _agree(group: Sequence[Result]) -> Agreement:
-    cell, outliers = group[0].cell, {}
+    cell = group[0].cell
+    outliers: dict[str, str] = {}
     for what, said in (("dataset", "data set"), ("batches", "batch order"), ("weights", "first weights")):
         usual = statistics.mode(result.evidence[what] for result in group)
         outliers |= {
@@ -71,5 +80,9 @@ def _spread(group: Sequence[Result], name: str, said: str, limit: float) -> tupl
         return None, {}
     middle = statistics.median(losses.values())
     away = {key: abs(loss - middle) / (abs(middle) or 1.0) for key, loss in losses.items()}
-    far = {key: f"its {said} is {off:.1e} from the others', limit {limit:.0e}" for key, off in away.items() if not off <= limit}
+    far = {
+        key: f"its {said} is {off:.1e} from the others', limit {limit:.0e}"
+        for key, off in away.items()
+        if not off <= limit
+    }
     return max(away.values()), far

@@ -47,16 +47,22 @@ def list_command(kind: str | None, as_json: bool) -> None:
 
 @main.command(epilog="Example: samebench run --backend pytorch --backend jax --seeds 3 --set scratch-cnn.epochs=5")
 @click.option("--task", "tasks", multiple=True, help="A task; may be given again. Default: all.")
-@click.option("--backend", "backends", multiple=True, help="A backend, or FILE.py; may be given again. Default: those installed.")
+@click.option(
+    "--backend", "backends", multiple=True, help="A backend, or FILE.py; may be given again. Default: those installed."
+)
 @click.option("--mode", "modes", multiple=True, help="default or compiled; may be given again.")
 @click.option("--model", default="two-block-cnn", show_default=True)
 @click.option("--dataset", default="digits", show_default=True)
 @click.option("--seeds", default="1", show_default=True, help="How many, or which: 3, or 0,1,2.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(["float32", "tf32", "bfloat16", "float64"]), default="float32", show_default=True)
+@click.option(
+    "--precision", type=click.Choice(["float32", "tf32", "bfloat16", "float64"]), default="float32", show_default=True
+)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="An option of a task: scratch-cnn.epochs=3.")
 @click.option("--timeout", default=3600.0, show_default=True, help="Seconds that one cell may take.")
-@click.option("--out", type=click.Path(path_type=Path), help="The run's folder. Default: runs/DATE-TIME. The same one resumes.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The run's folder. Default: runs/DATE-TIME. The same one resumes."
+)
 @click.option("--no-parity", is_flag=True, help="Leave the certificates out; verdicts say not-checked.")
 @click.option("--strict", is_flag=True, help="Count unsupported cells as not ok.")
 def run(out: Path | None, timeout: float, no_parity: bool, strict: bool, **choices: Any) -> None:
@@ -77,9 +83,11 @@ def run(out: Path | None, timeout: float, no_parity: bool, strict: bool, **choic
     try:
         run_plan(store, cells, config, timeout, not no_parity, lambda line: click.echo(line, err=True))
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. The same command with --out {store.folder} goes on where this one stopped.", err=True)
+        click.echo(
+            f"\nInterrupted. The same command with --out {store.folder} goes on where this one stopped.", err=True
+        )
         sys.exit(130)
-    report = Report.of(store)
+    report = Report.of(store.run, store.results())
     click.echo("\n" + plugins.reporters["table"](report))
     click.echo(f"\nThis run is kept in {store.folder}; for programs: samebench report {store.folder} --format json")
     fine = ("ok",) if strict else ("ok", "unsupported")
@@ -97,7 +105,8 @@ def report(folder: Path, name: str, output: Path | None) -> None:
     from harness.report import Report
     from harness.store import Store
 
-    text = load_plugins().reporters[name](Report.of(Store.open(folder)))
+    store = Store.open(folder)
+    text = load_plugins().reporters[name](Report.of(store.run, store.results()))
     if output:
         output.write_text(text + "\n")
     else:
@@ -120,14 +129,17 @@ def check(backend: str, device: str, mode: str) -> None:
     from harness.conformance import check as outcomes
     from harness.plugins import load_backend
 
-    loaded, counts = load_backend(backend), dict.fromkeys(("passed", "failed", "declined", "known failure", "unexpected pass"), 0)
+    loaded, counts = (
+        load_backend(backend),
+        dict.fromkeys(("passed", "failed", "declined", "known failure", "unexpected pass"), 0),
+    )
     for outcome in outcomes(loaded, device, mode):
         counts[outcome.status] += 1
-        click.echo(f"{outcome.status:<16}{outcome.rule}" + (f": {outcome.message}" if outcome.status != "passed" else ""))
+        click.echo(
+            f"{outcome.status:<16}{outcome.rule}" + (f": {outcome.message}" if outcome.status != "passed" else "")
+        )
         if outcome.status == "failed":
             click.echo(f"{'':16}The rule: {RULES[outcome.rule].__doc__}")
     click.echo(f"{loaded.name}: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count))
     if counts["failed"] or counts["unexpected pass"] or not counts["passed"]:
         sys.exit(NOT_OK)
-
-

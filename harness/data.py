@@ -27,7 +27,9 @@ class Examples:
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
-            raise DataError(f"pictures are (n, rows, columns, channels) with n labels, not {self.images.shape} and {self.labels.shape}")
+            raise DataError(
+                f"pictures are (n, rows, columns, channels) with n labels, not {self.images.shape} and {self.labels.shape}"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -39,7 +41,7 @@ class Examples:
 
     def pixels(self, images: Array, dtype: np.typing.DTypeLike = np.float64) -> Array:
         """Some of these pictures as a network takes them in."""
-        return images.astype(dtype) / np.asarray(self.divisor, dtype)
+        return np.divide(images, self.divisor, dtype=dtype)
 
     def take(self, rows: Array) -> Examples:
         """Some of these examples, as new arrays."""
@@ -59,10 +61,14 @@ class Dataset:
         for split, examples in (("train", self.train), ("test", self.test)):
             present = np.unique(examples.labels)
             if len(present) < 2:
-                raise DataError(f"{self.name}: the {split} split holds {len(examples)} examples of {len(present)} classes; it needs 2 or more")
+                raise DataError(
+                    f"{self.name}: the {split} split holds {len(examples)} examples of {len(present)} classes; it needs 2 or more"
+                )
             if present[0] < 0 or present[-1] >= len(self.classes):
-                raise DataError(f"{self.name}: the {split} split has labels from {present[0]} to {present[-1]}, "
-                                f"outside its {len(self.classes)} classes")
+                raise DataError(
+                    f"{self.name}: the {split} split has labels from {present[0]} to {present[-1]}, "
+                    f"outside its {len(self.classes)} classes"
+                )
 
     @property
     def fingerprint(self) -> str:
@@ -92,7 +98,9 @@ class Batches:
         """Each epoch in an order of its own; what does not fill a batch at an epoch's end is left out."""
         size = len(examples) // batch_size * batch_size
         if not size:
-            raise DataError(f"{len(examples)} examples do not fill one batch of {batch_size}: take a smaller batch_size")
+            raise DataError(
+                f"{len(examples)} examples do not fill one batch of {batch_size}: take a smaller batch_size"
+            )
         orders = [np.random.default_rng([seed, epoch]).permutation(len(examples))[:size] for epoch in epochs]
         return cls(examples, np.concatenate(orders), batch_size)
 

@@ -52,7 +52,11 @@ def _change_one(options: Any, path: str, steps: list[str], value: Any, where: st
     names = [field.name for field in fields(options)]
     if steps[0] not in names:
         prefix = path[: len(path) - len(".".join(steps))]
-        raise UsageError(f"there is no option {where}{path}; {nearest(steps[0], names)}".replace("There are: ", f"Options of {where}{prefix or 'it'}: "))
+        raise UsageError(
+            f"there is no option {where}{path}; {nearest(steps[0], names)}".replace(
+                "There are: ", f"Options of {where}{prefix or 'it'}: "
+            )
+        )
     current = getattr(options, steps[0])
     if len(steps) > 1:
         if not is_dataclass(current):

@@ -71,7 +71,9 @@ class Deviations:
                 yield found / limit, f"{label}{kind} of {where}: {found:.1e}, limit {limit:.0e}"
 
 
-def certify(make: Make, subject: Subject, precision: Precision = "float32", steps: int = 20, batch: int = 16) -> Certificate:
+def certify(
+    make: Make, subject: Subject, precision: Precision = "float32", steps: int = 20, batch: int = 16
+) -> Certificate:
     """Hold the backend that `make` makes against the reference.
 
     The timed precision comes first: making the float64 backend may switch the whole process over.
@@ -118,7 +120,9 @@ class Trial:
         trainer = reference.trainer(net, replace(self.recipe, optimizer=SGD(lr=1)))
         trainer.run(self.training[:1], np.zeros(1))
         self.gradients = trainer.gradients
-        self.statistics = {name: value for name, value in net.weights.items() if not self.model.parameters[name].trainable}
+        self.statistics = {
+            name: value for name, value in net.weights.items() if not self.model.parameters[name].trainable
+        }
 
         self.losses, self.final = self._train_reference(self.weights)
         # What a difference in the last digit of the first weights can move, rounding decides and no recipe: the bias

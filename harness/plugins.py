@@ -57,7 +57,9 @@ def load_backend(name: str) -> type[Any]:
         _register(manager, plugin, origin)
     backend = manager.hook.samebench_backend()
     if not (isinstance(backend, type) and issubclass(backend, Backend)):
-        raise PluginError(f"{origin}: its hook samebench_backend() must return a subclass of harness.Backend, not {backend!r}")
+        raise PluginError(
+            f"{origin}: its hook samebench_backend() must return a subclass of harness.Backend, not {backend!r}"
+        )
     if missing := sorted(getattr(backend, "__abstractmethods__", ())):
         raise PluginError(f"{origin}: {backend.__name__} does not define {', '.join(missing)}")
     if not name.endswith(".py") and backend.name != name:
@@ -131,7 +133,9 @@ def _by_name(points: Iterable[EntryPoint]) -> dict[str, list[EntryPoint]]:
     """Entry points by name; one that is announced twice by the same package in the same words counts once."""
     found: dict[str, list[EntryPoint]] = {}
     for point in points:
-        if not any(_owner(other) == _owner(point) and other.value == point.value for other in found.get(point.name, [])):
+        if not any(
+            _owner(other) == _owner(point) and other.value == point.value for other in found.get(point.name, [])
+        ):
             found.setdefault(point.name, []).append(point)
     return found
 
@@ -222,7 +226,9 @@ def _register(manager: pluggy.PluginManager, plugin: Any, origin: str) -> None:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         known = [name for name in dir(hookspecs) if name.startswith("samebench_")]
-        wrong = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None and name not in known]
+        wrong = [
+            name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None and name not in known
+        ]
         hint = "".join(f"; {name}: {nearest(name, known)}" for name in wrong)
         raise PluginError(f"{origin}: {error}{hint}") from None
     if not manager.get_hookcallers(plugin):

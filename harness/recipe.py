@@ -167,5 +167,7 @@ class Recipe:
                 known = sorted({node.name.split(".")[0] for node in model.nodes} | {n.name for n in model.nodes})
                 raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}")
         if (self.loss == "sigmoid") != (model.logits_shape == (1,)):
-            raise SpecError(f"{self.loss} loss does not fit {model.name} with {model.logits_shape[0]} logits: "
-                            "sigmoid takes exactly one, softmax two or more")
+            raise SpecError(
+                f"{self.loss} loss does not fit {model.name} with {model.logits_shape[0]} logits: "
+                "sigmoid takes exactly one, softmax two or more"
+            )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.agreement import Agreement, agreements
 from harness.result import SCHEMA, Result
 from harness.stats import mean_interval, median_interval
-from harness.store import Store
 
 
 @dataclass(frozen=True)
@@ -22,14 +21,14 @@ class Report:
     summary: Sequence[dict[str, Any]]
 
     @classmethod
-    def of(cls, store: Store) -> Report:
+    def of(cls, run: Mapping[str, Any], stored: Iterable[Result]) -> Report:
         """The report of a run as it stands, finished or not."""
-        results = list(store.results())
+        results = list(stored)
         found = list(agreements(results))
         outliers = {key: reason for agreement in found for key, reason in agreement.outliers.items()}
         results = [_with_outlier(result, outliers.get(result.cell.key)) for result in results]
-        run = {name: value for name, value in store.run.items() if name not in ("schema", "plan")}
-        return cls(run, results, found, _summary(results))
+        said = {name: value for name, value in run.items() if name not in ("schema", "plan")}
+        return cls(said, results, found, _summary(results))
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -50,7 +49,9 @@ def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         cell = result.cell
-        groups.setdefault((cell.task, cell.model, cell.dataset, cell.precision, cell.backend, cell.mode), []).append(result)
+        groups.setdefault((cell.task, cell.model, cell.dataset, cell.precision, cell.backend, cell.mode), []).append(
+            result
+        )
     rows = []
     for (task, model, dataset, precision, backend, mode), group in groups.items():
         good = [result for result in group if result.status == "ok"]

@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 SCHEMA = 1
 Status = Literal[
-    "ok", "failed", "crashed", "oom", "timeout", "diverged", "invalid", "wrong-device", "unavailable", "unsupported", "interrupted"
+    "ok",
+    "failed",
+    "crashed",
+    "oom",
+    "timeout",
+    "diverged",
+    "invalid",
+    "wrong-device",
+    "unavailable",
+    "unsupported",
+    "interrupted",
 ]
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
 SHARES = ("test_accuracy", "train_accuracy")

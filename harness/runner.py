@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -48,7 +49,9 @@ class Ended:
         return f"its log ends: {lines[-1][:300]}" if lines else f"its log {self.log} is empty"
 
 
-def run(store: Store, cells: Sequence[Cell], config: Mapping[str, Any], timeout: float, parity: bool, tell: Tell) -> None:
+def run(
+    store: Store, cells: Sequence[Cell], config: Mapping[str, Any], timeout: float, parity: bool, tell: Tell
+) -> None:
     """Run what has no result yet. Backends take turns in a random order, so that a drift of the machine hits all alike."""
     record = {
         "id": store.folder.name,
@@ -101,7 +104,7 @@ def _certify(store: Store, cells: Sequence[Cell], timeout: float, tell: Tell) ->
         try:
             answers = json.loads((store.certificate_folder(name) / "result.json").read_text())
         except (OSError, ValueError):
-            answers = dict.fromkeys(subjects, {"verdict": f"not-checked: {': '.join(ended.explain())}"})
+            answers = {key: {"verdict": f"not-checked: {': '.join(ended.explain())}"} for key in subjects}
         yield from answers.items()
         for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
             tell(f"certificate of {backend}/{mode}: {verdict} ({ended.seconds:.1f} s)")
@@ -131,19 +134,15 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Ask the process to end, then end it, with all that it started."""
     if process.poll() is None:
         _signal_group(process, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            pass
     _signal_group(process, signal.SIGKILL)
     process.wait()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _in_turns(cells: Sequence[Cell], seed: int) -> list[Cell]:

@@ -71,7 +71,9 @@ class Window(NamedTuple):
             for size, kernel, stride, sides in zip(shape[:2], self.kernel, self.stride, self.padding, strict=True)
         ]
         if min(sizes) < 1:
-            raise SpecError(f"a window of {self.kernel} with padding {self.padding} does not fit a picture of {shape[:2]}")
+            raise SpecError(
+                f"a window of {self.kernel} with padding {self.padding} does not fit a picture of {shape[:2]}"
+            )
         return sizes[0], sizes[1]
 
     def same_sides(self, shape: Shape) -> Sides:
@@ -135,7 +137,9 @@ class Normalize(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         for values in (self.mean, self.std):
             if len(values) not in (1, shape[-1]):
-                raise SpecError(f"{len(values)} values for {shape[-1]} channels: give one for each channel, or one for all")
+                raise SpecError(
+                    f"{len(values)} values for {shape[-1]} channels: give one for each channel, or one for all"
+                )
         if min(self.std) <= 0:
             raise SpecError(f"std must be above 0, not {self.std}")
         return shape
@@ -468,10 +472,11 @@ def _walk(layers: Sequence[Layer], path: str, source: str, shape: Shape) -> Iter
 
 def _expand(path: str, layer: Layer, source: str, shape: Shape) -> Iterator[Node]:
     """The nodes of one layer: one for a plain layer, all paths and their meeting for a composite."""
+    meeting: Layer
     if isinstance(layer, Residual):
-        names, paths, meeting = ("body", "shortcut"), (layer.body, layer.shortcut), ("add", Add())
+        paths, meeting = {"body": layer.body, "shortcut": layer.shortcut}, Add()
     elif isinstance(layer, Branches):
-        names, paths, meeting = tuple(map(str, range(len(layer.paths)))), layer.paths, ("concat", Concat())
+        paths, meeting = {str(number): inner for number, inner in enumerate(layer.paths)}, Concat()
     else:
         try:
             yield Node(path, layer, (source,), shape, layer.output_shape(shape))
@@ -479,12 +484,12 @@ def _expand(path: str, layer: Layer, source: str, shape: Shape) -> Iterator[Node
             raise SpecError(f"{path}: {error}") from None
         return
     ends = []
-    for name, inner in zip(names, paths, strict=True):
+    for name, inner in paths.items():
         nodes = list(_walk(inner, f"{path}.{name}", source, shape))
         yield from nodes
         ends.append(_end(nodes, source, shape))
     inputs, shapes = tuple(end for end, _ in ends), [end_shape for _, end_shape in ends]
-    yield Node(f"{path}.{meeting[0]}", meeting[1], inputs, shapes[0], _meet(path, meeting[1], shapes))
+    yield Node(f"{path}.{meeting.kind}", meeting, inputs, shapes[0], _meet(path, meeting, shapes))
 
 
 def _meet(path: str, layer: Layer, shapes: Sequence[Shape]) -> Shape:

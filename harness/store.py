@@ -38,7 +38,9 @@ class Store:
         if not (folder / "run.json").exists():
             raise UsageError(f"{folder} is not a run: there is no run.json in it")
         if (schema := store.run["schema"]) > SCHEMA:
-            raise UsageError(f"{folder} was written by a newer samebench (schema {schema}; this one reads {SCHEMA}): update samebench")
+            raise UsageError(
+                f"{folder} was written by a newer samebench (schema {schema}; this one reads {SCHEMA}): update samebench"
+            )
         return store
 
     @property

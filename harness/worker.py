@@ -46,7 +46,9 @@ def explain(error: BaseException) -> tuple[Status, str]:
     if isinstance(error, Unavailable):
         return "unavailable", str(error)
     # Each framework has an exception of its own for this, and none of them is known here.
-    if isinstance(error, MemoryError) or any(word in str(error) for word in ("RESOURCE_EXHAUSTED", "out of memory", "OOM when")):
+    if isinstance(error, MemoryError) or any(
+        word in str(error) for word in ("RESOURCE_EXHAUSTED", "out of memory", "OOM when")
+    ):
         return "oom", f"{type(error).__name__}: {error}"
     where = traceback.extract_tb(error.__traceback__)[-1]
     return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
@@ -91,7 +93,9 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
             shape, classes = dataset.train.images.shape[1:], len(dataset.classes)
             options = change(task.options(), subject["options"])
             found = [
-                certify(lambda precision: backend(request["device"], request["mode"], precision), part, request["precision"])
+                certify(
+                    lambda precision: backend(request["device"], request["mode"], precision), part, request["precision"]
+                )
                 for part in task.subjects(plugins.models[subject["model"]], shape, classes, options)
             ]
             answers[name] = asdict(next((c for c in found if c.verdict != "equal"), found[0]))

@@ -64,12 +64,16 @@ def symmetric(layer: Layer) -> Layer:
     return replace(layer, padding=1)
 
 
-batch_norm_epsilon = changed_model(lambda layer: replace(layer, epsilon=1e-3) if isinstance(layer, BatchNorm) else layer)
+batch_norm_epsilon = changed_model(
+    lambda layer: replace(layer, epsilon=1e-3) if isinstance(layer, BatchNorm) else layer
+)
 padding_on_both_sides = changed_model(symmetric)
 momentum_ignored = changed_recipe(
-    lambda recipe: replace(recipe, optimizer=replace(recipe.optimizer, momentum=0.0, nesterov=False))
-    if isinstance(recipe.optimizer, SGD)
-    else recipe
+    lambda recipe: (
+        replace(recipe, optimizer=replace(recipe.optimizer, momentum=0.0, nesterov=False))
+        if isinstance(recipe.optimizer, SGD)
+        else recipe
+    )
 )
 wrong_without_record = changed_run(only_without_record)
 
@@ -122,7 +126,9 @@ def _full_batches_only(self: NumPy, net: Any, batches: Any, *, upto: str = "logi
 
 
 def _sorted_rows(self: NumPy, net: Any, batches: Any, *, upto: str = "logits") -> Any:
-    return NumPy.forward(self, net, type(batches)(batches.examples, np.sort(batches.rows), batches.batch_size), upto=upto)
+    return NumPy.forward(
+        self, net, type(batches)(batches.examples, np.sort(batches.rows), batches.batch_size), upto=upto
+    )
 
 
 _shared: dict[str, Any] = {}

@@ -112,8 +112,12 @@ def direction(optimizer, w, g, first, second, t, decays):
 class Net:
     def __init__(self, model, weights):
         self.model, self.weights = model, weights
-        self.forward = jax.jit(lambda w, x, rows, by, upto: run(model, w, x[rows] / by, upto=upto)[0], static_argnames="upto")
-        self.gradient = jax.jit(jax.grad(lambda x, w, y, loss: losses(loss, run(model, w, x)[0], y).sum()), static_argnames="loss")
+        self.forward = jax.jit(
+            lambda w, x, rows, by, upto: run(model, w, x[rows] / by, upto=upto)[0], static_argnames="upto"
+        )
+        self.gradient = jax.jit(
+            jax.grad(lambda x, w, y, loss: losses(loss, run(model, w, x)[0], y).sum()), static_argnames="loss"
+        )
 
 
 class PlainTrainer(h.Trainer):
@@ -149,7 +153,9 @@ class PlainTrainer(h.Trainer):
         examples, weights, found = self.backend.on_device(batches.examples), self.net.weights, []
         for rows, rate in zip(batches.order, lr.astype(self.backend.dtype), strict=True):
             self.t += 1
-            weights, self.moments, loss = self.step(weights, self.moments, examples, rows, rate, np.asarray(self.t, rate.dtype))
+            weights, self.moments, loss = self.step(
+                weights, self.moments, examples, rows, rate, np.asarray(self.t, rate.dtype)
+            )
             found.append(loss)
         self.net.weights = jax.block_until_ready(weights)
         return np.array(found, np.float64) if record else np.array(found, np.float64).mean(keepdims=True)
@@ -173,7 +179,9 @@ class PlainJax(h.Backend[Net]):
     def build(self, model, weights):
         net = Net(model, {})
         self.load(net, weights)
-        jax.eval_shape(partial(run, model), net.weights, jnp.zeros((1, *model.input_shape), self.dtype))  # or Unsupported
+        jax.eval_shape(
+            partial(run, model), net.weights, jnp.zeros((1, *model.input_shape), self.dtype)
+        )  # or Unsupported
         return net
 
     def weights(self, net):

@@ -31,7 +31,9 @@ def test_a_suspect_is_caught_by_its_rule_and_named(rule, cause):
     assert "the reference" in outcome.message
 
 
-@pytest.mark.parametrize(("rule", "number"), [(rule, number) for rule, faults in FAULTS.items() for number in range(len(faults))])
+@pytest.mark.parametrize(
+    ("rule", "number"), [(rule, number) for rule, faults in FAULTS.items() for number in range(len(faults))]
+)
 def test_a_fault_is_caught_by_its_rule_and_explained(rule, number):
     mutant, message = FAULTS[rule][number]
     outcome = check_rule(rule, mutant)

@@ -2,9 +2,29 @@
 
 import numpy as np
 import pytest
-from mutants import backend_with_layer, batch_norm_epsilon, momentum_ignored, padding_on_both_sides, wrong_without_record
+from mutants import (
+    backend_with_layer,
+    batch_norm_epsilon,
+    momentum_ignored,
+    padding_on_both_sides,
+    wrong_without_record,
+)
 
-from harness import SGD, Adam, BatchNorm, Conv, Cosine, Dense, Dropout, Flatten, GlobalAvgPool, MaxPool, Model, Recipe, relu
+from harness import (
+    SGD,
+    Adam,
+    BatchNorm,
+    Conv,
+    Cosine,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Model,
+    Recipe,
+    relu,
+)
 from harness.conformance.suspects import SUSPECTS
 from harness.parity import Subject, certify
 from harness.probes import awkward_examples, deviation
@@ -14,7 +34,15 @@ from harness.reference.backend import NumPy
 PLAIN = Model(
     "plain",
     (8, 8, 2),
-    (Conv(4, 3, stride=2, padding=((0, 1), (0, 1)), bias=False), BatchNorm(), relu, MaxPool(2), Conv(4, 1), relu, Flatten()),
+    (
+        Conv(4, 3, stride=2, padding=((0, 1), (0, 1)), bias=False),
+        BatchNorm(),
+        relu,
+        MaxPool(2),
+        Conv(4, 1),
+        relu,
+        Flatten(),
+    ),
     (Dense(5), relu, Dense(3)),
 )
 MOMENTUM = Recipe(SGD(lr=0.05, momentum=0.9), Cosine())
@@ -24,7 +52,9 @@ def certificate(backend, model=PLAIN, recipe=MOMENTUM, **options):
     return certify(lambda precision: backend(precision="float64"), Subject(model, recipe), "float64", **options)
 
 
-@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9, nesterov=True), Adam(), Adam(weight_decay=0.1, l1=0.01)])
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(momentum=0.9, nesterov=True), Adam(), Adam(weight_decay=0.1, l1=0.01)]
+)
 def test_the_reference_is_equal_to_itself(optimizer):
     found = certificate(NumPy, recipe=Recipe(optimizer))
     assert found.verdict == "equal" and found.excludes == []
@@ -88,7 +118,9 @@ def test_numbers_that_are_not_finite_differ():
     def forward(self, net, batches, *, upto="logits"):
         return NumPy.forward(self, net, batches, upto=upto) * np.nan
 
-    assert certificate(type("Mutant", (NumPy,), {"forward": forward})).verdict.startswith("differs: logits of plain: inf")
+    assert certificate(type("Mutant", (NumPy,), {"forward": forward})).verdict.startswith(
+        "differs: logits of plain: inf"
+    )
 
 
 def test_deviation_is_relative_to_the_tensor_and_to_its_kind():
@@ -104,5 +136,3 @@ def test_the_pictures_are_awkward_indeed():
     examples = awkward_examples(PLAIN, 32)
     assert {0, 255} <= set(np.unique(examples.images)), "black and saturated pixels"
     assert sum(len(np.unique(image)) == 1 for image in examples.images) == 8, "even areas, where pools tie"
-
-

@@ -65,7 +65,9 @@ def test_the_shipped_backends_are_found():
 
 
 def test_a_backend_is_found_without_importing_it(announce, module):
-    announce(("samebench.backends", "mine", module("mine_backend", "import sys\nsys.exit('imported!')"), "their-package"))
+    announce(
+        ("samebench.backends", "mine", module("mine_backend", "import sys\nsys.exit('imported!')"), "their-package")
+    )
     assert find_backends()["mine"].status == "available"
     with pytest.raises(PluginError, match="cannot be imported: SystemExit: imported!"):
         load_backend("mine")
@@ -79,7 +81,10 @@ def test_a_backend_is_loaded_by_its_name(announce, module):
 def test_a_missing_framework_is_named_with_what_to_install(announce, module):
     announce(("samebench.backends", "mine", module("mine_backend", "import no_such_framework"), "their-package"))
     entry = find_backends()["mine"]
-    assert (entry.status, entry.reason) == ("not-installed", "no_such_framework not installed: pip install 'their-package[mine]'")
+    assert (entry.status, entry.reason) == (
+        "not-installed",
+        "no_such_framework not installed: pip install 'their-package[mine]'",
+    )
     with pytest.raises(Unavailable, match="not-installed: no_such_framework"):
         load_backend("mine")
 
@@ -91,7 +96,9 @@ def test_a_module_that_is_not_there_makes_a_backend_broken(announce):
 
 def test_a_name_that_two_packages_claim_is_refused_naming_both(announce, module):
     first, second = module("first_backend", BACKEND), module("second_backend", BACKEND)
-    announce(("samebench.backends", "mine", first, "one-package"), ("samebench.backends", "mine", second, "other-package"))
+    announce(
+        ("samebench.backends", "mine", first, "one-package"), ("samebench.backends", "mine", second, "other-package")
+    )
     entry = find_backends()["mine"]
     assert entry.status == "broken"
     assert "claimed by one-package (first_backend) and other-package (second_backend)" in entry.reason
@@ -125,8 +132,14 @@ def test_a_file_is_a_backend(tmp_path):
         (("samebench_backend()", "samebench_backend(framework)"), "framework"),
         (("@hookimpl\n", ""), "implements no hook"),
         (("return Mine", "return 'Mine'"), "must return a subclass of harness.Backend"),
-        (("class Mine(NumPy):", "from harness import Backend\nclass Mine(Backend):"), "Mine does not define build, forward"),
-        (("from harness", "import no_such_framework\nfrom harness"), "ModuleNotFoundError: No module named 'no_such_framework'"),
+        (
+            ("class Mine(NumPy):", "from harness import Backend\nclass Mine(Backend):"),
+            "Mine does not define build, forward",
+        ),
+        (
+            ("from harness", "import no_such_framework\nfrom harness"),
+            "ModuleNotFoundError: No module named 'no_such_framework'",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(tmp_path, change, message):

@@ -3,7 +3,23 @@
 import numpy as np
 import pytest
 
-from harness import SGD, Adam, AdamW, Constant, Conv, Cosine, Dense, Flatten, Model, Parameter, Recipe, SpecError, Steps, Warmup, relu
+from harness import (
+    SGD,
+    Adam,
+    AdamW,
+    Constant,
+    Conv,
+    Cosine,
+    Dense,
+    Flatten,
+    Model,
+    Parameter,
+    Recipe,
+    SpecError,
+    Steps,
+    Warmup,
+    relu,
+)
 
 MODEL = Model("test", (4, 4, 1), (Conv(2, 3), relu, Conv(2, 1), Flatten()), (Dense(3),))
 
@@ -44,7 +60,10 @@ def test_decay_is_for_kernels_unless_told():
         (lambda: SGD(lr=-1), "at least 0"),
         (lambda: SGD(momentum=1.0), "momentum is at least 0 and below 1, not 1.0"),
         (lambda: SGD(nesterov=True), "nesterov needs a momentum above 0"),
-        (lambda: Recipe(SGD(), rates=(("torso", 0.1),)).check(MODEL), "test has no part 'torso'; it has head, head.dense1"),
+        (
+            lambda: Recipe(SGD(), rates=(("torso", 0.1),)).check(MODEL),
+            "test has no part 'torso'; it has head, head.dense1",
+        ),
         (lambda: Recipe(SGD(), loss="sigmoid").check(MODEL), "sigmoid loss does not fit test with 3 logits"),
     ],
 )

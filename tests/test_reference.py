@@ -55,7 +55,11 @@ LAYERS = {
 @pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
 def test_gradients_are_those_of_finite_differences(layers, loss):
     classes = 3 if loss == "softmax" else 1
-    head = (Dense(classes),) if isinstance(layers[0], Flatten) or layers[-1] == GlobalAvgPool() else (Flatten(), Dense(classes))
+    head = (
+        (Dense(classes),)
+        if isinstance(layers[0], Flatten) or layers[-1] == GlobalAvgPool()
+        else (Flatten(), Dense(classes))
+    )
     model = Model("test", (6, 5, 2), layers, head)
     net, random = Net(model, stirred(model)), np.random.default_rng(1)
     pixels, labels = random.normal(size=(4, 6, 5, 2)), random.integers(0, max(classes, 2), 4)
@@ -115,7 +119,9 @@ def test_dropout_drops_its_share_and_scales_the_rest():
 def test_losses():
     assert cross_entropy("softmax", np.array([[5.0, 1, -2]]), np.array([0]))[0] == pytest.approx([0.019045008])
     assert cross_entropy("softmax", np.array([[1e4, 0]]), np.array([1]))[0] == pytest.approx([1e4])
-    assert cross_entropy("sigmoid", np.array([[2.0], [2.0], [-1e4]]), np.array([1, 0, 1]))[0] == pytest.approx([0.126928, 2.126928, 1e4])
+    assert cross_entropy("sigmoid", np.array([[2.0], [2.0], [-1e4]]), np.array([1, 0, 1]))[0] == pytest.approx(
+        [0.126928, 2.126928, 1e4]
+    )
 
 
 def moved(optimizer, gradients, rates, role="kernel", start=0.0):
@@ -140,7 +146,9 @@ def test_adam_by_hand():
 
 def test_decay_and_l1_by_hand():
     assert moved(SGD(weight_decay=0.1), [0], [1], start=2.0) == pytest.approx(1.8)
-    assert moved(SGD(weight_decay=0.1, momentum=0.9), [0, 0], [1, 1], start=2.0) == pytest.approx(1.8 - 0.9 * 0.2 - 0.18)
+    assert moved(SGD(weight_decay=0.1, momentum=0.9), [0, 0], [1, 1], start=2.0) == pytest.approx(
+        1.8 - 0.9 * 0.2 - 0.18
+    )
     assert moved(SGD(weight_decay=0.1, momentum=0.9, decoupled=True), [0, 0], [1, 1], start=2.0) == pytest.approx(1.62)
     assert moved(AdamW(weight_decay=0.1), [0], [1], start=2.0) == pytest.approx(1.8)
     assert moved(SGD(l1=0.1), [0], [1], start=-2.0) == pytest.approx(-1.9)

@@ -76,7 +76,16 @@ def test_a_report_for_programs_has_the_promised_keys(run):
     assert cell["time"].keys() == phases and cell["time"]["rate"] == "training images"
     assert cell["parameters"] == {"total": 35914, "trainable": 35914, "frozen": 0, "buffers": 0}
     assert cell["memory"]["peak_rss_bytes"] > 10_000_000 and cell["memory"]["peak_device_bytes"] is None
-    assert cell["parity"].keys() >= {"verdict", "logits", "gradients", "trajectory", "attack", "steps", "timed", "excludes"}
+    assert cell["parity"].keys() >= {
+        "verdict",
+        "logits",
+        "gradients",
+        "trajectory",
+        "attack",
+        "steps",
+        "timed",
+        "excludes",
+    }
     assert cell["parity"]["verdict"] == "equal" and cell["parity"]["timed"].keys() == {"logits", "losses"}
     summary = data["summary"][0]
     assert summary["n"] == 2 and summary["parity"] == "equal" and summary["parameters"] == 35914
@@ -114,7 +123,19 @@ def test_the_same_folder_goes_on_where_it_stopped(run):
 def test_a_cell_that_goes_wrong_is_a_row_and_the_others_go_on(tmp_path, fault, status, reason):
     file = backend(tmp_path, fault)
     limit = "3" if status == "timeout" else "60"
-    done = samebench("run", "--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", "--timeout", limit, *SMALL)
+    done = samebench(
+        "run",
+        "--backend",
+        file,
+        "--backend",
+        "numpy",
+        "--no-parity",
+        "--out",
+        tmp_path / "run",
+        "--timeout",
+        limit,
+        *SMALL,
+    )
     assert done.returncode == 1
     cells = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)["cells"]
     found = {cell["backend"]: (cell["status"], cell["reason"]) for cell in cells}
@@ -124,7 +145,15 @@ def test_a_cell_that_goes_wrong_is_a_row_and_the_others_go_on(tmp_path, fault, s
 
 
 def test_a_cell_that_is_declined_is_no_failure_unless_strict(tmp_path):
-    command = ["run", "--backend", backend(tmp_path, "raise Unsupported('not this one')"), "--no-parity", "--out", tmp_path / "run", *SMALL]
+    command = [
+        "run",
+        "--backend",
+        backend(tmp_path, "raise Unsupported('not this one')"),
+        "--no-parity",
+        "--out",
+        tmp_path / "run",
+        *SMALL,
+    ]
     done = samebench(*command)
     assert done.returncode == 0 and "unsupported: not this one" in done.stdout
     assert samebench(*command, "--strict").returncode == 1
@@ -134,9 +163,13 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
     file = backend(tmp_path, "weights = {name: tensor * 1.001 for name, tensor in weights.items()}")
     done = samebench("run", "--backend", file, "--backend", "numpy", "--out", tmp_path / "run", *SMALL)
     assert done.returncode == 0
-    rows = {line.split()[0].rpartition("/")[2]: line.split()[-1] for line in done.stdout.splitlines() if "35,914" in line}
+    rows = {
+        line.split()[0].rpartition("/")[2]: line.split()[-1] for line in done.stdout.splitlines() if "35,914" in line
+    }
     assert rows["mine.py"] == "differs"
-    assert "Parity of numpy/default, scratch-cnn: differs: its loss of the first step" in done.stdout, "with two, nobody knows who is right"
+    assert "Parity of numpy/default, scratch-cnn: differs: its loss of the first step" in done.stdout, (
+        "with two, nobody knows who is right"
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,7 +208,11 @@ def test_check_prints_a_line_a_rule(tmp_path):
 def test_list_for_programs():
     found = json.loads(samebench("list", "--json").stdout)
     assert {"name": "numpy", "status": "available", "reason": None} in found["backends"]
-    assert {"name": "lenet5", "parameters": {"total": 61706, "trainable": 61706, "buffers": 0}, "flops": 833_040} in found["models"]
+    assert {
+        "name": "lenet5",
+        "parameters": {"total": 61706, "trainable": 61706, "buffers": 0},
+        "flops": 833_040,
+    } in found["models"]
     assert [task["name"] for task in found["tasks"]] == ["scratch-cnn"]
     assert json.loads(samebench("list", "datasets", "--json").stdout) == {"datasets": [{"name": "digits"}]}
 

@@ -32,7 +32,9 @@ def model(*trunk, shape=(8, 8, 4), head=HEAD):
 
 
 def test_names_tell_the_path_and_composites_are_spelled_out():
-    spec = model(Conv(4, 1), Residual((Conv(4, 3, padding=1), relu), ()), Branches(((Conv(2, 1),), ())), Conv(4, 1, name="last"))
+    spec = model(
+        Conv(4, 1), Residual((Conv(4, 3, padding=1), relu), ()), Branches(((Conv(2, 1),), ())), Conv(4, 1, name="last")
+    )
     assert [node.name for node in spec.nodes] == [
         "trunk.conv1",
         "trunk.residual1.body.conv1",
@@ -135,5 +137,7 @@ def test_weights_that_do_not_fit_are_listed():
     weights = spec.init(0)
     weights["extra"] = weights.pop("trunk.conv1.bias")
     weights["head.dense1.kernel"] = weights["head.dense1.kernel"].T
-    with pytest.raises(SpecError, match=r"missing trunk.conv1.bias; unknown extra; head.dense1.kernel is \(3, 4\), not \(4, 3\)"):
+    with pytest.raises(
+        SpecError, match=r"missing trunk.conv1.bias; unknown extra; head.dense1.kernel is \(3, 4\), not \(4, 3\)"
+    ):
         check_weights(spec, weights)

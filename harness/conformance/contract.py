@@ -54,7 +54,9 @@ def check_weights_are_copies(kit: Kit) -> None:
     batches = Batches.shuffled(awkward_examples(NETWORK, 16), 8, 0, range(1))
     backend.trainer(net, SGD_1).run(batches, np.full(2, 0.1))
     for name, tensor in kept.items():
-        kit.demand(np.array_equal(before[name], tensor), f"training changed {name} in an array returned before: return a copy")
+        kit.demand(
+            np.array_equal(before[name], tensor), f"training changed {name} in an array returned before: return a copy"
+        )
 
 
 @rule
@@ -90,10 +92,15 @@ def check_rows(kit: Kit) -> None:
     net = backend.build(NETWORK, stirred(NETWORK))
     rows = np.array([7, 2, 2, 8, 0, 5, 1, 3, 6, 4])
     together = backend.forward(net, Batches(examples, rows, 4))
-    kit.demand(len(together) == len(rows), f"{len(rows)} rows were asked for in batches of 4, {len(together)} came back")
+    kit.demand(
+        len(together) == len(rows), f"{len(rows)} rows were asked for in batches of 4, {len(together)} came back"
+    )
     alone = backend.forward(net, Batches(examples, np.arange(9), 9))
     off = np.abs(together - alone[rows]).max(1)
-    kit.demand(off.max() < 1e-9, f"row {off.argmax()} (example {rows[off.argmax()]}) is off by {off.max():.1e}: are rows in order?")
+    kit.demand(
+        off.max() < 1e-9,
+        f"row {off.argmax()} (example {rows[off.argmax()]}) is off by {off.max():.1e}: are rows in order?",
+    )
 
 
 @rule
@@ -147,7 +154,9 @@ def check_uploads_once(kit: Kit) -> None:
         trainer.run(Batches.shuffled(examples, 8, 0, [epoch]), np.full(2, 0.1))
         reads.append(CountingExamples.reads)
     kit.demand(reads[0] > 0, "the first epoch did not look at the pictures at all")
-    kit.demand(sum(reads[1:]) == 0, f"later epochs read the pictures anew ({reads} reads): upload them once, by on_device")
+    kit.demand(
+        sum(reads[1:]) == 0, f"later epochs read the pictures anew ({reads} reads): upload them once, by on_device"
+    )
 
 
 @rule
@@ -194,7 +203,9 @@ def check_unsupported_layer(kit: Kit) -> None:
 @rule
 def check_float64(kit: Kit) -> None:
     """A float64 backend is float64 throughout: no constant, rate or statistic goes through float32 on its way."""
-    kit.agree(partial(observe_network, model=network(Conv(3, 3, bias=False), BatchNorm(epsilon=1e-3), swish), loss="softmax"))
+    kit.agree(
+        partial(observe_network, model=network(Conv(3, 3, bias=False), BatchNorm(epsilon=1e-3), swish), loss="softmax")
+    )
     backend = kit.backend()
     net = backend.build(NETWORK, stirred(NETWORK))
     outputs = backend.forward(net, Batches.in_order(awkward_examples(NETWORK, 4), 4))

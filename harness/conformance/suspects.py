@@ -51,7 +51,7 @@ def with_optimizer(rule: str, cause: str, **members: Any) -> None:
     with_training(rule, cause, tensor_optimizer=type("SuspectOptimizer", (TensorOptimizer,), members))
 
 
-def changed(apply: Apply, change: Callable[[Any], Layer]) -> Apply:
+def changed(apply: Apply, change: Callable[[Any], Any]) -> Apply:
     """A layer applied as if its value were another."""
     return lambda layer, context, *inputs: apply(change(layer), context, *inputs)
 
@@ -59,13 +59,13 @@ def changed(apply: Apply, change: Callable[[Any], Layer]) -> Apply:
 # Layers
 
 
-def _both_sides(layer: Any) -> Layer:
+def _both_sides(layer: Any) -> Any:
     """PyTorch's padding is one number for both sides."""
     padding = tuple((max(sides), max(sides)) for sides in layer.window.padding)
     return replace(layer, padding=padding)
 
 
-def _swapped_sides(layer: Any) -> Layer:
+def _swapped_sides(layer: Any) -> Any:
     (top, bottom), (left, right) = layer.window.padding
     return replace(layer, padding=((bottom, top), (right, left)))
 
@@ -103,7 +103,7 @@ with_layer("normalize", "a variance given where a std is asked for, as Keras' No
 
 
 def _zero_padded_max(layer: spec.MaxPool, context: Context, x: Array) -> Applied:
-    (top, bottom), (left, right) = layer.window.padding
+    (top, _bottom), (left, _right) = layer.window.padding
     y, backward, _ = reference.max_pool(replace(layer, padding=0), context, reference._pad(x, layer.window))
     rows, columns = x.shape[1:3]
     return Applied(y, lambda dy: ((backward(dy)[0][0][:, top : top + rows, left : left + columns],), {}))
@@ -131,7 +131,9 @@ def _last_of_ties(layer: spec.MaxPool, context: Context, x: Array) -> Applied:
 
 with_layer("max_pool", "zeros as padding, not -infinity", spec.MaxPool, _zero_padded_max)
 with_layer("max_pool", "padding alike on both sides", spec.MaxPool, changed(reference.max_pool, _both_sides))
-with_layer("max_pool_ties", "the gradient shared among ties, as JAX does for a reshape and a max", spec.MaxPool, _shared_ties)
+with_layer(
+    "max_pool_ties", "the gradient shared among ties, as JAX does for a reshape and a max", spec.MaxPool, _shared_ties
+)
 with_layer("max_pool_ties", "the last of equals taking the gradient", spec.MaxPool, _last_of_ties)
 with_layer("avg_pool", "padding counted the other way (PyTorch and Flax count it, Keras does not)", spec.AvgPool,
            changed(reference.avg_pool, lambda layer: replace(layer, count_padding=not layer.count_padding)))  # fmt: skip
@@ -172,8 +174,15 @@ def _unbiased(layer: spec.BatchNorm, context: Context, x: Array) -> Applied:
     return done._replace(statistics={**done.statistics, "variance": unbiased})
 
 
-with_layer("batch_norm", "epsilon 1e-3, the default of Keras", spec.BatchNorm, _batch_norm(lambda b: replace(b, epsilon=1e-3)))
-with_layer("batch_norm", "epsilon 1e-5, whatever the layer says", spec.BatchNorm, _batch_norm(lambda b: replace(b, epsilon=1e-5)))
+with_layer(
+    "batch_norm", "epsilon 1e-3, the default of Keras", spec.BatchNorm, _batch_norm(lambda b: replace(b, epsilon=1e-3))
+)
+with_layer(
+    "batch_norm",
+    "epsilon 1e-5, whatever the layer says",
+    spec.BatchNorm,
+    _batch_norm(lambda b: replace(b, epsilon=1e-5)),
+)
 with_layer("batch_norm", "the batch's own statistics in evaluation", spec.BatchNorm,
            lambda layer, context, x: reference.batch_norm(layer, context._replace(training=True), x)
            ._replace(statistics={}))  # fmt: skip
@@ -215,7 +224,9 @@ def _summed(loss: LossName, logits: Array, labels: Array) -> tuple[Array, Array]
 
 
 for _rule in ("softmax_loss", "sigmoid_loss"):
-    with_training(_rule, "probabilities taken for logits (Keras' default is from_logits=False)", **_loss(_probabilities_as_logits))
+    with_training(
+        _rule, "probabilities taken for logits (Keras' default is from_logits=False)", **_loss(_probabilities_as_logits)
+    )
     with_training(_rule, "the batch's losses summed, not averaged", **_loss(_summed))
 
 
@@ -231,14 +242,14 @@ def _as(change: Callable[[Any], SGD | Adam]) -> dict[str, Any]:
     return {"__init__": begin}
 
 
-def _rate_in_velocity(self: Any, weight: Array, gradient: Array, lr: float) -> Array:
+def _rate_in_velocity(self: Any, weight: Array, gradient: Array, lr: float) -> Any:
     """v = momentum * v - lr * g;  w += v."""
     optimizer = self.optimizer
     self.first = optimizer.momentum * self.first - lr * gradient
     return weight + (optimizer.momentum * self.first - lr * gradient if optimizer.nesterov else self.first)
 
 
-def _epsilon_hat(self: Any, optimizer: Adam, gradient: Array) -> Array:
+def _epsilon_hat(self: Any, optimizer: Adam, gradient: Array) -> Any:
     """The bias correction folded into the rate, so that epsilon is not corrected: lr * sqrt(1 - b2^t) / (1 - b1^t)."""
     self.first = optimizer.beta1 * self.first + (1 - optimizer.beta1) * gradient
     self.second = optimizer.beta2 * self.second + (1 - optimizer.beta2) * gradient**2
@@ -246,7 +257,7 @@ def _epsilon_hat(self: Any, optimizer: Adam, gradient: Array) -> Array:
     return fold * self.first / (np.sqrt(self.second) + optimizer.epsilon)
 
 
-def _uncorrected(self: Any, optimizer: Adam, gradient: Array) -> Array:
+def _uncorrected(self: Any, optimizer: Adam, gradient: Array) -> Any:
     self.first = optimizer.beta1 * self.first + (1 - optimizer.beta1) * gradient
     self.second = optimizer.beta2 * self.second + (1 - optimizer.beta2) * gradient**2
     return self.first / (np.sqrt(self.second) + optimizer.epsilon)
@@ -258,12 +269,22 @@ with_optimizer("sgd_nesterov", "Nesterov ignored", **_as(lambda o: replace(o, ne
 with_optimizer("adam", "an epsilon inside the bias correction, as in Keras' Adam", _adam=_epsilon_hat)
 with_optimizer("adam", "epsilon 1e-7, the default of Keras", **_as(lambda o: replace(o, epsilon=1e-7)))
 with_optimizer("adam", "moments without bias correction", _adam=_uncorrected)
-with_optimizer("coupled_decay", "decoupled decay, which Keras' `weight_decay` always is", **_as(lambda o: replace(o, decoupled=True)))
-with_optimizer("coupled_decay", "decay on every tensor, the default of PyTorch", **_as(lambda o: replace(o, decay_on="all")))
+with_optimizer(
+    "coupled_decay",
+    "decoupled decay, which Keras' `weight_decay` always is",
+    **_as(lambda o: replace(o, decoupled=True)),
+)
+with_optimizer(
+    "coupled_decay", "decay on every tensor, the default of PyTorch", **_as(lambda o: replace(o, decay_on="all"))
+)
 with_optimizer("coupled_decay", "twice the decay: the gradient of Keras' l2 regulariser is 2 * l2 * w",
                **_as(lambda o: replace(o, weight_decay=2 * o.weight_decay)))  # fmt: skip
-with_optimizer("decoupled_decay", "coupled decay, as in PyTorch's SGD and Adam", **_as(lambda o: replace(o, decoupled=False)))
-with_optimizer("decoupled_decay", "decay on every tensor, the default of PyTorch", **_as(lambda o: replace(o, decay_on="all")))
+with_optimizer(
+    "decoupled_decay", "coupled decay, as in PyTorch's SGD and Adam", **_as(lambda o: replace(o, decoupled=False))
+)
+with_optimizer(
+    "decoupled_decay", "decay on every tensor, the default of PyTorch", **_as(lambda o: replace(o, decay_on="all"))
+)
 with_optimizer("decoupled_decay", "decay ignored", **_as(lambda o: replace(o, weight_decay=0.0)))
 with_optimizer("l1", "L1 ignored", **_as(lambda o: replace(o, l1=0.0)))
 with_optimizer("l1", "L1 on every tensor", **_as(lambda o: replace(o, decay_on="all")))
@@ -296,8 +317,12 @@ def _frozen_in_training_mode(self: NumPyTrainer, backend: NumPy, net: Net, recip
     self.training = frozenset(node.name for node in net.model.nodes)
 
 
-with_training("learning_rates", "the segment's first learning rate at every step", run=_run_at(lambda lr: np.full_like(lr, lr[0])))
-with_training("learning_rates", "each step at the rate of the step before", run=_run_at(lambda lr: np.r_[lr[:1], lr[:-1]]))
+with_training(
+    "learning_rates", "the segment's first learning rate at every step", run=_run_at(lambda lr: np.full_like(lr, lr[0]))
+)
+with_training(
+    "learning_rates", "each step at the rate of the step before", run=_run_at(lambda lr: np.r_[lr[:1], lr[:-1]])
+)
 with_training("segments", "optimiser state that a new segment throws away", run=_forgetful)
 with_training("part_rates", "the rates of parts ignored", **_with_recipe(
     lambda recipe: replace(recipe, rates=tuple((start, float(rate != 0)) for start, rate in recipe.rates))))  # fmt: skip
@@ -328,4 +353,3 @@ class _ChannelsFirstFeatures(NumPy):
 suspect("input_gradient", "losses averaged over the batch before the gradient is taken", _Averaged)
 suspect("pixels", "pixels divided by 255, whatever their largest value is", _By255)
 suspect("features", "pictures with channels first, as PyTorch keeps them", _ChannelsFirstFeatures)
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from harness.conformance.kit import AnyBackend, Kit, network, rule
@@ -23,7 +25,9 @@ def _agree_on_loss(kit: Kit, loss: LossName, classes: int) -> None:
         for factor in (1, 3, 1000):
             net = backend.build(model, {name: factor * w for name, w in stirred(model).items()})
             trainer = backend.trainer(net, Recipe(SGD(lr=0.1), loss=loss))
-            seen[f"the loss, weights times {factor}"] = trainer.run(Batches.in_order(examples, 8), np.ones(1), record=True)
+            seen[f"the loss, weights times {factor}"] = trainer.run(
+                Batches.in_order(examples, 8), np.ones(1), record=True
+            )
             seen |= {f"{name} after a step, weights times {factor}": w for name, w in backend.weights(net).items()}
         return seen
 
@@ -120,7 +124,7 @@ def check_segments(kit: Kit) -> None:
         for cuts in ((0, 6), (0, 1, 4, 6)):
             net = backend.build(PLAIN, stirred(PLAIN))
             trainer = backend.trainer(net, Recipe(Adam(lr=0.01)))
-            for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+            for start, stop in itertools.pairwise(cuts):
                 loss = trainer.run(batches[start:stop], np.full(stop - start, 0.01))
                 seen[f"the mean loss of steps {start + 1} to {stop}"] = loss
             seen |= {f"{name} after segments cut at {cuts}": w for name, w in backend.weights(net).items()}
@@ -142,10 +146,14 @@ def check_recording(kit: Kit) -> None:
     kit.demand(steps.shape == (6,), f"6 steps with record=True gave {steps.shape} losses")
     kit.demand(mean.shape == (1,), f"record=False gave {mean.shape} losses, not one")
     off = abs(float(steps.mean() - mean[0]))
-    kit.demand(off < 1e-9, f"the mean of the recorded losses is {steps.mean():.12g}, without record it is {mean[0]:.12g}")
+    kit.demand(
+        off < 1e-9, f"the mean of the recorded losses is {steps.mean():.12g}, without record it is {mean[0]:.12g}"
+    )
     for name, tensor in recorded.items():
         off = float(np.abs(tensor - plain[name]).max())
-        kit.demand(off == 0, f"{name} differs by {off:.1e} between record=True and record=False: one of them is another path")
+        kit.demand(
+            off == 0, f"{name} differs by {off:.1e} between record=True and record=False: one of them is another path"
+        )
 
 
 @rule
@@ -164,7 +172,11 @@ def check_frozen_parts(kit: Kit) -> None:
     net = backend.build(NETWORK, given)
     batches = Batches.shuffled(awkward_examples(NETWORK, 24), 8, 0, range(1))
     backend.trainer(net, recipe).run(batches, np.full(3, 0.1))
-    changed = [name for name, w in backend.weights(net).items() if name.startswith("trunk.") and not np.array_equal(w, given[name])]
+    changed = [
+        name
+        for name, w in backend.weights(net).items()
+        if name.startswith("trunk.") and not np.array_equal(w, given[name])
+    ]
     if changed:
         kit.agree_on_training(NETWORK, recipe)  # names the suspect, if there is one
         kit.fail(f"training changed frozen tensors: {', '.join(changed)}")

@@ -50,7 +50,7 @@ class Net:
     def backward(self, done: dict[str, Applied], gradient: Array) -> dict[str, Array]:
         """The gradient of every tensor, and of the pixels under the name "input", given that of the logits."""
         flowing = {self.model.end(): gradient}
-        gradients = {}
+        gradients: dict[str, Array] = {}
         for node in reversed(self.model.nodes):
             inputs, own = done[node.name].backward(flowing.pop(node.name))
             gradients |= {f"{node.name}.{name}": value for name, value in own.items()}

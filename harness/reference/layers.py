@@ -104,7 +104,9 @@ def activation(layer: spec.Activation, context: Context, x: Array) -> Applied:
 
 
 def _logistic(x: Array) -> Array:
-    return np.where(x >= 0, 1, np.exp(-np.abs(x))) / (1 + np.exp(-np.abs(x)))
+    tail = np.exp(-np.abs(x))  # never overflows
+    share: Array = np.where(x >= 0, 1, tail) / (1 + tail)
+    return share
 
 
 def _swish(x: Array) -> tuple[Array, Array]:

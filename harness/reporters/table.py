@@ -55,7 +55,9 @@ def _notes(report: Report) -> Iterator[str]:
     yield "\n".join(_failure(result) for result in report.results if result.status != "ok")
     host = report.run.get("host", {})
     versions = {name: version for result in report.results for name, version in result.versions.items()}
-    devices = sorted({result.cell.device if result.status != "ok" else result.evidence["device"] for result in report.results})
+    devices = sorted(
+        {result.cell.device if result.status != "ok" else result.evidence["device"] for result in report.results}
+    )
     yield (
         f"On the {' and '.join(devices) or '?'} of {host.get('processor')}, {host.get('cores')} cores, {host.get('system')}, "
         f"Python {host.get('python')}; " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
@@ -82,7 +84,11 @@ def _agreement(agreement: Agreement) -> str:
 
 def _one_each(results: Sequence[Result]) -> list[Result]:
     """One result for each backend, mode, task and verdict."""
-    found = {(r.cell.task, r.cell.model, r.cell.backend, r.cell.mode, r.parity["verdict"]): r for r in results if r.status == "ok"}
+    found = {
+        (r.cell.task, r.cell.model, r.cell.backend, r.cell.mode, r.parity["verdict"]): r
+        for r in results
+        if r.status == "ok"
+    }
     return list(found.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -64,7 +65,7 @@ class ScratchCNN(Task):
         with clock.phase("first_step"):
             losses = [trainer.run(batches[:1], lr[:1])]
         cuts = np.unique(np.linspace(1, len(batches), SEGMENTS + 1).astype(int))
-        segments = list(zip(cuts[:-1], cuts[1:], strict=True))
+        segments = list(itertools.pairwise(cuts))
         for start, stop in segments:
             with clock.phase("train"):
                 losses.append(trainer.run(batches[start:stop], lr[start:stop]))
@@ -77,8 +78,12 @@ class ScratchCNN(Task):
             metrics={
                 "test_accuracy": accuracy(logits, data.test.labels),
                 "train_accuracy": accuracy(seen, train.labels),
-                "test_loss": float(cross_entropy(options.recipe.loss, logits.astype(float), data.test.labels)[0].mean()),
-                "train_loss": float(np.average(np.concatenate(losses[1:]), weights=steps)) if steps else float(losses[0][0]),
+                "test_loss": float(
+                    cross_entropy(options.recipe.loss, logits.astype(float), data.test.labels)[0].mean()
+                ),
+                "train_loss": float(np.average(np.concatenate(losses[1:]), weights=steps))
+                if steps
+                else float(losses[0][0]),
             },
             rates=[n * options.batch_size / s for n, s in zip(steps, clock.stretches.get("train", []), strict=True)],
             parameters=model.counts(),

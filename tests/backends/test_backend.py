@@ -55,7 +55,12 @@ EVERY_LAYER = Model(
     head=(Dense(6), relu, Dropout(0.0), Dense(3)),
 )  # fmt: skip
 
-ONE_LOGIT = Model("one-logit", (8, 8, 2), (Conv(6, 5, padding=((1, 2), (2, 1))), relu, MaxPool(3, 2, padding=((0, 1), (0, 1))), Flatten()), (Dense(1),))
+ONE_LOGIT = Model(
+    "one-logit",
+    (8, 8, 2),
+    (Conv(6, 5, padding=((1, 2), (2, 1))), relu, MaxPool(3, 2, padding=((0, 1), (0, 1))), Flatten()),
+    (Dense(1),),
+)
 
 RECIPES = {
     "sgd": Recipe(SGD(lr=0.05)),
@@ -93,7 +98,9 @@ def test_every_layer_and_optimiser_within_1e9_over_20_steps(recipe, make, mode):
     assert found.steps == 20 and found.timed["logits"] <= 1e-4
 
 
-@pytest.mark.parametrize("model", [two_block_cnn((8, 8, 1)), lenet5((8, 8, 1)), two_block_cnn((12, 12, 3), 3)], ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    "model", [two_block_cnn((8, 8, 1)), lenet5((8, 8, 1)), two_block_cnn((12, 12, 3), 3)], ids=lambda model: model.name
+)
 def test_models_are_equal(model, make):
     found = certify(make, Subject(model, Recipe(Adam(), Cosine())))
     assert found.verdict == "equal" and found.excludes == []
@@ -127,7 +134,9 @@ def test_mutant_momentum_ignored(backend):
 def test_mutant_wrong_only_without_record(backend):
     mutant = mutants.wrong_without_record(backend)
     caught("recording", mutant, "without record")
-    verdict = certify(lambda precision: mutant(precision=precision), Subject(ONE_LOGIT, Recipe(SGD(), loss="sigmoid"))).verdict
+    verdict = certify(
+        lambda precision: mutant(precision=precision), Subject(ONE_LOGIT, Recipe(SGD(), loss="sigmoid"))
+    ).verdict
     assert verdict.startswith("differs")
 
 
@@ -171,8 +180,16 @@ def keras_mutants(backend, monkeypatch):
         patch.setattr(keras_shared, "PublishedOptimizer", type("Stock", (StockAdam,), {"SEGMENT": 4096}))
         caught("adam", backend, "as in Keras' Adam")
     with monkeypatch.context() as patch:
-        always = type("Always", (keras.layers.Dropout,), {"call": lambda self, x, training=None: keras.layers.Dropout.call(self, x, True)})
-        patch.setattr(keras_shared, "lower", swapped(keras_shared.lower, Dropout, lambda node, _: (always(node.layer.rate, name=node.name),)))
+        always = type(
+            "Always",
+            (keras.layers.Dropout,),
+            {"call": lambda self, x, training=None: keras.layers.Dropout.call(self, x, True)},
+        )
+        patch.setattr(
+            keras_shared,
+            "lower",
+            swapped(keras_shared.lower, Dropout, lambda node, _: (always(node.layer.rate, name=node.name),)),
+        )
         caught("dropout_evaluation", backend, "drop-out")
 
 

@@ -37,5 +37,7 @@ def test_a_backend_is_as_fast_as_a_loop_written_by_hand(backend_name: str) -> No
 
     pairs = [(seconds(by_hand), seconds(ours)) for _ in range(PAIRS + 1)][1:]  # the first pair compiles
     ratios = sorted(hand / own for hand, own in pairs)
-    print(f"{backend_name}: {statistics.median(ratios):.2f} of a hand-written loop's speed (pairs: {[round(r, 2) for r in ratios]})")
+    print(
+        f"{backend_name}: {statistics.median(ratios):.2f} of a hand-written loop's speed (pairs: {[round(r, 2) for r in ratios]})"
+    )
     assert statistics.median(ratios) >= FLOOR
