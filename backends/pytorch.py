@@ -349,7 +349,7 @@ class PyTorch(Backend[Net]):
         net = net.to(self.torch_device, self.dtype, memory_format=torch.channels_last)
         self.load(net, weights)
         if self.mode == "compiled":
-            net.compile(fullgraph=True)
+            net.compile(fullgraph=True, dynamic=False)  # all batches of a training have one shape
         return net
 
     def weights(self, net: Net) -> dict[str, Array]:

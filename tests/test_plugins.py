@@ -148,7 +148,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, change, message):
 
 
 def test_a_file_that_is_not_there():
-    with pytest.raises(UsageError, match="no backend file nowhere.py"):
+    with pytest.raises(UsageError, match=r"no backend file nowhere\.py"):
         load_backend("nowhere.py")
 
 

@@ -1,0 +1,55 @@
+"""Documentation that can rot is tested: hooks, commands, rule counts, and the table of the README."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+from harness import hookspecs
+from harness.cli import main
+from harness.conformance import RULES
+from harness.plugins import load_plugins
+from harness.report import Report
+from harness.store import Store
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_hook_is_documented_with_its_arguments():
+    for name, hook in vars(hookspecs).items():
+        if name.startswith("samebench_"):
+            assert f"`{name}{inspect.signature(hook).replace(return_annotation=inspect.Signature.empty)}`" in README
+            assert hook.__doc__
+
+
+def test_every_command_in_the_readme_is_one_and_all_are_there():
+    shown = set(re.findall(r"^samebench (\S+)", README, re.MULTILINE))
+    assert shown == set(main.commands)
+
+
+def test_options_in_the_readme_exist():
+    known = {option for command in main.commands.values() for parameter in command.params for option in parameter.opts}
+    assert set(re.findall(r" (--[a-z-]+)", README)) <= known
+
+
+def test_the_number_of_rules_is_right():
+    assert f"{len(RULES)} rules" in README
+    assert f"{len(RULES)} rules" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_files_that_the_readme_links_to_exist():
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_ci_runs_the_command_of_the_readme():
+    command = next(line for line in README.splitlines() if line.endswith(".venv/bin/tox"))
+    assert command in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_table_of_the_readme_is_that_of_the_stored_cells():
+    store = Store.open(ROOT / "results" / "digits")
+    table = load_plugins().reporters["table"](Report.of(store.run, store.results()))
+    assert f"```\n{table}\n```" in README
