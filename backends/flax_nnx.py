@@ -144,6 +144,13 @@ class Network(nnx.Module):
                 break
         return values[end]
 
+    def seed_dropout(self, seed: int) -> None:
+        """Give each drop-out layer a stream of its own."""
+        for number, node in enumerate(self.model.nodes):
+            if isinstance(node.layer, Dropout):
+                stream = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+                setattr(self, node.name, nnx.Dropout(node.layer.rate, rngs=nnx.Rngs(stream)))
+
     def train_all_but(self, frozen: tuple[str, ...]) -> None:
         """Training mode for every node that learns, evaluation mode for the others."""
         self.train()
@@ -219,9 +226,10 @@ def chain(recipe: Recipe, model: Model, learned: Any) -> optax.GradientTransform
 
 
 class JaxTrainer(Trainer):
-    def __init__(self, backend: Jax, net: Net, recipe: Recipe) -> None:
+    def __init__(self, backend: Jax, net: Net, recipe: Recipe, seed: int) -> None:
         network = net.network
         recipe.check(network.model)
+        network.seed_dropout(seed)
         self.backend, self.network = backend, network
         frozen = recipe.frozen(network.model)
         self.learns = lambda path, value: isinstance(value, nnx.Param) and path[0] not in frozen
@@ -246,7 +254,7 @@ class JaxTrainer(Trainer):
 
         self.step = step
 
-    def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
+    def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         examples = self.backend.on_device(batches.examples)
         _, learned, rest = nnx.split(self.network, self.learns, ...)
         state, rates, losses = self.state, lr.astype(self.network.dtype), []
@@ -277,6 +285,8 @@ class Jax(Backend[Net]):
         if self.precision == "tf32" and place.platform == "cpu":
             raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         self.dtype = jnp.dtype("float64" if self.precision == "float64" else "float32")
+        if place.platform not in ("cpu", "gpu"):
+            raise Unavailable(f"jax would run on a {place.platform} here; samebench knows cpu and gpu")
         return "cpu" if place.platform == "cpu" else "gpu"
 
     def versions(self) -> dict[str, str]:
@@ -302,17 +312,22 @@ class Jax(Backend[Net]):
     def weights(self, net: Net) -> dict[str, Array]:
         return {name: np.array(variable.value) for name, variable in net.tensors().items()}
 
+    def device_of(self, net: Net) -> Device:
+        (device,) = next(iter(net.tensors().values())).value.devices()
+        return "cpu" if device.platform == "cpu" else "gpu"
+
     def load(self, net: Net, weights: Weights) -> None:
         for name, variable in net.tensors().items():
             variable.value = jnp.array(weights[name], self.dtype)
+        jax.block_until_ready(nnx.state(net.network))
 
     def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
         examples, state = self.on_device(batches.examples), nnx.state(net.network)
         outputs = [net.forward(state, examples, rows, upto) for rows in batches.order]
         return np.concatenate(jax.device_get(outputs))[: len(batches.rows)]
 
-    def trainer(self, net: Net, recipe: Recipe) -> JaxTrainer:
-        return JaxTrainer(self, net, recipe)
+    def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> JaxTrainer:
+        return JaxTrainer(self, net, recipe, seed)
 
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
         pixels = jnp.asarray(images, self.dtype)

@@ -95,6 +95,13 @@ class AveragePool(layers.Layer):
         return pool(x) / pool(ops.ones_like(x[:1, :, :, :1]))
 
 
+class DropOut(layers.Dropout):
+    """Off where it is frozen, as batch norm is; the stock layer does not look at `trainable`."""
+
+    def call(self, x: Any, training: bool | None = False) -> Any:
+        return super().call(x, training=training and self.trainable)
+
+
 class GroupedConv(layers.Layer):
     """A convolution in groups, one by one: TensorFlow has no gradient for its own grouped convolution on a CPU."""
 
@@ -150,7 +157,7 @@ def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
         case Flatten():
             return (layers.Flatten(name=name),)
         case Dropout():
-            return (layers.Dropout(layer.rate, name=name),)
+            return (DropOut(layer.rate, name=name),)
         case Add():
             return (layers.Add(name=name),)
         case Concat():
@@ -196,6 +203,12 @@ class Net:
             upto: keras.Model(inputs, layers.Activation("linear", dtype=keras.config.floatx())(values[model.end(upto)]))
             for upto in ("logits", "features")
         }
+
+    def seed_dropout(self, seed: int) -> None:
+        """Give each drop-out layer a stream of its own."""
+        for number, layer in enumerate(self.owners.values()):
+            if isinstance(layer, DropOut) and layer.rate:
+                layer.seed_generator.state.assign([seed % 2**31, number])
 
     def variables(self) -> dict[str, keras.Variable]:
         """Keras' variable for each name in `model.parameters`."""
@@ -282,32 +295,36 @@ class TableOfRates(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class Recorder(keras.callbacks.Callback):
-    """Each step's loss, from the running mean that `fit` logs."""
+    """Each step's loss: `fit` logs a running mean, which starts anew at every step here."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.totals = [0.0]
+        self.losses: list[float] = []
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
-        self.totals.append(logs["loss"] * (batch + 1))
-
-    @property
-    def losses(self) -> Array:
-        return np.diff(self.totals)
+        self.losses.append(logs["loss"])
+        self.model.reset_metrics()
 
 
 class KerasTrainer(Trainer):
-    def __init__(self, backend: KerasBackend, net: Net, recipe: Recipe) -> None:
+    def __init__(self, backend: KerasBackend, net: Net, recipe: Recipe, seed: int) -> None:
         recipe.check(net.model)
-        self.backend, self.keras = backend, net.keras["logits"]
-        for name, layer in net.owners.items():
-            layer.trainable = recipe.rate(name) != 0
+        self.backend, self.net, self.recipe, self.keras = backend, net, recipe, net.keras["logits"]
         names = {variable.path: name for name, variable in net.variables().items()}
         self.optimizer = PublishedOptimizer(recipe, net.model, names)
+        net.seed_dropout(seed)
+        self.take_over()
         self.optimizer.build(self.keras.trainable_variables)
-        self.keras.compile(self.optimizer, loss_of(recipe.loss), jit_compile=backend.jit_compile)
 
-    def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
+    def take_over(self) -> None:
+        """Make this the training that `fit` does: a Keras model has one at a time."""
+        for name, layer in self.net.owners.items():
+            layer.trainable = self.recipe.rate(name) != 0
+        self.keras.compile(self.optimizer, loss_of(self.recipe.loss), jit_compile=self.backend.jit_compile)
+
+    def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
+        if self.keras.optimizer is not self.optimizer:
+            self.take_over()
         size = PublishedOptimizer.SEGMENT
         parts = [slice(start, start + size) for start in range(0, len(batches), size)]
         losses = [self.fit(batches[part], lr[part], record) for part in parts]
@@ -326,7 +343,7 @@ class KerasTrainer(Trainer):
             verbose=0,
             callbacks=[recorder] if record else [],
         )
-        return recorder.losses if record else np.array(history.history["loss"])
+        return np.array(recorder.losses if record else history.history["loss"], np.float64)
 
 
 def loss_of(loss: LossName, reduction: str = "sum_over_batch_size") -> keras.losses.Loss:
@@ -350,10 +367,12 @@ class KerasBackend(Backend[Net]):
         return True if self.mode == "compiled" else "auto"
 
     def settings(self) -> dict[str, str]:
+        automatic = f"auto: {'XLA' if self.device == 'gpu' else 'no XLA'}"
         return {
             "engine": keras.backend.backend(),
-            "jit_compile": str(self.jit_compile),
+            "jit_compile": str(self.jit_compile).replace("auto", automatic),
             "floatx": keras.config.floatx(),
+            "pictures": "gathered on the host, ahead of time",
         }
 
     def build(self, model: Model, weights: Weights) -> Net:
@@ -378,5 +397,5 @@ class KerasBackend(Backend[Net]):
         outputs = net.keras[upto].predict(self.feed(batches), steps=len(batches), verbose=0)
         return outputs[: len(batches.rows)]
 
-    def trainer(self, net: Net, recipe: Recipe) -> KerasTrainer:
-        return KerasTrainer(self, net, recipe)
+    def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> KerasTrainer:
+        return KerasTrainer(self, net, recipe, seed)

@@ -29,7 +29,7 @@ class KerasTensorFlow(KerasBackend):
 
     def start(self, device: str) -> Device:
         gpus = tf.config.list_physical_devices("GPU")
-        if self.precision == "tf32" and not gpus:
+        if self.precision == "tf32" and (not gpus or device == "cpu"):
             raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
@@ -48,14 +48,14 @@ class KerasTensorFlow(KerasBackend):
         return {"keras": keras.__version__, "tensorflow": tf.__version__}
 
     def upload(self, examples: Examples) -> Uploaded:
-        dtype = keras.config.floatx()
+        dtype, divisor = keras.config.floatx(), examples.divisor  # the pipeline must not hold the examples
         with tf.device("CPU:0"):  # where tf.data works; a GPU gets its batches ahead of time
             images, labels = tf.constant(examples.images), tf.constant(examples.labels)
             order = tf.Variable(np.zeros((1, 1), np.int32), shape=(None, None), trainable=False)
 
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             rows = order[tf.minimum(step, tf.shape(order, tf.int64)[0] - 1)]  # the pipeline reads ahead
-            pixels = tf.cast(tf.gather(images, rows), dtype) / tf.constant(examples.divisor, dtype)
+            pixels = tf.cast(tf.gather(images, rows), dtype) / tf.constant(divisor, dtype)
             return pixels, tf.gather(labels, rows)
 
         return Uploaded(order, tf.data.Dataset.counter().map(batch).prefetch(tf.data.AUTOTUNE))
@@ -64,6 +64,9 @@ class KerasTensorFlow(KerasBackend):
         uploaded = self.on_device(batches.examples)
         uploaded.order.assign(batches.order)
         return uploaded.pipeline
+
+    def device_of(self, net: Net) -> Device:
+        return "gpu" if "GPU" in net.keras["logits"].variables[0].value.device else "cpu"
 
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
         gradient = net.functions.setdefault(f"input_gradient {loss}", self.gradient_function(net, loss))

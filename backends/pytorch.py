@@ -207,7 +207,10 @@ class Net(nn.Module):
         """Training mode for every node that learns, evaluation mode and no gradients for the others."""
         self.train()
         for name in frozen:
-            self.owners[name].eval().requires_grad_(False)
+            self.owners[name].eval()
+        for name, tensor in self.tensors().items():
+            if self.model.parameters[name].trainable:
+                tensor.requires_grad_(name.rpartition(".")[0] not in frozen)
 
 
 def loss_of(loss: LossName, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
@@ -228,8 +231,9 @@ class Uploaded(NamedTuple):
 
 
 class TorchTrainer(Trainer):
-    def __init__(self, backend: PyTorch, net: Net, recipe: Recipe) -> None:
+    def __init__(self, backend: PyTorch, net: Net, recipe: Recipe, seed: int) -> None:
         recipe.check(net.model)
+        torch.manual_seed(seed)
         self.backend, self.net, self.recipe = backend, net, recipe
         self.frozen = recipe.frozen(net.model)
         self.decayed: list[tuple[Tensor, float]] = []  # tensors that decay or L1 touches, and their rates
@@ -242,7 +246,6 @@ class TorchTrainer(Trainer):
         for name, parameter in self.net.model.parameters.items():
             if parameter.trainable:
                 key = self.recipe.rate(name), optimizer.decays(parameter)
-                tensors[name].requires_grad_(key[0] != 0)
                 if key[0]:
                     groups.setdefault(key, []).append(tensors[name])
         self.decayed = [(tensor, rate) for (rate, decays), members in groups.items() if decays for tensor in members]
@@ -258,7 +261,7 @@ class TorchTrainer(Trainer):
                 group["weight_decay"] = 0.0
         return torch.optim.SGD(parameters, momentum=optimizer.momentum, nesterov=optimizer.nesterov, fused=True)
 
-    def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
+    def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         net, uploaded = self.net, self.backend.on_device(batches.examples)
         net.train_all_but(self.frozen)
         variances = {name: norm.running_var.clone() for name, norm in self.norms()}
@@ -320,7 +323,8 @@ class PyTorch(Backend[Net]):
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
-        torch._dynamo.config.recompile_limit = 64  # all networks of a process share `Net.forward`; the default is 8
+        if self.mode == "compiled":
+            torch._dynamo.config.recompile_limit = 64  # all networks of a process share `Net.forward`; the default is 8
         self.torch_device = torch.device("cuda" if on_gpu else "cpu")
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32
         return "gpu" if on_gpu else "cpu"
@@ -358,6 +362,9 @@ class PyTorch(Backend[Net]):
             for name, tensor in net.tensors().items()
         }
 
+    def device_of(self, net: Net) -> Device:
+        return "gpu" if next(net.parameters()).is_cuda else "cpu"
+
     @torch.no_grad()
     def load(self, net: Net, weights: Weights) -> None:
         for name, tensor in net.tensors().items():
@@ -372,8 +379,8 @@ class PyTorch(Backend[Net]):
         outputs = [net(uploaded.batch(row, self.dtype)[0], upto) for row in rows]
         return torch.cat(outputs)[: len(batches.rows)].cpu().numpy()
 
-    def trainer(self, net: Net, recipe: Recipe) -> TorchTrainer:
-        return TorchTrainer(self, net, recipe)
+    def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> TorchTrainer:
+        return TorchTrainer(self, net, recipe, seed)
 
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
         net.eval()

@@ -12,20 +12,80 @@ __version__ = "0.1.0"
 _HOMES = {
     "harness.backend": "Backend Device Precision Trainer",
     "harness.data": "Batches Dataset Examples",
-    "harness.errors": "DataError PluginError SamebenchError SpecError Unavailable Unsupported UsageError",
+    "harness.errors": "DataError PluginError SamebenchError SpecError Unavailable Unsupported UsageError WrongDevice",
     "harness.markers": "hookimpl",
     "harness.recipe": "Adam AdamW Constant Cosine LossName Optimizer Recipe SGD Schedule Steps Warmup",
+    "harness.task": "Bench Findings ModelBuilder Subject Task",
     "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool "
-    "Layer MaxPool Model Node Normalize Parameter Pool Residual Shape Upto Weights Window relu relu6 sigmoid swish tanh",
+    "Layer MaxPool Model Node Normalize Parameter Pool Residual Shape Sides Upto Weights Window relu relu6 sigmoid swish tanh",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the same names for editors and type checkers; a test compares them
     from harness.backend import Backend as Backend
     from harness.backend import Device as Device
     from harness.backend import Precision as Precision
     from harness.backend import Trainer as Trainer
+    from harness.data import Batches as Batches
+    from harness.data import Dataset as Dataset
+    from harness.data import Examples as Examples
+    from harness.errors import DataError as DataError
+    from harness.errors import PluginError as PluginError
+    from harness.errors import SamebenchError as SamebenchError
+    from harness.errors import SpecError as SpecError
+    from harness.errors import Unavailable as Unavailable
+    from harness.errors import Unsupported as Unsupported
+    from harness.errors import UsageError as UsageError
+    from harness.errors import WrongDevice as WrongDevice
+    from harness.markers import hookimpl as hookimpl
+    from harness.recipe import SGD as SGD
+    from harness.recipe import Adam as Adam
+    from harness.recipe import AdamW as AdamW
+    from harness.recipe import Constant as Constant
+    from harness.recipe import Cosine as Cosine
+    from harness.recipe import LossName as LossName
+    from harness.recipe import Optimizer as Optimizer
+    from harness.recipe import Recipe as Recipe
+    from harness.recipe import Schedule as Schedule
+    from harness.recipe import Steps as Steps
+    from harness.recipe import Warmup as Warmup
+    from harness.spec import Activation as Activation
+    from harness.spec import Add as Add
+    from harness.spec import Array as Array
+    from harness.spec import AvgPool as AvgPool
+    from harness.spec import BatchNorm as BatchNorm
+    from harness.spec import Branches as Branches
+    from harness.spec import Concat as Concat
+    from harness.spec import Conv as Conv
+    from harness.spec import Counts as Counts
+    from harness.spec import Dense as Dense
+    from harness.spec import Dropout as Dropout
+    from harness.spec import Flatten as Flatten
+    from harness.spec import GlobalAvgPool as GlobalAvgPool
+    from harness.spec import Layer as Layer
+    from harness.spec import MaxPool as MaxPool
+    from harness.spec import Model as Model
+    from harness.spec import Node as Node
+    from harness.spec import Normalize as Normalize
+    from harness.spec import Parameter as Parameter
+    from harness.spec import Pool as Pool
+    from harness.spec import Residual as Residual
+    from harness.spec import Shape as Shape
+    from harness.spec import Sides as Sides
+    from harness.spec import Upto as Upto
+    from harness.spec import Weights as Weights
+    from harness.spec import Window as Window
+    from harness.spec import relu as relu
+    from harness.spec import relu6 as relu6
+    from harness.spec import sigmoid as sigmoid
+    from harness.spec import swish as swish
+    from harness.spec import tanh as tanh
+    from harness.task import Bench as Bench
+    from harness.task import Findings as Findings
+    from harness.task import ModelBuilder as ModelBuilder
+    from harness.task import Subject as Subject
+    from harness.task import Task as Task
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 from weakref import WeakKeyDictionary
 
 from harness.data import Batches, Examples
-from harness.errors import Unavailable, Unsupported
+from harness.errors import SpecError, Unsupported, WrongDevice
 from harness.recipe import LossName, Recipe
 from harness.spec import Array, Model, Upto, Weights
 
@@ -31,13 +31,23 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16", "float64")
 class Trainer(ABC):
     """One training of one network. The optimiser's state lives here, from one segment to the next."""
 
-    @abstractmethod
+    @final
     def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
         """Train on `batches`, one step each, at the learning rates `lr`, one a step.
 
-        Returns the segment's mean loss as an array of one value; with `record`, every step's loss. Recording may
-        add outputs to the timed path and must not change anything else. On return the network holds the weights.
+        Returns the segment's mean loss as an array of one value; with `record`, every step's loss.
         """
+        if len(lr) != len(batches) or len(batches.rows) != len(batches) * batches.batch_size or not len(lr):
+            raise SpecError(
+                f"a segment is one or more full batches with a learning rate each, not {len(batches.rows)} examples "
+                f"in batches of {batches.batch_size} with {len(lr)} rates"
+            )
+        return self.segment(batches, lr, record)
+
+    @abstractmethod
+    def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
+        """What `run` says. Recording may add outputs to the timed path and must not change anything else. On return
+        the network holds the new weights, and nothing is pending."""
 
 
 class Backend(ABC, Generic[Net]):
@@ -69,7 +79,7 @@ class Backend(ABC, Generic[Net]):
         self._uploads: WeakKeyDictionary[Examples, Any] = WeakKeyDictionary()
         self.device: Device = self.start(device)
         if device not in ("auto", self.device):
-            raise Unavailable(f"{self.name} finds no {device} here; it runs on the {self.device}")
+            raise WrongDevice(f"{self.name} was asked for the {device} and runs on the {self.device}")
 
     @final
     def on_device(self, examples: Examples) -> Any:
@@ -107,6 +117,10 @@ class Backend(ABC, Generic[Net]):
         """Every tensor of the network by its name in `model.parameters`, in the axis order given there."""
 
     @abstractmethod
+    def device_of(self, net: Net) -> Device:
+        """Where the network's tensors really are: asked of a tensor, not of what `start` was told."""
+
+    @abstractmethod
     def load(self, net: Net, weights: Weights) -> None:
         """Replace the network's weights in place; nothing may be compiled anew because of it."""
 
@@ -115,8 +129,11 @@ class Backend(ABC, Generic[Net]):
         """Run the network in evaluation mode; one row of results for each of `batches.rows`, in order."""
 
     @abstractmethod
-    def trainer(self, net: Net, recipe: Recipe) -> Trainer:
-        """Get ready to train this network by this recipe."""
+    def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> Trainer:
+        """Get ready to train this network by this recipe; `seed` is for the masks of drop-out.
+
+        A network may have several trainers, which take turns.
+        """
 
     @abstractmethod
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:

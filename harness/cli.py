@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,12 @@ import click
 from harness import __version__
 from harness.errors import SamebenchError, UsageError
 
-USAGE, NOT_OK, NOTHING = 2, 1, 5
+MODES = ("default", "compiled")
+NOT_OK, USAGE, NOTHING, INTERRUPTED, TERMINATED = 1, 2, 5, 130, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP came: end the worker, then ourselves."""
 
 
 class Commands(click.Group):
@@ -50,7 +56,7 @@ def list_command(kind: str | None, as_json: bool) -> None:
 @click.option(
     "--backend", "backends", multiple=True, help="A backend, or FILE.py; may be given again. Default: those installed."
 )
-@click.option("--mode", "modes", multiple=True, help="default or compiled; may be given again.")
+@click.option("--mode", "modes", multiple=True, type=click.Choice(MODES), help="May be given again. Default: default.")
 @click.option("--model", default="two-block-cnn", show_default=True)
 @click.option("--dataset", default="digits", show_default=True)
 @click.option("--seeds", default="1", show_default=True, help="How many, or which: 3, or 0,1,2.")
@@ -80,18 +86,19 @@ def run(out: Path | None, timeout: float, no_parity: bool, strict: bool, **choic
         sys.exit(NOTHING)
     store = Store(out or Path("runs", datetime.now().strftime("%Y-%m-%d-%H%M%S")))
     config = choices | {"timeout": timeout, "parity": not no_parity}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     try:
         run_plan(store, cells, config, timeout, not no_parity, lambda line: click.echo(line, err=True))
-    except KeyboardInterrupt:
-        click.echo(
-            f"\nInterrupted. The same command with --out {store.folder} goes on where this one stopped.", err=True
-        )
-        sys.exit(130)
+    except (KeyboardInterrupt, Terminated) as ending:
+        click.echo(f"\nStopped. The same command with --out {store.folder} goes on from here.", err=True)
+        sys.exit(TERMINATED if isinstance(ending, Terminated) else INTERRUPTED)
     report = Report.of(store.run, store.results())
     click.echo("\n" + plugins.reporters["table"](report))
     click.echo(f"\nThis run is kept in {store.folder}; for programs: samebench report {store.folder} --format json")
-    fine = ("ok",) if strict else ("ok", "unsupported")
-    if any(result.status not in fine for result in report.results):
+    asked = {cell.key for cell in cells}
+    statuses = {result.status for result in report.results if result.cell.key in asked}
+    if statuses - ({"ok"} if strict else {"ok", "unsupported"}):
         sys.exit(NOT_OK)
 
 
@@ -116,7 +123,7 @@ def report(folder: Path, name: str, output: Path | None) -> None:
 @main.command(epilog="Example: samebench check my_backend.py")
 @click.argument("backend", metavar="NAME_OR_FILE")
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
-@click.option("--mode", default="default", show_default=True)
+@click.option("--mode", type=click.Choice(MODES), default="default", show_default=True)
 def check(backend: str, device: str, mode: str) -> None:
     """Hold a backend to every rule of the contract, one line each."""
     import os
@@ -143,3 +150,7 @@ def check(backend: str, device: str, mode: str) -> None:
     click.echo(f"{loaded.name}: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count))
     if counts["failed"] or counts["unexpected pass"] or not counts["passed"]:
         sys.exit(NOT_OK)
+
+
+def _end(number: int, frame: object) -> None:
+    raise Terminated

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,8 +24,12 @@ class Examples:
     images: Array
     labels: Array
     pixel_max: int = 255
+    divisor: int = field(init=False)
+    """What pixels are divided by on their way into a network."""
 
     def __post_init__(self) -> None:
+        whole = np.issubdtype(self.images.dtype, np.integer)
+        object.__setattr__(self, "divisor", self.pixel_max if whole else 1)
         if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
             raise DataError(
                 f"pictures are (n, rows, columns, channels) with n labels, not {self.images.shape} and {self.labels.shape}"
@@ -33,11 +37,6 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    @property
-    def divisor(self) -> int:
-        """What pixels are divided by on their way into a network."""
-        return self.pixel_max if np.issubdtype(self.images.dtype, np.integer) else 1
 
     def pixels(self, images: Array, dtype: np.typing.DTypeLike = np.float64) -> Array:
         """Some of these pictures as a network takes them in."""
@@ -109,7 +108,9 @@ class Batches:
 
     def __getitem__(self, steps: slice) -> Batches:
         """Some consecutive batches."""
-        start, stop, _ = steps.indices(len(self))
+        start, stop, stride = steps.indices(len(self))
+        if stride != 1:
+            raise DataError(f"batches can be cut into runs, not into every {stride}th")
         return Batches(self.examples, self.rows[start * self.batch_size : stop * self.batch_size], self.batch_size)
 
     @property

@@ -6,6 +6,7 @@ SamebenchError
  ├─ DataError         a data set cannot be found, read or used
  ├─ PluginError       a plugin is broken, misspelt or claims a name that is taken
  ├─ Unavailable       a backend cannot run here: its framework or its device is missing
+ │   └─ WrongDevice   it would run, but not on the device that was asked for
  └─ Unsupported       a backend declines a model, a recipe or a mode, and says why
 """
 
@@ -32,6 +33,10 @@ class PluginError(SamebenchError):
 
 class Unavailable(SamebenchError):
     """A backend cannot run here."""
+
+
+class WrongDevice(Unavailable):
+    """A backend would run on another device than the one asked for."""
 
 
 class Unsupported(SamebenchError):

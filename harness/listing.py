@@ -6,7 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from harness.plugins import find_backends, load_plugins
+from harness.plugins import Plugins, find_backends, load_plugins
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:
@@ -15,12 +15,13 @@ def everything() -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {
         "backends": [{"name": b.name, "status": b.status, "reason": b.reason} for b in find_backends().values()],
         "tasks": [{"name": name} for name in plugins.tasks],
-        "models": [_describe(name, plugins.models[name]()) for name in plugins.models],
+        "models": [_describe(name, plugins) for name in plugins.models],
         "datasets": [{"name": name} for name in plugins.datasets],
         "reporters": [{"name": name} for name in plugins.reporters],
     }
-    if plugins.broken:
-        found["broken"] = [{"name": name, "reason": reason} for name, reason in plugins.broken.items()]
+    found["models"] = [model for model in found["models"] if model]
+    if refused := plugins.refused():
+        found["broken"] = [{"name": name, "reason": reason} for name, reason in refused.items()]
     return found
 
 
@@ -42,7 +43,13 @@ def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
     return "\n\n".join(parts)
 
 
-def _describe(name: str, model: Any) -> dict[str, Any]:
-    counts = model.counts()
+def _describe(name: str, plugins: Plugins) -> dict[str, Any]:
+    """The published network; nothing, and a note among the broken, if its builder fails."""
+    try:
+        model = plugins.models[name]()
+        counts = model.counts()
+    except Exception as error:
+        plugins.broken[name] = f"{type(error).__name__}: {error}"
+        return {}
     parameters = {"total": counts.total, "trainable": counts.trainable, "buffers": counts.buffers}
     return {"name": name, "parameters": parameters, "flops": model.flops}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import SpecError, UsageError
 from harness.options import change, flatten, nearest, parse
 from harness.plugins import Plugins, find_backends
 from harness.result import Cell
@@ -28,14 +28,14 @@ def plan_cells(
     sets: Sequence[str],
 ) -> list[Cell]:
     """Every cell of the matrix, in the order of the report."""
-    chosen = [plugins.tasks[name] for name in tasks or list(plugins.tasks)]
+    chosen = [plugins.tasks[name] for name in dict.fromkeys(tasks or list(plugins.tasks))]
     plugins.models[model], plugins.datasets[dataset]  # raise if there is none by that name
     options = _options({task.name: task.options() for task in chosen}, sets)
     return [
         Cell(task.name, backend, mode, precision, device, model, dataset, None, seed, flatten(options[task.name]))
         for task in chosen
         for backend in _backends(backends)
-        for mode in modes or ("default",)
+        for mode in dict.fromkeys(modes or ("default",))
         for seed in _seeds(seeds)
     ]
 
@@ -48,7 +48,9 @@ def _backends(named: Sequence[str]) -> list[str]:
                 raise UsageError(f"there is no backend file {name}")
         elif name not in found:
             raise UsageError(f"there is no backend {name!r}; {nearest(name, found)}; or give a file, FILE.py")
-    return list(named) or [name for name in SHIPPED if name in found and found[name].status == "available"]
+    return list(dict.fromkeys(named)) or [
+        name for name in SHIPPED if name in found and found[name].status == "available"
+    ]
 
 
 def _seeds(text: str) -> list[int]:
@@ -70,5 +72,8 @@ def _options(options: dict[str, object], sets: Sequence[str]) -> dict[str, objec
             raise UsageError(f"--set takes TASK.OPTION=VALUE, such as scratch-cnn.epochs=3; not {text!r}")
         if task not in options:
             raise UsageError(f"--set {text}: there is no task {task!r}; {nearest(task, options)}")
-        options[task] = change(options[task], {option: parse(value)}, f"{task}.")
+        try:
+            options[task] = change(options[task], {option: parse(value)}, f"{task}.")
+        except SpecError as error:
+            raise UsageError(f"--set {text}: {error}") from None
     return options

@@ -22,6 +22,8 @@ from harness.options import nearest
 
 BACKENDS = "samebench.backends"
 PLUGINS = "samebench.plugins"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_RULE = "use letters, digits, '.', '_' and '-', at most 64"
 Thing = TypeVar("Thing")
 
 
@@ -55,13 +57,18 @@ def load_backend(name: str) -> type[Any]:
             raise Unavailable(f"backend {name} is {entry.status}: {entry.reason}")
         plugin, origin = _import_entry(name, entry.module), f"{name} ({entry.module})"
         _register(manager, plugin, origin)
-    backend = manager.hook.samebench_backend()
+    try:
+        backend = manager.hook.samebench_backend()
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{origin}: samebench_backend() raised {type(error).__name__}: {error}") from error
     if not (isinstance(backend, type) and issubclass(backend, Backend)):
         raise PluginError(
             f"{origin}: its hook samebench_backend() must return a subclass of harness.Backend, not {backend!r}"
         )
     if missing := sorted(getattr(backend, "__abstractmethods__", ())):
         raise PluginError(f"{origin}: {backend.__name__} does not define {', '.join(missing)}")
+    if not NAME.fullmatch(backend.name):
+        raise PluginError(f"{origin}: {backend.name!r} is no name for a backend; {NAME_RULE}")
     if not name.endswith(".py") and backend.name != name:
         raise PluginError(f"{origin}: its entry point is called {name!r}, its class names itself {backend.name!r}")
     return backend
@@ -73,14 +80,25 @@ class Catalogue(Generic[Thing]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.things: dict[str, Thing] = {}
-        self.origins: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
 
-    def add(self, name: str, thing: Thing, origin: str) -> None:
-        if name in self.things:
-            raise PluginError(f"two plugins bring a {self.kind} named {name!r}: {self.origins[name]} and {origin}")
-        self.things[name], self.origins[name] = thing, origin
+    def fill(self, brought: Iterable[tuple[str, str, Thing]]) -> None:
+        """Take (origin, name, thing) from all plugins at once: a name that two of them claim goes to neither."""
+        claims: dict[str, list[tuple[str, Thing]]] = {}
+        for origin, name, thing in brought:
+            claims.setdefault(name, []).append((origin, thing))
+        for name, claimed in claims.items():
+            if not NAME.fullmatch(name):
+                self.refused[name] = f"{claimed[0][0]}: {name!r} is no name for a {self.kind}; {NAME_RULE}"
+            elif len(claimed) > 1:
+                owners = " and ".join(origin for origin, _ in claimed)
+                self.refused[name] = f"the {self.kind} {name!r} is claimed by {owners}: uninstall one of them"
+            else:
+                self.things[name] = claimed[0][1]
 
     def __getitem__(self, name: str) -> Thing:
+        if name in self.refused:
+            raise PluginError(self.refused[name])
         if name not in self.things:
             raise UsageError(f"there is no {self.kind} {name!r}; {nearest(name, self.things)}")
         return self.things[name]
@@ -99,27 +117,36 @@ class Plugins:
     reporters: Catalogue[Any] = field(default_factory=lambda: Catalogue("report format"))
     broken: dict[str, str] = field(default_factory=dict)
 
+    def refused(self) -> dict[str, str]:
+        """What is broken or claimed twice, and why."""
+        catalogues = (self.models, self.datasets, self.tasks, self.reporters)
+        return self.broken | {name: reason for catalogue in catalogues for name, reason in catalogue.refused.items()}
+
 
 def load_plugins() -> Plugins:
     """Load every plugin that is not a backend; a broken one is set aside with its reason."""
     found = Plugins()
+    brought: dict[str, list[tuple[str, str, Any]]] = {"models": [], "datasets": [], "tasks": [], "reporters": []}
     for name, points in sorted(_by_name(entry_points(group=PLUGINS)).items()):
         try:
             if len(points) > 1:
                 raise PluginError(_claimed_twice("plugin", name, points))
-            manager = plugin_manager()
-            _register(manager, _import_entry(name, points[0].module), f"{name} ({points[0].module})")
-            for catalogue, brought in (
-                (found.models, manager.hook.samebench_models()),
-                (found.datasets, manager.hook.samebench_datasets()),
-                (found.reporters, manager.hook.samebench_reporters()),
-                (found.tasks, [{task.name: task for task in tasks} for tasks in manager.hook.samebench_tasks()]),
-            ):
-                for things in brought:
-                    for thing_name, thing in things.items():
-                        catalogue.add(thing_name, thing, points[0].module)
-        except Exception as error:
+            module, manager = points[0].module, plugin_manager()
+            _register(manager, _import_entry(name, module), f"{name} ({module})")
+            hook = manager.hook
+            things = {
+                "models": [pair for models in hook.samebench_models() for pair in models.items()],
+                "datasets": [pair for datasets in hook.samebench_datasets() for pair in datasets.items()],
+                "tasks": [(task.name, task) for tasks in hook.samebench_tasks() for task in tasks],
+                "reporters": [pair for reporters in hook.samebench_reporters() for pair in reporters.items()],
+            }
+        except (Exception, SystemExit) as error:
             found.broken[name] = f"{type(error).__name__}: {error}"
+            continue
+        for kind, pairs in things.items():
+            brought[kind] += [(f"{_owner(points[0])} ({module})", *pair) for pair in pairs]
+    for kind, claims in brought.items():
+        getattr(found, kind).fill(claims)
     return found
 
 
@@ -152,10 +179,15 @@ def _claimed_twice(kind: str, name: str, points: list[EntryPoint]) -> str:
 def _look_at(name: str, points: list[EntryPoint]) -> BackendEntry:
     if len(points) > 1:
         return BackendEntry(name, "broken", _claimed_twice("backend", name, points), "")
+    if not NAME.fullmatch(name):
+        return BackendEntry(name, "broken", f"{name!r} is no name for a backend; {NAME_RULE}", points[0].module)
     spec = _find(points[0].module)
     if spec is None or spec.origin is None:
         return BackendEntry(name, "broken", f"its module {points[0].module} is not there", points[0].module)
-    missing = [module for module in _imports(Path(spec.origin)) if _find(module) is None]
+    try:
+        missing = [module for module in _imports(Path(spec.origin)) if _find(module) is None]
+    except (SyntaxError, ValueError, OSError) as error:
+        return BackendEntry(name, "broken", f"{type(error).__name__} in {spec.origin}: {error}", points[0].module)
     if not missing:
         return BackendEntry(name, "available", None, points[0].module)
     reason = f"{', '.join(missing)} not installed" + _how_to_install(name, points[0])

@@ -27,14 +27,18 @@ def deviation(actual: Array, reference: Array, scale: float | None = None) -> fl
 
 
 def stirred(model: Model, seed: int = 0) -> dict[str, Array]:
-    """First weights in which nothing is at its neutral value, so that no tensor can be mistaken for another."""
+    """First weights in which nothing is at its neutral value, so that no tensor can be mistaken for another.
+
+    They are short fractions, whose products and sums are exact through the first layers: equal values stay equal in
+    every framework, whatever the order of its sums.
+    """
     weights, random = model.init(seed), np.random.default_rng(seed)
     for name, parameter in model.parameters.items():
         if parameter.role in ("bias", "offset", "mean"):
             weights[name] = random.normal(0, 0.1, parameter.shape).astype(np.float32)
         elif parameter.role in ("scale", "variance"):
             weights[name] = random.uniform(0.5, 1.5, parameter.shape).astype(np.float32)
-    return weights
+    return {name: np.round(tensor * 256) / np.float32(256) for name, tensor in weights.items()}
 
 
 def awkward_examples(model: Model, count: int, seed: int = 0) -> Examples:
@@ -55,4 +59,5 @@ def awkward_examples(model: Model, count: int, seed: int = 0) -> Examples:
         lambda: random.integers(0, 256, (rows, columns, channels), np.uint8),
     )
     images = np.stack([kinds[number % len(kinds)]() for number in range(count)])
-    return Examples(images, random.integers(0, max(model.logits_shape[0], 2), count).astype(np.int32))
+    labels = random.integers(0, max(model.logits_shape[0], 2), count).astype(np.int32)
+    return Examples(images, labels, pixel_max=256)  # so that pixels are short fractions too

@@ -166,6 +166,8 @@ class Recipe:
             if not any(f"{node.name}.".startswith(f"{start}.") for node in model.nodes):
                 known = sorted({node.name.split(".")[0] for node in model.nodes} | {n.name for n in model.nodes})
                 raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}")
+        if all(self.rate(name) == 0 for name, parameter in model.parameters.items() if parameter.trainable):
+            raise SpecError(f"nothing of {model.name} learns: every part that has parameters is at rate 0")
         if (self.loss == "sigmoid") != (model.logits_shape == (1,)):
             raise SpecError(
                 f"{self.loss} loss does not fit {model.name} with {model.logits_shape[0]} logits: "

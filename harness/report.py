@@ -45,27 +45,26 @@ def _with_outlier(result: Result, reason: str | None) -> Result:
 
 
 def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """One row for each experiment and backend, over its seeds; only finished cells count."""
-    groups: dict[tuple[str, ...], list[Result]] = {}
+    """One row for each experiment and backend, over its seeds; only finished cells count, each with equal options."""
+    groups: dict[str, list[Result]] = {}
     for result in results:
-        cell = result.cell
-        groups.setdefault((cell.task, cell.model, cell.dataset, cell.precision, cell.backend, cell.mode), []).append(
-            result
-        )
-    rows = []
-    for (task, model, dataset, precision, backend, mode), group in groups.items():
-        good = [result for result in group if result.status == "ok"]
-        verdicts = [result.parity["verdict"] for result in good] or ["not-checked"]
-        row: dict[str, Any] = {
-            "task": task, "backend": backend, "mode": mode, "model": model, "dataset": dataset, "precision": precision,
-            "n": len(good), "cells": len(group),
-            "parity": next((verdict for verdict in verdicts if verdict != "equal"), "equal"),
-        }  # fmt: skip
-        if good:
-            row["test_accuracy"] = mean_interval([result.metrics["test_accuracy"] for result in good])
-            rates = [rate for result in good for rate in result.time["images_per_s"]]
-            row["images_per_s"] = median_interval(rates) if rates else None
-            row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
-            row["parameters"] = good[0].parameters["total"]
-        rows.append(row)
-    return rows
+        groups.setdefault(result.cell.subject, []).append(result)
+    return [_row(group) for group in groups.values()]
+
+
+def _row(group: Sequence[Result]) -> dict[str, Any]:
+    cell, good = group[0].cell, [result for result in group if result.status == "ok"]
+    verdicts = [result.parity["verdict"] for result in good] or ["not-checked"]
+    row: dict[str, Any] = {
+        "task": cell.task, "backend": cell.backend, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
+        "precision": cell.precision, "options": dict(cell.options), "n": len(good), "cells": len(group),
+        "parity": next((verdict for verdict in verdicts if verdict != "equal"), "equal"),
+    }  # fmt: skip
+    if accuracies := [result.metrics["test_accuracy"] for result in good if "test_accuracy" in result.metrics]:
+        row["test_accuracy"] = mean_interval(accuracies)
+    if rates := [rate for result in good for rate in result.time["images_per_s"]]:
+        row["images_per_s"] = median_interval(rates)
+    if good:
+        row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
+        row["parameters"] = good[0].parameters["total"]
+    return row

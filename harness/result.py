@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 SCHEMA = 1
@@ -45,9 +46,13 @@ class Cell:
     @property
     def key(self) -> str:
         """A name for its folder: readable, and another one whenever anything about the cell changes."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:10]
-        backend = self.backend.removesuffix(".py").rpartition("/")[2]
-        return f"{self.task}.{backend}.{self.mode}.seed{self.seed}.{digest}"
+        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.seed{self.seed}.{_digest(asdict(self))}"
+
+    @property
+    def subject(self) -> str:
+        """A name for what its certificate is about: everything but the seed."""
+        parts = {name: value for name, value in asdict(self).items() if name != "seed"}
+        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.{_digest(parts)}"
 
 
 @dataclass
@@ -69,6 +74,8 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """The cell's own fields first, then what came of it."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cell"}
+        for name in ("metrics", "evidence"):
+            values[name] = {key: _writable(value) for key, value in values[name].items()}
         return asdict(self.cell) | values
 
     @classmethod
@@ -78,6 +85,15 @@ class Result:
             raise ValueError("; ".join(problems))
         own = {field.name: data[field.name] for field in fields(Cell)}
         return cls(Cell(**own), **{field.name: data[field.name] for field in fields(cls) if field.name != "cell"})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _writable(value: Any) -> Any:
+    """Numbers that are not finite as words: JSON has no others for them."""
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _problems(data: Any) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -11,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,22 +52,22 @@ def run(
     store: Store, cells: Sequence[Cell], config: Mapping[str, Any], timeout: float, parity: bool, tell: Tell
 ) -> None:
     """Run what has no result yet. Backends take turns in a random order, so that a drift of the machine hits all alike."""
+    earlier = store.plan() if store.exists else []
     record = {
         "id": store.folder.name,
-        "started": _now(),
+        "started": store.run["started"] if earlier else _now(),
         "finished": None,
         "host": describe_host(),
         "config": dict(config),
         "order_seed": (order_seed := int.from_bytes(os.urandom(4))),
-        "plan": [asdict(cell) for cell in cells],
+        "plan": [asdict(cell) for cell in (*earlier, *(cell for cell in cells if cell not in earlier))],
     }
     store.save_run(record)
+    if parity:
+        _certify(store, cells, timeout, tell)
     todo = [cell for cell in cells if (done := store.load(cell)) is None or done.status != "ok"]
-    certificates = dict(_certify(store, todo, timeout, tell)) if parity else {}
     for number, cell in enumerate(_in_turns(todo, order_seed), 1):
         result = run_cell(store, cell, timeout)
-        if subject_key(cell) in certificates:
-            result.parity = certificates[subject_key(cell)]
         store.save(result)
         tell(f"[{number}/{len(todo)}] {_one_line(result)}")
     store.save_run(record | {"finished": _now()})
@@ -81,31 +80,28 @@ def run_cell(store: Store, cell: Cell, timeout: float) -> Result:
     return store.load(cell) or Result(cell, *ended.explain())
 
 
-def subject_key(cell: Cell) -> str:
-    """What decides a cell's certificate: everything but its seed."""
-    parts = {name: value for name, value in asdict(cell).items() if name != "seed"}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def _certify(store: Store, cells: Sequence[Cell], timeout: float, tell: Tell) -> Iterator[tuple[str, dict[str, Any]]]:
-    """One process for each backend, mode, precision and device: certificates of all it is to run."""
+def _certify(store: Store, cells: Sequence[Cell], timeout: float, tell: Tell) -> None:
+    """One process for each backend, mode, precision and device: certificates of all it is to run and has none for."""
     groups: dict[tuple[str, str, str, str], dict[str, Cell]] = {}
     for cell in cells:
-        groups.setdefault((cell.backend, cell.mode, cell.precision, cell.device), {})[subject_key(cell)] = cell
+        if (known := store.certificate(cell)) is None or known["verdict"].startswith("not-checked"):
+            groups.setdefault((cell.backend, cell.mode, cell.precision, cell.device), {})[cell.subject] = cell
     for (backend, mode, precision, device), subjects in groups.items():
         request = {
             "backend": backend, "mode": mode, "precision": precision, "device": device,
             "subjects": {
-                key: {"task": c.task, "model": c.model, "dataset": c.dataset, "options": c.options} for key, c in subjects.items()
+                name: {"task": c.task, "model": c.model, "dataset": c.dataset, "options": c.options}
+                for name, c in subjects.items()
             },
         }  # fmt: skip
-        name = ".".join((Path(backend).stem, mode, precision, device))
-        ended = _start_worker(store.certificate_folder(name), "request.json", request, timeout)
+        folder = store.folder / "certificates" / next(iter(subjects))
+        ended = _start_worker(folder, "request.json", request, timeout)
         try:
-            answers = json.loads((store.certificate_folder(name) / "result.json").read_text())
+            answers = json.loads((folder / "result.json").read_text())
         except (OSError, ValueError):
-            answers = {key: {"verdict": f"not-checked: {': '.join(ended.explain())}"} for key in subjects}
-        yield from answers.items()
+            answers = {name: {"verdict": f"not-checked: {': '.join(ended.explain())}"} for name in subjects}
+        for name, answer in answers.items():
+            store.save_certificate(name, answer)
         for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
             tell(f"certificate of {backend}/{mode}: {verdict} ({ended.seconds:.1f} s)")
 
@@ -156,10 +152,11 @@ def _in_turns(cells: Sequence[Cell], seed: int) -> list[Cell]:
 
 def _one_line(result: Result) -> str:
     cell = result.cell
-    outcome = f"{result.status}: {result.reason}" if result.status != "ok" else (
-        f"ok, test accuracy {result.metrics['test_accuracy']:.2%}, {result.time['total_s']:.1f} s"
-    )  # fmt: skip
-    return f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}: {outcome}"
+    who = f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}"
+    if result.status != "ok":
+        return f"{who}: {result.status}: {result.reason}"
+    headline = next(((name.replace("_", " "), value) for name, value in result.metrics.items()), ("done", ""))
+    return f"{who}: ok, {headline[0]} {headline[1]:.4g}, {result.time['total_s']:.1f} s"
 
 
 def _now() -> str:

@@ -381,6 +381,11 @@ class Model:
         return self.shape_at(self.end())
 
     @property
+    def drops(self) -> bool:
+        """Whether training draws drop-out masks, which no two frameworks share."""
+        return any(isinstance(node.layer, Dropout) and node.layer.rate for node in self.nodes)
+
+    @property
     def flops(self) -> int:
         """Twice the multiply-adds of one picture, forward."""
         return 2 * sum(node.layer.multiply_adds(node.input_shape) for node in self.nodes)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import Clock
-from harness.errors import Unavailable, Unsupported
+from harness.errors import PluginError, Unavailable, Unsupported, WrongDevice
 from harness.options import change
 from harness.plugins import load_backend, load_plugins
 from harness.result import Cell, Result, Status, diverged
@@ -43,7 +43,9 @@ def explain(error: BaseException) -> tuple[Status, str]:
     """A status and a reason for an exception."""
     if isinstance(error, Unsupported):
         return "unsupported", str(error)
-    if isinstance(error, Unavailable):
+    if isinstance(error, WrongDevice):
+        return "wrong-device", str(error)
+    if isinstance(error, Unavailable | PluginError):
         return "unavailable", str(error)
     # Each framework has an exception of its own for this, and none of them is known here.
     if isinstance(error, MemoryError) or any(
@@ -60,11 +62,14 @@ def _run(cell: Cell) -> Result:
     from harness.task import Bench
 
     with clock.phase("import"):
-        backend_class = load_backend(cell.backend)
-    backend = backend_class(cell.device, cell.mode, cell.precision)
+        backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
     options = change(task.options(), cell.options)
     bench = Bench(backend, plugins.models[cell.model], dataset, cell.seed, options, clock)
     found = task.run(bench)
+    if cell.device not in ("auto", found.evidence["device"]):
+        raise WrongDevice(
+            f"{cell.backend} was asked for the {cell.device}; its tensors are on the {found.evidence['device']}"
+        )
     problem = diverged(found.metrics)
     phases = {f"{name}_s": clock.seconds(name) for name in ("import", "build", "first_step", "train", "eval")}
     return Result(
@@ -75,7 +80,7 @@ def _run(cell: Cell) -> Result:
         time=phases | {"total_s": clock.total, "rate": task.rate, "images_per_s": found.rates},
         parameters=found.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
-        evidence=found.evidence | {"dataset": dataset.fingerprint, "device": backend.device},
+        evidence=found.evidence | {"dataset": dataset.fingerprint},
         versions=backend.versions(),
         settings=backend.settings(),
     )

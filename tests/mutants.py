@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,9 @@ def changed_model(change: Callable[[Layer], Layer]) -> Callable[[Real], Real]:
 
 
 def changed_recipe(change: Callable[[Recipe], Recipe]) -> Callable[[Real], Real]:
-    return lambda real: wrap(real, trainer=lambda self, net, recipe: real.trainer(self, net, change(recipe)))
+    return lambda real: wrap(
+        real, trainer=lambda self, net, recipe, seed=0: real.trainer(self, net, change(recipe), seed)
+    )
 
 
 def changed_run(run: Callable[..., Any]) -> Callable[[Real], Real]:
@@ -48,10 +51,12 @@ def changed_run(run: Callable[..., Any]) -> Callable[[Real], Real]:
         def __init__(self, trainer: Trainer) -> None:
             self.trainer = trainer
 
-        def run(self, batches: Any, lr: Any, *, record: bool = False) -> Any:
+        def segment(self, batches: Any, lr: Any, record: bool) -> Any:
             return run(self.trainer, batches, lr, record)
 
-    return lambda real: wrap(real, trainer=lambda self, net, recipe: Wrapped(real.trainer(self, net, recipe)))
+    return lambda real: wrap(
+        real, trainer=lambda self, net, recipe, seed=0: Wrapped(real.trainer(self, net, recipe, seed))
+    )
 
 
 def only_without_record(trainer: Trainer, batches: Any, lr: Any, record: bool) -> Any:
@@ -114,8 +119,8 @@ def _views(self: NumPy, net: Any) -> Any:
 
 
 class _ViewsTrainer(NumPy.training):
-    def run(self, batches: Any, lr: Any, *, record: bool = False) -> Any:
-        losses = super().run(batches, lr, record=record)
+    def segment(self, batches: Any, lr: Any, record: bool) -> Any:
+        losses = super().segment(batches, lr, record)
         _views(self.backend, self.net)
         return losses
 
@@ -147,9 +152,9 @@ class _SharingNet(NumPy.network):
 class _LazyTrainer(NumPy.training):
     """Puts the work off until somebody reads the weights."""
 
-    def run(self, batches: Any, lr: Any, *, record: bool = False) -> Any:
-        first = super().run(batches[:1], lr[:1], record=record)
-        self.net.pending = lambda: super(_LazyTrainer, self).run(batches[1:], lr[1:], record=record)
+    def segment(self, batches: Any, lr: Any, record: bool) -> Any:
+        first = super().segment(batches[:1], lr[:1], record)
+        self.net.pending = lambda: super(_LazyTrainer, self).segment(batches[1:], lr[1:], record)
         return first
 
 
@@ -185,12 +190,36 @@ class _Float32(NumPy):
         return (found * (1 + self.error)).astype(np.float32) if self.precision == "float32" else found
 
 
+def _slow_without_record(trainer: Trainer, batches: Any, lr: Any, record: bool) -> Any:
+    return trainer.run(batches, lr if record or trainer.backend.precision == "float64" else lr * 0.7, record=record)
+
+
+_float32_faults = changed_run(_slow_without_record)(_Float32)
+
+
 def _fixed_mask(layer: Any, context: Any, x: Any) -> Any:
     return reference.dropout(layer, context._replace(random=np.random.default_rng(0)), x)
 
 
+def _mask_of_the_batch(layer: Any, context: Any, x: Any) -> Any:
+    done = reference.dropout(layer, context, np.ones_like(x[:1]))
+    return done._replace(output=x * done.output, backward=lambda dy: ((dy * done.output,), {}))
+
+
 def _left_on(layer: Any, context: Any, x: Any) -> Any:
     return reference.dropout(layer, context._replace(training=True), x)
+
+
+class _OneMaskNet(NumPy.network):
+    """All drop-out layers draw the same numbers, as when each is given the same seed."""
+
+    def run(self, pixels: Any, training: frozenset[str] = frozenset()) -> Any:
+        kept, drawn = self.random, self.random.random(pixels[0].size * len(pixels))
+        self.random = SimpleNamespace(random=lambda shape: drawn.reshape(shape))
+        try:
+            return super().run(pixels, training)
+        finally:
+            self.random = kept
 
 
 def _unscaled(layer: Any, context: Any, x: Any) -> Any:
@@ -203,12 +232,22 @@ def _share_kept(layer: Any, context: Any, x: Any) -> Any:
     return reference.dropout(replace(layer, rate=1 - layer.rate), context, x)
 
 
+class _OneOptimiser(NumPy):
+    """A network has one trainer: the one that was made last."""
+
+    def trainer(self, net: Any, recipe: Recipe, seed: int = 0) -> Any:
+        net.trainer = super().trainer(net, recipe, seed)
+        return changed_run(lambda _, batches, lr, record: net.trainer.run(batches, lr, record=record))(NumPy).trainer(
+            self, net, recipe
+        )
+
+
 class _FreezesForGood(NumPy):
     """What was frozen once stays frozen."""
 
-    def trainer(self, net: Any, recipe: Recipe) -> Any:
+    def trainer(self, net: Any, recipe: Recipe, seed: int = 0) -> Any:
         net.frozen = (*getattr(net, "frozen", ()), *((start, 0.0) for start in recipe.frozen(net.model)))
-        return super().trainer(net, replace(recipe, rates=(*recipe.rates, *net.frozen)))
+        return super().trainer(net, replace(recipe, rates=(*recipe.rates, *net.frozen)), seed)
 
 
 def _without_bias(layer: Any, context: Any, x: Any) -> Any:
@@ -238,6 +277,9 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
         (wrap(NumPy, forward=_full_batches_only), "10 rows were asked for in batches of 4, 8 came back"),
         (wrap(NumPy, forward=_sorted_rows), "are rows in order"),
     ],
+    "two_trainers": [(_OneOptimiser, "trunk")],
+    "float32_training": [(_float32_faults, "record=False")],
+    "device": [(wrap(NumPy, device_of=lambda self, net: "gpu"), "the tensors are on the gpu")],
     "uploads_once": [(uploads_every_time(NumPy), "upload them once")],
     "nothing_pending": [(wrap(NumPy, training=_LazyTrainer, weights=_weights_when_asked), "wait for the device")],
     "unsupported_layer": [
@@ -253,7 +295,9 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
     "dropout_training": [
         (backend_with_layer(Dropout, _share_kept), "is its rate the share kept"),
         (backend_with_layer(Dropout, _unscaled), "is multiplied by 1.0000"),
-        (backend_with_layer(Dropout, _fixed_mask), "draw a new mask at each step"),
+        (backend_with_layer(Dropout, _fixed_mask), "two steps .* draw a mask"),
+        (backend_with_layer(Dropout, _mask_of_the_batch), "two pictures .* draw a mask"),
+        (wrap(NumPy, network=_OneMaskNet), "two layers .* draw a mask"),
     ],
     "dropout_evaluation": [(backend_with_layer(Dropout, _left_on), "drop-out was left on")],
     "recording": [(wrong_without_record(NumPy), "without record")],

@@ -121,7 +121,7 @@ class Net:
 
 
 class PlainTrainer(h.Trainer):
-    def __init__(self, backend, net, recipe):
+    def __init__(self, backend, net, recipe, seed):
         recipe.check(net.model)
         self.backend, self.net, self.t = backend, net, 0
         model, frozen = net.model, recipe.frozen(net.model)
@@ -135,7 +135,7 @@ class PlainTrainer(h.Trainer):
             kept = {name: value for name, value in weights.items() if name not in learned}
 
             def loss_of(part):
-                key = jax.random.key(t.astype(int))
+                key = jax.random.fold_in(jax.random.key(seed), t.astype(int))
                 logits, statistics = run(model, kept | part, x[rows] / by, training, key)
                 return losses(recipe.loss, logits, y[rows]).mean(), statistics
 
@@ -149,7 +149,7 @@ class PlainTrainer(h.Trainer):
 
         self.step = step
 
-    def run(self, batches, lr, *, record=False):
+    def segment(self, batches, lr, record):
         examples, weights, found = self.backend.on_device(batches.examples), self.net.weights, []
         for rows, rate in zip(batches.order, lr.astype(self.backend.dtype), strict=True):
             self.t += 1
@@ -195,8 +195,11 @@ class PlainJax(h.Backend[Net]):
         outputs = [net.forward(net.weights, x, rows, by, upto) for rows in batches.order]
         return np.concatenate(jax.device_get(outputs))[: len(batches.rows)]
 
-    def trainer(self, net, recipe):
-        return PlainTrainer(self, net, recipe)
+    def trainer(self, net, recipe, seed=0):
+        return PlainTrainer(self, net, recipe, seed)
+
+    def device_of(self, net):
+        return next(iter(next(iter(net.weights.values())).devices())).platform
 
     def input_gradient(self, net, images, labels, loss):
         return np.array(net.gradient(jnp.asarray(images, self.dtype), net.weights, jnp.asarray(labels), loss))

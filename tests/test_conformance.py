@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from mutants import FAULTS, wrap
 
@@ -48,12 +49,23 @@ def test_known_failures_are_told_apart_from_news():
     assert check_rule("dense", known).status == "unexpected pass" and check_rule("dense", known).bad
 
 
-def test_a_backend_may_decline_with_a_reason():
+def test_a_backend_may_decline_what_is_optional_with_a_reason():
     def build(self, model, weights):
         raise Unsupported("no networks today")
 
-    outcome = check_rule("dense", wrap(NumPy, build=build))
-    assert outcome[1:] == ("declined", "no networks today") and not outcome.bad
+    outcome = check_rule("l1", wrap(NumPy, build=build))
+    assert outcome[1:] == ("declined", "no networks today")
+    assert not outcome.bad
+    assert check_rule("dense", wrap(NumPy, build=build)).status == "failed", "dense layers are not optional"
+
+
+def test_numbers_that_are_not_finite_make_nobody_a_suspect():
+    def forward(self, net, batches, *, upto="logits"):
+        return NumPy.forward(self, net, batches, upto=upto) * np.nan
+
+    outcome = check_rule("batch_norm", wrap(NumPy, forward=forward))
+    assert outcome.status == "failed"
+    assert "what you get from" not in outcome.message
 
 
 def test_any_exception_of_a_backend_is_a_failure():

@@ -25,7 +25,8 @@ def test_every_hook_is_documented_with_its_arguments():
 
 
 def test_every_command_in_the_readme_is_one_and_all_are_there():
-    shown = set(re.findall(r"^samebench (\S+)", README, re.MULTILINE))
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    shown = set(re.findall(r"samebench (\S+)", blocks))
     assert shown == set(main.commands)
 
 
@@ -53,3 +54,11 @@ def test_the_table_of_the_readme_is_that_of_the_stored_cells():
     store = Store.open(ROOT / "results" / "digits")
     table = load_plugins().reporters["table"](Report.of(store.run, store.results()))
     assert f"```\n{table}\n```" in README
+
+
+def test_editors_and_type_checkers_see_the_public_names():
+    import harness
+
+    text = Path(harness.__file__).read_text()
+    assert set(re.findall(r"import (\w+) as \1", text)) == set(harness.__all__)
+    assert all(getattr(harness, name) is not None for name in harness.__all__)

@@ -134,7 +134,7 @@ def test_a_file_is_a_backend(tmp_path):
         (("return Mine", "return 'Mine'"), "must return a subclass of harness.Backend"),
         (
             ("class Mine(NumPy):", "from harness import Backend\nclass Mine(Backend):"),
-            "Mine does not define build, forward",
+            "Mine does not define build, device_of, forward",
         ),
         (
             ("from harness", "import no_such_framework\nfrom harness"),
@@ -152,17 +152,35 @@ def test_a_file_that_is_not_there():
         load_backend("nowhere.py")
 
 
+def model_of(kind, things):
+    return f"from harness import hookimpl\n\n@hookimpl\ndef samebench_{kind}():\n    return {things}\n"
+
+
+def test_a_backend_file_that_does_not_parse_is_broken(announce, module):
+    announce(("samebench.backends", "mine", module("mine_backend", "def oops(:"), "their-package"))
+    assert find_backends()["mine"].status == "broken"
+    assert "SyntaxError" in find_backends()["mine"].reason
+
+
 def test_a_broken_plugin_does_not_hide_the_others(announce, module):
-    model = "from harness import hookimpl\n\n@hookimpl\ndef samebench_models():\n    return {'mine': None}\n"
+    data = model_of("datasets", "{'theirs': None, '../escaped': None}")
+    model = model_of("models", "{'mine': None}")
     announce(
         ("samebench.plugins", "good", module("good_plugin", model), "one"),
         ("samebench.plugins", "lost", module("lost_plugin", "raise RuntimeError('lost')"), "two"),
         ("samebench.plugins", "same", module("same_plugin", model), "three"),
+        ("samebench.plugins", "left", module("left_plugin", model.replace("return", "raise SystemExit(0) #")), "four"),
+        ("samebench.plugins", "data", module("data_plugin", data), "five"),
     )
     found = load_plugins()
-    assert list(found.models) == ["mine"]
+    assert list(found.models) == []
     assert "RuntimeError: lost" in found.broken["lost"]
-    assert "two plugins bring a model named 'mine': good_plugin and same_plugin" in found.broken["same"]
+    assert "SystemExit: 0" in found.broken["left"]
+    assert "the model 'mine' is claimed by one (good_plugin) and three (same_plugin)" in found.refused()["mine"]
+    with pytest.raises(PluginError, match="claimed by one"):
+        found.models["mine"]
+    assert list(found.datasets) == ["theirs"]
+    assert "no name for a data set" in found.refused()["../escaped"]
 
 
 def test_an_unknown_thing_is_answered_with_what_there_is():

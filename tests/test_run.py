@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.conformance import RULES
 from harness.result import Result, diverged
 from harness.stats import mean_interval, median_interval
 
@@ -86,7 +88,7 @@ def test_a_report_for_programs_has_the_promised_keys(run):
         "timed",
         "excludes",
     }
-    assert cell["parity"]["verdict"] == "equal" and cell["parity"]["timed"].keys() == {"logits", "losses"}
+    assert cell["parity"]["verdict"] == "equal" and cell["parity"]["timed"].keys() == {"logits", "losses", "limit"}
     summary = data["summary"][0]
     assert summary["n"] == 2 and summary["parity"] == "equal" and summary["parameters"] == 35914
     assert summary["test_accuracy"].keys() == {"mean", "low", "high"}
@@ -144,6 +146,60 @@ def test_a_cell_that_goes_wrong_is_a_row_and_the_others_go_on(tmp_path, fault, s
     assert f"{status}: " in done.stdout
 
 
+def test_sigterm_ends_the_worker_too(tmp_path):
+    file = backend(tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "run",
+        "--backend",
+        file,
+        "--no-parity",
+        "--out",
+        tmp_path / "run",
+        *SMALL,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert f"--out {tmp_path / 'run'} goes on from here" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_certificate_may_follow_later(tmp_path):
+    command = ["run", "--backend", "numpy", "--out", tmp_path / "run", *SMALL]
+    assert "not-checked" in samebench(*command, "--no-parity").stdout
+    again = samebench(*command)
+    assert "certificate of numpy/default: equal" in again.stderr
+    assert "[1/1]" not in again.stderr
+    assert "not-checked" not in again.stdout
+
+
+def test_other_cells_in_the_same_folder_are_kept_and_told_apart(tmp_path):
+    command = ["run", "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL]
+    samebench(*command)
+    samebench(*command, "--set", "scratch-cnn.batch_size=16")
+    summary = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)["summary"]
+    assert [(row["n"], row["options"]["batch_size"]) for row in summary] == [(1, 32), (1, 16)]
+
+
+def test_divergence_is_a_status_and_its_numbers_are_words(tmp_path):
+    file = backend(tmp_path, "weights = {name: tensor + float('inf') for name, tensor in weights.items()}")
+    samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL)
+    report = json.loads(
+        samebench("report", tmp_path / "run", "--format", "json").stdout, parse_constant=lambda word: pytest.fail(word)
+    )
+    assert (report["cells"][0]["status"], report["cells"][0]["metrics"]["test_loss"]) == ("diverged", "nan")
+    assert report["summary"][0]["n"] == 0
+
+
 def test_a_cell_that_is_declined_is_no_failure_unless_strict(tmp_path):
     command = [
         "run",
@@ -167,7 +223,7 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
         line.split()[0].rpartition("/")[2]: line.split()[-1] for line in done.stdout.splitlines() if "35,914" in line
     }
     assert rows["mine.py"] == "differs"
-    assert "Parity of numpy/default, scratch-cnn: differs: its loss of the first step" in done.stdout, (
+    assert "Parity of numpy/default, scratch-cnn: differs: its first weights" in done.stdout, (
         "with two, nobody knows who is right"
     )
 
@@ -186,6 +242,8 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
         (["run", "--set", "scratch-cnn.epochs=many"], 2, "must be a whole number, not 'many'"),
         (["run", "--set", "scratch-cnn.epochs=0"], 2, "must be at least 1, not 0"),
         (["run", "--set", "scratch-cnn.schedule=warm"], 2, "must be 'cosine' or 'constant'"),
+        (["run", "--set", "scratch-cnn.optimizer.lr=-1"], 2, "at least 0"),
+        (["run", "--mode", "compield"], 2, "'default', 'compiled'"),
         (["run", "--set", "epochs"], 2, "--set takes TASK.OPTION=VALUE"),
         (["report", "nowhere"], 2, "nowhere is not a run"),
         (["check", "nowhere.py"], 2, "no backend file"),
@@ -200,7 +258,7 @@ def test_what_is_wrong_is_said_before_anything_runs(arguments, code, message, tm
 def test_check_prints_a_line_a_rule(tmp_path):
     done = samebench("check", "numpy")
     assert done.returncode == 0 and "passed          max_pool_ties" in done.stdout
-    assert done.stdout.strip().splitlines()[-1].startswith("numpy: 42 passed, 1 declined")
+    assert done.stdout.strip().splitlines()[-1] == f"numpy: {len(RULES) - 2} passed, 2 declined"
     done = samebench("check", backend(tmp_path, "weights = {name: -tensor for name, tensor in weights.items()}"))
     assert done.returncode == 1 and "The rule: " in done.stdout
 

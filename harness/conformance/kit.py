@@ -23,6 +23,8 @@ Observe = Callable[[AnyBackend], Mapping[str, Array]]
 Rule = Callable[["Kit"], None]
 
 RULES: dict[str, Rule] = {}
+OPTIONAL: set[str] = set()
+"""Rules about one layer, optimiser or precision, which a backend may decline with a reason. The others it may not."""
 
 
 class ConformanceError(SamebenchError):
@@ -45,6 +47,12 @@ def rule(function: Rule) -> Rule:
     """Register a rule. Its docstring is the rule; a failure prints it."""
     RULES[function.__name__.removeprefix("check_")] = function
     return function
+
+
+def optional_rule(function: Rule) -> Rule:
+    """Register a rule that a backend may decline."""
+    OPTIONAL.add(function.__name__.removeprefix("check_"))
+    return rule(function)
 
 
 class Kit:
@@ -70,8 +78,9 @@ class Kit:
         off = {what: deviation(actual[what], right) for what, right in expected.items()}
         for what, found in off.items():
             if not found <= limit:
-                close = max(limit, max(off.values()) / 100)
                 text = _explain(what, actual[what], expected[what], found, limit)
+                worst = max(off.values())  # a suspect explains it that is a hundred times closer
+                close = max(limit, min(worst / 100, 1e-2)) if np.isfinite(worst) else limit
                 self.fail(text + self._suspicion(observe, actual, close))
 
     def agree_on_network(self, model: Model, *, loss: LossName = "softmax") -> None:
@@ -88,7 +97,7 @@ class Kit:
         for cause, suspect in SUSPECTS.get(self.rule, {}).items():
             try:
                 does = observe(suspect(precision="float64"))
-            except (SamebenchError, ValueError):
+            except Exception:
                 continue  # this suspect cannot run this network
             if all(deviation(actual[what], value) <= limit for what, value in does.items()):
                 guilty.append(cause)
@@ -157,12 +166,10 @@ def check_rule(name: str, backend: type[AnyBackend], device: str = "auto", mode:
         RULES[name](Kit(backend, device, mode, name))
     except Unavailable:
         raise
-    except Unsupported as reason:
-        return Outcome(name, "declined", str(reason))
-    except ConformanceError as error:
-        return Outcome(name, "known failure", known) if known else Outcome(name, "failed", str(error))
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
+        if isinstance(error, Unsupported) and name in OPTIONAL:
+            return Outcome(name, "declined", str(error))
+        message = str(error) if isinstance(error, ConformanceError) else f"{type(error).__name__}: {error}"
         return Outcome(name, "known failure", known) if known else Outcome(name, "failed", message)
     return Outcome(name, "unexpected pass", f"listed in known_failures: {known}") if known else Outcome(name, "passed")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.conformance.kit import AnyBackend, Kit, examples_of, network, rule
+from harness.conformance.kit import AnyBackend, Kit, examples_of, network, optional_rule, rule
 from harness.data import Batches
-from harness.probes import GRADIENT_LR, stirred
+from harness.parity import LIMIT
+from harness.probes import deviation, stirred
 from harness.recipe import SGD, Recipe
 from harness.reference.backend import NumPy
 from harness.spec import (
@@ -29,7 +30,7 @@ from harness.spec import (
 )
 
 
-@rule
+@optional_rule
 def check_normalize(kit: Kit) -> None:
     """Normalize is (x - mean) / std, with a value for each channel or one for all."""
     kit.agree_on_network(network(Normalize((0.485, 0.3), (0.229, 0.4))))
@@ -57,7 +58,7 @@ def check_convolution(kit: Kit) -> None:
     kit.agree_on_network(network(Conv(3, 5, stride=(2, 3), padding=((1, 2), (2, 1)))))
 
 
-@rule
+@optional_rule
 def check_convolution_groups(kit: Kit) -> None:
     """Groups split the channels in runs; as many groups as channels make it depthwise, with a multiplier or not."""
     kit.agree_on_network(network(Conv(6, 3, padding=1, groups=2), shape=(6, 6, 4)))
@@ -93,7 +94,7 @@ def check_max_pool_ties(kit: Kit) -> None:
         kit.agree(observe)
 
 
-@rule
+@optional_rule
 def check_avg_pool(kit: Kit) -> None:
     """Average pooling counts padded zeros in its divisor if, and only if, `count_padding` says so."""
     for count_padding in (False, True):
@@ -104,7 +105,7 @@ def check_avg_pool(kit: Kit) -> None:
         )
 
 
-@rule
+@optional_rule
 def check_global_avg_pool(kit: Kit) -> None:
     """Global average pooling is the mean over rows and columns."""
     kit.agree_on_network(network(Conv(4, 3), GlobalAvgPool(), flat=True))
@@ -129,7 +130,7 @@ def check_activations(kit: Kit) -> None:
     kit.agree(observe)
 
 
-@rule
+@optional_rule
 def check_batch_norm(kit: Kit) -> None:
     """In evaluation a batch norm uses the statistics kept so far, its own epsilon, and scale and centre if it has them."""
     for scale in (True, False):
@@ -138,14 +139,14 @@ def check_batch_norm(kit: Kit) -> None:
     kit.agree_on_network(network(Conv(4, 3, bias=False), BatchNorm()))
 
 
-@rule
+@optional_rule
 def check_batch_norm_training(kit: Kit) -> None:
     """In training a batch norm uses the batch; running statistics keep the share `momentum`, their variance biased."""
     kit.agree_on_training(network(Conv(4, 3, bias=False), BatchNorm(momentum=0.8), relu), Recipe(SGD(lr=0.1)))
     kit.agree_on_training(network(Flatten(), Dense(6, bias=False), BatchNorm(), relu, flat=True), Recipe(SGD(lr=0.1)))
 
 
-@rule
+@optional_rule
 def check_composites(kit: Kit) -> None:
     """A residual adds its body and its shortcut; branches are joined along the channels, in order."""
     kit.agree_on_network(network(Residual((Conv(2, 3, padding=1), relu))))
@@ -153,40 +154,52 @@ def check_composites(kit: Kit) -> None:
     kit.agree_on_network(network(Branches(((Conv(3, 1),), (MaxPool(3, 1, padding=1), Conv(2, 1)), (relu,)))))
 
 
-def _dropping(rate: float) -> Model:
-    """A network that lays its drop-out mask open: the gradient of the kernel is what drop-out let through."""
-    return Model("dropout", (40, 40, 1), (Flatten(),), (Dropout(rate), Dense(2)))
+def _dropping(*rates: float) -> Model:
+    """A network that lays its drop-out masks open: what they drop leaves its row of the kernel without a gradient."""
+    return Model("dropout", (40, 40, 1), (Flatten(),), (*map(Dropout, rates), Dense(2)))
 
 
-@rule
-def check_dropout_training(kit: Kit) -> None:
-    """In training, drop-out zeroes the share `rate`, divides the rest by 1 - rate, and draws anew at every step."""
-    rate, model = 0.25, _dropping(0.25)
-    white = examples_of(np.full((1, 40, 40, 1), 255, np.uint8))
-    backend, weights = kit.backend(), stirred(model)
+def _moves(backend: AnyBackend, model: Model, pictures: int, steps: int = 1) -> Array:
+    """How far each row of the kernel moves, relative to the bias, in a short training on white pictures."""
+    white, weights = examples_of(np.full((pictures, 40, 40, 1), 255, np.uint8)), stirred(model)
     net = backend.build(model, weights)
-    trainer, masks = backend.trainer(net, Recipe(SGD(lr=1))), []
-    for _ in range(2):
-        backend.load(net, weights)
-        trainer.run(Batches.in_order(white, 1), np.full(1, GRADIENT_LR))
-        moved = {name: weights[name].astype(np.float64) - after for name, after in backend.weights(net).items()}
-        masks.append(moved["head.dense1.kernel"][:, 0] / moved["head.dense1.bias"][0])
-    dropped, kept = np.mean(masks[0] == 0), masks[0][masks[0] != 0]
-    margin = 5 * np.sqrt(rate * (1 - rate) / len(masks[0]))
+    rows = np.tile(np.arange(pictures), steps)
+    backend.trainer(net, Recipe(SGD(lr=1))).run(Batches(white, rows, pictures), np.full(steps, 2.0**-10))
+    moved = {name: weights[name].astype(np.float64) - after for name, after in backend.weights(net).items()}
+    found: Array = moved["head.dense1.kernel"][:, 0] / moved["head.dense1.bias"][0]
+    return found
+
+
+@optional_rule
+def check_dropout_training(kit: Kit) -> None:
+    """In training, drop-out zeroes the share `rate` and divides the rest by 1 - rate; every step, every picture and
+    every layer has a mask of its own."""
+    rate, backend = 0.25, kit.backend()
+    once = _moves(backend, _dropping(rate), 1)
+    share, kept = np.mean(once == 0), once[once != 0]
+    margin = 5 * np.sqrt(0.25 / len(once))
     kit.demand(
-        abs(dropped - rate) < margin,
-        f"drop-out at rate {rate} dropped the share {dropped:.3f}: is its rate the share kept?",
+        abs(share - rate) < margin,
+        f"drop-out at rate {rate} dropped the share {share:.3f}: is its rate the share kept?",
     )
     kit.demand(
         np.allclose(kept, 1 / (1 - rate), rtol=1e-6),
         f"what drop-out keeps is multiplied by {kept.mean():.4f}, it should be 1 / (1 - rate) = {1 / (1 - rate):.4f}",
     )
-    kit.demand(
-        not np.array_equal(masks[0], masks[1]), "two steps dropped the same values: draw a new mask at each step"
-    )
+    for what, moves, expected in (
+        ("two steps", _moves(backend, _dropping(rate), 1, steps=2), rate**2),
+        ("two pictures", _moves(backend, _dropping(rate), 2), rate**2),
+        ("two layers", _moves(backend, _dropping(rate, rate), 1), 1 - (1 - rate) ** 2),
+    ):
+        share = np.mean(moves == 0)
+        kit.demand(
+            abs(share - expected) < margin,
+            f"{what} with drop-out at rate {rate} left the share {share:.3f} of the rows without a gradient, not "
+            f"{expected:.3f}: draw a mask for each step, picture and layer",
+        )
 
 
-@rule
+@optional_rule
 def check_dropout_evaluation(kit: Kit) -> None:
     """In evaluation drop-out does nothing, before and after training, in `forward` and in `input_gradient`."""
     model = _dropping(0.5)
@@ -205,7 +218,7 @@ def check_dropout_evaluation(kit: Kit) -> None:
     trainer.run(Batches(examples_of(grey.images[:2]), np.arange(2), 2), np.full(1, 1e-3))
     for what, after in evaluate().items():
         kit.demand(
-            np.array_equal(before[what], after),
+            deviation(after, before[what]) <= LIMIT,
             f"{what} changed with the same weights: drop-out was left on in evaluation",
         )
     reference = NumPy(precision="float64")

@@ -294,36 +294,38 @@ with_optimizer("l1", "L1 on every tensor", **_as(lambda o: replace(o, decay_on="
 
 
 def _run_at(rates: Callable[[Array], Array]) -> Callable[..., Array]:
-    def run(self: NumPyTrainer, batches: Batches, lr: Array, *, record: bool = False) -> Array:
-        return NumPyTrainer.run(self, batches, rates(lr), record=record)
+    def segment(self: NumPyTrainer, batches: Batches, lr: Array, record: bool) -> Array:
+        return NumPyTrainer.segment(self, batches, rates(lr), record)
 
-    return run
+    return segment
 
 
-def _forgetful(self: NumPyTrainer, batches: Batches, lr: Array, *, record: bool = False) -> Array:
-    NumPyTrainer.__init__(self, self.backend, self.net, self.recipe)
-    return NumPyTrainer.run(self, batches, lr, record=record)
+def _forgetful(self: NumPyTrainer, batches: Batches, lr: Array, record: bool) -> Array:
+    NumPyTrainer.__init__(self, self.backend, self.net, self.recipe, self.seed)
+    return NumPyTrainer.segment(self, batches, lr, record)
 
 
 def _with_recipe(change: Callable[[Recipe], Recipe]) -> dict[str, Any]:
-    def begin(self: NumPyTrainer, backend: NumPy, net: Net, recipe: Recipe) -> None:
-        NumPyTrainer.__init__(self, backend, net, change(recipe))
+    def begin(self: NumPyTrainer, backend: NumPy, net: Net, recipe: Recipe, seed: int) -> None:
+        NumPyTrainer.__init__(self, backend, net, change(recipe), seed)
 
     return {"__init__": begin}
 
 
-def _frozen_in_training_mode(self: NumPyTrainer, backend: NumPy, net: Net, recipe: Recipe) -> None:
-    NumPyTrainer.__init__(self, backend, net, recipe)
+def _frozen_in_training_mode(self: NumPyTrainer, backend: NumPy, net: Net, recipe: Recipe, seed: int) -> None:
+    NumPyTrainer.__init__(self, backend, net, recipe, seed)
     self.training = frozenset(node.name for node in net.model.nodes)
 
 
 with_training(
-    "learning_rates", "the segment's first learning rate at every step", run=_run_at(lambda lr: np.full_like(lr, lr[0]))
+    "learning_rates",
+    "the segment's first learning rate at every step",
+    segment=_run_at(lambda lr: np.full_like(lr, lr[0])),
 )
 with_training(
-    "learning_rates", "each step at the rate of the step before", run=_run_at(lambda lr: np.r_[lr[:1], lr[:-1]])
+    "learning_rates", "each step at the rate of the step before", segment=_run_at(lambda lr: np.r_[lr[:1], lr[:-1]])
 )
-with_training("segments", "optimiser state that a new segment throws away", run=_forgetful)
+with_training("segments", "optimiser state that a new segment throws away", segment=_forgetful)
 with_training("part_rates", "the rates of parts ignored", **_with_recipe(
     lambda recipe: replace(recipe, rates=tuple((start, float(rate != 0)) for start, rate in recipe.rates))))  # fmt: skip
 with_training("frozen_parts", "a frozen part left in training mode", __init__=_frozen_in_training_mode)

@@ -65,9 +65,10 @@ class NumPyTrainer(Trainer):
     tensor_optimizer: ClassVar[type[TensorOptimizer]] = TensorOptimizer
     cross_entropy = staticmethod(cross_entropy)
 
-    def __init__(self, backend: NumPy, net: Net, recipe: Recipe) -> None:
+    def __init__(self, backend: NumPy, net: Net, recipe: Recipe, seed: int) -> None:
         recipe.check(net.model)
-        self.backend, self.net, self.recipe = backend, net, recipe
+        self.backend, self.net, self.recipe, self.seed = backend, net, recipe, seed
+        net.random = np.random.default_rng(seed)
         frozen = recipe.frozen(net.model)
         self.training = frozenset(node.name for node in net.model.nodes if node.name not in frozen)
         self.optimizers = {
@@ -77,7 +78,7 @@ class NumPyTrainer(Trainer):
         }
         self.gradients: dict[str, Array] = {}  # of the last step
 
-    def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
+    def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         pixels, labels = self.backend.on_device(batches.examples)
         steps = zip(batches, lr, strict=True)
         losses = np.array([self.step(pixels[rows], labels[rows], rate) for rows, rate in steps])
@@ -121,6 +122,9 @@ class NumPy(Backend[Net]):
     def weights(self, net: Net) -> dict[str, Array]:
         return dict(net.weights)
 
+    def device_of(self, net: Net) -> Device:
+        return "cpu"
+
     def load(self, net: Net, weights: Weights) -> None:
         net.load(weights)
 
@@ -128,8 +132,8 @@ class NumPy(Backend[Net]):
         pixels, _ = self.on_device(batches.examples)
         return np.concatenate([net.run(pixels[rows])[net.model.end(upto)].output for rows in batches])
 
-    def trainer(self, net: Net, recipe: Recipe) -> NumPyTrainer:
-        return self.training(self, net, recipe)
+    def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> NumPyTrainer:
+        return self.training(self, net, recipe, seed)
 
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
         done = net.run(np.asarray(images, np.float64))

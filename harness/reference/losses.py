@@ -19,3 +19,8 @@ def cross_entropy(loss: LossName, logits: Array, labels: Array) -> tuple[Array, 
     tail = np.exp(-np.abs(logit))  # never overflows
     probability = np.where(logit >= 0, 1, tail) / (1 + tail)
     return np.maximum(logit, 0) - logit * truth + np.log1p(tail), (probability - truth)[:, None]
+
+
+def mean_loss(loss: LossName, logits: Array, labels: Array) -> float:
+    """The loss of a whole data set, whatever precision its logits came in."""
+    return float(cross_entropy(loss, logits.astype(np.float64), labels)[0].mean())

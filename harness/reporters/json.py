@@ -10,7 +10,7 @@ from harness.report import Report
 
 
 def as_json(report: Report) -> str:
-    return json.dumps(report.as_json(), indent=1)
+    return json.dumps(report.as_json(), indent=1, allow_nan=False)
 
 
 @hookimpl

@@ -33,20 +33,18 @@ _ALIGN = ("left", "left", "right", "right", "right", "right", "right", "left")
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     n = str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
-    if not row["n"]:
-        return (row["backend"], row["mode"], n, "-", "-", "-", "-", row["parity"].partition(":")[0])
-    accuracy, rate = row["test_accuracy"], row["images_per_s"]
-    share = f"{accuracy['mean']:.2%}"
-    if accuracy["low"] is not None:
-        share += f" ± {100 * (accuracy['high'] - accuracy['mean']):.2f}"
-    speed = "-"
-    if rate:
+    share = speed = first = parameters = "-"
+    if accuracy := row.get("test_accuracy"):
+        share = f"{accuracy['mean']:.2%}"
+        if accuracy["low"] is not None:
+            share += f" ± {100 * (accuracy['high'] - accuracy['mean']):.2f}"
+    if rate := row.get("images_per_s"):
         speed = f"{rate['median']:,.0f}"
         if rate["low"] is not None:
             speed += f" ({rate['low']:,.0f} to {rate['high']:,.0f})"
-    first = f"{row['first_step_s']['median']:.2f} s"
-    verdict = row["parity"].partition(":")[0]
-    return (row["backend"], row["mode"], n, share, speed, first, f"{row['parameters']:,}", verdict)
+    if row["n"]:
+        first, parameters = f"{row['first_step_s']['median']:.2f} s", f"{row['parameters']:,}"
+    return row["backend"], row["mode"], n, share, speed, first, parameters, row["parity"].partition(":")[0]
 
 
 def _notes(report: Report) -> Iterator[str]:
@@ -66,17 +64,21 @@ def _notes(report: Report) -> Iterator[str]:
 
 
 def _widest(found: Sequence[Agreement]) -> list[Agreement]:
-    """For each experiment, the seed with the widest spread."""
+    """For each experiment, the seed with outliers, or else with the widest spread."""
     widest: dict[tuple[str, str, str], Agreement] = {}
     for agreement in found:
         key = agreement.task, agreement.model, agreement.dataset
-        if key not in widest or agreement.first_loss_spread > widest[key].first_loss_spread:
+        if key not in widest or _apart(agreement) > _apart(widest[key]):
             widest[key] = agreement
     return list(widest.values())
 
 
+def _apart(agreement: Agreement) -> tuple[int, float]:
+    return len(agreement.outliers), agreement.first_loss_spread
+
+
 def _agreement(agreement: Agreement) -> str:
-    text = f"In this run ({agreement.task}): same batches and first weights; losses of the first step within {agreement.first_loss_spread:.0e}"
+    text = f"In this run ({agreement.task}): same batches and first weights; losses of the first batch within {agreement.first_loss_spread:.0e}"
     if agreement.first_segment_spread is not None:
         text += f", of the first segment within {agreement.first_segment_spread:.0e}"
     return text + f" over {len(agreement.backends)} backends." if not agreement.outliers else text + ", and see below."

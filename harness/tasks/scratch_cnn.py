@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from harness.data import Batches
 from harness.errors import UsageError
 from harness.markers import hookimpl
 from harness.recipe import Adam, Constant, Cosine, Recipe
-from harness.reference.losses import cross_entropy
+from harness.reference.losses import mean_loss
 from harness.spec import Shape, fingerprint
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task, accuracy
 
@@ -61,38 +61,39 @@ class ScratchCNN(Task):
 
         with clock.phase("build"):
             net = backend.build(model, weights)
-            trainer = backend.trainer(net, options.recipe)
+            trainer = backend.trainer(net, options.recipe, bench.seed)
+        evidence: dict[str, Any] = {
+            "batches": batches.fingerprint,
+            "weights": fingerprint({name: tensor.astype(np.float32) for name, tensor in backend.weights(net).items()}),
+            "device": backend.device_of(net),
+        }
+        if model.drops:  # masks decide the losses of training: only one without them can be compared
+            logits = backend.forward(net, batches[:1])
+            evidence["first_loss"] = mean_loss(options.recipe.loss, logits, train.labels[batches[:1].rows])
+
         with clock.phase("first_step"):
-            losses = [trainer.run(batches[:1], lr[:1])]
+            losses = [float(trainer.run(batches[:1], lr[:1])[0])]
         cuts = np.unique(np.linspace(1, len(batches), SEGMENTS + 1).astype(int))
-        segments = list(itertools.pairwise(cuts))
-        for start, stop in segments:
+        steps = np.diff(cuts)
+        for start, stop in itertools.pairwise(cuts):
             with clock.phase("train"):
-                losses.append(trainer.run(batches[start:stop], lr[start:stop]))
+                losses.append(float(trainer.run(batches[start:stop], lr[start:stop])[0]))
         with clock.phase("eval"):
             logits = backend.forward(net, Batches.in_order(data.test, EVALUATION_BATCH))
 
         seen = backend.forward(net, Batches.in_order(train, EVALUATION_BATCH))
-        steps = [stop - start for start, stop in segments]
+        if not model.drops:
+            evidence |= {"first_loss": losses[0], "first_segment_loss": losses[1] if len(steps) else None}
         return Findings(
             metrics={
                 "test_accuracy": accuracy(logits, data.test.labels),
                 "train_accuracy": accuracy(seen, train.labels),
-                "test_loss": float(
-                    cross_entropy(options.recipe.loss, logits.astype(float), data.test.labels)[0].mean()
-                ),
-                "train_loss": float(np.average(np.concatenate(losses[1:]), weights=steps))
-                if steps
-                else float(losses[0][0]),
+                "test_loss": mean_loss(options.recipe.loss, logits, data.test.labels),
+                "train_loss": float(np.average(losses, weights=[1, *steps])),
             },
             rates=[n * options.batch_size / s for n, s in zip(steps, clock.stretches.get("train", []), strict=True)],
             parameters=model.counts(),
-            evidence={
-                "batches": batches.fingerprint,
-                "weights": fingerprint(weights),
-                "first_loss": float(losses[0][0]),
-                "first_segment_loss": float(losses[1][0]) if steps else None,
-            },
+            evidence=evidence,
         )
 
 

@@ -29,7 +29,9 @@ def report(tmp_path_factory):
 
 def test_all_backends_are_there():
     found = json.loads(samebench("list", "backends", "--json").stdout)["backends"]
-    assert {row["name"]: row["status"] for row in found} == dict.fromkeys(("jax", "keras", "numpy", "pytorch"), "available")
+    assert {row["name"]: row["status"] for row in found} == dict.fromkeys(
+        ("jax", "keras", "numpy", "pytorch"), "available"
+    )
 
 
 def test_every_cell_learns_the_digits(report):
@@ -65,8 +67,10 @@ def test_a_backend_in_one_file_outside_the_tree(tmp_path):
     assert len(file.read_text().splitlines()) < 200
     checked = samebench("check", file.name, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout
-    assert checked.stdout.splitlines()[-1] == "plain-jax: 43 passed"
-    done = samebench("run", "--backend", file.name, "--backend", "jax", "--set", "scratch-cnn.epochs=2", "--out", "run", cwd=tmp_path)
+    assert checked.stdout.splitlines()[-1] == "plain-jax: 46 passed"
+    done = samebench(
+        "run", "--backend", file.name, "--backend", "jax", "--set", "scratch-cnn.epochs=2", "--out", "run", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     row = next(line for line in done.stdout.splitlines() if line.startswith("plain_jax.py"))
     assert row.split()[-1] == "equal"
