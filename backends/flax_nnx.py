@@ -147,7 +147,7 @@ class Network(nnx.Module):
     def seed_dropout(self, seed: int) -> None:
         """Give each drop-out layer a stream of its own."""
         for number, node in enumerate(self.model.nodes):
-            if isinstance(node.layer, Dropout):
+            if isinstance(getattr(self, node.name), nnx.Dropout):
                 stream = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
                 setattr(self, node.name, nnx.Dropout(node.layer.rate, rngs=nnx.Rngs(stream)))
 

@@ -78,9 +78,9 @@ def _apart(agreement: Agreement) -> tuple[int, float]:
 
 
 def _agreement(agreement: Agreement) -> str:
-    text = f"In this run ({agreement.task}): same batches and first weights; losses of the first batch within {agreement.first_loss_spread:.0e}"
+    text = f"In this run ({agreement.task}): same batches and first weights; losses of the first batch within {_tiny(agreement.first_loss_spread)}"
     if agreement.first_segment_spread is not None:
-        text += f", of the first segment within {agreement.first_segment_spread:.0e}"
+        text += f", of the first segment within {_tiny(agreement.first_segment_spread)}"
     return text + f" over {len(agreement.backends)} backends." if not agreement.outliers else text + ", and see below."
 
 
@@ -100,11 +100,16 @@ def _verdict(result: Result) -> str:
     if parity["verdict"] != "equal":
         return f"Parity of {who}: {parity['verdict']}"
     text = (
-        f"Parity of {who}: float64 against the NumPy reference, {parity['steps']} steps: logits {parity['logits']:.0e}, "
-        f"gradients {parity['gradients']:.0e}, losses and weights {parity['trajectory']:.0e}; "
-        f"{cell.precision}: logits {parity['timed']['logits']:.0e}, first losses {parity['timed']['losses']:.0e}"
+        f"Parity of {who}: float64 against the NumPy reference, {parity['steps']} steps: "
+        f"logits {_tiny(parity['logits'])}, gradients {_tiny(parity['gradients'])}, "
+        f"losses and weights {_tiny(parity['trajectory'])}; {cell.precision}: "
+        f"logits {_tiny(parity['timed']['logits'])}, first losses {_tiny(parity['timed']['losses'])}"
     )
     return text + (f"; not proven: {', '.join(parity['excludes'])}" if parity["excludes"] else "")
+
+
+def _tiny(deviation: float) -> str:
+    return f"{deviation:.0e}" if deviation else "0"
 
 
 def _failure(result: Result) -> str:
