@@ -19,27 +19,15 @@ import optax
 from flax import nnx
 
 from harness import (
-    Activation,
     Adam,
-    Add,
     Array,
-    AvgPool,
     Backend,
     Batches,
-    BatchNorm,
-    Concat,
-    Conv,
-    Dense,
     Device,
-    Dropout,
     Examples,
-    Flatten,
-    GlobalAvgPool,
     LossName,
-    MaxPool,
     Model,
     Node,
-    Normalize,
     Recipe,
     Trainer,
     Unavailable,
@@ -48,6 +36,7 @@ from harness import (
     Weights,
     Window,
     hookimpl,
+    spec,
 )
 
 # Flax's name for each tensor; the axes are ours already.
@@ -67,42 +56,42 @@ def lower(node: Node, dtype: Any, multiply_dtype: Any) -> Callable[..., jax.Arra
     layer, channels = node.layer, node.input_shape[-1]
     zeros = {"kernel_init": nnx.initializers.zeros, "rngs": nnx.Rngs(0)}  # the real values are loaded later
     match layer:
-        case Normalize():
+        case spec.Normalize():
             return partial(normalize, np.array(layer.mean), np.array(layer.std))
-        case Conv():
+        case spec.Conv():
             window = layer.window
             return nnx.Conv(
                 channels, layer.channels, window.kernel, window.stride, padding=window.padding,
                 feature_group_count=layer.groups, use_bias=layer.bias, dtype=multiply_dtype, param_dtype=dtype, **zeros,
             )  # fmt: skip
-        case Dense():
+        case spec.Dense():
             return nnx.Linear(
                 channels, layer.units, use_bias=layer.bias, dtype=multiply_dtype, param_dtype=dtype, **zeros
             )
-        case BatchNorm():
+        case spec.BatchNorm():
             return nnx.BatchNorm(
                 channels, momentum=layer.momentum, epsilon=layer.epsilon, use_scale=layer.scale, use_bias=layer.centre,
                 use_fast_variance=False, dtype=dtype, param_dtype=dtype, rngs=nnx.Rngs(0),
             )  # fmt: skip
-        case Activation():
+        case spec.Activation():
             return ACTIVATIONS[layer.function]
-        case MaxPool():
+        case spec.MaxPool():
             return partial(max_pool, layer.window)
-        case AvgPool():
+        case spec.AvgPool():
             window = layer.window
             return partial(
                 nnx.avg_pool, window_shape=window.kernel, strides=window.stride, padding=window.padding,
                 count_include_pad=layer.count_padding,
             )  # fmt: skip
-        case GlobalAvgPool():
+        case spec.GlobalAvgPool():
             return partial(jnp.mean, axis=(1, 2))
-        case Flatten():
+        case spec.Flatten():
             return lambda x: x.reshape(len(x), -1)
-        case Dropout():
+        case spec.Dropout():
             return nnx.Dropout(layer.rate, rngs=nnx.Rngs(0))
-        case Add():
+        case spec.Add():
             return jnp.add
-        case Concat():
+        case spec.Concat():
             return lambda *parts: jnp.concatenate(parts, -1)
     raise Unsupported(f"jax has no lowering for the layer {type(layer).__name__}")
 

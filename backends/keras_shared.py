@@ -14,27 +14,14 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from backends.keras_optimizer import PublishedOptimizer
 from harness import (
-    SGD,
-    Activation,
-    Adam,
-    Add,
     Array,
-    AvgPool,
     Backend,
     Batches,
-    BatchNorm,
-    Concat,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool,
     LossName,
-    MaxPool,
     Model,
     Node,
-    Normalize,
     Recipe,
     Trainer,
     Unsupported,
@@ -42,6 +29,7 @@ from harness import (
     Weights,
     Window,
     hookimpl,
+    spec,
 )
 
 __all__ = ["KerasBackend", "Net", "hookimpl", "keras"]
@@ -61,7 +49,7 @@ FUNCTIONS = {"relu": "relu", "relu6": "relu6", "swish": "silu", "sigmoid": "sigm
 class Scaled(layers.Layer):
     """(x - mean) / std; the stock Normalization layer rounds both to float32."""
 
-    def __init__(self, layer: Normalize, **options: Any) -> None:
+    def __init__(self, layer: spec.Normalize, **options: Any) -> None:
         super().__init__(**options)
         self.mean, self.std = (np.array(values, self.compute_dtype) for values in (layer.mean, layer.std))
 
@@ -105,7 +93,7 @@ class DropOut(layers.Dropout):
 class GroupedConv(layers.Layer):
     """A convolution in groups, one by one: TensorFlow has no gradient for its own grouped convolution on a CPU."""
 
-    def __init__(self, layer: Conv, **options: Any) -> None:
+    def __init__(self, layer: spec.Conv, **options: Any) -> None:
         super().__init__(**options)
         self.layer = layer
 
@@ -125,26 +113,26 @@ def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
     """The layers for one node; the last one has its name and its tensors."""
     layer, name = node.layer, node.name
     match layer:
-        case Normalize():
+        case spec.Normalize():
             return (Scaled(layer, name=name),)
-        case Conv():
+        case spec.Conv():
             return convolution(layer, node, multiply_dtype)
-        case Dense():
+        case spec.Dense():
             return (layers.Dense(layer.units, use_bias=layer.bias, dtype=multiply_dtype, name=name),)
-        case BatchNorm():
+        case spec.BatchNorm():
             return (
                 layers.BatchNormalization(
                     momentum=layer.momentum, epsilon=layer.epsilon, scale=layer.scale, center=layer.centre, name=name
                 ),
             )
-        case Activation():
+        case spec.Activation():
             return (layers.Activation(FUNCTIONS[layer.function], name=name),)
-        case MaxPool():
+        case spec.MaxPool():
             window = layer.window
             same = window.padded and window.padding == window.same_sides(node.input_shape)
             border = (Border(window),) if window.padded and not same else ()
             return *border, layers.MaxPooling2D(window.kernel, window.stride, "same" if same else "valid", name=name)
-        case AvgPool():
+        case spec.AvgPool():
             window = layer.window
             if layer.count_padding or not window.padded:
                 border = (layers.ZeroPadding2D(window.padding),) if window.padded else ()
@@ -152,20 +140,20 @@ def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
             if window.padding == window.same_sides(node.input_shape):
                 return (layers.AveragePooling2D(window.kernel, window.stride, "same", name=name),)
             return (AveragePool(window, name=name),)
-        case GlobalAvgPool():
+        case spec.GlobalAvgPool():
             return (layers.GlobalAveragePooling2D(name=name),)
-        case Flatten():
+        case spec.Flatten():
             return (layers.Flatten(name=name),)
-        case Dropout():
+        case spec.Dropout():
             return (DropOut(layer.rate, name=name),)
-        case Add():
+        case spec.Add():
             return (layers.Add(name=name),)
-        case Concat():
+        case spec.Concat():
             return (layers.Concatenate(name=name),)
     raise Unsupported(f"keras has no lowering for the layer {type(layer).__name__}")
 
 
-def convolution(layer: Conv, node: Node, dtype: Any) -> tuple[layers.Layer, ...]:
+def convolution(layer: spec.Conv, node: Node, dtype: Any) -> tuple[layers.Layer, ...]:
     """The convolution that suits the groups, behind a border of zeros unless "same" means the same numbers."""
     window, channels = layer.window, node.input_shape[-1]
     depthwise = layer.groups == channels and window.stride[0] == window.stride[1]
@@ -217,81 +205,6 @@ class Net:
             for node in self.model.nodes
             for name in node.parameters
         }
-
-
-class PublishedOptimizer(keras.optimizers.Optimizer):
-    """SGD and Adam as `harness.recipe` defines them.
-
-    The stock ones differ: Adam folds its bias correction into the rate, so that epsilon weighs more in the first
-    steps; SGD keeps the rate inside the velocity; every weight decay is decoupled.
-    """
-
-    SEGMENT = 4096  # steps whose learning rates fit into the table at once
-
-    def __init__(self, recipe: Recipe, model: Model, names: Mapping[str, str]) -> None:
-        super().__init__(learning_rate=TableOfRates(self))
-        self.recipe, self.model, self.names = recipe, model, names
-
-    def build(self, variables: list[keras.Variable]) -> None:
-        super().build(variables)
-        optimizer = self.recipe.optimizer
-        self.table = self.add_variable((self.SEGMENT,), dtype=variables[0].dtype, name="rates")
-        self.factors = [self.recipe.rate(self.names[variable.path]) for variable in variables]
-        self.decays = [optimizer.decays(self.model.parameters[self.names[variable.path]]) for variable in variables]
-        self.first = [self.add_variable_from_reference(variable, "first") for variable in variables]
-        if isinstance(optimizer, Adam):
-            self.second = [self.add_variable_from_reference(variable, "second") for variable in variables]
-
-    def fill(self, rates: Array) -> None:
-        """Put the learning rates of the next steps where those steps will look."""
-        start = int(ops.convert_to_numpy(self.iterations))
-        table = np.array(ops.convert_to_numpy(self.table))
-        table[(start + np.arange(len(rates))) % self.SEGMENT] = rates
-        self.table.assign(table)
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index, optimizer = self._get_variable_index(variable), self.recipe.optimizer
-        lr, weight = learning_rate * self.factors[index], ops.convert_to_tensor(variable)
-        shrink = 0.0
-        if self.decays[index]:
-            if optimizer.l1:
-                gradient = gradient + optimizer.l1 * ops.sign(weight)
-            if optimizer.decoupled:
-                shrink = optimizer.weight_decay
-            elif optimizer.weight_decay:
-                gradient = gradient + optimizer.weight_decay * weight
-        move = self.adam if isinstance(optimizer, Adam) else self.sgd
-        direction = move(optimizer, index, gradient)
-        self.assign_sub(variable, lr * (direction + shrink * weight) if shrink else lr * direction)
-
-    def sgd(self, optimizer: SGD, index: int, gradient: Any) -> Any:
-        if not optimizer.momentum:
-            return gradient
-        velocity = optimizer.momentum * ops.convert_to_tensor(self.first[index]) + gradient
-        self.assign(self.first[index], velocity)
-        return gradient + optimizer.momentum * velocity if optimizer.nesterov else velocity
-
-    def adam(self, optimizer: Adam, index: int, gradient: Any) -> Any:
-        def average(slot: Any, beta: float, value: Any) -> Any:
-            """The bias-corrected running mean."""
-            mean = beta * ops.convert_to_tensor(slot) + (1 - beta) * value
-            self.assign(slot, mean)
-            steps = ops.cast(self.iterations + 1, mean.dtype)
-            return mean / (1 - ops.power(ops.convert_to_tensor(beta, mean.dtype), steps))
-
-        first = average(self.first[index], optimizer.beta1, gradient)
-        second = average(self.second[index], optimizer.beta2, ops.square(gradient))
-        return first / (ops.sqrt(second) + optimizer.epsilon)
-
-
-class TableOfRates(keras.optimizers.schedules.LearningRateSchedule):
-    """Each step's learning rate, as the harness put it into the optimiser's table."""
-
-    def __init__(self, optimizer: PublishedOptimizer) -> None:
-        self.optimizer = optimizer
-
-    def __call__(self, step: Any) -> Any:
-        return ops.take(self.optimizer.table, ops.mod(step, PublishedOptimizer.SEGMENT))
 
 
 class Recorder(keras.callbacks.Callback):

@@ -15,33 +15,22 @@ from torch.nn import functional as F
 
 from harness import (
     SGD,
-    Activation,
     Adam,
-    Add,
     Array,
-    AvgPool,
     Backend,
     Batches,
-    BatchNorm,
-    Concat,
-    Conv,
-    Dense,
     Device,
-    Dropout,
     Examples,
-    Flatten,
-    GlobalAvgPool,
     LossName,
-    MaxPool,
     Model,
     Node,
-    Normalize,
     Recipe,
     Trainer,
     Unsupported,
     Upto,
     Weights,
     hookimpl,
+    spec,
 )
 
 # Where PyTorch keeps each tensor, and how its axes become ours: convolutions are (out, in, rows, columns) there.
@@ -73,7 +62,7 @@ class Call(nn.Module):
 class Scaled(nn.Module):
     """(x - mean) / std, channel by channel."""
 
-    def __init__(self, layer: Normalize) -> None:
+    def __init__(self, layer: spec.Normalize) -> None:
         super().__init__()
         for name in ("mean", "std"):
             values = torch.tensor(getattr(layer, name), dtype=torch.float64)
@@ -86,7 +75,7 @@ class Scaled(nn.Module):
 class AveragePool(nn.Module):
     """Mean over windows, where only the real pixels count and the border is not the same on all sides."""
 
-    def __init__(self, layer: AvgPool) -> None:
+    def __init__(self, layer: spec.AvgPool) -> None:
         super().__init__()
         self.window = layer.window
 
@@ -119,17 +108,17 @@ def lower(node: Node) -> tuple[nn.Module, ...]:
     """The modules for one node; the last one owns its tensors."""
     layer, channels = node.layer, node.input_shape[-1]
     match layer:
-        case Normalize():
+        case spec.Normalize():
             return (Scaled(layer),)
-        case Conv():
+        case spec.Conv():
             window = layer.window
             inside = tuple(before for before, _ in window.padding) if window.symmetric else 0
             border = () if window.symmetric else (nn.ZeroPad2d(sides(window.padding)),)
             return (*border, nn.Conv2d(channels, layer.channels, window.kernel, window.stride, inside,
                                        groups=layer.groups, bias=layer.bias))  # fmt: skip
-        case Dense():
+        case spec.Dense():
             return (nn.Linear(channels, layer.units, bias=layer.bias),)
-        case BatchNorm():
+        case spec.BatchNorm():
             norm = (nn.BatchNorm2d if len(node.shape) == 3 else nn.BatchNorm1d)(
                 channels, layer.epsilon, 1 - layer.momentum, affine=layer.scale or layer.centre
             )
@@ -137,27 +126,27 @@ def lower(node: Node) -> tuple[nn.Module, ...]:
                 norm.weight.requires_grad_(layer.scale)
                 norm.bias.requires_grad_(layer.centre)
             return (norm,)
-        case Activation():
+        case spec.Activation():
             return (ACTIVATIONS[layer.function](),)
-        case MaxPool():
+        case spec.MaxPool():
             window = layer.window
             if window.symmetric and all(2 * b <= k for (b, _), k in zip(window.padding, window.kernel, strict=True)):
                 return (nn.MaxPool2d(window.kernel, window.stride, tuple(before for before, _ in window.padding)),)
             return nn.ConstantPad2d(sides(window.padding), -torch.inf), nn.MaxPool2d(window.kernel, window.stride)
-        case AvgPool():
+        case spec.AvgPool():
             window = layer.window
             if window.padded and not layer.count_padding:
                 return (AveragePool(layer),)
             return nn.ZeroPad2d(sides(window.padding)), nn.AvgPool2d(window.kernel, window.stride)
-        case GlobalAvgPool():
+        case spec.GlobalAvgPool():
             return (Call(lambda x: x.mean((2, 3))),)
-        case Flatten():
+        case spec.Flatten():
             return (Call(lambda x: to_host_order(x).flatten(1)),)
-        case Dropout():
+        case spec.Dropout():
             return (nn.Dropout(layer.rate),)
-        case Add():
+        case spec.Add():
             return (Call(torch.add),)
-        case Concat():
+        case spec.Concat():
             return (Call(lambda *parts: torch.cat(parts, 1)),)
     raise Unsupported(f"pytorch has no lowering for the layer {type(layer).__name__}")
 
@@ -178,7 +167,7 @@ class Net(nn.Module):
         for node in model.nodes:
             *before, owner = lower(node)
             self.owners[node.name] = owner
-            if multiply_in_bfloat16 and isinstance(node.layer, Conv | Dense):
+            if multiply_in_bfloat16 and isinstance(node.layer, spec.Conv | spec.Dense):
                 owner = InBfloat16(owner)
             self.layers[self.key(node.name)] = nn.Sequential(*before, owner) if before else owner
 
@@ -295,7 +284,7 @@ class TorchTrainer(Trainer):
         return [
             (node, self.net.owners[node.name])
             for node in self.net.model.nodes
-            if isinstance(node.layer, BatchNorm) and node.name not in self.frozen
+            if isinstance(node.layer, spec.BatchNorm) and node.name not in self.frozen
         ]
 
     def bias_variances(self, before: dict[Node, Tensor], batches: Batches) -> None:

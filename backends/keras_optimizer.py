@@ -1,0 +1,87 @@
+"""The optimisers of `harness.recipe` as a Keras optimiser, for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from harness import SGD, Adam, Array, Model, Recipe
+
+
+class PublishedOptimizer(keras.optimizers.Optimizer):
+    """SGD and Adam as `harness.recipe` defines them.
+
+    The stock ones differ: Adam folds its bias correction into the rate, so that epsilon weighs more in the first
+    steps; SGD keeps the rate inside the velocity; every weight decay is decoupled.
+    """
+
+    SEGMENT = 4096  # steps whose learning rates fit into the table at once
+
+    def __init__(self, recipe: Recipe, model: Model, names: Mapping[str, str]) -> None:
+        super().__init__(learning_rate=TableOfRates(self))
+        self.recipe, self.model, self.names = recipe, model, names
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        super().build(variables)
+        optimizer = self.recipe.optimizer
+        self.table = self.add_variable((self.SEGMENT,), dtype=variables[0].dtype, name="rates")
+        self.factors = [self.recipe.rate(self.names[variable.path]) for variable in variables]
+        self.decays = [optimizer.decays(self.model.parameters[self.names[variable.path]]) for variable in variables]
+        self.first = [self.add_variable_from_reference(variable, "first") for variable in variables]
+        if isinstance(optimizer, Adam):
+            self.second = [self.add_variable_from_reference(variable, "second") for variable in variables]
+
+    def fill(self, rates: Array) -> None:
+        """Put the learning rates of the next steps where those steps will look."""
+        start = int(ops.convert_to_numpy(self.iterations))
+        table = np.array(ops.convert_to_numpy(self.table))
+        table[(start + np.arange(len(rates))) % self.SEGMENT] = rates
+        self.table.assign(table)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index, optimizer = self._get_variable_index(variable), self.recipe.optimizer
+        lr, weight = learning_rate * self.factors[index], ops.convert_to_tensor(variable)
+        shrink = 0.0
+        if self.decays[index]:
+            if optimizer.l1:
+                gradient = gradient + optimizer.l1 * ops.sign(weight)
+            if optimizer.decoupled:
+                shrink = optimizer.weight_decay
+            elif optimizer.weight_decay:
+                gradient = gradient + optimizer.weight_decay * weight
+        move = self.adam if isinstance(optimizer, Adam) else self.sgd
+        direction = move(optimizer, index, gradient)
+        self.assign_sub(variable, lr * (direction + shrink * weight) if shrink else lr * direction)
+
+    def sgd(self, optimizer: SGD, index: int, gradient: Any) -> Any:
+        if not optimizer.momentum:
+            return gradient
+        velocity = optimizer.momentum * ops.convert_to_tensor(self.first[index]) + gradient
+        self.assign(self.first[index], velocity)
+        return gradient + optimizer.momentum * velocity if optimizer.nesterov else velocity
+
+    def adam(self, optimizer: Adam, index: int, gradient: Any) -> Any:
+        def average(slot: Any, beta: float, value: Any) -> Any:
+            """The bias-corrected running mean."""
+            mean = beta * ops.convert_to_tensor(slot) + (1 - beta) * value
+            self.assign(slot, mean)
+            steps = ops.cast(self.iterations + 1, mean.dtype)
+            return mean / (1 - ops.power(ops.convert_to_tensor(beta, mean.dtype), steps))
+
+        first = average(self.first[index], optimizer.beta1, gradient)
+        second = average(self.second[index], optimizer.beta2, ops.square(gradient))
+        return first / (ops.sqrt(second) + optimizer.epsilon)
+
+
+class TableOfRates(keras.optimizers.schedules.LearningRateSchedule):
+    """Each step's learning rate, as the harness put it into the optimiser's table."""
+
+    def __init__(self, optimizer: PublishedOptimizer) -> None:
+        self.optimizer = optimizer
+
+    def __call__(self, step: Any) -> Any:
+        return ops.take(self.optimizer.table, ops.mod(step, PublishedOptimizer.SEGMENT))
