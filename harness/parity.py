@@ -41,7 +41,7 @@ class Certificate:
     trajectory: float | None = None
     attack: float | None = None
     steps: int = 0
-    timed: dict[str, float] = field(default_factory=dict)
+    timed: dict[str, float | None] = field(default_factory=dict)
     excludes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -62,8 +62,9 @@ class Deviations:
         if kind not in self.worst or not found <= self.worst[kind][0]:
             self.worst[kind] = (found, where)
 
-    def value(self, kind: str) -> float:
-        return self.worst[kind][0]
+    def value(self, *kinds: str) -> float | None:
+        """The largest of several kinds; None where nothing of them was compared."""
+        return max((self.worst[kind][0] for kind in kinds if kind in self.worst), default=None)
 
     def complaints(self, limit: float, label: str = "") -> Iterator[tuple[float, str]]:
         """Each kind above the limit: by what factor, and in words."""
@@ -91,9 +92,9 @@ def certify(
         logits=exact.value("logits"),
         gradients=exact.value("gradients"),
         input_gradients=exact.value("input gradients"),
-        trajectory=max(exact.value(kind) for kind in ("losses", "weights", "statistics") if kind in exact.worst),
+        trajectory=exact.value("losses", "weights", "statistics"),
         steps=steps,
-        timed={kind: timed.value(kind) for kind in ("logits", "losses")} | {"limit": limit},
+        timed={"logits": timed.value("logits"), "losses": timed.value("losses"), "limit": limit},
         excludes=excludes + trial.excludes,
     )
 

@@ -146,6 +146,21 @@ def test_a_cell_that_goes_wrong_is_a_row_and_the_others_go_on(tmp_path, fault, s
     assert f"{status}: " in done.stdout
 
 
+def test_a_backend_whose_framework_is_missing_is_unavailable(tmp_path):
+    missing = [
+        row
+        for row in json.loads(samebench("list", "backends", "--json").stdout)["backends"]
+        if row["status"] != "available"
+    ]
+    if not missing:
+        pytest.skip("every framework is installed here; the environment `core` has none")
+    done = samebench("run", "--backend", missing[0]["name"], "--backend", "numpy", "--out", tmp_path / "run", *SMALL)
+    assert done.returncode == 1
+    assert "unavailable: backend" in done.stdout
+    assert f"pip install 'samebench[{missing[0]['name']}]'" in done.stdout
+    assert "numpy/default seed 0: ok" in done.stderr
+
+
 def test_sigterm_ends_the_worker_too(tmp_path):
     file = backend(tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
     command = [

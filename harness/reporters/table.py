@@ -108,8 +108,8 @@ def _verdict(result: Result) -> str:
     return text + (f"; not proven: {', '.join(parity['excludes'])}" if parity["excludes"] else "")
 
 
-def _tiny(deviation: float) -> str:
-    return f"{deviation:.0e}" if deviation else "0"
+def _tiny(deviation: float | None) -> str:
+    return "not compared" if deviation is None else f"{deviation:.0e}" if deviation else "0"
 
 
 def _failure(result: Result) -> str:
