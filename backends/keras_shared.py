@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
+from keras.src.backend.common import dtypes
 
 from backends.keras_optimizer import PublishedOptimizer
 from harness import (
@@ -24,6 +25,7 @@ from harness import (
     Node,
     Recipe,
     Trainer,
+    Unavailable,
     Unsupported,
     Upto,
     Weights,
@@ -54,7 +56,8 @@ class Scaled(layers.Layer):
         self.mean, self.std = (np.array(values, self.compute_dtype) for values in (layer.mean, layer.std))
 
     def call(self, x: Any) -> Any:
-        return (x - self.mean) / self.std
+        mean, std = (ops.convert_to_tensor(values, x.dtype) for values in (self.mean, self.std))
+        return (x - mean) / std
 
 
 class Border(layers.Layer):
@@ -109,9 +112,14 @@ class GroupedConv(layers.Layer):
         return y if self.bias is None else y + self.bias
 
 
+def keras_name(node: Node) -> str:
+    """The node's name as a layer's: Keras takes no "/" and PyTorch, below it, no "."."""
+    return node.name.replace(".", ">")
+
+
 def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
     """The layers for one node; the last one has its name and its tensors."""
-    layer, name = node.layer, node.name
+    layer, name = node.layer, keras_name(node)
     match layer:
         case spec.Normalize():
             return (Scaled(layer, name=name),)
@@ -161,9 +169,9 @@ def convolution(layer: spec.Conv, node: Node, dtype: Any) -> tuple[layers.Layer,
     same = window.padded and window.padding == window.same_sides(node.input_shape) and not grouped
     border = (layers.ZeroPadding2D(window.padding),) if window.padded and not same else ()
     padding = "same" if same else "valid"
-    options = {"use_bias": layer.bias, "dtype": dtype, "name": node.name}
+    options = {"use_bias": layer.bias, "dtype": dtype, "name": keras_name(node)}
     if grouped:
-        return *border, GroupedConv(layer, dtype=dtype, name=node.name)
+        return *border, GroupedConv(layer, dtype=dtype, name=keras_name(node))
     if layer.groups > 1:
         multiplier = layer.channels // channels
         return *border, layers.DepthwiseConv2D(window.kernel, window.stride, padding, multiplier, **options)
@@ -274,6 +282,18 @@ class KerasBackend(Backend[Net]):
     @abstractmethod
     def feed(self, batches: Batches) -> Any:
         """A source of (pixels, labels) for `fit` and `predict`, from examples uploaded once."""
+
+    def start_keras(self, engine: str) -> None:
+        """Set Keras up for this precision, and be sure that it is on the engine that this backend is about."""
+        if keras.backend.backend() != engine:
+            raise Unavailable(
+                f"Keras runs on {keras.backend.backend()} in this process, not on {engine}: start a new one"
+            )
+        dtype = "float64" if self.precision == "float64" else "float32"
+        keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)
+        if engine != "tensorflow":  # there, Keras takes float64 for a slip and computes batch norms in float32
+            dtypes.BIT64_TO_BIT32_DTYPE["float64"] = dtype
 
     @property
     def jit_compile(self) -> bool | str:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from backends.keras_shared import KerasBackend, Net, hookimpl, keras, loss_of
-from harness import Array, Batches, Device, Examples, LossName, Unavailable, Unsupported
+from harness import Array, Batches, Device, Examples, LossName, Unsupported
 
 
 class Uploaded(NamedTuple):
@@ -35,13 +35,7 @@ class KerasTensorFlow(KerasBackend):
             tf.config.set_visible_devices([], "GPU")
         tf.config.experimental.enable_tensor_float_32_execution(self.precision in ("tf32", "bfloat16"))
         tf.get_logger().setLevel("ERROR")  # it warns that many networks in one process are traced many times
-        dtype = "float64" if self.precision == "float64" else "float32"
-        keras.config.set_floatx(dtype)
-        keras.config.set_dtype_policy(dtype)
-        if keras.backend.backend() != "tensorflow":
-            raise Unavailable(
-                f"Keras was imported with the engine {keras.backend.backend()} before; start a new process"
-            )
+        self.start_keras("tensorflow")
         return "gpu" if gpus and device != "cpu" else "cpu"
 
     def versions(self) -> dict[str, str]:

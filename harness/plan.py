@@ -30,13 +30,14 @@ def plan_cells(
     """Every cell of the matrix, in the order of the report."""
     chosen = [plugins.tasks[name] for name in dict.fromkeys(tasks or list(plugins.tasks))]
     plugins.models[model], plugins.datasets[dataset]  # raise if there is none by that name
+    numbers, runners = _seeds(seeds), _backends(backends)
     options = _options({task.name: task.options() for task in chosen}, sets)
     return [
         Cell(task.name, backend, mode, precision, device, model, dataset, None, seed, flatten(options[task.name]))
         for task in chosen
-        for backend in _backends(backends)
+        for backend in runners
         for mode in dict.fromkeys(modes or ("default",))
-        for seed in _seeds(seeds)
+        for seed in numbers
     ]
 
 

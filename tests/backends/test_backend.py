@@ -223,4 +223,10 @@ def swapped(lower, kind, replacement):
     return lambda node, *rest: replacement(node, *rest) if isinstance(node.layer, kind) else lower(node, *rest)
 
 
-OWN = {"pytorch": pytorch_mutants, "keras": keras_mutants, "jax": jax_mutants}
+OWN = {
+    "pytorch": pytorch_mutants,
+    "keras": keras_mutants,
+    "keras-on-jax": keras_mutants,
+    "keras-on-torch": keras_mutants,
+    "jax": jax_mutants,
+}

@@ -1,0 +1,33 @@
+"""Batches for the engines that have no pipeline of their own: gathered by NumPy, on the host."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from harness import Array, Examples
+
+
+class HostPictures:
+    """Pictures and labels as they are kept on the host, and what batches of them become."""
+
+    def __init__(self, examples: Examples, dtype: str) -> None:
+        self.images, self.labels = examples.images, examples.labels
+        self.divisor = np.asarray(examples.divisor, dtype)
+
+    def batch(self, rows: Array) -> tuple[Array, Array]:
+        return self.images[rows].astype(self.divisor.dtype) / self.divisor, self.labels[rows]
+
+
+class HostBatches(keras.utils.PyDataset):
+    """One batch for each row of `order`."""
+
+    def __init__(self, pictures: HostPictures, order: Array) -> None:
+        super().__init__()
+        self.pictures, self.order = pictures, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, step: int) -> tuple[Array, Array]:
+        return self.pictures.batch(self.order[step])

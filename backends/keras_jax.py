@@ -1,0 +1,72 @@
+"""Keras on JAX: batches from a `PyDataset`, gradients from `jax.grad` of the stateless model."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+os.environ["KERAS_BACKEND"] = "jax"  # read by Keras when it is imported, below
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from backends.keras_host_batches import HostBatches, HostPictures
+from backends.keras_shared import KerasBackend, Net, hookimpl, keras, loss_of
+from harness import Array, Batches, Device, Examples, LossName, Unsupported
+
+
+class KerasJax(KerasBackend):
+    name = "keras-on-jax"
+    modes = ("default",)  # always compiled
+
+    def start(self, device: str) -> Device:
+        jax.config.update("jax_enable_x64", self.precision == "float64")
+        multiply = {"tf32": "tensorfloat32", "bfloat16": "bfloat16"}.get(self.precision, "highest")
+        jax.config.update("jax_default_matmul_precision", multiply)
+        place = jax.devices(None if device == "auto" else device)[0]
+        if self.precision == "tf32" and place.platform == "cpu":
+            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
+        jax.config.update("jax_default_device", place)
+        self.start_keras("jax")
+        return "cpu" if place.platform == "cpu" else "gpu"
+
+    def versions(self) -> dict[str, str]:
+        return {"keras": keras.__version__, "jax": jax.__version__}
+
+    def upload(self, examples: Examples) -> HostPictures:
+        return HostPictures(examples, keras.config.floatx())
+
+    def feed(self, batches: Batches) -> HostBatches:
+        return HostBatches(self.on_device(batches.examples), batches.order)
+
+    def device_of(self, net: Net) -> Device:
+        (device,) = net.keras["logits"].variables[0].value.devices()
+        return "cpu" if device.platform == "cpu" else "gpu"
+
+    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
+        gradient = net.functions.setdefault(f"input_gradient {loss}", self.gradient_function(net, loss))
+        model = net.keras["logits"]
+        state = [
+            [v.value for v in variables] for variables in (model.trainable_variables, model.non_trainable_variables)
+        ]
+        return np.array(gradient(jnp.asarray(images, keras.config.floatx()), jnp.asarray(labels), *state))
+
+    def gradient_function(self, net: Net, loss: LossName) -> Any:
+        @jax.jit
+        @partial(jax.grad)
+        def gradient(pixels: jax.Array, labels: jax.Array, trainable: Any, others: Any) -> jax.Array:
+            logits, _ = net.keras["logits"].stateless_call(trainable, others, pixels, training=False)
+            return loss_of(loss, "sum")(labels, logits)
+
+        return gradient
+
+    def peak_device_bytes(self) -> int | None:
+        statistics = jax.devices()[0].memory_stats() if self.device == "gpu" else None
+        return statistics["peak_bytes_in_use"] if statistics else None
+
+
+@hookimpl
+def samebench_backend() -> type[KerasJax]:
+    return KerasJax

@@ -1,0 +1,57 @@
+"""Keras on PyTorch: batches from a `PyDataset`, gradients from autograd."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"  # read by Keras when it is imported, below
+
+import numpy as np
+import torch
+
+from backends.keras_host_batches import HostBatches, HostPictures
+from backends.keras_shared import KerasBackend, Net, hookimpl, keras, loss_of
+from harness import Array, Batches, Device, Examples, LossName, Unsupported
+
+
+class KerasTorch(KerasBackend):
+    name = "keras-on-torch"
+
+    def start(self, device: str) -> Device:
+        on_gpu = device != "cpu" and torch.cuda.is_available()
+        if self.precision == "tf32" and not on_gpu:
+            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
+        tf32 = self.precision in ("tf32", "bfloat16")
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
+        self.torch_device = "cuda" if on_gpu else "cpu"
+        torch.set_default_device(self.torch_device)
+        self.start_keras("torch")
+        return "gpu" if on_gpu else "cpu"
+
+    def versions(self) -> dict[str, str]:
+        return {"keras": keras.__version__, "torch": torch.__version__}
+
+    def upload(self, examples: Examples) -> HostPictures:
+        return HostPictures(examples, keras.config.floatx())
+
+    def feed(self, batches: Batches) -> HostBatches:
+        return HostBatches(self.on_device(batches.examples), batches.order)
+
+    def device_of(self, net: Net) -> Device:
+        return "gpu" if net.keras["logits"].variables[0].value.is_cuda else "cpu"
+
+    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
+        dtype = getattr(torch, keras.config.floatx())
+        pixels = torch.tensor(images, dtype=dtype, device=self.torch_device, requires_grad=True)
+        truth = torch.tensor(labels.astype(np.int64), device=self.torch_device)
+        total = loss_of(loss, "sum")(truth, net.keras["logits"](pixels, training=False))
+        return torch.autograd.grad(total, pixels)[0].cpu().numpy()
+
+    def peak_device_bytes(self) -> int | None:
+        return torch.cuda.max_memory_allocated() if self.device == "gpu" else None
+
+
+@hookimpl
+def samebench_backend() -> type[KerasTorch]:
+    return KerasTorch
