@@ -20,6 +20,7 @@ from harness import Array, Batches, Device, Examples, LossName, Unsupported
 class KerasJax(KerasBackend):
     name = "keras-on-jax"
     modes = ("default",)  # always compiled
+    auto = {"cpu": "jit", "gpu": "jit"}
 
     def start(self, device: str) -> Device:
         jax.config.update("jax_enable_x64", self.precision == "float64")

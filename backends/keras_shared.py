@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -279,6 +279,9 @@ class KerasBackend(Backend[Net]):
     modes = ("default", "compiled")
     precisions = ("float32", "tf32", "bfloat16", "float64")
 
+    auto: ClassVar[Mapping[str, str]]
+    """What `jit_compile="auto"` means on each device, with this engine."""
+
     @abstractmethod
     def feed(self, batches: Batches) -> Any:
         """A source of (pixels, labels) for `fit` and `predict`, from examples uploaded once."""
@@ -300,10 +303,9 @@ class KerasBackend(Backend[Net]):
         return True if self.mode == "compiled" else "auto"
 
     def settings(self) -> dict[str, str]:
-        automatic = f"auto: {'XLA' if self.device == 'gpu' else 'no XLA'}"
         return {
             "engine": keras.backend.backend(),
-            "jit_compile": str(self.jit_compile).replace("auto", automatic),
+            "jit_compile": str(self.jit_compile).replace("auto", f"auto: {self.auto[self.device]}"),
             "floatx": keras.config.floatx(),
             "pictures": "gathered on the host, ahead of time",
         }

@@ -26,6 +26,7 @@ class Uploaded(NamedTuple):
 
 class KerasTensorFlow(KerasBackend):
     name = "keras"
+    auto = {"cpu": "no XLA", "gpu": "XLA"}
 
     def start(self, device: str) -> Device:
         gpus = tf.config.list_physical_devices("GPU")

@@ -16,6 +16,7 @@ from harness import Array, Batches, Device, Examples, LossName, Unsupported
 
 class KerasTorch(KerasBackend):
     name = "keras-on-torch"
+    auto = {"cpu": "eager", "gpu": "eager"}
 
     def start(self, device: str) -> Device:
         on_gpu = device != "cpu" and torch.cuda.is_available()

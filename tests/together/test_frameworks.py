@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+ALL = ("jax", "keras", "keras-on-jax", "keras-on-torch", "numpy", "pytorch")
 PLAIN = Path(__file__).parent.parent / "plain_jax.py"
 
 
@@ -29,9 +30,7 @@ def report(tmp_path_factory):
 
 def test_all_backends_are_there():
     found = json.loads(samebench("list", "backends", "--json").stdout)["backends"]
-    assert {row["name"]: row["status"] for row in found} == dict.fromkeys(
-        ("jax", "keras", "numpy", "pytorch"), "available"
-    )
+    assert {row["name"]: row["status"] for row in found} == dict.fromkeys(ALL, "available")
 
 
 def test_every_cell_learns_the_digits(report):
