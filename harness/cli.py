@@ -136,10 +136,8 @@ def check(backend: str, device: str, mode: str) -> None:
     from harness.conformance import check as outcomes
     from harness.plugins import load_backend
 
-    loaded, counts = (
-        load_backend(backend),
-        dict.fromkeys(("passed", "failed", "declined", "known failure", "unexpected pass"), 0),
-    )
+    loaded = load_backend(backend)
+    counts = dict.fromkeys(("passed", "failed", "declined", "known failure", "unexpected pass"), 0)
     for outcome in outcomes(loaded, device, mode):
         counts[outcome.status] += 1
         click.echo(

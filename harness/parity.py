@@ -9,7 +9,7 @@ training. The same is then asked, less strictly, of the precision that is timed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,20 +35,14 @@ class Certificate:
     """What was found. `verdict` is "equal", or "differs: " and where, by how much, and the limit."""
 
     verdict: str
-    logits: float | None = None
-    gradients: float | None = None
-    input_gradients: float | None = None
-    trajectory: float | None = None
+    logits: float | None
+    gradients: float | None
+    input_gradients: float | None
+    trajectory: float | None
+    steps: int
+    timed: dict[str, float | None]
+    excludes: list[str]
     attack: float | None = None
-    steps: int = 0
-    timed: dict[str, float | None] = field(default_factory=dict)
-    excludes: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-NOT_CHECKED = Certificate("not-checked")
 
 
 @dataclass

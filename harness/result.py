@@ -55,6 +55,13 @@ class Cell:
         return f"{self.task}.{Path(self.backend).stem}.{self.mode}.{_digest(parts)}"
 
 
+def not_checked(reason: str = "") -> dict[str, Any]:
+    """What stands in the place of a certificate where there is none."""
+    nothing = dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory", "attack"))
+    verdict = f"not-checked: {reason}" if reason else "not-checked"
+    return {"verdict": verdict, **nothing, "steps": 0, "timed": {}, "excludes": []}
+
+
 @dataclass
 class Result:
     """What came of a cell. A status other than "ok" has a reason."""
@@ -66,7 +73,7 @@ class Result:
     time: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     memory: dict[str, int | None] = field(default_factory=dict)
-    parity: dict[str, Any] = field(default_factory=lambda: {"verdict": "not-checked"})
+    parity: dict[str, Any] = field(default_factory=not_checked)
     evidence: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
@@ -74,8 +81,6 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """The cell's own fields first, then what came of it."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cell"}
-        for name in ("metrics", "evidence"):
-            values[name] = {key: _writable(value) for key, value in values[name].items()}
         return asdict(self.cell) | values
 
     @classmethod
@@ -89,11 +94,6 @@ class Result:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def _writable(value: Any) -> Any:
-    """Numbers that are not finite as words: JSON has no others for them."""
-    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _problems(data: Any) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.environment import describe_host, worker_environment
-from harness.result import Cell, Result, Status
+from harness.result import Cell, Result, Status, not_checked
 from harness.store import Store, write_json
 
 Tell = Callable[[str], None]
@@ -99,7 +99,7 @@ def _certify(store: Store, cells: Sequence[Cell], timeout: float, tell: Tell) ->
         try:
             answers = json.loads((folder / "result.json").read_text())
         except (OSError, ValueError):
-            answers = {name: {"verdict": f"not-checked: {': '.join(ended.explain())}"} for name in subjects}
+            answers = {name: not_checked(": ".join(ended.explain())) for name in subjects}
         for name, answer in answers.items():
             store.save_certificate(name, answer)
         for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):

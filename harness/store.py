@@ -7,6 +7,7 @@ A file is written beside its place, flushed to the disk and renamed, so that it 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,22 @@ from harness.result import SCHEMA, Cell, Result
 
 
 def write_json(path: Path, data: Any) -> None:
+    """Write a file whole or not at all. Numbers that are not finite become words, for which JSON has no others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w") as file:
-        json.dump(data, file, indent=1, allow_nan=False)
+        json.dump(_in_words(data), file, indent=1, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
+
+
+def _in_words(data: Any) -> Any:
+    if isinstance(data, float) and not math.isfinite(data):
+        return repr(data)
+    if isinstance(data, dict):
+        return {key: _in_words(value) for key, value in data.items()}
+    return [_in_words(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 class Store:

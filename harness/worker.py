@@ -18,8 +18,9 @@ from harness.clock import Clock
 from harness.errors import PluginError, Unavailable, Unsupported, WrongDevice
 from harness.options import change
 from harness.plugins import load_backend, load_plugins
-from harness.result import Cell, Result, Status, diverged
+from harness.result import Cell, Result, Status, diverged, not_checked
 from harness.store import write_json
+from harness.task import Bench
 
 
 def main(request_file: str, result_file: str) -> None:
@@ -59,8 +60,6 @@ def explain(error: BaseException) -> tuple[Status, str]:
 def _run(cell: Cell) -> Result:
     clock, plugins = Clock(), load_plugins()
     task, dataset = plugins.tasks[cell.task], plugins.datasets[cell.dataset]()
-    from harness.task import Bench
-
     with clock.phase("import"):
         backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
     options = change(task.options(), cell.options)
@@ -88,7 +87,7 @@ def _run(cell: Cell) -> Result:
 
 def certify(request: dict[str, Any]) -> dict[str, Any]:
     """One certificate for each subject that the request names; an error becomes the verdict of those left."""
-    from harness.parity import NOT_CHECKED, certify
+    from harness.parity import certify
 
     plugins, answers = load_plugins(), {}
     try:
@@ -106,8 +105,7 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
             answers[name] = asdict(next((c for c in found if c.verdict != "equal"), found[0]))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        reason = asdict(NOT_CHECKED) | {"verdict": f"not-checked: {explain(error)[1]}"}
-        answers = dict.fromkeys(request["subjects"], reason) | answers
+        answers = dict.fromkeys(request["subjects"], not_checked(explain(error)[1])) | answers
     return answers
 
 

@@ -215,6 +215,15 @@ def test_divergence_is_a_status_and_its_numbers_are_words(tmp_path):
     assert report["summary"][0]["n"] == 0
 
 
+def test_a_certificate_that_finds_infinity_can_be_written(tmp_path):
+    file = backend(tmp_path, "weights = {name: tensor + float('nan') for name, tensor in weights.items()}")
+    done = samebench("run", "--backend", file, "--out", tmp_path / "run", *SMALL)
+    assert "differs: " in done.stderr
+    parity = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)["cells"][0]["parity"]
+    assert parity["verdict"].startswith("differs: ")
+    assert parity["logits"] == "inf"
+
+
 def test_a_cell_that_is_declined_is_no_failure_unless_strict(tmp_path):
     command = [
         "run",
