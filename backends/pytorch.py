@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from backends.pytorch_layers import InBfloat16, lower, to_host_order
 from harness import (
     SGD,
     Adam,
@@ -44,116 +45,6 @@ ATTRIBUTES = {
 }
 TO_OURS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
 TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
-
-ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "swish": nn.SiLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-
-
-class Call(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.function(*inputs)
-
-
-class Scaled(nn.Module):
-    """(x - mean) / std, channel by channel."""
-
-    def __init__(self, layer: spec.Normalize) -> None:
-        super().__init__()
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(layer, name), dtype=torch.float64)
-            self.register_buffer(name, values[:, None, None], persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
-
-
-class AveragePool(nn.Module):
-    """Mean over windows, where only the real pixels count and the border is not the same on all sides."""
-
-    def __init__(self, layer: spec.AvgPool) -> None:
-        super().__init__()
-        self.window = layer.window
-
-    def forward(self, x: Tensor) -> Tensor:
-        border = sides(self.window.padding)
-        counted = F.pad(torch.ones_like(x[:1, :1]), border)
-        total, share = (F.avg_pool2d(t, self.window.kernel, self.window.stride) for t in (F.pad(x, border), counted))
-        return total / share
-
-
-class InBfloat16(nn.Module):
-    """A convolution or dense layer that multiplies in bfloat16; its weights, and what flows out, are float32."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return self.inner(x).float()
-
-
-def sides(padding: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int, int, int]:
-    """Padding as `F.pad` takes it: the last axis first."""
-    (top, bottom), (left, right) = padding
-    return left, right, top, bottom
-
-
-def lower(node: Node) -> tuple[nn.Module, ...]:
-    """The modules for one node; the last one owns its tensors."""
-    layer, channels = node.layer, node.input_shape[-1]
-    match layer:
-        case spec.Normalize():
-            return (Scaled(layer),)
-        case spec.Conv():
-            window = layer.window
-            inside = tuple(before for before, _ in window.padding) if window.symmetric else 0
-            border = () if window.symmetric else (nn.ZeroPad2d(sides(window.padding)),)
-            return (*border, nn.Conv2d(channels, layer.channels, window.kernel, window.stride, inside,
-                                       groups=layer.groups, bias=layer.bias))  # fmt: skip
-        case spec.Dense():
-            return (nn.Linear(channels, layer.units, bias=layer.bias),)
-        case spec.BatchNorm():
-            norm = (nn.BatchNorm2d if len(node.shape) == 3 else nn.BatchNorm1d)(
-                channels, layer.epsilon, 1 - layer.momentum, affine=layer.scale or layer.centre
-            )
-            if norm.affine:  # stock batch norm has both or none: hold the missing one at its neutral value
-                norm.weight.requires_grad_(layer.scale)
-                norm.bias.requires_grad_(layer.centre)
-            return (norm,)
-        case spec.Activation():
-            return (ACTIVATIONS[layer.function](),)
-        case spec.MaxPool():
-            window = layer.window
-            if window.symmetric and all(2 * b <= k for (b, _), k in zip(window.padding, window.kernel, strict=True)):
-                return (nn.MaxPool2d(window.kernel, window.stride, tuple(before for before, _ in window.padding)),)
-            return nn.ConstantPad2d(sides(window.padding), -torch.inf), nn.MaxPool2d(window.kernel, window.stride)
-        case spec.AvgPool():
-            window = layer.window
-            if window.padded and not layer.count_padding:
-                return (AveragePool(layer),)
-            return nn.ZeroPad2d(sides(window.padding)), nn.AvgPool2d(window.kernel, window.stride)
-        case spec.GlobalAvgPool():
-            return (Call(lambda x: x.mean((2, 3))),)
-        case spec.Flatten():
-            return (Call(lambda x: to_host_order(x).flatten(1)),)
-        case spec.Dropout():
-            return (nn.Dropout(layer.rate),)
-        case spec.Add():
-            return (Call(torch.add),)
-        case spec.Concat():
-            return (Call(lambda *parts: torch.cat(parts, 1)),)
-    raise Unsupported(f"pytorch has no lowering for the layer {type(layer).__name__}")
-
-
-def to_host_order(x: Tensor) -> Tensor:
-    """NCHW to NHWC; vectors stay as they are. With channels_last memory this moves no data."""
-    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
 
 
 class Net(nn.Module):

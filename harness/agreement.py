@@ -12,9 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.probes import LIMITS
 from harness.result import Result
 
-FIRST_LOSS = {"float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2, "float64": 1e-9}
+SAME = {"dataset": "data set", "model": "network", "batches": "batch order", "weights": "first weights"}
+"""What must be the same to the bit, by its name in the evidence."""
+
 FIRST_SEGMENT_FACTOR = 50
 """Rounding grows as training goes on: over a first segment, losses may drift this many times further apart."""
 
@@ -61,14 +64,14 @@ def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
 def _agree(group: Sequence[Result]) -> Agreement:
     cell = group[0].cell
     outliers: dict[str, str] = {}
-    for what, said in (("dataset", "data set"), ("batches", "batch order"), ("weights", "first weights")):
-        usual, count = Counter(result.evidence[what] for result in group).most_common(1)[0]
+    for what, said in SAME.items():
+        usual, count = Counter(result.evidence.get(what) for result in group).most_common(1)[0]
         if 2 * count <= len(group):
             usual = None  # no majority, and nobody knows who is right
         outliers |= {
-            result.cell.key: f"its {said} was another one" for result in group if result.evidence[what] != usual
+            result.cell.key: f"its {said} was another one" for result in group if result.evidence.get(what) != usual
         }
-    limit = FIRST_LOSS[cell.precision]
+    limit = LIMITS[cell.precision]
     first, far = _spread(group, "first_loss", "loss of the first step", limit)
     segment, further = _spread(group, "first_segment_loss", "loss of the first segment", limit * FIRST_SEGMENT_FACTOR)
     return Agreement(

@@ -8,7 +8,7 @@ training. The same is then asked, less strictly, of the precision that is timed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,15 +16,14 @@ import numpy as np
 
 from harness.backend import Backend, Precision
 from harness.data import Batches, Examples
-from harness.probes import GRADIENT_LR, awkward_examples, deviation, stirred
+from harness.probes import GRADIENT_LR, LIMITS, awkward_examples, deviation, stirred
 from harness.recipe import SGD, Recipe
 from harness.reference.backend import Net, NumPy
 from harness.reference.layers import LAYERS, Applied, Apply, Context
 from harness.spec import Array, Branches, Dropout, Layer, Model, Residual, Weights
 from harness.task import Subject
 
-LIMIT = 1e-9
-TIMED_LIMITS: Mapping[Precision, float] = {"float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2, "float64": LIMIT}
+LIMIT = LIMITS["float64"]
 FIRST_LOSSES = 5
 AnyBackend = Backend[Any]
 Make = Callable[[Precision], AnyBackend]
@@ -164,7 +163,7 @@ class Trial:
 
     def timed_limit(self, precision: Precision) -> float:
         """The limit for the timed precision; wider where float32's rounding moves the reference itself further."""
-        limit, first = TIMED_LIMITS[precision], (self.training[:FIRST_LOSSES], self.lr[:FIRST_LOSSES])
+        limit, first = LIMITS[precision], (self.training[:FIRST_LOSSES], self.lr[:FIRST_LOSSES])
         if precision != "float32":
             return limit
         moved = [self._train_reference(rounding_reference(2.0**-24, seed), *first)[0] for seed in range(3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.backend import Precision
 from harness.errors import SpecError, UsageError
 from harness.options import change, flatten, nearest, parse
 from harness.plugins import Plugins, find_backends
@@ -24,7 +25,7 @@ def plan_cells(
     dataset: str,
     seeds: str,
     device: str,
-    precision: str,
+    precision: Precision,
     sets: Sequence[str],
 ) -> list[Cell]:
     """Every cell of the matrix, in the order of the report."""

@@ -7,10 +7,16 @@ that by any factor.)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from harness.backend import Precision
 from harness.data import Examples
 from harness.spec import Array, Model
+
+LIMITS: Mapping[Precision, float] = {"float64": 1e-9, "float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2}
+"""How far a backend may be from the reference, in each precision."""
 
 GRADIENT_LR = 2.0**20
 """A gradient is read from one step of plain SGD, at a rate so large that the weights' own digits do not swallow it."""

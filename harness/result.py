@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.backend import Precision
+
 SCHEMA = 1
 Status = Literal[
     "ok",
@@ -35,7 +37,7 @@ class Cell:
     task: str
     backend: str
     mode: str
-    precision: str
+    precision: Precision
     device: str
     model: str
     dataset: str

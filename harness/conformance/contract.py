@@ -10,8 +10,7 @@ import numpy as np
 from harness.conformance.kit import AnyBackend, Kit, examples_of, network, observe_network, optional_rule, rule
 from harness.data import Batches, Examples
 from harness.errors import Unsupported
-from harness.parity import TIMED_LIMITS
-from harness.probes import awkward_examples, stirred
+from harness.probes import LIMITS, awkward_examples, stirred
 from harness.recipe import SGD, Recipe
 from harness.spec import NAME, Array, BatchNorm, Conv, Layer, MaxPool, Residual, relu, swish
 
@@ -238,4 +237,4 @@ def check_float32(kit: Kit) -> None:
     def observe(backend: AnyBackend) -> dict[str, Array]:
         return {"the logits": backend.forward(backend.build(NETWORK, stirred(NETWORK)), batches)}
 
-    kit.agree(observe, "float32", TIMED_LIMITS["float32"])
+    kit.agree(observe, "float32", LIMITS["float32"])

@@ -9,8 +9,8 @@ import numpy as np
 
 from harness.conformance.kit import AnyBackend, Kit, network, optional_rule, rule
 from harness.data import Batches
-from harness.parity import FIRST_LOSSES, LIMIT, TIMED_LIMITS
-from harness.probes import awkward_examples, deviation, stirred
+from harness.parity import FIRST_LOSSES, LIMIT
+from harness.probes import LIMITS, awkward_examples, deviation, stirred
 from harness.recipe import SGD, Adam, AdamW, Cosine, LossName, Recipe
 from harness.spec import Array, BatchNorm, Conv, Dense, Dropout, Flatten, Model, relu
 
@@ -217,7 +217,7 @@ def check_float32_training(kit: Kit) -> None:
             seen[f"the mean loss of {FIRST_LOSSES} steps with record={record}"] = losses.mean()
         return seen
 
-    kit.agree(observe, "float32", TIMED_LIMITS["float32"])
+    kit.agree(observe, "float32", LIMITS["float32"])
 
 
 @rule

@@ -63,6 +63,7 @@ class ScratchCNN(Task):
             net = backend.build(model, weights)
             trainer = backend.trainer(net, options.recipe, bench.seed)
         evidence: dict[str, Any] = {
+            "model": model.fingerprint,
             "batches": batches.fingerprint,
             "weights": fingerprint({name: tensor.astype(np.float32) for name, tensor in backend.weights(net).items()}),
             "device": backend.device_of(net),
