@@ -25,8 +25,6 @@ Net = TypeVar("Net")
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 Device = Literal["cpu", "gpu"]
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16", "float64")
-
 
 class Trainer(ABC):
     """One training of one network. The optimiser's state lives here, from one segment to the next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from datetime import datetime
@@ -49,6 +50,23 @@ def list_command(kind: str | None, as_json: bool) -> None:
     found = everything()
     found = {kind: found[kind]} if kind else found
     click.echo(json.dumps(found, indent=1) if as_json else as_text(found))
+
+
+@main.command(epilog="Example: samebench show two-block-cnn --input 8x8x1")
+@click.argument("model")
+@click.option("--input", "shape", metavar="ROWSxCOLUMNSxCHANNELS", help="Default: the published input.")
+@click.option("--classes", type=click.IntRange(1), help="Default: the published number.")
+def show(model: str, shape: str | None, classes: int | None) -> None:
+    """A network layer by layer. Imports no framework."""
+    from harness.listing import layer_table
+    from harness.plugins import load_plugins
+
+    given: dict[str, Any] = {"classes": classes} if classes else {}
+    if shape:
+        if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", shape):
+            raise UsageError(f"--input takes rows x columns x channels, such as 32x32x3; not {shape!r}")
+        given["input_shape"] = tuple(map(int, shape.split("x")))
+    click.echo(layer_table(load_plugins().models[model](**given)))
 
 
 @main.command(epilog="Example: samebench run --backend pytorch --backend jax --seeds 3 --set scratch-cnn.epochs=5")

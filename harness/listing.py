@@ -1,4 +1,4 @@
-"""What `samebench list` shows."""
+"""What `samebench list` and `samebench show` show."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from tabulate import tabulate
 
 from harness.plugins import Plugins, find_backends, load_plugins
+from harness.spec import Model
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:
@@ -53,3 +54,18 @@ def _describe(name: str, plugins: Plugins) -> dict[str, Any]:
         return {}
     parameters = {"total": counts.total, "trainable": counts.trainable, "buffers": counts.buffers}
     return {"name": name, "parameters": parameters, "flops": model.flops}
+
+
+def layer_table(model: Model) -> str:
+    """A network layer by layer, and what it comes to."""
+    counts = model.counts()
+    rows = [
+        (row.name, row.layer, "x".join(map(str, row.shape)), f"{row.parameters:,}", f"{row.flops:,}")
+        for row in model.table
+    ]
+    align = ("left", "left", "right", "right", "right")
+    table = tabulate(rows, ("layer", "is", "gives", "parameters", "flops"), disable_numparse=True, colalign=align)
+    return (
+        f"{model.name}, {'x'.join(map(str, model.input_shape))}, {model.logits_shape[0]} classes\n\n{table}\n\n"
+        f"{counts.total:,} parameters, {counts.buffers:,} batch-norm statistics, {model.flops:,} flops a picture, forward"
+    )

@@ -226,7 +226,7 @@ def rounding_reference(size: float = 2.0**-52, seed: int = 0) -> NumPy:
         def rounded(layer: Layer, context: Context, *inputs: Array) -> Applied:
             done = apply(layer, context, *inputs)
             mantissa, _ = np.frexp(done.output)
-            exact = mantissa * 2.0**44 % 1 == 0
+            exact = mantissa * 2.0**-8 / size % 1 == 0  # eight digits fewer than there is room for
             error = np.where(exact, 0.0, size * random.uniform(-1, 1, done.output.shape))
             return done._replace(output=done.output * (1 + error))
 

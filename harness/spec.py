@@ -19,7 +19,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -109,6 +109,15 @@ class Layer:
     """A layer as a value. Without a `name` it is called by its kind and number: conv1, conv2."""
 
     name: str = ""
+
+    def __str__(self) -> str:
+        """As one would write it: what is at its default is left out."""
+        told = []
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name != "name" and value != option.default:
+                told.append(repr(value) if option.default is MISSING else f"{option.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(told)})"
 
     @property
     def kind(self) -> str:
@@ -203,6 +212,9 @@ class Activation(Layer):
     def __post_init__(self) -> None:
         if self.function not in KINDS:
             raise SpecError(f"there is no activation {self.function!r}; there are {', '.join(KINDS)}")
+
+    def __str__(self) -> str:
+        return self.function
 
     @property
     def kind(self) -> str:
@@ -332,6 +344,16 @@ class Node(NamedTuple):
         return self.layer.parameters(self.input_shape)
 
 
+class Row(NamedTuple):
+    """One line of a network's layer table; statistics are among the parameters here."""
+
+    name: str
+    layer: str
+    shape: Shape
+    parameters: int
+    flops: int
+
+
 class Counts(NamedTuple):
     """Numbers of parameters; buffers are batch-norm statistics, counted apart."""
 
@@ -388,7 +410,21 @@ class Model:
     @property
     def flops(self) -> int:
         """Twice the multiply-adds of one picture, forward."""
-        return 2 * sum(node.layer.multiply_adds(node.input_shape) for node in self.nodes)
+        return sum(row.flops for row in self.table)
+
+    @cached_property
+    def table(self) -> tuple[Row, ...]:
+        """The network layer by layer."""
+        return tuple(
+            Row(
+                node.name,
+                str(node.layer),
+                node.shape,
+                sum(parameter.size for parameter in node.parameters.values()),
+                2 * node.layer.multiply_adds(node.input_shape),
+            )
+            for node in self.nodes
+        )
 
     def counts(self, frozen: Sequence[str] = ()) -> Counts:
         """Numbers of parameters, with the nodes in `frozen` counted as frozen."""

@@ -258,6 +258,7 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
         (["run", "--backend", "pytoch"], 2, "did you mean 'pytorch'"),
         (["run", "--task", "scratch"], 2, "no task 'scratch'"),
         (["run", "--model", "vgg"], 2, "no model 'vgg'"),
+        (["show", "lenet5", "--input", "32"], 2, "rows x columns x channels"),
         (["run", "--dataset", "digit"], 2, "did you mean 'digits'"),
         (["run", "--seeds", "two"], 2, "--seeds takes a number"),
         (["run", "--seeds", "1,1"], 2, "named once"),
@@ -287,6 +288,15 @@ def test_check_prints_a_line_a_rule(tmp_path):
     assert done.returncode == 1 and "The rule: " in done.stdout
 
 
+def test_show_prints_a_network_layer_by_layer():
+    said = samebench("show", "two-block-cnn", "--input", "8x8x1", "--classes", "3").stdout
+    assert said.splitlines()[0] == "two-block-cnn, 8x8x1, 3 classes"
+    rows = [line.split() for line in said.splitlines()]
+    assert ["trunk.conv2", "Conv(64,", "3,", "padding=1)", "4x4x64", "18,496", "589,824"] in rows
+    assert ["trunk.relu2", "relu", "4x4x64", "0", "0"] in rows
+    assert said.splitlines()[-1] == "35,459 parameters, 0 batch-norm statistics, 659,840 flops a picture, forward"
+
+
 def test_list_for_programs():
     found = json.loads(samebench("list", "--json").stdout)
     assert {"name": "numpy", "status": "available", "reason": None} in found["backends"]
@@ -310,7 +320,7 @@ def test_the_command_line_is_quick(arguments, limit):
 
 
 def test_every_command_shows_an_example():
-    for command in ("list", "run", "report", "check"):
+    for command in ("list", "show", "run", "report", "check"):
         assert f"Example: samebench {command}" in samebench(command, "--help").stdout
 
 

@@ -76,6 +76,18 @@ def test_flops_are_twice_the_multiply_adds_of_convolutions_and_dense_layers():
     assert model(Conv(6, 3, groups=2)).flops == 2 * (6 * 6 * 3 * 3 * 2 * 6 + 6 * 3)
 
 
+def test_the_layer_table_says_what_each_layer_is_and_costs():
+    rows = model(Conv(6, 3, padding=((0, 1), (0, 1)), bias=False), BatchNorm(), Residual((relu,))).table
+    assert [row[1:] for row in rows] == [
+        ("Conv(6, 3, padding=((0, 1), (0, 1)), bias=False)", (7, 7, 6), 216, 2 * 49 * 216),
+        ("BatchNorm()", (7, 7, 6), 24, 0),
+        ("relu", (7, 7, 6), 0, 0),
+        ("Add()", (7, 7, 6), 0, 0),
+        ("GlobalAvgPool()", (6,), 0, 0),
+        ("Dense(3)", (3,), 21, 36),
+    ]
+
+
 def test_windows():
     window = Conv(1, 3, stride=2, padding=((0, 1), (0, 1))).window
     assert window.output((224, 224, 3)) == (112, 112)
