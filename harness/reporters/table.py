@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,17 @@ from harness.markers import hookimpl
 from harness.report import Report
 from harness.result import Result
 
+WIDTH = 112
 HEADERS = ("backend", "mode", "n", "test accuracy", "images/s", "first step", "parameters", "parity")
 
 
 def as_table(report: Report) -> str:
-    return "\n\n".join(part for part in (*_tables(report), *_notes(report)) if part)
+    notes = ("\n".join(_wrapped(line) for line in note.splitlines()) for note in _notes(report))
+    return "\n\n".join(part for part in (*_tables(report), *notes) if part)
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _tables(report: Report) -> Iterator[str]:
@@ -57,7 +64,7 @@ def _notes(report: Report) -> Iterator[str]:
         {result.cell.device if result.status != "ok" else result.evidence["device"] for result in report.results}
     )
     yield (
-        f"On the {' and '.join(devices) or '?'} of {host.get('processor')}, {host.get('cores')} cores, {host.get('system')}, "
+        f"On the {' and '.join(devices).upper() or '?'} of {host.get('processor')}, {host.get('cores')} cores, {host.get('system')}, "
         f"Python {host.get('python')}; " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
         + ".\n± and ( to ): 95 % intervals, over seeds and over timed segments; compilation is in the first step only."
     )  # fmt: skip
