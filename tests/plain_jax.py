@@ -1,10 +1,6 @@
 """A backend in one file, outside the packages: plain JAX, without Flax or Optax. It passes `samebench check`.
 
-Networks are dictionaries of arrays by our own names, a step is one jitted function. Frozen parts, decay and rates
-are constants of that function.
-"""
-
-from __future__ import annotations
+Networks are dictionaries of arrays by our own names; a step is one jitted function of them."""
 
 from functools import partial, reduce
 
@@ -15,13 +11,9 @@ from jax import lax
 
 import harness as h
 
-FUNCTIONS = {
-    "relu": jax.nn.relu,
-    "relu6": lambda x: jnp.where(x < 6, jax.nn.relu(x), 6),
-    "swish": jax.nn.swish,
-    "sigmoid": jax.nn.sigmoid,
-    "tanh": jnp.tanh,
-}
+
+def activate(function, x):
+    return jnp.where(x < 6, jax.nn.relu(x), 6) if function == "relu6" else getattr(jax.nn, function)(x)
 
 
 def places(x, window, value=0.0):
@@ -33,12 +25,15 @@ def places(x, window, value=0.0):
 
 
 def batch_norm(layer, w, x, training):
-    axes, new = tuple(range(x.ndim - 1)), {}
-    mean, variance = (x.mean(axes), x.var(axes)) if training else (w["mean"], w["variance"])
-    if training:
-        new = {n: layer.momentum * w[n] + (1 - layer.momentum) * v for n, v in (("mean", mean), ("variance", variance))}
-    unit = (x - mean) / jnp.sqrt(variance + layer.epsilon)
-    return unit * w.get("scale", 1) + w.get("offset", 0), new
+    axes = tuple(range(x.ndim - 1))
+    used = (
+        {"mean": x.mean(axes), "variance": x.var(axes)}
+        if training
+        else {name: w[name] for name in ("mean", "variance")}
+    )
+    new = {name: layer.momentum * w[name] + (1 - layer.momentum) * value for name, value in used.items()}
+    unit = (x - used["mean"]) / jnp.sqrt(used["variance"] + layer.epsilon)
+    return unit * w.get("scale", 1) + w.get("offset", 0), new if training else {}
 
 
 def apply(layer, w, inputs, training, key):
@@ -56,12 +51,11 @@ def apply(layer, w, inputs, training, key):
         case h.BatchNorm():
             return batch_norm(layer, w, x, training)
         case h.Activation():
-            return FUNCTIONS[layer.function](x), {}
+            return activate(layer.function, x), {}
         case h.MaxPool():
             return reduce(lambda best, new: jnp.where(new > best, new, best), places(x, layer.window, -jnp.inf)), {}
         case h.AvgPool():
-            counted = jnp.full_like(x[:1, :, :, :1], 1)
-            area = sum(places(counted, layer.window, float(layer.count_padding)))
+            area = sum(places(jnp.ones_like(x[:1, :, :, :1]), layer.window, float(layer.count_padding)))
             return sum(places(x, layer.window)) / area, {}
         case h.GlobalAvgPool():
             return x.mean((1, 2)), {}
@@ -112,18 +106,17 @@ def direction(optimizer, w, g, first, second, t, decays):
 class Net:
     def __init__(self, model, weights):
         self.model, self.weights = model, weights
-        self.forward = jax.jit(
-            lambda w, x, rows, by, upto: run(model, w, x[rows] / by, upto=upto)[0], static_argnames="upto"
-        )
-        self.gradient = jax.jit(
-            jax.grad(lambda x, w, y, loss: losses(loss, run(model, w, x)[0], y).sum()), static_argnames="loss"
-        )
+        self.run = jax.jit(partial(run, model), static_argnames="upto")
+        self.gradient = jax.jit(jax.grad(self.loss), static_argnames="loss")
+
+    def loss(self, pixels, weights, labels, loss):
+        return losses(loss, run(self.model, weights, pixels)[0], labels).sum()
 
 
 class PlainTrainer(h.Trainer):
     def __init__(self, backend, net, recipe, seed):
         recipe.check(net.model)
-        self.backend, self.net, self.t = backend, net, 0
+        self.backend, self.net, self.t = backend, net, np.zeros((), backend.dtype)
         model, frozen = net.model, recipe.frozen(net.model)
         training = frozenset(node.name for node in model.nodes if node.name not in frozen)
         learned = [n for n, p in model.parameters.items() if p.trainable and n.rpartition(".")[0] in training]
@@ -152,10 +145,8 @@ class PlainTrainer(h.Trainer):
     def segment(self, batches, lr, record):
         examples, weights, found = self.backend.on_device(batches.examples), self.net.weights, []
         for rows, rate in zip(batches.order, lr.astype(self.backend.dtype), strict=True):
-            self.t += 1
-            weights, self.moments, loss = self.step(
-                weights, self.moments, examples, rows, rate, np.asarray(self.t, rate.dtype)
-            )
+            self.t = self.t + 1
+            weights, self.moments, loss = self.step(weights, self.moments, examples, rows, rate, self.t)
             found.append(loss)
         self.net.weights = jax.block_until_ready(weights)
         return np.array(found, np.float64) if record else np.array(found, np.float64).mean(keepdims=True)
@@ -179,9 +170,7 @@ class PlainJax(h.Backend[Net]):
     def build(self, model, weights):
         net = Net(model, {})
         self.load(net, weights)
-        jax.eval_shape(
-            partial(run, model), net.weights, jnp.zeros((1, *model.input_shape), self.dtype)
-        )  # or Unsupported
+        jax.eval_shape(net.run, net.weights, jnp.zeros((1, *model.input_shape), self.dtype))  # or Unsupported
         return net
 
     def weights(self, net):
@@ -192,7 +181,7 @@ class PlainJax(h.Backend[Net]):
 
     def forward(self, net, batches, *, upto="logits"):
         x, _, by = self.on_device(batches.examples)
-        outputs = [net.forward(net.weights, x, rows, by, upto) for rows in batches.order]
+        outputs = [net.run(net.weights, x[rows] / by, upto=upto)[0] for rows in batches.order]
         return np.concatenate(jax.device_get(outputs))[: len(batches.rows)]
 
     def trainer(self, net, recipe, seed=0):
