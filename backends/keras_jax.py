@@ -47,7 +47,7 @@ class KerasJax(KerasBackend):
         return "cpu" if device.platform == "cpu" else "gpu"
 
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
-        gradient = net.functions.setdefault(f"input_gradient {loss}", self.gradient_function(net, loss))
+        gradient = self.gradient_of(net, loss)
         model = net.keras["logits"]
         state = [
             [v.value for v in variables] for variables in (model.trainable_variables, model.non_trainable_variables)

@@ -183,7 +183,7 @@ class Net:
 
     def __init__(self, model: Model, multiply_dtype: Any) -> None:
         self.model = model
-        self.functions: dict[str, Any] = {}  # what an engine has compiled for this network
+        self.gradients: dict[LossName, Any] = {}  # of the pixels, as the engine has compiled them
         inputs = keras.Input(model.input_shape, name=Model.INPUT)
         values = {Model.INPUT: inputs}
         self.owners: dict[str, layers.Layer] = {}
@@ -285,6 +285,16 @@ class KerasBackend(Backend[Net]):
     @abstractmethod
     def feed(self, batches: Batches) -> Any:
         """A source of (pixels, labels) for `fit` and `predict`, from examples uploaded once."""
+
+    @abstractmethod
+    def gradient_function(self, net: Net, loss: LossName) -> Any:
+        """A function, compiled where the engine compiles, for the gradient of the pixels."""
+
+    def gradient_of(self, net: Net, loss: LossName) -> Any:
+        """That function, made the first time it is asked for."""
+        if loss not in net.gradients:
+            net.gradients[loss] = self.gradient_function(net, loss)
+        return net.gradients[loss]
 
     def start_keras(self, engine: str) -> None:
         """Set Keras up for this precision, and be sure that it is on the engine that this backend is about."""

@@ -64,7 +64,7 @@ class KerasTensorFlow(KerasBackend):
         return "gpu" if "GPU" in net.keras["logits"].variables[0].value.device else "cpu"
 
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
-        gradient = net.functions.setdefault(f"input_gradient {loss}", self.gradient_function(net, loss))
+        gradient = self.gradient_of(net, loss)
         return gradient(tf.constant(images, keras.config.floatx()), tf.constant(labels)).numpy()
 
     def gradient_function(self, net: Net, loss: LossName) -> Any:

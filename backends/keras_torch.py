@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 os.environ["KERAS_BACKEND"] = "torch"  # read by Keras when it is imported, below
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from backends.keras_host_batches import HostBatches, HostPictures
 from backends.keras_shared import KerasBackend, Net, hookimpl, keras, loss_of
@@ -46,8 +48,14 @@ class KerasTorch(KerasBackend):
         dtype = getattr(torch, keras.config.floatx())
         pixels = torch.tensor(images, dtype=dtype, device=self.torch_device, requires_grad=True)
         truth = torch.tensor(labels.astype(np.int64), device=self.torch_device)
-        total = loss_of(loss, "sum")(truth, net.keras["logits"](pixels, training=False))
-        return torch.autograd.grad(total, pixels)[0].cpu().numpy()
+        return self.gradient_of(net, loss)(pixels, truth).cpu().numpy()
+
+    def gradient_function(self, net: Net, loss: LossName) -> Callable[[Tensor, Tensor], Tensor]:
+        def gradient(pixels: Tensor, labels: Tensor) -> Tensor:
+            total = loss_of(loss, "sum")(labels, net.keras["logits"](pixels, training=False))
+            return torch.autograd.grad(total, pixels)[0]
+
+        return gradient
 
     def peak_device_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if self.device == "gpu" else None

@@ -146,10 +146,9 @@ def check(backend: str, device: str, mode: str) -> None:
     """Hold a backend to every rule of the contract, one line each."""
     import os
 
-    from harness.environment import WORKER
+    from harness.environment import worker_environment
 
-    for name, value in WORKER.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(worker_environment())
     from harness.conformance import RULES
     from harness.conformance import check as outcomes
     from harness.plugins import load_backend

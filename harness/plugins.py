@@ -91,8 +91,7 @@ class Catalogue(Generic[Thing]):
             if not NAME.fullmatch(name):
                 self.refused[name] = f"{claimed[0][0]}: {name!r} is no name for a {self.kind}; {NAME_RULE}"
             elif len(claimed) > 1:
-                owners = " and ".join(origin for origin, _ in claimed)
-                self.refused[name] = f"the {self.kind} {name!r} is claimed by {owners}: uninstall one of them"
+                self.refused[name] = _claimed_twice(self.kind, name, [origin for origin, _ in claimed])
             else:
                 self.things[name] = claimed[0][1]
 
@@ -130,7 +129,7 @@ def load_plugins() -> Plugins:
     for name, points in sorted(_by_name(entry_points(group=PLUGINS)).items()):
         try:
             if len(points) > 1:
-                raise PluginError(_claimed_twice("plugin", name, points))
+                raise PluginError(_claimed_twice("plugin name", name, map(_origin, points)))
             module, manager = points[0].module, plugin_manager()
             _register(manager, _import_entry(name, module), f"{name} ({module})")
             hook = manager.hook
@@ -171,14 +170,17 @@ def _owner(point: EntryPoint) -> str:
     return point.dist.name if point.dist else "an unnamed package"
 
 
-def _claimed_twice(kind: str, name: str, points: list[EntryPoint]) -> str:
-    owners = " and ".join(f"{_owner(point)} ({point.value})" for point in points)
-    return f"the {kind} name {name!r} is claimed by {owners}: uninstall one of them"
+def _origin(point: EntryPoint) -> str:
+    return f"{_owner(point)} ({point.value})"
+
+
+def _claimed_twice(what: str, name: str, origins: Iterable[str]) -> str:
+    return f"the {what} {name!r} is claimed by {' and '.join(origins)}: uninstall one of them"
 
 
 def _look_at(name: str, points: list[EntryPoint]) -> BackendEntry:
     if len(points) > 1:
-        return BackendEntry(name, "broken", _claimed_twice("backend", name, points), "")
+        return BackendEntry(name, "broken", _claimed_twice("backend name", name, map(_origin, points)), "")
     if not NAME.fullmatch(name):
         return BackendEntry(name, "broken", f"{name!r} is no name for a backend; {NAME_RULE}", points[0].module)
     spec = _find(points[0].module)

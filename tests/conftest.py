@@ -6,10 +6,9 @@ import os
 
 import pytest
 
-from harness.environment import WORKER
+from harness.environment import worker_environment
 
-for name, value in WORKER.items():
-    os.environ.setdefault(name, value)
+os.environ.update(worker_environment())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
