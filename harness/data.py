@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.errors import DataError
-from harness.spec import Array
+from harness.spec import Array, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,13 @@ class Examples:
         """Some of these examples, as new arrays."""
         return Examples(self.images[rows], self.labels[rows], self.pixel_max)
 
+    def limited(self, count: int | None) -> Examples:
+        """A fixed choice of `count` examples with each class in its share; all of them, and no copy, if there are
+        no more or no limit is set. The first rows would not do: many data sets are stored class by class."""
+        if count is None or count >= len(self):
+            return self
+        return self.take(stratified(self.labels, count))
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -55,8 +62,15 @@ class Dataset:
     classes: tuple[str, ...]
     train: Examples
     test: Examples
+    notes: tuple[str, ...] = ()
+    """What a reader of results should know, such as pictures that were left out."""
 
     def __post_init__(self) -> None:
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise DataError(
+                f"{self.name}: pictures for training are {self.train.images.shape[1:]}, "
+                f"those of the test {self.test.images.shape[1:]}; they must have one shape"
+            )
         for split, examples in (("train", self.train), ("test", self.test)):
             present = np.unique(examples.labels)
             if len(present) < 2:
@@ -70,6 +84,17 @@ class Dataset:
                 )
 
     @property
+    def shape(self) -> Shape:
+        """The rows, columns and channels of every picture."""
+        return self.train.images.shape[1:]
+
+    def held_out(self, share: float) -> tuple[Examples, Examples]:
+        """The training split without a fixed share of each class, and that share: settings are chosen on it, so that
+        the test split stays unseen. No seed of a run changes which examples it holds."""
+        mask = fixed_share(self.train.labels, share, self.classes, self.name)
+        return self.train.take(~mask), self.train.take(mask)
+
+    @property
     def fingerprint(self) -> str:
         """Changes whenever a pixel or a label does."""
         digest = hashlib.sha256()
@@ -77,6 +102,30 @@ class Dataset:
             for array in (examples.images, examples.labels):
                 digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
+
+
+def stratified(labels: Array, count: int) -> Array:
+    """A mask of `count` rows with each class in its share: of every run of rows within a class, the last of each step.
+
+    Rows are ranked by how far into their class they come; those that cross a multiple of the step are taken.
+    """
+    chosen = np.zeros(len(labels), bool)
+    order = np.argsort(labels, kind="stable")  # class by class, in the order of the file
+    chosen[order[np.floor(np.arange(1, count + 1) * len(labels) / count).astype(int) - 1]] = True
+    return chosen
+
+
+def fixed_share(labels: Array, share: float, classes: Sequence[str], name: str) -> Array:
+    """A mask of a fixed share of the rows, of which no class may take all or none."""
+    mask = stratified(labels, round(len(labels) * share))
+    for label in np.unique(labels):
+        left, taken = np.bincount(mask[labels == label], minlength=2)
+        if not left or not taken:
+            raise DataError(
+                f"{name}: holding out {share:g} of {len(labels)} examples takes {taken} of the {left + taken} of class "
+                f"{classes[label]!r}, and both parts need some: bring more of them, or hold out another share"
+            )
+    return mask
 
 
 class Batches:

@@ -13,7 +13,7 @@ from harness.markers import hookspec
 
 if TYPE_CHECKING:
     from harness.backend import Backend
-    from harness.data import Dataset
+    from harness.inputs import DatasetLoader
     from harness.report import Report
     from harness.task import ModelBuilder, Task
 
@@ -31,8 +31,8 @@ def samebench_models() -> Mapping[str, ModelBuilder]:
 
 
 @hookspec
-def samebench_datasets() -> Mapping[str, Callable[[], Dataset]]:
-    """Return data sets by name: functions that load them, with their fixed splits."""
+def samebench_datasets() -> Mapping[str, DatasetLoader]:
+    """Return data sets by name: functions that load them, with their fixed splits, from what they are `Wanted` as."""
     raise NotImplementedError
 
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from harness import Batches, DataError, Dataset, Examples
-from harness.datasets.digits import digits, stratified
+from harness.data import stratified
+from harness.datasets.digits import digits
+from harness.inputs import Wanted
+from harness.places import Places
 
 
 def examples(n=10, classes=2):
@@ -46,15 +49,54 @@ def test_what_cannot_be_used_is_refused():
         Dataset("dull", ("a", "b"), examples(classes=1), examples())
 
 
-def test_digits_have_their_fixed_split():
-    data = digits()
+def test_both_splits_have_pictures_of_one_shape():
+    data = Dataset("even", ("a", "b"), examples(), examples())
+    assert data.shape == (2, 2, 1)
+    odd = Examples(np.zeros((4, 2, 3, 1), np.uint8), np.arange(4) % 2)
+    with pytest.raises(DataError, match=r"training are \(2, 2, 1\), those of the test \(2, 3, 1\)"):
+        Dataset("odd", ("a", "b"), examples(), odd)
+
+
+def test_digits_have_their_fixed_split(tmp_path):
+    data = digits(Wanted(Places(None, tmp_path)))
     assert (len(data.train), len(data.test)) == (1437, 360)
     assert data.train.images.shape == (1437, 8, 8, 1) and data.train.images.max() == data.train.pixel_max == 16
     assert np.bincount(data.test.labels).tolist() == [35, 37, 35, 37, 36, 37, 36, 36, 35, 36]
-    assert data.fingerprint == digits().fingerprint == "29554af35558de1e"
+    assert data.fingerprint == "29554af35558de1e"
 
 
 def test_stratified_takes_each_class_in_its_share():
     labels = np.repeat([0, 1, 2], [50, 30, 20])[np.random.default_rng(0).permutation(100)]
     chosen = stratified(labels, 20)
     assert chosen.sum() == 20 and np.bincount(labels[chosen]).tolist() == [10, 6, 4]
+
+
+def numbered(counts):
+    """Examples sorted by class, whose pixels are their numbers."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return Examples(np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1), labels)
+
+
+def test_a_limit_leaves_every_class_its_share_and_copies_nothing_in_vain():
+    sorted_by_class = numbered([40, 20])
+    few = sorted_by_class.limited(6)
+    assert np.bincount(few.labels).tolist() == [4, 2]
+    assert np.array_equal(few.images, sorted_by_class.limited(6).images)
+    assert (
+        sorted_by_class.limited(None) is sorted_by_class.limited(60) is sorted_by_class.limited(99) is sorted_by_class
+    )
+
+
+def test_what_is_held_out_is_fixed_stratified_and_apart_from_the_rest():
+    data = Dataset("sorted", ("a", "b"), numbered([40, 20]), numbered([2, 2]))
+    train, validation = data.held_out(0.1)
+    assert np.bincount(train.labels).tolist() == [36, 18] and np.bincount(validation.labels).tolist() == [4, 2]
+    assert sorted([*train.images.flat, *validation.images.flat]) == list(range(60))
+    assert np.array_equal(data.held_out(0.1)[1].images, validation.images)
+
+
+@pytest.mark.parametrize(("share", "taken"), [(0.05, "0 of the 2"), (0.0, "0 of the 2"), (1.0, "2 of the 2")])
+def test_a_share_that_would_leave_a_part_without_a_class_is_refused(share, taken):
+    data = Dataset("rare", ("a", "b"), numbered([2, 38]), numbered([2, 2]))
+    with pytest.raises(DataError, match=f"rare: holding out {share:g} of 40 examples takes {taken} of class"):
+        data.held_out(share)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from harness.data import Dataset, Examples
+from harness.data import Dataset, Examples, stratified
 from harness.errors import DataError
+from harness.inputs import DatasetLoader, Wanted
 from harness.markers import hookimpl
 
 TABLE = Path("datasets", "data", "digits.csv.gz")
 TEST = 360
 
 
-def digits() -> Dataset:
+def digits(wanted: Wanted) -> Dataset:
+    wanted.refuse_argument("digits")
     package = importlib.util.find_spec("sklearn")
     places = [Path(folder) / TABLE for folder in (package.submodule_search_locations or [])] if package else []
     table = next((place for place in places if place.exists()), None)
@@ -34,17 +36,6 @@ def digits() -> Dataset:
     return Dataset("digits", tuple("0123456789"), examples.take(~test), examples.take(test))
 
 
-def stratified(labels: np.ndarray, count: int) -> np.ndarray:
-    """A mask of `count` rows with each class in its share: of every run of rows within a class, the last of each step.
-
-    Rows are ranked by how far into their class they come; those that cross a multiple of the step are taken.
-    """
-    chosen = np.zeros(len(labels), bool)
-    order = np.argsort(labels, kind="stable")  # class by class, in the order of the file
-    chosen[order[np.floor(np.arange(1, count + 1) * len(labels) / count).astype(int) - 1]] = True
-    return chosen
-
-
 @hookimpl
-def samebench_datasets() -> Mapping[str, Callable[[], Dataset]]:
+def samebench_datasets() -> Mapping[str, DatasetLoader]:
     return {"digits": digits}

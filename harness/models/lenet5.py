@@ -1,15 +1,17 @@
 """lenet5: LeCun, Bottou, Bengio, Haffner 1998, with full connections between its convolutions and a softmax.
 
-Published for 32x32 grey pictures. Smaller ones get a border: the paper's own 28x28 digits lie in 32x32 fields.
+Published for 32x32 grey pictures. Those of 28 pixels and more get a border: the paper's own 28x28 digits lie in 32x32
+fields. With a wider border a network would learn little but zeros.
 """
 
 from collections.abc import Mapping
 
+from harness.errors import SpecError
 from harness.markers import hookimpl
 from harness.spec import AvgPool, Conv, Dense, Flatten, Model, Shape, Sides, tanh
 from harness.task import ModelBuilder
 
-FIELD = 32
+FIELD, BORDER = 32, 4
 
 
 def lenet5(input_shape: Shape = (32, 32, 1), classes: int = 10) -> Model:
@@ -29,6 +31,11 @@ def lenet5(input_shape: Shape = (32, 32, 1), classes: int = 10) -> Model:
 def _border(input_shape: Shape) -> Sides:
     """What is missing to a field of 32x32, the larger half at the end."""
     missing = [max(FIELD - size, 0) for size in input_shape[:2]]
+    if max(missing) > BORDER:
+        raise SpecError(
+            f"lenet5 takes pictures of {FIELD - BORDER}x{FIELD - BORDER} or more, not {input_shape[0]}x{input_shape[1]}: "
+            f"bring them to its size with --set data.size={FIELD}"
+        )
     sides = [(gap // 2, gap - gap // 2) for gap in missing]
     return sides[0], sides[1]
 

@@ -1,0 +1,98 @@
+"""Unpacking archives that may be hostile: all of it is looked at before anything is written."""
+
+from __future__ import annotations
+
+import gzip
+import posixpath
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from harness.errors import DataError
+
+EXPANSION = 1000
+"""Times its own size that an archive may grow to: pictures hardly shrink, and only a bomb grows more."""
+
+FAULTS = (
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError,
+    RuntimeError,  # encrypted, or packed in a way that Python cannot undo
+)  # fmt: skip
+
+
+class Member(NamedTuple):
+    """One file of an archive."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes] | None]
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Write the files of a .zip or .tar archive, compressed or not, into a folder.
+
+    Refused whole are archives with a name that leads out of the folder or comes twice, with anything but files and
+    folders (links, devices), and those that would grow out of all proportion.
+    """
+    try:
+        with _opened(archive) as opened:
+            for member in _checked(archive, _members(archive, opened)):
+                target = folder / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source = member.open()
+                if source is None:
+                    raise DataError(f"{archive}: {member.name!r} has no contents")
+                with source, target.open("xb") as file:
+                    shutil.copyfileobj(source, file)
+    except FAULTS as error:
+        raise DataError(
+            f"{archive} is damaged or no archive: {type(error).__name__}: {error}; remove it and get it again"
+        ) from None
+
+
+def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
+    """Every member, once all of them are known to be harmless."""
+    checked: dict[str, Member] = {}
+    limit, size = archive.stat().st_size * EXPANSION, 0
+    for member in members:
+        name = posixpath.normpath(member.name)
+        if "\\" in name or "\0" in name or posixpath.isabs(name) or ".." in member.name.split("/"):
+            raise DataError(f"{archive} is refused: the name {member.name!r} leads out of the folder")
+        if name in checked:
+            raise DataError(f"{archive} is refused: the name {member.name!r} comes twice")
+        size += member.size
+        if size > limit:
+            raise DataError(
+                f"{archive} is refused: it would grow from {archive.stat().st_size:,} to more than {limit:,} bytes"
+            )
+        checked[name] = member._replace(name=name)
+    return list(checked.values())
+
+
+def _opened(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
+    return zipfile.ZipFile(archive) if zipfile.is_zipfile(archive) else tarfile.TarFile.open(archive)
+
+
+def _members(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> Iterator[Member]:
+    """Every file; anything that is neither a file nor a folder is refused."""
+    if isinstance(opened, tarfile.TarFile):
+        for entry in opened:
+            if entry.isfile():
+                yield Member(entry.name, entry.size, partial(opened.extractfile, entry))
+            elif not entry.isdir():
+                raise _neither(archive, entry.name)
+    else:
+        for info in opened.infolist():
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _neither(archive, info.filename)
+            if not info.is_dir():
+                yield Member(info.filename, info.file_size, partial(opened.open, info))
+
+
+def _neither(archive: Path, name: str) -> DataError:
+    return DataError(f"{archive} is refused: {name!r} is neither a file nor a folder, but a link or a device")

@@ -1,0 +1,34 @@
+"""fashion-mnist: 70,000 pictures of clothes, 28x28 grey pixels, of Xiao, Rasul and Vollgraf 2017; split as published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.data import Dataset
+from harness.datasets.idx import load_idx
+from harness.inputs import DatasetLoader, Wanted
+from harness.markers import hookimpl
+
+CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
+)  # fmt: skip
+URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+MD5 = {
+    "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+FOLDERS = ("fashion-mnist", "FashionMNIST/raw")
+DEBIAN = "/usr/share/datasets/fashion-mnist"
+"""Where Debian's package dataset-fashion-mnist puts the files."""
+
+
+def fashion_mnist(wanted: Wanted) -> Dataset:
+    wanted.refuse_argument("fashion-mnist")
+    return load_idx("fashion-mnist", CLASSES, wanted.places, (*FOLDERS, DEBIAN), URL, MD5)
+
+
+@hookimpl
+def samebench_datasets() -> Mapping[str, DatasetLoader]:
+    return {"fashion-mnist": fashion_mnist}

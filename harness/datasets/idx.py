@@ -1,0 +1,66 @@
+"""IDX, the format of MNIST and of what was made in its likeness: two files of pictures and two of labels.
+
+A file is two zero bytes, the type of its values (8: whole numbers from 0 to 255), the number of its dimensions, each
+dimension in four bytes, and the values.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.data import Dataset, Examples
+from harness.errors import DataError
+from harness.places import Download, Places
+from harness.spec import Array
+
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+def load_idx(
+    name: str, classes: tuple[str, ...], places: Places, folders: Sequence[str], url: str, md5: Mapping[str, str]
+) -> Dataset:
+    """A data set from the first of `folders` that has a file, unpacked or not, and else from its publisher.
+
+    The files of a folder are taken as they are, because each packer makes other .gz files of the same pictures; a
+    damaged one does not fit its own header.
+    """
+
+    def read(file: str, dimensions: int) -> Array:
+        found = places.find(*(f"{folder}/{file}{end}" for folder in folders for end in ("", ".gz")))
+        return read_idx(found or places.fetch(Download(name, f"{url}{file}.gz", f"md5:{md5[file]}")), dimensions)
+
+    def split(images: str, labels: str) -> Examples:
+        return Examples(read(images, 3)[..., None], read(labels, 1).astype(np.int32))
+
+    return Dataset(name, classes, split(*FILES["train"]), split(*FILES["test"]))
+
+
+def read_idx(file: Path, dimensions: int) -> Array:
+    """The values of one file."""
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as source:
+            header = source.read(4 + 4 * dimensions)
+            if len(header) < 4 + 4 * dimensions or header[:4] != bytes([0, 0, 8, dimensions]):
+                raise DataError(
+                    f"{file} is no IDX file of bytes in {dimensions} dimensions: it begins with {header[:4].hex(' ')}, "
+                    f"not with 00 00 08 {dimensions:02x}; remove it and get it again"
+                )
+            shape = struct.unpack(f">{dimensions}I", header[4:])
+            values = source.read(math.prod(shape) + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{file} cannot be read: {error}; remove it and get it again") from error
+    if len(values) != math.prod(shape):
+        holds = "more" if len(values) > math.prod(shape) else f"only {len(values):,}"
+        announced = " x ".join(map(str, shape))
+        raise DataError(f"{file} announces {announced} values and holds {holds}; remove it and get it again")
+    return np.frombuffer(values, np.uint8).reshape(shape)

@@ -1,0 +1,63 @@
+"""oxford-pets: photos of 37 breeds of cats and dogs, about 200 of each, of Parkhi et al. 2012; split as published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.data import Dataset
+from harness.datasets.photos import Photo, Photos, decoded
+from harness.errors import DataError
+from harness.inputs import DatasetLoader, Wanted
+from harness.markers import hookimpl
+from harness.places import Download
+
+NAME = "oxford-pets"
+URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
+ARCHIVES = (
+    Download(NAME, f"{URL}images.tar.gz", "md5:5c4f3ee8e5d25df40f4fd59a7f44e54c"),
+    Download(NAME, f"{URL}annotations.tar.gz", "md5:95a8c909bbe2e81eed6a22bccdf3f68f"),
+)
+FOLDERS = (NAME, "oxford-iiit-pet")
+
+
+def oxford_pets(wanted: Wanted) -> Dataset:
+    wanted.refuse_argument(NAME)
+    places = wanted.places
+    annotations = places.find(*(f"{folder}/annotations" for folder in FOLDERS))
+    root = annotations.parent if annotations else places.unpacked(*ARCHIVES)
+    breeds: dict[int, str] = {}
+    train, test = _listed(root, "trainval", breeds), _listed(root, "test", breeds)
+    if sorted(breeds) != list(range(len(breeds))):
+        raise DataError(
+            f"{NAME}: the lists in {root / 'annotations'} leave out some breeds: they have those of the numbers "
+            f"{', '.join(str(label + 1) for label in sorted(breeds))}; get {ARCHIVES[1].url} again"
+        )
+    return decoded(Photos(NAME, root, tuple(breeds[label] for label in sorted(breeds)), train, test), wanted)
+
+
+def _listed(root: Path, split: str, breeds: dict[int, str]) -> list[Photo]:
+    """The pictures of a split; `breeds` learns what each label is called. Lines are like "Abyssinian_100 1 1 1": the
+    picture and its breed, from 1, followed by two other ways to group them."""
+    file = root / "annotations" / f"{split}.txt"
+    photos = []
+    try:
+        for line in file.read_text().splitlines():
+            if line and not line.startswith("#"):
+                picture, breed, *_ = line.split()
+                photos.append((f"images/{picture}.jpg", int(breed) - 1))
+                breeds[int(breed) - 1] = picture.rpartition("_")[0]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{NAME}: {file} cannot be read: {error}; get {ARCHIVES[1].url} again") from error
+    missing = [photo for photo, _ in photos if not (root / photo).is_file()]
+    if missing:
+        raise DataError(
+            f"{NAME}: {len(missing)} of {len(photos)} pictures are not in {root}, the first of them {missing[0]}; "
+            f"get {ARCHIVES[0].url} again"
+        )
+    return photos
+
+
+@hookimpl
+def samebench_datasets() -> Mapping[str, DatasetLoader]:
+    return {NAME: oxford_pets}

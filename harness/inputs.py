@@ -1,0 +1,112 @@
+"""How a data set and a network meet: what a loader is asked for, and pictures brought to what the network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, cast
+
+from harness.data import Dataset
+from harness.errors import SpecError, UsageError
+from harness.kept import Pictures, kept_if_large
+from harness.options import change
+from harness.pictures import METHOD, MODES, brought_to
+from harness.places import Places
+from harness.spec import Model, Shape
+from harness.task import ModelBuilder
+
+PREFIX = "data."
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Options that hold for every data set."""
+
+    size: int | None = None
+    """Rows and columns to bring the pictures to; None leaves the choice to the data set and the network."""
+    broken: Literal["refuse", "skip"] = "refuse"
+    """Whether pictures that cannot be read are an error, or left out and said to be."""
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.size < 1:
+            raise UsageError(f"data.size must be at least 1, not {self.size}")
+        if self.broken not in ("refuse", "skip"):
+            raise UsageError(f"data.broken must be 'refuse' or 'skip', not {self.broken!r}")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a loader is asked for."""
+
+    places: Places
+    argument: str = ""
+    """What follows the colon of the data set's name: the PATH of folder:PATH."""
+    shape: Shape = (32, 32, 3)
+    """What pictures of various sizes are brought to. Data sets whose pictures all have one size ignore it: they are
+    brought to the network's size afterwards, if they have to be."""
+    broken: Literal["refuse", "skip"] = "refuse"
+    """What to do with pictures that cannot be read."""
+
+    def refuse_argument(self, name: str) -> None:
+        """To be called by a data set that takes no argument."""
+        if self.argument:
+            raise UsageError(f"{name} takes nothing after a colon, not {self.argument!r}: say {name}")
+
+
+DatasetLoader = Callable[[Wanted], Dataset]
+
+
+class Loaders(Protocol):
+    """Loaders by name; asking for a name that is not there raises an error that says so."""
+
+    def __getitem__(self, name: str, /) -> DatasetLoader: ...
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The name of a data set and its argument."""
+    loader, _, argument = name.partition(":")
+    return loader, argument
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[DataOptions, dict[str, Any]]:
+    """The options of the data among those of a cell, and the others."""
+    own = {path.removeprefix(PREFIX): value for path, value in options.items() if path.startswith(PREFIX)}
+    others = {path: value for path, value in options.items() if not path.startswith(PREFIX)}
+    return change(DataOptions(), own, PREFIX), others
+
+
+def load(name: str, loaders: Loaders, build: ModelBuilder, options: DataOptions, places: Places) -> Dataset:
+    """A data set, its pictures as the network takes them."""
+    loader, argument = split_name(name)
+    published = cast(Callable[[], Model], build)().input_shape  # every builder has defaults
+    shape = (options.size, options.size, published[-1]) if options.size else published
+    dataset = loaders[loader](Wanted(places, argument, shape, options.broken))
+    return _brought_to(_shape_for(dataset, build, options.size, shape), dataset, places)
+
+
+def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwise: Shape) -> Shape:
+    """The data set's own shape or the size asked for, in its own colours or others, if the network takes that."""
+    area = (size, size) if size else dataset.shape[:2]
+    for channels in (dataset.shape[-1], *MODES):
+        try:
+            build((*area, channels), len(dataset.classes))
+        except SpecError:
+            continue
+        return (*area, channels)
+    return otherwise
+
+
+def _brought_to(shape: Shape, dataset: Dataset, places: Places) -> Dataset:
+    if shape == dataset.shape:
+        return dataset
+    parts = {"train": dataset.train, "test": dataset.test}
+
+    def splits(split: str) -> Pictures:
+        part = parts[split]
+        return zip(brought_to(part.images, part.pixel_max, shape), part.labels.tolist(), strict=True)
+
+    size, count = "x".join(map(str, shape)), len(dataset.train) + len(dataset.test)
+    key = f"brought-{dataset.fingerprint}-{size}-{METHOD}"
+    found = kept_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
+    own = "x".join(map(str, dataset.shape))
+    return replace(found, notes=(*dataset.notes, f"pictures were brought from {own} to {size}"))

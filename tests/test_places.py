@@ -1,0 +1,283 @@
+"""Places: what is downloaded, unpacked and kept is whole and right, or it is not used."""
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from harness import DataError, places
+from harness.archives import unpack
+from harness.places import Download, Places
+
+CONTENT = b"pictures" * 1000
+HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+class Server(ThreadingHTTPServer):
+    """Answers each request with the next of its `faults`, and with the right file when there are no more."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.faults, self.asked, self.closing = [], 0, threading.Event()
+
+    def download(self):
+        return Download("flowers", f"http://127.0.0.1:{self.server_port}/flowers.bin", HASH)
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        fault = self.server.faults.pop(0) if self.server.faults else "none"
+        self.server.asked += 1
+        if fault == "hangs":
+            self.server.closing.wait(10)
+            return
+        self.send_response(404 if fault == "missing" else 200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write({"cut": CONTENT[:100], "wrong": CONTENT[::-1]}.get(fault, CONTENT))
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(places, "PAUSE", 0.01)
+    monkeypatch.setattr(places, "READ", 0.2)
+    server = Server()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.closing.set()
+    server.shutdown()
+    server.server_close()
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(
+        str(file.relative_to(folder)) for file in folder.rglob("*") if file.suffix != ".lock" and file.is_file()
+    )
+
+
+def test_a_download_is_checked_kept_and_not_repeated(server, tmp_path, caplog, capfd):
+    found = Places(None, tmp_path).fetch(server.download())
+    assert found.read_bytes() == CONTENT and files(tmp_path) == ["downloads/flowers/flowers.bin"]
+    assert Places(None, tmp_path, offline=True).fetch(server.download()) == found
+    assert server.asked == 1 and not caplog.records and capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("fault", ["wrong", "cut", "missing", "hangs"])
+def test_one_failure_is_tried_again(server, tmp_path, fault):
+    server.faults = [fault]
+    assert Places(None, tmp_path).fetch(server.download()).read_bytes() == CONTENT
+    assert server.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("wrong", hashlib.sha256(CONTENT[::-1]).hexdigest()),
+        ("cut", "IncompleteRead|incomplete|100 bytes read"),
+        ("missing", "404"),
+        ("hangs", "Read timed out"),
+    ],
+)
+def test_a_download_that_keeps_failing_is_an_error_in_bounded_time_and_leaves_nothing(server, tmp_path, fault, said):
+    server.faults = [fault] * 5
+    start = time.monotonic()
+    with pytest.raises(DataError, match=said) as error:
+        Places(None, tmp_path).fetch(server.download())
+    assert time.monotonic() - start < 5 and server.asked == 3
+    assert server.download().url in str(error.value) and HASH in str(error.value)
+    assert files(tmp_path) == [], "a wrong or partial file is never left where somebody could use it"
+
+
+def test_the_data_folder_comes_first_and_what_is_wrong_there_is_named(server, tmp_path):
+    user, cache = tmp_path / "data", tmp_path / "cache"
+    (user / "flowers").mkdir(parents=True)
+    (user / "flowers.bin").write_bytes(b"another file of that name")
+    (user / "flowers" / "flowers.bin").write_bytes(CONTENT)
+    assert Places(user, cache).fetch(server.download()) == user / "flowers" / "flowers.bin"
+    (user / "flowers" / "flowers.bin").write_bytes(CONTENT[:-1])
+    with pytest.raises(DataError, match=f"{user}/flowers.bin is another file.*{user}/flowers/flowers.bin is another"):
+        Places(user, cache, offline=True).fetch(server.download())
+    assert server.asked == 0
+    assert Places(user, cache).fetch(server.download()) == cache / "downloads/flowers/flowers.bin"
+
+
+@pytest.mark.parametrize("way", ["forbidden", "refused", "silent"])
+def test_without_a_network_the_error_comes_soon_and_says_what_to_do(server, tmp_path, monkeypatch, way):
+    if way == "refused":
+        server.shutdown()
+        server.socket.close()
+    if way == "silent":
+        assert places.CONNECT < 5
+        monkeypatch.setattr(places, "CONNECT", 0.3)
+        monkeypatch.setattr(places.socket, "create_connection", lambda *_, **__: time.sleep(20))
+    start = time.monotonic()
+    with pytest.raises(DataError) as error:
+        Places(tmp_path, tmp_path / "cache", offline=way == "forbidden").fetch(server.download())
+    assert time.monotonic() - start < 5
+    for part in ("flowers.bin", HASH, f"{tmp_path}/flowers", "samebench prepare --dataset flowers"):
+        assert part in str(error.value)
+
+
+def test_nothing_is_looked_for_in_a_data_folder_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"data folder .*/typo is not there; make it, or unset SAMEBENCH_DATA_DIR"):
+        Places(tmp_path / "typo", tmp_path).find("anything")
+    assert Places(None, tmp_path).find("anything") is None
+    assert Places(None, tmp_path).find(str(tmp_path)) == tmp_path
+
+
+def test_places_are_as_the_environment_says(tmp_path, monkeypatch):
+    for name in ("SAMEBENCH_DATA_DIR", "SAMEBENCH_CACHE_DIR", "SAMEBENCH_OFFLINE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Places.from_environment() == Places(None, tmp_path / ".cache/samebench", False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg ü"))
+    assert Places.from_environment().cache == tmp_path / "xdg ü" / "samebench"
+    monkeypatch.setattr(places.os, "access", lambda folder, mode: not Path(folder).is_relative_to(tmp_path))
+    assert Places.from_environment().cache.name == f"samebench-{os.getuid()}", "a home that cannot be written"
+    monkeypatch.setenv("SAMEBENCH_DATA_DIR", "~/data")
+    monkeypatch.setenv("SAMEBENCH_CACHE_DIR", str(tmp_path / "own"))
+    monkeypatch.setenv("SAMEBENCH_OFFLINE", "1")
+    assert Places.from_environment() == Places(tmp_path / "data", tmp_path / "own", True)
+
+
+KEEPER = """
+import os, signal, sys, time
+from pathlib import Path
+from harness.places import Places
+
+def fill(folder):
+    (folder / sys.argv[3]).touch()
+    with open(sys.argv[2], "a") as log:
+        log.write("made\\n")
+    if sys.argv[3] == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.3)
+    (folder / "b").write_text("b")
+
+assert sorted(os.listdir(Places(None, Path(sys.argv[1])).keep("things", fill))) == ["b", "lives"]
+"""
+
+
+def test_what_is_kept_is_made_once_even_by_many_processes_at_once_and_after_one_was_killed(tmp_path):
+    def start(way: str) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-c", KEEPER, tmp_path / "cache", tmp_path / "log", way])
+
+    assert start("dies").wait(30) == -9
+    assert files(tmp_path / "cache") == ["data/things.part/dies"]
+    assert [process.wait(30) for process in [start("lives") for _ in range(3)]] == [0, 0, 0]
+    assert (tmp_path / "log").read_text() == "made\n" * 2
+    assert files(tmp_path / "cache") == ["data/things/b", "data/things/lives"]
+
+
+def test_nothing_is_kept_of_what_failed(tmp_path):
+    def fill(folder: Path) -> None:
+        (folder / "half").touch()
+        raise DataError("broken")
+
+    with pytest.raises(DataError, match="broken"):
+        Places(None, tmp_path).keep("things", fill)
+    assert files(tmp_path) == [] and not (tmp_path / "data/things").exists()
+    with pytest.raises(DataError, match=r"cannot be made: .*; free some room there, or set SAMEBENCH_CACHE_DIR"):
+        Places(None, Path("/dev/null")).keep("things", fill)
+
+
+def packed_tar(file: Path, *members: tuple[str, dict]) -> Path:
+    with tarfile.open(file, "w:gz") as archive:
+        for name, about in members:
+            info = tarfile.TarInfo(name)
+            content = about.pop("content", b"x")
+            info.size = len(content)
+            for key, value in about.items():
+                setattr(info, key, value)
+            archive.addfile(info, io.BytesIO(content) if info.isfile() else None)
+    return file
+
+
+def packed_zip(file: Path, *members: tuple[str, bytes], mode: int = 0) -> Path:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            info = zipfile.ZipInfo(name)
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, mode << 16
+            archive.writestr(info, content)
+    return file
+
+
+ZEROS = bytes(20_000_000)
+EVIL_TARS = {
+    "parent": ("../out", {}, "leads out"),
+    "hidden parent": ("a/../../out", {}, "leads out"),
+    "absolute": ("/tmp/out", {}, "leads out"),
+    "symlink": ("link", {"type": tarfile.SYMTYPE, "linkname": "/etc"}, "a link or a device"),
+    "hard link": ("link", {"type": tarfile.LNKTYPE, "linkname": "../out"}, "a link or a device"),
+    "device": ("null", {"type": tarfile.CHRTYPE}, "a link or a device"),
+    "pipe": ("pipe", {"type": tarfile.FIFOTYPE}, "a link or a device"),
+    "twice": ("./first", {}, "comes twice"),
+    "bomb": ("zeros", {"content": ZEROS}, "would grow"),
+}
+EVIL_ZIPS = {
+    "parent": ("../out", b"x", 0, "leads out"),
+    "absolute": ("/tmp/out", b"x", 0, "leads out"),
+    "backslash": ("..\\out", b"x", 0, "leads out"),
+    "symlink": ("link", b"/etc", 0o120777, "a link or a device"),
+    "twice": ("first", b"y", 0, "comes twice"),
+    "bomb": ("zeros", ZEROS, 0, "would grow"),
+}
+
+
+def refused(archive: Path, folder: Path, reason: str) -> None:
+    target = folder / "inner" / "target"
+    with pytest.raises(DataError, match=reason):
+        unpack(archive, target)
+    assert files(folder) == [archive.name], "nothing is written, there or elsewhere"
+
+
+@pytest.mark.parametrize("evil", EVIL_TARS)
+def test_a_tar_that_could_do_harm_is_refused_before_anything_is_written(tmp_path, evil):
+    name, about, reason = EVIL_TARS[evil]
+    refused(packed_tar(tmp_path / "evil.tar.gz", ("first", {}), (name, dict(about))), tmp_path, reason)
+
+
+@pytest.mark.parametrize("evil", EVIL_ZIPS)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_that_could_do_harm_is_refused_before_anything_is_written(tmp_path, evil):
+    name, content, mode, reason = EVIL_ZIPS[evil]
+    refused(packed_zip(tmp_path / "evil.zip", ("first", b"x"), (name, content), mode=mode), tmp_path, reason)
+
+
+def test_good_archives_are_unpacked_and_damaged_ones_are_not(tmp_path):
+    tar = packed_tar(
+        tmp_path / "a.tar.gz", ("./d", {"type": tarfile.DIRTYPE}), ("./d/one", {"content": os.urandom(9999)})
+    )
+    unpack(tar, tmp_path / "tar")
+    unpack(packed_zip(tmp_path / "a.zip", ("d/", b""), ("d/one", b"1")), tmp_path / "zip")
+    assert files(tmp_path / "tar") == files(tmp_path / "zip") == ["d/one"]
+    assert (tmp_path / "zip/d/one").read_bytes() == b"1"
+    for name, content in (("cut.tar.gz", tar.read_bytes()[:-3000]), ("text.zip", b"no archive")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=f"{name} is damaged or no archive"):
+            unpack(tmp_path / name, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_archives_are_fetched_only_to_be_unpacked(tmp_path):
+    archive = packed_tar(tmp_path / "flowers.tar.gz", ("rose", {}))
+    download = Download("flowers", "http://127.0.0.1:9/flowers.tar.gz", places.hash_of(archive, "md5:"))
+    folder = Places(tmp_path, tmp_path / "cache", offline=True).unpacked(download)
+    archive.unlink()
+    assert files(folder) == ["rose"]
+    assert Places(tmp_path, tmp_path / "cache", offline=True).unpacked(download) == folder
