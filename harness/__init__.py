@@ -13,7 +13,9 @@ _HOMES = {
     "harness.backend": "Backend Device Precision Trainer",
     "harness.data": "Batches Dataset Examples",
     "harness.errors": "DataError PluginError SamebenchError SpecError Unavailable Unsupported UsageError WrongDevice",
+    "harness.inputs": "DatasetLoader Wanted",
     "harness.markers": "hookimpl",
+    "harness.places": "Download Places",
     "harness.recipe": "Adam AdamW Constant Cosine LossName Optimizer Recipe SGD Schedule Steps Warmup",
     "harness.task": "Bench Findings ModelBuilder Subject Task",
     "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool "
@@ -38,7 +40,11 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.errors import Unsupported as Unsupported
     from harness.errors import UsageError as UsageError
     from harness.errors import WrongDevice as WrongDevice
+    from harness.inputs import DatasetLoader as DatasetLoader
+    from harness.inputs import Wanted as Wanted
     from harness.markers import hookimpl as hookimpl
+    from harness.places import Download as Download
+    from harness.places import Places as Places
     from harness.recipe import SGD as SGD
     from harness.recipe import Adam as Adam
     from harness.recipe import AdamW as AdamW

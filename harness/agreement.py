@@ -7,26 +7,28 @@ must lie together, which they would not if one had seen other batches or moved o
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from harness.probes import LIMITS
 from harness.result import Result
+from harness.spec import Array
 
 SAME = {"dataset": "data set", "model": "network", "batches": "batch order", "weights": "first weights"}
 """What must be the same to the bit, by its name in the evidence."""
 
-FIRST_SEGMENT_FACTOR = 50
-"""Rounding grows as training goes on: over a first segment, losses may drift this many times further apart."""
+ROUNDING_GROWS = {"first loss": 1, "first losses": 10, "first segment": 50}
+"""By how much more than one step's rounding the losses of several steps may lie apart."""
 
 
 @dataclass(frozen=True)
 class Agreement:
     """What several backends' cells say of one experiment: spreads relative to the median, and who stands out.
 
-    The spread over the first segment is None where drop-out masks decide the losses of training.
+    The first losses are those of the first five steps. The spread over the first segment is None where drop-out masks decide the losses of training.
     """
 
     task: str
@@ -36,6 +38,7 @@ class Agreement:
     seed: int
     backends: tuple[str, ...]
     first_loss_spread: float
+    first_losses_spread: float
     first_segment_spread: float | None
     outliers: dict[str, str]
 
@@ -44,7 +47,7 @@ def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
     """One for each experiment that two or more backends have finished."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        if result.status == "ok" and "first_loss" in result.evidence:
+        if result.status == "ok" and "first_losses" in result.evidence and result.cell.semantics == "aligned":
             cell = result.cell
             key = (
                 cell.task,
@@ -72,30 +75,43 @@ def _agree(group: Sequence[Result]) -> Agreement:
             result.cell.key: f"its {said} was another one" for result in group if result.evidence.get(what) != usual
         }
     limit = LIMITS[cell.precision]
-    first, far = _spread(group, "first_loss", "loss of the first step", limit)
-    segment, further = _spread(group, "first_segment_loss", "loss of the first segment", limit * FIRST_SEGMENT_FACTOR)
+    losses = {result.cell.key: np.array(result.evidence["first_losses"]) for result in group}
+    segments = {
+        result.cell.key: np.array([loss])
+        for result in group
+        if (loss := result.evidence.get("first_segment_loss")) is not None
+    }
+    spreads = {}
+    for said, values in (
+        ("first loss", {key: series[:1] for key, series in losses.items()}),
+        ("first losses", losses),
+        ("first segment", segments),
+    ):
+        spreads[said], far = _spread(values, said, limit * ROUNDING_GROWS[said])
+        outliers = far | outliers
     return Agreement(
         cell.task, cell.model, cell.dataset, cell.precision, cell.seed,
         backends=tuple(f"{result.cell.backend}/{result.cell.mode}" for result in group),
-        first_loss_spread=first or 0.0,
-        first_segment_spread=segment,
-        outliers=further | far | outliers,
+        first_loss_spread=spreads["first loss"] or 0.0,
+        first_losses_spread=spreads["first losses"] or 0.0,
+        first_segment_spread=spreads["first segment"],
+        outliers=outliers,
     )  # fmt: skip
 
 
-def _spread(group: Sequence[Result], name: str, said: str, limit: float) -> tuple[float | None, dict[str, str]]:
+def _spread(series: Mapping[str, Array], said: str, limit: float) -> tuple[float | None, dict[str, str]]:
     """How far the losses lie apart, relative to their median; and if that is too far, the cells that are to blame."""
-    losses = {result.cell.key: result.evidence[name] for result in group if result.evidence.get(name) is not None}
-    if len(losses) < 2:
+    if len(series) < 2 or len({len(losses) for losses in series.values()}) > 1:
         return None, {}
-    middle = statistics.median(losses.values())
-    away = {key: abs(loss - middle) / (abs(middle) or 1.0) for key, loss in losses.items()}
-    spread = (max(losses.values()) - min(losses.values())) / (abs(middle) or 1.0)
+    middle = np.median(list(series.values()), axis=0)
+    scale = np.where(middle == 0, 1.0, np.abs(middle))
+    away = {key: float((np.abs(losses - middle) / scale).max()) for key, losses in series.items()}
+    spread = float((np.ptp(list(series.values()), axis=0) / scale).max())
     if spread <= limit:
         return spread, {}
-    others = "the other's, and nobody knows who is right" if len(losses) == 2 else "the median of all"
+    others = "the other's, and nobody knows who is right" if len(series) == 2 else "the median of all"
     return spread, {
-        key: f"its {said} is {spread if len(losses) == 2 else off:.1e} from {others} (limit {limit:.0e})"
+        key: f"its {said} is {spread if len(series) == 2 else off:.1e} from {others} (limit {limit:.0e})"
         for key, off in away.items()
         if not off <= limit / 2
     }

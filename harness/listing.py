@@ -6,15 +6,17 @@ from typing import Any
 
 from tabulate import tabulate
 
+from harness.places import Places
 from harness.plugins import Plugins, find_backends, load_plugins
+from harness.running.doctor import last_probe, probe
 from harness.spec import Model
 
 
-def everything() -> dict[str, list[dict[str, Any]]]:
-    """All there is by kind, as INTERFACE has it for programs."""
+def everything(try_backends: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """All there is by kind, in the form that programs get."""
     plugins = load_plugins()
     found: dict[str, list[dict[str, Any]]] = {
-        "backends": [{"name": b.name, "status": b.status, "reason": b.reason} for b in find_backends().values()],
+        "backends": _backends(try_backends),
         "tasks": [{"name": name} for name in plugins.tasks],
         "models": [_describe(name, plugins) for name in plugins.models],
         "datasets": [{"name": name} for name in plugins.datasets],
@@ -24,6 +26,19 @@ def everything() -> dict[str, list[dict[str, Any]]]:
     if refused := plugins.refused():
         found["broken"] = [{"name": name, "reason": reason} for name, reason in refused.items()]
     return found
+
+
+def _backends(try_them: bool) -> list[dict[str, Any]]:
+    """Each backend; one that could not be started when it was last tried is broken."""
+    places, rows = Places.from_environment(), []
+    for entry in find_backends().values():
+        status, reason = entry.status, entry.reason
+        if status == "available":
+            tried = probe(entry.name, places) if try_them else last_probe(entry.name, places)
+            if tried and tried["reason"]:
+                status, reason = "broken", tried["reason"]
+        rows.append({"name": entry.name, "status": status, "reason": reason})
+    return rows
 
 
 def as_text(found: dict[str, list[dict[str, Any]]]) -> str:

@@ -67,15 +67,35 @@ def _change_one(options: Any, path: str, steps: list[str], value: Any, where: st
     return replace(options, **{steps[0]: value})
 
 
+def _checked_arms(kinds: tuple[Any, ...], value: Any, path: str) -> Any:
+    """The value as the first of several types that takes it; the error is the one of the first type."""
+    if value is None and type(None) in kinds:
+        return None
+    complaints = []
+    for kind in kinds:
+        if kind is not type(None):
+            try:
+                return _checked(kind, value, path)
+            except UsageError as error:
+                complaints.append(error)
+    raise complaints[0]
+
+
+def _example(kind: Any) -> str:
+    return "0, 1" if kind is int else '"one", "two"'
+
+
 def _checked(kind: Any, value: Any, path: str) -> Any:
     """The value as the type asks for it, or an error that says what is allowed."""
     origin = get_origin(kind)
     if origin is Literal:
         allowed, fits = " or ".join(map(repr, get_args(kind))), value in get_args(kind)
     elif origin in (Union, UnionType):
-        if value is None and type(None) in get_args(kind):
-            return None
-        return _checked(next(arm for arm in get_args(kind) if arm is not type(None)), value, path)
+        return _checked_arms(get_args(kind), value, path)
+    elif origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{path} must be a list, such as [{_example(get_args(kind)[0])}], not {value!r}")
+        return tuple(_checked(get_args(kind)[0], one, f"{path}[{place}]") for place, one in enumerate(value))
     elif kind is float:
         allowed, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)
         value = float(value) if fits else value

@@ -183,11 +183,11 @@ def _look_at(name: str, points: list[EntryPoint]) -> BackendEntry:
         return BackendEntry(name, "broken", _claimed_twice("backend name", name, map(_origin, points)), "")
     if not NAME.fullmatch(name):
         return BackendEntry(name, "broken", f"{name!r} is no name for a backend; {NAME_RULE}", points[0].module)
-    spec = _find(points[0].module)
+    spec = find_module(points[0].module)
     if spec is None or spec.origin is None:
         return BackendEntry(name, "broken", f"its module {points[0].module} is not there", points[0].module)
     try:
-        missing = [module for module in _imports(Path(spec.origin)) if _find(module) is None]
+        missing = [module for module in _imports(Path(spec.origin)) if find_module(module) is None]
     except (SyntaxError, ValueError, OSError) as error:
         return BackendEntry(name, "broken", f"{type(error).__name__} in {spec.origin}: {error}", points[0].module)
     if not missing:
@@ -196,7 +196,7 @@ def _look_at(name: str, points: list[EntryPoint]) -> BackendEntry:
     return BackendEntry(name, "not-installed", reason, points[0].module)
 
 
-def _find(module: str) -> ModuleSpec | None:
+def find_module(module: str) -> ModuleSpec | None:
     """Where a module lies, found without importing it or the packages around it."""
     path: Any = None
     spec = None

@@ -57,7 +57,7 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
     verdicts = [result.parity["verdict"] for result in good] or ["not-checked"]
     row: dict[str, Any] = {
         "task": cell.task, "backend": cell.backend, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
-        "precision": cell.precision, "options": dict(cell.options), "n": len(good), "cells": len(group),
+        "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
         "parity": next((verdict for verdict in verdicts if verdict != "equal"), "equal"),
     }  # fmt: skip
     if accuracies := [result.metrics["test_accuracy"] for result in good if "test_accuracy" in result.metrics]:

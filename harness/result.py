@@ -13,6 +13,7 @@ from typing import Any, Literal
 from harness.backend import Precision
 
 SCHEMA = 1
+Semantics = Literal["aligned", "native"]
 Status = Literal[
     "ok",
     "failed",
@@ -44,17 +45,23 @@ class Cell:
     weights: str | None
     seed: int
     options: Mapping[str, Any]
+    semantics: Semantics = "aligned"
 
     @property
     def key(self) -> str:
         """A name for its folder: readable, and another one whenever anything about the cell changes."""
-        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.seed{self.seed}.{_digest(asdict(self))}"
+        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.seed{self.seed}.{digest(asdict(self))[:10]}"
 
     @property
     def subject(self) -> str:
         """A name for what its certificate is about: everything but the seed."""
         parts = {name: value for name, value in asdict(self).items() if name != "seed"}
-        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.{_digest(parts)}"
+        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.{digest(parts)[:10]}"
+
+
+def digest(value: Any) -> str:
+    """Changes whenever anything in a value of plain data does."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def not_checked(reason: str = "") -> dict[str, Any]:
@@ -79,6 +86,7 @@ class Result:
     evidence: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The cell's own fields first, then what came of it."""
@@ -92,10 +100,6 @@ class Result:
             raise ValueError("; ".join(problems))
         own = {field.name: data[field.name] for field in fields(Cell)}
         return cls(Cell(**own), **{field.name: data[field.name] for field in fields(cls) if field.name != "cell"})
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def _problems(data: Any) -> Iterator[str]:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from harness.backend import Backend
+from harness.backend import Backend, Trainer
 from harness.clock import Clock
 from harness.data import Dataset
 from harness.recipe import Recipe
-from harness.spec import Array, Counts, Model, Shape
+from harness.result import Semantics
+from harness.spec import Array, Counts, Model, Shape, Weights
 
 ModelBuilder = Callable[[Shape, int], Model]
 
@@ -34,6 +35,19 @@ class Bench:
     seed: int
     options: Any
     clock: Clock = field(default_factory=Clock)
+    semantics: Semantics = "aligned"
+    tell: Callable[[str], None] = lambda line: None
+    """Says how far the task is, to whoever watches. Never inside a phase of the clock."""
+
+    def first_weights(self, model: Model) -> Weights:
+        """The harness's own first weights, or with native semantics the framework's."""
+        aligned = self.semantics == "aligned"
+        return model.init(self.seed) if aligned else self.backend.native_weights(model, self.seed)
+
+    def trainer(self, net: Any, recipe: Recipe) -> Trainer:
+        """The recipe as published, or with native semantics as the framework's own optimiser has it."""
+        make = self.backend.trainer if self.semantics == "aligned" else self.backend.native_trainer
+        return make(net, recipe, self.seed)
 
 
 @dataclass
@@ -47,7 +61,7 @@ class Findings:
 
 
 class Task(ABC):
-    """An experiment. It times its phases with `bench.clock`: build, first_step, train, eval."""
+    """An experiment. It times its phases with `bench.clock`: build, first_step, warm_up, train, eval."""
 
     name: ClassVar[str]
     rate: ClassVar[str]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import pytest
 
 from harness.environment import worker_environment
 
 os.environ.update(worker_environment())
+os.environ["SAMEBENCH_CACHE_DIR"] = tempfile.mkdtemp(prefix="samebench-tests-")  # nothing known from before
+atexit.register(shutil.rmtree, os.environ["SAMEBENCH_CACHE_DIR"], ignore_errors=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

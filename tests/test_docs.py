@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 
 from harness import hookspecs
-from harness.cli import main
+from harness.cli import COMMANDS, main
 from harness.conformance import RULES
 from harness.plugins import load_plugins
 from harness.report import Report
-from harness.store import Store
+from harness.running.store import Store
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -27,11 +27,12 @@ def test_every_hook_is_documented_with_its_arguments():
 def test_every_command_in_the_readme_is_one_and_all_are_there():
     blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
     shown = set(re.findall(r"samebench (\S+)", blocks))
-    assert shown == set(main.commands)
+    assert shown == set(COMMANDS)
 
 
 def test_options_in_the_readme_exist():
-    known = {option for command in main.commands.values() for parameter in command.params for option in parameter.opts}
+    commands = [main.get_command(None, name) for name in COMMANDS]
+    known = {option for command in commands for parameter in command.params for option in parameter.opts}
     assert set(re.findall(r" (--[a-z][a-z-]*)", README)) <= known
 
 

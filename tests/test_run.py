@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from command import SMALL, backend, samebench, words
 
+from harness.cli import COMMANDS
 from harness.conformance import RULES
 from harness.result import Result, diverged
+from harness.running.store import read_sealed
 from harness.stats import mean_interval, median_interval
-
-SMALL = ["--precision", "float64", "--set", "scratch-cnn.epochs=1", "--set", "scratch-cnn.train_limit=96"]
-
-FILE = """
-import os, sys, time
-from harness import Unsupported, hookimpl
-from harness.reference.backend import NumPy
-
-class Mine(NumPy):
-    name = "mine"
-
-    def build(self, model, weights):
-        FAULT
-        return super().build(model, weights)
-
-@hookimpl
-def samebench_backend():
-    return Mine
-"""
-
-
-def samebench(*arguments, **options):
-    command = [sys.executable, "-m", "harness", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
-
-
-def words(text):
-    """The text without its line breaks, which fall where they will."""
-    return " ".join(text.split())
-
-
-def backend(folder: Path, fault: str) -> Path:
-    file = folder / "mine.py"
-    file.write_text(FILE.replace("FAULT", fault))
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +44,7 @@ def test_a_report_for_programs_has_the_promised_keys(run):
     }  # fmt: skip
     assert cell["metrics"].keys() >= {"test_accuracy", "train_accuracy", "test_loss"}
     phases = {"import_s", "build_s", "first_step_s", "train_s", "eval_s", "total_s", "rate", "images_per_s"}
-    assert cell["time"].keys() == phases and cell["time"]["rate"] == "training images"
+    assert cell["time"].keys() >= phases and cell["time"]["rate"] == "training images"
     assert cell["parameters"] == {"total": 35914, "trainable": 35914, "frozen": 0, "buffers": 0}
     assert cell["memory"]["peak_rss_bytes"] > 10_000_000 and cell["memory"]["peak_device_bytes"] is None
     assert cell["parity"].keys() >= {
@@ -114,43 +78,6 @@ def test_the_same_folder_goes_on_where_it_stopped(run):
     assert all(file.stat().st_mtime_ns == written for file, written in times.items())
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "reason"),
-    [
-        ("raise ValueError('too bad')", "failed", "ValueError: too bad (mine.py:"),
-        ("sys.exit(0)", "failed", "SystemExit: 0"),
-        ("os._exit(0)", "invalid", "ended without a valid result"),
-        ("os._exit(3)", "crashed", "exit code 3"),
-        ("os.kill(os.getpid(), 11)", "crashed", "SIGSEGV"),
-        ("raise MemoryError('no room')", "oom", "no room"),
-        ("raise RuntimeError('CUDA out of memory. Tried to')", "oom", "CUDA out of memory"),
-        ("time.sleep(600)", "timeout", "still running after"),
-    ],
-)
-def test_a_cell_that_goes_wrong_is_a_row_and_the_others_go_on(tmp_path, fault, status, reason):
-    file = backend(tmp_path, fault)
-    limit = "3" if status == "timeout" else "60"
-    done = samebench(
-        "run",
-        "--backend",
-        file,
-        "--backend",
-        "numpy",
-        "--no-parity",
-        "--out",
-        tmp_path / "run",
-        "--timeout",
-        limit,
-        *SMALL,
-    )
-    assert done.returncode == 1
-    cells = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)["cells"]
-    found = {cell["backend"]: (cell["status"], cell["reason"]) for cell in cells}
-    assert found["numpy"] == ("ok", None)
-    assert found[str(file)][0] == status and reason in found[str(file)][1]
-    assert f"{status}: " in words(done.stdout)
-
-
 def test_a_backend_whose_framework_is_missing_is_unavailable(tmp_path):
     missing = [
         row
@@ -164,33 +91,6 @@ def test_a_backend_whose_framework_is_missing_is_unavailable(tmp_path):
     assert "unavailable: backend" in words(done.stdout)
     assert f"pip install 'samebench[{missing[0]['name']}]'" in words(done.stdout)
     assert "numpy/default seed 0: ok" in done.stderr
-
-
-def test_sigterm_ends_the_worker_too(tmp_path):
-    file = backend(tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "run",
-        "--backend",
-        file,
-        "--no-parity",
-        "--out",
-        tmp_path / "run",
-        *SMALL,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.terminate()
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert f"--out {tmp_path / 'run'} goes on from here" in said
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_a_certificate_may_follow_later(tmp_path):
@@ -273,8 +173,8 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
         (["run", "--set", "scratch-cnn.epochs=0"], 2, "must be at least 1, not 0"),
         (["run", "--set", "scratch-cnn.schedule=warm"], 2, "must be 'cosine' or 'constant'"),
         (["run", "--set", "scratch-cnn.optimizer.lr=-1"], 2, "at least 0"),
-        (["run", "--mode", "compield"], 2, "'default', 'compiled'"),
-        (["run", "--set", "epochs"], 2, "--set takes TASK.OPTION=VALUE"),
+        (["run", "--mode", "compield"], 2, "did you mean 'compiled'"),
+        (["run", "--set", "epochs"], 2, "--set takes KEY=VALUE"),
         (["report", "nowhere"], 2, "nowhere is not a run"),
         (["check", "nowhere.py"], 2, "no backend file"),
     ],
@@ -311,7 +211,8 @@ def test_list_for_programs():
         "flops": 833_040,
     } in found["models"]
     assert [task["name"] for task in found["tasks"]] == ["scratch-cnn"]
-    assert json.loads(samebench("list", "datasets", "--json").stdout) == {"datasets": [{"name": "digits"}]}
+    names = [row["name"] for row in json.loads(samebench("list", "datasets", "--json").stdout)["datasets"]]
+    assert names == sorted(names) and {"digits", "mnist", "cifar10", "folder", "synthetic", "cats-vs-dogs"} <= {*names}
 
 
 @pytest.mark.parametrize(("arguments", "limit"), [(["--help"], 0.3), (["list"], 0.4)])
@@ -325,13 +226,13 @@ def test_the_command_line_is_quick(arguments, limit):
 
 
 def test_every_command_shows_an_example():
-    for command in ("list", "show", "run", "report", "check"):
+    for command in COMMANDS:
         assert f"Example: samebench {command}" in samebench(command, "--help").stdout
 
 
 def test_a_result_is_checked_when_it_is_read(run):
     folder, _ = run
-    good = json.loads(next(folder.glob("cells/*/result.json")).read_text())
+    good = read_sealed(next(folder.glob("cells/*/result.json")))
     assert Result.from_json(good).as_json() == good
     for change, path in [
         ({"status": "fine"}, "status 'fine'"),

@@ -6,157 +6,162 @@ import contextlib
 import json
 import os
 import random
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harness.environment import describe_host, worker_environment
-from harness.result import Cell, Result, Status, not_checked
-from harness.store import Store, write_json
+from harness.result import Cell, Result, not_checked
+from harness.running.process import Ended, run_worker
+from harness.running.sources import code_of
+from harness.running.store import Store, write_json
 
-Tell = Callable[[str], None]
-GRACE = 5.0
-"""Seconds between asking a worker to end and ending it."""
+
+class Watcher(Protocol):
+    """Whoever is told how a run goes."""
+
+    def started(self, what: str) -> None: ...
+    def progress(self, line: str) -> None: ...
+    def certified(self, backend: str, verdict: str, seconds: float) -> None: ...
+    def finished(self, result: Result, number: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a worker's process ended."""
+class Limits:
+    """What every worker is held to."""
 
-    code: int | None  # None: it ran out of time
-    seconds: float
-    log: Path
-
-    def explain(self) -> tuple[Status, str]:
-        """The status and reason of a process that left no valid result."""
-        if self.code is None:
-            return "timeout", f"still running after {self.seconds:.0f} s; its log: {self.log}"
-        if self.code < 0:
-            return "crashed", f"{signal.Signals(-self.code).name}; {self._last_words()}"
-        if self.code == 0:
-            return "invalid", f"the worker ended without a valid result; its log: {self.log}"
-        return "crashed", f"exit code {self.code}; {self._last_words()}"
-
-    def _last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return f"its log ends: {lines[-1][:300]}" if lines else f"its log {self.log} is empty"
+    timeout: float = 3600.0
+    threads: int | None = None
+    memory_bytes: int | None = None
+    python: Mapping[str, str] = field(default_factory=dict)
+    """The interpreter of each backend that has one of its own."""
 
 
-def run(
-    store: Store, cells: Sequence[Cell], config: Mapping[str, Any], timeout: float, parity: bool, tell: Tell
-) -> None:
-    """Run what has no result yet. Backends take turns in a random order, so that a drift of the machine hits all alike."""
-    earlier = store.plan() if store.exists else []
-    record = {
-        "id": store.folder.name,
-        "started": store.run["started"] if earlier else _now(),
-        "finished": None,
-        "host": describe_host(),
-        "config": dict(config),
-        "order_seed": (order_seed := int.from_bytes(os.urandom(4))),
-        "plan": [asdict(cell) for cell in (*earlier, *(cell for cell in cells if cell not in earlier))],
-    }
-    store.save_run(record)
-    if parity:
-        _certify(store, cells, timeout, tell)
-    todo = [cell for cell in cells if (done := store.load(cell)) is None or done.status != "ok"]
-    for number, cell in enumerate(_in_turns(todo, order_seed), 1):
-        result = run_cell(store, cell, timeout)
-        store.save(result)
-        tell(f"[{number}/{len(todo)}] {_one_line(result)}")
-    store.save_run(record | {"finished": _now()})
+@dataclass(frozen=True)
+class Runner:
+    """Runs cells into a store."""
 
+    store: Store
+    limits: Limits
+    watcher: Watcher
 
-def run_cell(store: Store, cell: Cell, timeout: float) -> Result:
-    """One cell in a process of its own; whatever happens to it, there is a result."""
-    folder = store.cell_folder(cell)
-    ended = _start_worker(folder, "cell.json", {"cell": asdict(cell)}, timeout)
-    return store.load(cell) or Result(cell, *ended.explain())
+    def run(self, cells: Sequence[Cell], config: Mapping[str, Any], parity: bool) -> None:
+        """Run what has no result yet. Backends take turns in a random order, so that a drift of the machine hits all
+        alike."""
+        with self.store.locked():
+            earlier = self.store.plan() if self.store.exists else []
+            known = {cell.key for cell in earlier}
+            record = {
+                "id": self.store.folder.name,
+                "started": self.store.run["started"] if earlier else _now(),
+                "finished": None,
+                "host": describe_host(),
+                "config": dict(config),
+                "order_seed": (order_seed := int.from_bytes(os.urandom(4))),
+                "plan": [asdict(cell) for cell in (*earlier, *(cell for cell in cells if cell.key not in known))],
+            }
+            self.store.save_run(record)
+            todo = [cell for cell in cells if not self._is_done(cell)]
+            if parity:
+                self._certify(cells, {cell.subject for cell in todo})
+            for number, cell in enumerate(_in_turns(todo, order_seed), 1):
+                self.watcher.started(f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}")
+                self.watcher.finished(self.run_cell(cell), number, len(todo))
+            self.store.save_run(record | {"finished": _now()})
 
-
-def _certify(store: Store, cells: Sequence[Cell], timeout: float, tell: Tell) -> None:
-    """One process for each backend, mode, precision and device: certificates of all it is to run and has none for."""
-    groups: dict[tuple[str, str, str, str], dict[str, Cell]] = {}
-    for cell in cells:
-        if (known := store.certificate(cell)) is None or known["verdict"].startswith("not-checked"):
-            groups.setdefault((cell.backend, cell.mode, cell.precision, cell.device), {})[cell.subject] = cell
-    for (backend, mode, precision, device), subjects in groups.items():
-        request = {
-            "backend": backend, "mode": mode, "precision": precision, "device": device,
-            "subjects": {
-                name: {"task": c.task, "model": c.model, "dataset": c.dataset, "options": c.options}
-                for name, c in subjects.items()
-            },
-        }  # fmt: skip
-        folder = store.folder / "certificates" / next(iter(subjects))
-        ended = _start_worker(folder, "request.json", request, timeout)
+    def run_cell(self, cell: Cell) -> Result:
+        """One cell in a process of its own; whatever happens to it, there is a result."""
+        ended = self._start_worker(self.store.cell_folder(cell), "cell.json", {"cell": asdict(cell)}, cell.backend)
         try:
-            answers = json.loads((folder / "result.json").read_text())
-        except (OSError, ValueError):
-            answers = {name: not_checked(": ".join(ended.explain())) for name in subjects}
-        for name, answer in answers.items():
-            store.save_certificate(name, answer)
-        for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
-            tell(f"certificate of {backend}/{mode}: {verdict} ({ended.seconds:.1f} s)")
+            result = self.store.load(cell) or Result(cell, *ended.explain())
+        except ValueError as error:
+            self.store.set_aside(cell)
+            result = Result(cell, "invalid", f"{error}; it is kept as result.rejected.json")
+        if result.status == "ok":
+            result.time["process_s"] = ended.seconds
+            if ended.code:
+                result.warnings.append(f"its process ended badly after the result was there: {ended.explain()[1]}")
+        result.evidence["backend_code"] = code_of(cell.backend)
+        self.store.save(result)
+        return result
 
+    def _is_done(self, cell: Cell) -> bool:
+        """Whether the cell has a good result, from the backend as it is now; what cannot be used is set aside."""
+        try:
+            result = self.store.load(cell)
+        except ValueError:
+            self.store.set_aside(cell)
+            return False
+        if result is None or result.status != "ok":
+            return False
+        return cell.backend in self.limits.python or result.evidence.get("backend_code") in (
+            None,
+            code_of(cell.backend),
+        )
 
-def _start_worker(folder: Path, name: str, request: Mapping[str, Any], timeout: float) -> Ended:
-    """Run the worker on a request, in its own process group; nothing of that group outlives this call."""
-    write_json(folder / name, request)
-    (folder / "result.json").unlink(missing_ok=True)
-    log, start = folder / "log.txt", time.monotonic()
-    command = [sys.executable, "-m", "harness.worker", str(folder / name), str(folder / "result.json")]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            env=worker_environment(), start_new_session=True,
+    def _certify(self, cells: Sequence[Cell], wanted: set[str]) -> None:
+        """One process for each backend, mode, precision and device: the certificates of what is to run, or has none.
+
+        Where nothing has changed since they were made, that process finds them in the cache.
+        """
+        groups: dict[tuple[str, ...], dict[str, Cell]] = {}
+        for cell in cells:
+            old = self.store.certificate(cell)
+            missing = old is None or old["verdict"].startswith("not-checked")
+            if cell.semantics == "aligned" and (missing or cell.subject in wanted):
+                group = cell.backend, cell.mode, cell.precision, cell.device
+                groups.setdefault(group, {})[cell.subject] = cell
+        for (backend, mode, precision, device), subjects in groups.items():
+            request = {
+                "backend": backend, "mode": mode, "precision": precision, "device": device,
+                "subjects": {
+                    name: {"task": c.task, "model": c.model, "dataset": c.dataset, "options": c.options}
+                    for name, c in subjects.items()
+                },
+            }  # fmt: skip
+            self.watcher.started(f"certificate of {backend}/{mode}")
+            folder = self.store.folder / "certificates" / next(iter(subjects))
+            ended = self._start_worker(folder, "request.json", request, backend)
+            try:
+                answers = json.loads((folder / "result.json").read_text())
+            except (OSError, ValueError):
+                answers = {name: not_checked(": ".join(ended.explain())) for name in subjects}
+            for name, answer in answers.items():
+                self.store.save_certificate(name, answer)
+            for verdict in dict.fromkeys(_verdict(answer) for answer in answers.values()):
+                self.watcher.certified(f"{backend}/{mode}", verdict, ended.seconds)
+
+    def _start_worker(self, folder: Path, name: str, request: Mapping[str, Any], backend: str) -> Ended:
+        """Run the worker on a request whose files lie in `folder`."""
+        limits = {"threads": self.limits.threads, "memory_bytes": self.limits.memory_bytes}
+        write_json(folder / name, {**request, "limits": limits})
+        result = folder / "result.json"
+        with contextlib.suppress(FileNotFoundError):
+            result.unlink()
+        return run_worker(
+            folder / name, result, folder / "log.txt",
+            environment=worker_environment(self.limits.threads),
+            timeout=self.limits.timeout,
+            python=self.limits.python.get(backend, sys.executable),
+            listen=self.watcher.progress,
         )  # fmt: skip
-        try:
-            code: int | None = process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            _end_group(process)
-    return Ended(code, time.monotonic() - start, log)
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end, then end it, with all that it started."""
-    if process.poll() is None:
-        _signal_group(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
-    _signal_group(process, signal.SIGKILL)
-    process.wait()
+def _verdict(answer: Mapping[str, Any]) -> str:
+    return str(answer["verdict"]) + (", known from before" if answer.get("cached") else "")
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-def _in_turns(cells: Sequence[Cell], seed: int) -> list[Cell]:
+def _in_turns(cells: Sequence[Cell], seed: int) -> Iterator[Cell]:
     """Experiment by experiment and seed by seed, the backends of each in a random order."""
     order = random.Random(seed)
     rounds: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
         rounds.setdefault((cell.task, cell.model, cell.dataset, str(cell.seed)), []).append(cell)
-    return [cell for group in rounds.values() for cell in order.sample(group, len(group))]
-
-
-def _one_line(result: Result) -> str:
-    cell = result.cell
-    who = f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}"
-    if result.status != "ok":
-        return f"{who}: {result.status}: {result.reason}"
-    headline = next(((name.replace("_", " "), value) for name, value in result.metrics.items()), ("done", ""))
-    return f"{who}: ok, {headline[0]} {headline[1]:.4g}, {result.time['total_s']:.1f} s"
+    for group in rounds.values():
+        yield from order.sample(group, len(group))
 
 
 def _now() -> str:

@@ -1,37 +1,64 @@
 """A run as a folder of plain files: RUN/run.json, RUN/certificates/, RUN/cells/KEY/{cell.json, result.json,
 log.txt}.
 
-A file is written beside its place, flushed to the disk and renamed, so that it is there whole or not at all.
+A file is written beside its place, flushed to the disk and renamed, so that it is there whole or not at all. Results
+and certificates carry a hash of what they say: one that has been damaged since is set aside, never used.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import math
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.result import SCHEMA, Cell, Result
+from harness.result import SCHEMA, Cell, Result, digest
+
+SEAL = "sha256"
 
 
 def write_json(path: Path, data: Any) -> None:
     """Write a file whole or not at all. Numbers that are not finite become words, for which JSON has no others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
-        json.dump(_in_words(data), file, indent=1, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    try:
+        with temporary.open("w") as file:
+            json.dump(_in_words(data), file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
+    """Write an object with a hash of what it says."""
+    plain = _in_words(data)
+    write_json(path, plain | {SEAL: digest(plain)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The inverse of `write_sealed`; raises ValueError if the file is damaged, OSError if it is not there."""
+    try:
+        data = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path.name} is cut short or no JSON: {error}") from None
+    if not isinstance(data, dict) or data.pop(SEAL, None) != digest(data):
+        raise ValueError(f"{path.name} does not hold what was written: its hash is another one")
+    return data
 
 
 def _in_words(data: Any) -> Any:
     if isinstance(data, float) and not math.isfinite(data):
         return repr(data)
-    if isinstance(data, dict):
+    if isinstance(data, Mapping):
         return {key: _in_words(value) for key, value in data.items()}
     return [_in_words(value) for value in data] if isinstance(data, list | tuple) else data
 
@@ -48,11 +75,47 @@ class Store:
         store = cls(folder)
         if not store.exists:
             raise UsageError(f"{folder} is not a run: there is no run.json in it")
-        if (schema := store.run["schema"]) > SCHEMA:
+        try:
+            schema = store.run["schema"]
+        except (ValueError, KeyError) as error:
+            raise UsageError(f"{folder}/run.json cannot be read: {error!r}") from None
+        if schema > SCHEMA:
             raise UsageError(
                 f"{folder} was written by a newer samebench (schema {schema}; this one reads {SCHEMA}): update samebench"
             )
         return store
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process alone. The lock goes with the process, even if it is killed."""
+        if not self.exists and self.folder.is_dir() and any(self.folder.iterdir()):
+            raise UsageError(f"{self.folder} holds other things and no run: choose a new folder")
+        path = self.folder / ".lock"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = path.open("a+")
+        except OSError as error:
+            raise UsageError(f"no run can be kept in {self.folder}: {error.strerror}: choose another --out") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise UsageError(
+                    f"{self.folder} is in use by {lock.read().strip()}: wait until it ends, or choose another --out"
+                ) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.flush()
+            self._clean_up()
+            yield
+            lock.truncate(0)
+
+    def _clean_up(self) -> None:
+        """Remove what a killed process had begun to write."""
+        for pattern in (".*.json.*", "cells/*/.*.json.*", "certificates/.*.json.*", "certificates/*/.*.json.*"):
+            for leftover in self.folder.glob(pattern):
+                leftover.unlink(missing_ok=True)
 
     @property
     def exists(self) -> bool:
@@ -71,36 +134,43 @@ class Store:
         return self.folder / "cells" / cell.key
 
     def save(self, result: Result) -> None:
-        write_json(self.cell_folder(result.cell) / "result.json", result.as_json())
+        write_sealed(self.cell_folder(result.cell) / "result.json", result.as_json())
 
     def save_certificate(self, subject: str, certificate: dict[str, Any]) -> None:
-        write_json(self.folder / "certificates" / f"{subject}.json", certificate)
+        write_sealed(self.folder / "certificates" / f"{subject}.json", certificate)
 
     def certificate(self, cell: Cell) -> dict[str, Any] | None:
         """The certificate of what the cell runs, whatever its seed."""
         try:
-            found: dict[str, Any] = json.loads((self.folder / "certificates" / f"{cell.subject}.json").read_text())
+            return read_sealed(self.folder / "certificates" / f"{cell.subject}.json")
         except (OSError, ValueError):
             return None
-        return found
 
     def load(self, cell: Cell) -> Result | None:
-        """The finished result of a cell, if there is a valid one, with its certificate."""
+        """The result of a cell with its certificate; None if it has none yet. Raises ValueError if it is damaged."""
         try:
-            result = Result.from_json(json.loads((self.cell_folder(cell) / "result.json").read_text()))
-        except (OSError, ValueError):
+            result = Result.from_json(read_sealed(self.cell_folder(cell) / "result.json"))
+        except FileNotFoundError:
             return None
         if result.cell.key != cell.key:
-            return None
+            raise ValueError("result.json is about another cell")
         result.parity = self.certificate(cell) or result.parity
         return result
+
+    def set_aside(self, cell: Cell) -> None:
+        """Keep a file that is no valid result as evidence, out of the way."""
+        file = self.cell_folder(cell) / "result.json"
+        with contextlib.suppress(FileNotFoundError):
+            file.rename(file.with_name("result.rejected.json"))
 
     def plan(self) -> list[Cell]:
         """Every cell that was ever asked of this run."""
         return [Cell(**data) for data in self.run["plan"]]
 
     def results(self) -> Iterator[Result]:
-        """Every result of the run, in the order of its plan."""
+        """A result for every cell of the run, in the order of its plan; also for one that is not there."""
         for cell in self.plan():
-            if result := self.load(cell):
-                yield result
+            try:
+                yield self.load(cell) or Result(cell, "interrupted", "the run was stopped before this cell was done")
+            except ValueError as error:
+                yield Result(cell, "invalid", f"its stored result cannot be used: {error}")

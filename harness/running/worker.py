@@ -1,43 +1,50 @@
-"""The process in which one cell, or one backend's certificates, are run: python -m harness.worker REQUEST RESULT.
+"""The process in which one cell is run, or one backend's certificates: python -m harness.running.worker REQUEST RESULT.
 
 It imports one framework, answers by writing RESULT, and says nothing that anybody reads on stdout.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
+import os
 import resource
 import sys
 import traceback
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.clock import Clock
+from harness.environment import keep_within
 from harness.errors import PluginError, Unavailable, Unsupported, WrongDevice
-from harness.options import change
-from harness.plugins import load_backend, load_plugins
 from harness.result import Cell, Result, Status, diverged, not_checked
-from harness.store import write_json
-from harness.task import Bench
+from harness.running.guard import stand_guard
+from harness.running.process import OUT_OF_MEMORY, PROGRESS
+from harness.running.store import write_json, write_sealed
+
+NATIVE = "each framework's own optimiser and first weights, as asked for by native semantics"
 
 
 def main(request_file: str, result_file: str) -> None:
+    stand_guard()
     faulthandler.enable()
     request = json.loads(Path(request_file).read_text())
-    answer = run_cell(Cell(**request["cell"])) if "cell" in request else certify(request)
-    write_json(Path(result_file), answer)
+    keep_within(**request["limits"])
+    if "cell" in request:
+        write_sealed(Path(result_file), run_cell(Cell(**request["cell"]), _teller()).as_json())
+    else:
+        write_json(Path(result_file), probe(**request["probe"]) if "probe" in request else certify(request))
 
 
-def run_cell(cell: Cell) -> dict[str, Any]:
+def run_cell(cell: Cell, tell: Callable[[str], None] = lambda line: None) -> Result:
     """Run one cell; whatever goes wrong becomes its status and its reason."""
     try:
-        return _run(cell).as_json()
+        return _run(cell, tell)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status, reason = explain(error)
-        return Result(cell, status, reason).as_json()
+        return Result(cell, status, reason)
 
 
 def explain(error: BaseException) -> tuple[Status, str]:
@@ -49,64 +56,107 @@ def explain(error: BaseException) -> tuple[Status, str]:
     if isinstance(error, Unavailable | PluginError):
         return "unavailable", str(error)
     # Each framework has an exception of its own for this, and none of them is known here.
-    if isinstance(error, MemoryError) or any(
-        word in str(error) for word in ("RESOURCE_EXHAUSTED", "out of memory", "OOM when")
-    ):
+    if isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY):
         return "oom", f"{type(error).__name__}: {error}"
     where = traceback.extract_tb(error.__traceback__)[-1]
     return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
 
-def _run(cell: Cell) -> Result:
+def _run(cell: Cell, tell: Callable[[str], None]) -> Result:
+    from harness import inputs
+    from harness.clock import Clock
+    from harness.options import change
+    from harness.places import Places
+    from harness.plugins import load_backend, load_plugins
+    from harness.task import Bench
+
     clock, plugins = Clock(), load_plugins()
-    task, dataset = plugins.tasks[cell.task], plugins.datasets[cell.dataset]()
+    task, build = plugins.tasks[cell.task], plugins.models[cell.model]
+    data_options, options = inputs.split_options(cell.options)
+    with clock.phase("data"):
+        dataset = inputs.load(cell.dataset, plugins.datasets, build, data_options, Places.from_environment())
+    tell("importing")
     with clock.phase("import"):
         backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
-    options = change(task.options(), cell.options)
-    bench = Bench(backend, plugins.models[cell.model], dataset, cell.seed, options, clock)
+    bench = Bench(backend, build, dataset, cell.seed, change(task.options(), options), clock, cell.semantics, tell)
     found = task.run(bench)
     if cell.device not in ("auto", found.evidence["device"]):
         raise WrongDevice(
             f"{cell.backend} was asked for the {cell.device}; its tensors are on the {found.evidence['device']}"
         )
     problem = diverged(found.metrics)
-    phases = {f"{name}_s": clock.seconds(name) for name in ("import", "build", "first_step", "train", "eval")}
+    phases = ("data", "import", "build", "first_step", "warm_up", "train", "eval")
     return Result(
         cell,
         status="diverged" if problem else "ok",
         reason=problem,
         metrics=found.metrics,
-        time=phases | {"total_s": clock.total, "rate": task.rate, "images_per_s": found.rates},
+        time={f"{name}_s": clock.seconds(name) for name in phases}
+        | {"total_s": clock.total, "rate": task.rate, "images_per_s": found.rates},
         parameters=found.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
-        evidence=found.evidence | {"dataset": dataset.fingerprint},
+        evidence=found.evidence | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes)},
         versions=backend.versions(),
-        settings=backend.settings(),
+        parity=not_checked(NATIVE if cell.semantics == "native" else ""),
+        settings=backend.settings() | (_own_ways(backend) if cell.semantics == "native" else {}),
     )
+
+
+def _own_ways(backend: Any) -> dict[str, str]:
+    """What this backend does differently where it is left to its own ways."""
+    return {f"own {topic}": how for topic, how in backend.native.items()}
 
 
 def certify(request: dict[str, Any]) -> dict[str, Any]:
     """One certificate for each subject that the request names; an error becomes the verdict of those left."""
-    from harness.parity import certify
+    from harness import inputs
+    from harness.options import change
+    from harness.places import Places
+    from harness.plugins import load_plugins
+    from harness.running.certificates import Conditions, certificate
 
-    plugins, answers = load_plugins(), {}
+    plugins, places, answers = load_plugins(), Places.from_environment(), {}
+    conditions = Conditions(*(request[name] for name in Conditions._fields))
     try:
-        backend = load_backend(request["backend"])
-        for name, subject in request["subjects"].items():
-            task, dataset = plugins.tasks[subject["task"]], plugins.datasets[subject["dataset"]]()
-            shape, classes = dataset.train.images.shape[1:], len(dataset.classes)
-            options = change(task.options(), subject["options"])
-            found = [
-                certify(
-                    lambda precision: backend(request["device"], request["mode"], precision), part, request["precision"]
-                )
-                for part in task.subjects(plugins.models[subject["model"]], shape, classes, options)
-            ]
-            answers[name] = asdict(next((c for c in found if c.verdict != "equal"), found[0]))
+        for name, wanted in request["subjects"].items():
+            task, build = plugins.tasks[wanted["task"]], plugins.models[wanted["model"]]
+            data_options, options = inputs.split_options(wanted["options"])
+            dataset = inputs.load(wanted["dataset"], plugins.datasets, build, data_options, places)
+            subjects = task.subjects(build, dataset.shape, len(dataset.classes), change(task.options(), options))
+            answers[name] = certificate(conditions, subjects, places)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         answers = dict.fromkeys(request["subjects"], not_checked(explain(error)[1])) | answers
     return answers
+
+
+def probe(backend: str, device: str) -> dict[str, Any]:
+    """Whether a backend can be imported and started, and what it says of itself."""
+    from harness.plugins import load_backend
+
+    try:
+        loaded = load_backend(backend)
+        started = loaded(device, precision=loaded.precisions[0])
+        found = {"modes": loaded.modes, "precisions": loaded.precisions, "device": started.device}
+        return {"reason": None, **found, "versions": started.versions(), "settings": started.settings()}
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        return {"reason": explain(error)[1]}
+
+
+def _teller() -> Callable[[str], None]:
+    """Says lines to the runner, if there is one; a runner that does not listen never holds the worker up."""
+    if (number := os.environ.pop(PROGRESS, None)) is None:
+        return lambda line: None
+    pipe = int(number)
+    os.set_inheritable(pipe, False)
+    os.set_blocking(pipe, False)
+
+    def tell(line: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(pipe, line.replace("\n", " ").encode()[:500] + b"\n")
+
+    return tell
 
 
 def _peak_rss() -> int:

@@ -1,0 +1,64 @@
+"""Commands that look: list, show, report."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.errors import UsageError
+from harness.text import printable
+
+
+@click.command("list", epilog="Example: samebench list backends --json")
+@click.argument("kind", required=False, type=click.Choice(["backends", "tasks", "models", "datasets", "reporters"]))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--probe", is_flag=True, help="Start each backend, in a process of its own, to see whether it works.")
+def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
+    """What there is. Imports no framework."""
+    from harness.listing import as_text, everything
+
+    found = everything(probe)
+    found = {kind: found[kind]} if kind else found
+    click.echo(json.dumps(found, indent=1) if as_json else printable(as_text(found)))
+
+
+@click.command("show", epilog="Example: samebench show two-block-cnn --input 8x8x1")
+@click.argument("model")
+@click.option("--input", "shape", metavar="ROWSxCOLUMNSxCHANNELS", help="Default: the published input.")
+@click.option("--classes", type=click.IntRange(1), help="Default: the published number.")
+def show_command(model: str, shape: str | None, classes: int | None) -> None:
+    """A network layer by layer. Imports no framework."""
+    from harness.listing import layer_table
+    from harness.plugins import load_plugins
+
+    given: dict[str, Any] = {"classes": classes} if classes else {}
+    if shape:
+        if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", shape):
+            raise UsageError(f"--input takes rows x columns x channels, such as 32x32x3; not {shape!r}")
+        given["input_shape"] = tuple(map(int, shape.split("x")))
+    click.echo(layer_table(load_plugins().models[model](**given)))
+
+
+@click.command("report", epilog="Example: samebench report runs/2026-11-21-101500 --format markdown -o report.md")
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--format", "name", default="table", show_default=True, help="See: samebench list reporters")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")
+def report_command(folder: Path, name: str, output: Path | None) -> None:
+    """Write the report of a run, from its stored cells; also of a partial or failed one."""
+    from harness.plugins import load_plugins
+    from harness.report import Report
+    from harness.running.store import Store
+
+    store = Store.open(folder)
+    text = load_plugins().reporters[name](Report.of(store.run, store.results()))
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text + "\n")
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {output}: {error.strerror}") from None

@@ -1,0 +1,158 @@
+"""What a run is asked to do: a profile, then a configuration file, then --set, then the command line's own options.
+
+Each layer is a mapping from paths to values, such as `seeds` or `scratch-cnn.optimizer.lr`; a later one wins. What
+comes out can be written down again as one such mapping: that is how a run is repeated from its own record.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from harness.backend import Precision
+from harness.errors import SpecError, UsageError
+from harness.inputs import DataOptions
+from harness.options import change, flatten, nearest, parse
+from harness.plugins import Plugins
+from harness.result import Semantics
+
+Profile = Literal["quick", "standard", "rigorous"]
+
+PROFILES: Mapping[Profile, Mapping[str, Any]] = {
+    "quick": {},
+    "standard": {"dataset": "cifar10", "seeds": 6},
+    "rigorous": {"dataset": "cifar10", "seeds": 10, "modes": ["default", "compiled"]},
+}
+"""Each in what it changes of the defaults below, which are those of `quick`."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything about a run but the options of its tasks and its data."""
+
+    tasks: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ("default",)
+    model: str = "two-block-cnn"
+    dataset: str = "digits"
+    seeds: int | tuple[int, ...] = 1
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Precision = "float32"
+    semantics: Semantics = "aligned"
+    parity: bool = True
+    timeout: float = 3600.0
+    threads: int | None = None
+    memory_gb: float | None = None
+    data_dir: str | None = None
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "threads", "memory_gb"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise UsageError(f"{name} must be above 0, not {value}")
+        numbers = self.seed_numbers
+        if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+            raise UsageError(f"seeds must be one or more, each at least 0 and named once, not {self.seeds!r}")
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
+class Layer(NamedTuple):
+    """Settings from one place."""
+
+    where: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run's whole configuration."""
+
+    config: Config
+    data: DataOptions
+    tasks: Mapping[str, Any]
+    """The options of every task there is, by its name."""
+
+    python: Mapping[str, str]
+    """The interpreter of each backend that has one of its own."""
+
+    @classmethod
+    def of(cls, plugins: Plugins, layers: Sequence[Layer]) -> Settings:
+        """The defaults with each layer laid over them; an unknown path is refused with the nearest name."""
+        settings = cls(Config(), DataOptions(), {name: plugins.tasks[name].options() for name in plugins.tasks}, {})
+        for layer in layers:
+            for path, value in _paths(layer.settings):
+                try:
+                    settings = settings._with(path, value)
+                except (SpecError, UsageError) as error:
+                    raise UsageError(f"{layer.where}: {error}") from None
+        return settings
+
+    def _with(self, path: str, value: Any) -> Settings:
+        first, dot, rest = path.partition(".")
+        if first in self.tasks and dot:
+            return replace(self, tasks={**self.tasks, first: change(self.tasks[first], {rest: value}, f"{first}.")})
+        if first == "data" and dot:
+            return replace(self, data=change(self.data, {rest: value}, "data."))
+        if first == "python" and dot:
+            return replace(self, python={**self.python, rest: str(value)})
+        names = [field.name for field in fields(Config)]
+        if first not in names:
+            raise UsageError(f"there is no option {path}; {nearest(first, [*names, *self.tasks, 'data', 'python'])}")
+        return replace(self, config=change(self.config, {path: value}))
+
+    def as_record(self, used: Sequence[str]) -> dict[str, Any]:
+        """As a layer, complete but for the tasks that are not used: what run.json keeps."""
+        tasks = {f"{name}.{path}": value for name in used for path, value in flatten(self.tasks[name]).items()}
+        data = {f"data.{path}": value for path, value in flatten(self.data).items()}
+        python = {f"python.{name}": path for name, path in self.python.items()}
+        return asdict(self.config) | data | tasks | python
+
+
+def from_file(file: Path) -> Layer:
+    """The layer that a TOML file describes, on top of the profile it names."""
+    try:
+        settings = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"there is no configuration file {file}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{file} cannot be read as TOML: {error}") from None
+    return Layer(str(file), settings)
+
+
+def from_words(texts: Sequence[str]) -> Iterator[Layer]:
+    """The layers of --set KEY=VALUE."""
+    for text in texts:
+        path, equals, value = text.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--set takes KEY=VALUE, such as scratch-cnn.epochs=3; not {text!r}")
+        yield Layer(f"--set {text}", {path: parse(value)})
+
+
+def from_profile(name: str) -> Layer:
+    if name not in PROFILES:
+        raise UsageError(f"there is no profile {name!r}; {nearest(name, PROFILES)}")
+    return Layer(f"profile {name}", PROFILES[name])  # type: ignore[index]
+
+
+def seeds_of(text: str) -> int | list[int]:
+    """Seeds as typed: how many, 3, or which, 0,1,2."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds takes a number of seeds, 3, or the seeds themselves, 0,1,2; not {text!r}") from None
+    return numbers if "," in text else numbers[0]
+
+
+def _paths(settings: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value by its path; tables in TOML are steps of the path."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{start}{name}.")
+        else:
+            yield f"{start}{name}", value

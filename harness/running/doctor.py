@@ -1,0 +1,98 @@
+"""Can each backend be started here? Tried in a process of its own, which may crash or hang without harm.
+
+What came of it is kept until the backend's code or the installed packages change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness.environment import describe_host, worker_environment
+from harness.places import Places
+from harness.plugins import find_backends
+from harness.result import digest
+from harness.running.process import run_worker
+from harness.running.sources import code_of
+from harness.running.store import read_sealed, write_json, write_sealed
+
+TIMEOUT = 120.0
+
+
+def probe(backend: str, places: Places, device: str = "auto", timeout: float = TIMEOUT) -> dict[str, Any]:
+    """Start the backend; its `reason` is None if it could be."""
+    with tempfile.TemporaryDirectory(prefix="samebench-probe-") as name:
+        folder = Path(name)
+        request = {"probe": {"backend": backend, "device": device}, "limits": {"threads": None, "memory_bytes": None}}
+        write_json(folder / "request.json", request)
+        ended = run_worker(
+            folder / "request.json", folder / "result.json", folder / "log.txt",
+            environment=worker_environment(), timeout=timeout,
+        )  # fmt: skip
+        try:
+            found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+        except (OSError, ValueError):
+            status, reason = ended.explain()
+            found = {"reason": f"{status} when it was started: {reason.partition(' its log')[0].rstrip(';:')}"}
+    found["seconds"] = ended.seconds
+    write_sealed(_file(backend, places), found)
+    return found
+
+
+def last_probe(backend: str, places: Places) -> dict[str, Any] | None:
+    """What the last probe found, if nothing has changed since."""
+    try:
+        return read_sealed(_file(backend, places))
+    except (OSError, ValueError):
+        return None
+
+
+def _file(backend: str, places: Places) -> Path:
+    packages = sysconfig.get_path("purelib")
+    installed = os.stat(packages).st_mtime_ns if os.path.isdir(packages) else 0
+    return places.cache / "probes" / f"{digest([backend, code_of(backend), packages, installed])}.json"
+
+
+def examine(places: Places) -> dict[str, Any]:
+    """Everything that `samebench doctor` says."""
+    backends = {}
+    for entry in find_backends().values():
+        found = {"status": entry.status, "reason": entry.reason}
+        if entry.status == "available":
+            found |= probe(entry.name, places)
+            found["status"] = "broken" if found["reason"] else "works"
+        backends[entry.name] = found
+    return {"host": describe_host(), "places": _describe(places), "backends": backends}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The same for people."""
+    host = found["host"]
+    lines = [
+        f"This machine: {host['processor']}, {host['cores']} cores, {host['memory_bytes'] / 2**30:.0f} GiB, "
+        f"{host['system']}, Python {host['python']}",
+        *(f"{name}: {place}" for name, place in found["places"].items()),
+    ]
+    for name, backend in found["backends"].items():
+        lines += ["", f"{name}: {backend['status']}" + (f": {backend['reason']}" if backend["reason"] else "")]
+        if backend["status"] == "works":
+            versions = ", ".join(f"{package} {version}" for package, version in backend["versions"].items())
+            settings = ", ".join(f"{switch} {value}" for switch, value in backend["settings"].items())
+            lines += [
+                f"  {versions}",
+                f"  on the {backend['device'].upper()}, started in {backend['seconds']:.1f} s",
+                f"  modes: {', '.join(backend['modes'])}; precisions: {', '.join(backend['precisions'])}",
+                f"  {settings}",
+            ]
+    return "\n".join(lines)
+
+
+def _describe(places: Places) -> dict[str, str]:
+    return {
+        "Your data (SAMEBENCH_DATA_DIR)": str(places.data or "not set"),
+        "Cache (SAMEBENCH_CACHE_DIR)": str(places.cache),
+    }

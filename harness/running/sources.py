@@ -1,0 +1,28 @@
+"""The files that make up a backend, and a hash of them: what was found out about it holds until they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.plugins import find_backends, find_module
+from harness.result import digest
+
+
+def backend_files(name: str) -> list[Path]:
+    """The backend's own file, if it was given as one, or the modules beside the one that its package announces."""
+    if name.endswith(".py"):
+        return [Path(name)]
+    entry = find_backends().get(name)
+    spec = find_module(entry.module) if entry else None
+    return sorted(Path(spec.origin).parent.glob("*.py")) if spec and spec.origin else []
+
+
+def code_of(name: str) -> str:
+    """Changes whenever the backend's code does."""
+    return digest_of(backend_files(name))
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Changes whenever a byte of the files does."""
+    return digest([file.read_text(errors="replace") for file in files])

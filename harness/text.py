@@ -1,0 +1,17 @@
+"""Text from elsewhere, made fit for a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """The text with whatever a terminal would act on spelled out: escapes, bells, changes of writing direction."""
+    return "".join(
+        character if character in "\n\t" or unicodedata.category(character)[0] != "C" else _spelled_out(character)
+        for character in text
+    )
+
+
+def _spelled_out(character: str) -> str:
+    return character.encode("unicode_escape").decode() if ord(character) != 0xFFFD else character

@@ -1,0 +1,157 @@
+"""A report in words: the rows of its tables, and the notes that must be read with them. Formats that people read
+differ in how they set them, and not in what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from harness.agreement import Agreement
+from harness.report import Report
+from harness.result import Result
+
+HEADERS = ("backend", "mode", "n", "test accuracy", "images/s", "first step", "parameters", "parity")
+NUMBERS = HEADERS[2:7]
+"""The columns that are set to the right."""
+
+
+class Experiment(NamedTuple):
+    """One table: what stands in it may be compared."""
+
+    title: str
+    rows: list[tuple[str, ...]]
+
+
+def experiments(report: Report) -> list[Experiment]:
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for row in report.summary:
+        title = f"{row['task']}: {row['model']} on {row['dataset']}, {row['precision']}"
+        title += "" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights"
+        groups.setdefault(title, []).append(_cells(row))
+    return [Experiment(title, rows) for title, rows in groups.items()]
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    n = str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
+    share = speed = first = parameters = "-"
+    if accuracy := row.get("test_accuracy"):
+        share = f"{accuracy['mean']:.2%}"
+        if accuracy["low"] is not None:
+            share += f" ± {100 * (accuracy['high'] - accuracy['mean']):.2f}"
+    if rate := row.get("images_per_s"):
+        speed = f"{rate['median']:,.0f}"
+        if rate["low"] is not None:
+            speed += f" ({rate['low']:,.0f} to {rate['high']:,.0f})"
+    if row["n"]:
+        first, parameters = f"{row['first_step_s']['median']:.2f} s", f"{row['parameters']:,}"
+    return row["backend"], row["mode"], n, share, speed, first, parameters, row["parity"].partition(":")[0]
+
+
+def notes(report: Report) -> Iterator[list[str]]:
+    """Paragraphs of lines, the most important first."""
+    yield list(dict.fromkeys(map(_agreement, _widest(report.agreements))))
+    yield list(map(_verdict, _one_each(report.results)))
+    yield list(map(_failure, _not_ok(report.results)))
+    yield list(_own_ways(report.results))
+    yield [*_warnings(report.results), *_mixed_versions(report.results)]
+    yield list(dict.fromkeys(note for result in report.results for note in result.evidence.get("data_notes", [])))
+    host = report.run.get("host", {})
+    versions = {name: version for result in report.results for name, version in result.versions.items()}
+    devices = sorted({result.evidence.get("device", result.cell.device) for result in report.results})
+    yield [
+        f"On the {' and '.join(devices).upper() or '?'} of {host.get('processor')}, {host.get('cores')} cores, {host.get('system')}, "
+        f"Python {host.get('python')}" + "".join(f", {name} {version}" for name, version in sorted(versions.items())) + ".",
+        "± and ( to ): 95 % intervals, over seeds and over timed segments; compilation is in the first step only.",
+    ]  # fmt: skip
+
+
+def _widest(found: Sequence[Agreement]) -> list[Agreement]:
+    """For each experiment, the seed with outliers, or else with the widest spread."""
+    widest: dict[tuple[str, str, str], Agreement] = {}
+    for agreement in found:
+        key = agreement.task, agreement.model, agreement.dataset
+        if key not in widest or _apart(agreement) > _apart(widest[key]):
+            widest[key] = agreement
+    return list(widest.values())
+
+
+def _apart(agreement: Agreement) -> tuple[int, float]:
+    return len(agreement.outliers), agreement.first_losses_spread
+
+
+def _agreement(agreement: Agreement) -> str:
+    text = (
+        f"In this run ({agreement.task}): same batches and first weights; losses of the first step within "
+        f"{_tiny(agreement.first_loss_spread)}, of the first five within {_tiny(agreement.first_losses_spread)}"
+    )
+    if agreement.first_segment_spread is not None:
+        text += f", of the first segment within {_tiny(agreement.first_segment_spread)}"
+    return text + f" over {len(agreement.backends)} backends." if not agreement.outliers else text + ", and see below."
+
+
+def _one_each(results: Sequence[Result]) -> list[Result]:
+    """One result for each backend, mode, task and verdict."""
+    found = {
+        (r.cell.task, r.cell.model, r.cell.backend, r.cell.mode, r.parity["verdict"]): r
+        for r in results
+        if r.status == "ok"
+    }
+    return list(found.values())
+
+
+def _verdict(result: Result) -> str:
+    parity, cell = result.parity, result.cell
+    who = f"{cell.backend}/{cell.mode}, {cell.task}"
+    if parity["verdict"] != "equal":
+        return f"Parity of {who}: {parity['verdict']}"
+    text = (
+        f"Parity of {who}: float64 against the NumPy reference, {parity['steps']} steps: "
+        f"logits {_tiny(parity['logits'])}, gradients {_tiny(parity['gradients'])}, "
+        f"losses and weights {_tiny(parity['trajectory'])}; {cell.precision}: "
+        f"logits {_tiny(parity['timed']['logits'])}, first losses {_tiny(parity['timed']['losses'])}"
+    )
+    return text + (f"; not proven: {', '.join(parity['excludes'])}" if parity["excludes"] else "")
+
+
+def _tiny(deviation: float | None) -> str:
+    return "not compared" if deviation is None else f"{deviation:.0e}" if deviation else "0"
+
+
+def _not_ok(results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if result.status != "ok"]
+
+
+def _failure(result: Result) -> str:
+    cell = result.cell
+    return f"{cell.task}, {cell.backend}/{cell.mode}, seed {cell.seed}: {result.status}: {result.reason}"
+
+
+def _own_ways(results: Sequence[Result]) -> Iterator[str]:
+    """What native semantics have changed, one line a backend."""
+    changes = {
+        r.cell.backend: "; ".join(f"{name}: {how}" for name, how in r.settings.items() if name.startswith("own "))
+        for r in results
+        if r.cell.semantics == "native" and r.status == "ok"
+    }
+    yield from (f"{backend} went its own way: {how}." for backend, how in changes.items())
+
+
+def _warnings(results: Sequence[Result]) -> Iterator[str]:
+    for result in results:
+        cell = result.cell
+        yield from (
+            f"Warning: {cell.task}, {cell.backend}/{cell.mode}, seed {cell.seed}: {warning}"
+            for warning in result.warnings
+        )
+
+
+def _mixed_versions(results: Sequence[Result]) -> Iterator[str]:
+    """A backend whose cells ran on different versions: a run that was resumed after an upgrade."""
+    versions: dict[str, set[str]] = {}
+    for result in results:
+        if result.status == "ok":
+            told = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
+            versions.setdefault(result.cell.backend, set()).add(told)
+    for backend, several in versions.items():
+        if len(several) > 1:
+            yield f"Warning: cells of {backend} ran on different versions: {'; '.join(sorted(several))}"

@@ -1,0 +1,76 @@
+"""Driving the command line from tests, on the reference: nothing here needs a framework."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SMALL = ["--precision", "float64", "--set", "scratch-cnn.epochs=1", "--set", "scratch-cnn.train_limit=96"]
+"""Options that make a cell of the reference quick."""
+
+FILE = """
+import os, signal, subprocess, sys, threading, time
+from harness import Unsupported, hookimpl
+from harness.reference.backend import NumPy
+
+class Mine(NumPy):
+    name = "mine"
+
+    def build(self, model, weights):
+        FAULT
+        return super().build(model, weights)
+
+@hookimpl
+def samebench_backend():
+    return Mine
+"""
+
+
+def command(*arguments: Any) -> list[str]:
+    return [sys.executable, "-m", "harness", *map(str, arguments)]
+
+
+def samebench(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, **options)
+
+
+def words(text: str) -> str:
+    """The text without its line breaks, which fall where they will."""
+    return " ".join(text.split())
+
+
+def backend(folder: Path, fault: str) -> Path:
+    """A backend in a file: the reference, with a fault where it builds a network."""
+    file = folder / "mine.py"
+    file.write_text(FILE.replace("FAULT", fault))
+    return file
+
+
+def report(folder: Path) -> dict[str, Any]:
+    return json.loads(samebench("report", folder, "--format", "json").stdout)
+
+
+def cells(folder: Path) -> dict[str, tuple[str, str | None]]:
+    """The status and reason of each cell, by the name of its backend."""
+    return {Path(cell["backend"]).stem: (cell["status"], cell["reason"]) for cell in report(folder)["cells"]}
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+def lives(process: int) -> bool:
+    """Whether a process runs; one that is dead and only not yet buried does not."""
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

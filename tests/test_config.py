@@ -1,0 +1,122 @@
+"""Configuration: profile, file, --set and the command line's own options, one over the other, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command import SMALL, report, samebench
+
+from harness.errors import UsageError
+from harness.plugins import load_plugins
+from harness.running.config import Layer, Settings, from_file, from_profile, from_words, seeds_of
+from harness.running.plan import plan_cells
+
+PLUGINS = load_plugins()
+
+
+def settings(*layers: dict, where: str = "here") -> Settings:
+    return Settings.of(PLUGINS, [Layer(where, layer) for layer in layers])
+
+
+def test_a_later_layer_wins():
+    found = settings({"seeds": 2, "scratch-cnn": {"epochs": 4, "optimizer": {"lr": 0.5}}}, {"scratch-cnn.epochs": 3})
+    assert found.config.seeds == 2
+    assert (found.tasks["scratch-cnn"].epochs, found.tasks["scratch-cnn"].optimizer.lr) == (3, 0.5)
+
+
+def test_a_file_is_toml(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('backends = ["numpy"]\nseeds = [0, 5]\n[scratch-cnn]\nepochs = 1\n[data]\nsize = 16\n')
+    found = Settings.of(PLUGINS, [from_file(file), *from_words(["scratch-cnn.batch_size=16", "precision=float64"])])
+    assert (found.config.backends, found.config.seed_numbers, found.data.size) == (("numpy",), (0, 5), 16)
+    cells = plan_cells(PLUGINS, found)
+    assert [cell.seed for cell in cells] == [0, 5]
+    assert cells[0].options["batch_size"] == 16 and cells[0].options["data.size"] == 16
+    assert cells[0].precision == "float64"
+
+
+def test_profiles():
+    quick, standard, rigorous = (
+        Settings.of(PLUGINS, [from_profile(name)]) for name in ("quick", "standard", "rigorous")
+    )
+    assert quick == settings()
+    assert (len(standard.config.seed_numbers), standard.config.dataset) == (6, "cifar10")
+    assert (len(rigorous.config.seed_numbers), rigorous.config.modes) == (10, ("default", "compiled"))
+
+
+def test_seeds_as_typed():
+    assert (seeds_of("3"), seeds_of("0,4")) == (3, [0, 4])
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ({"sedes": 3}, "here: there is no option sedes; did you mean 'seeds'?"),
+        ({"scratch-cn": {"epochs": 3}}, "did you mean 'scratch-cnn'?"),
+        ({"scratch-cnn": {"lrr": 3}}, "there is no option scratch-cnn.lrr"),
+        ({"scratch-cnn": {"optimizer": {"ler": 3}}}, "there is no option scratch-cnn.optimizer.ler; did you mean 'lr'?"),
+        ({"scratch-cnn": {"optimizer": {"lr": "1e-3"}}}, "scratch-cnn.optimizer.lr must be a number, not '1e-3'"),
+        ({"scratch-cnn": {"epochs": -1}}, "scratch-cnn.epochs must be at least 1, not -1"),
+        ({"scratch-cnn": {"validation": 1.0}}, "a share from 0 to below 1, not 1.0"),
+        ({"data": {"size": 0}}, "data.size must be at least 1"),
+        ({"data": {"broken": "mend"}}, "data.broken must be 'refuse' or 'skip', not 'mend'"),
+        ({"seeds": [1, 1]}, "each at least 0 and named once"),
+        ({"seeds": 0}, "one or more"),
+        ({"seeds": True}, "must be a whole number"),
+        ({"backends": "numpy"}, "backends must be a list"),
+        ({"backends": ["numpy", 3]}, "backends[1] must be a word, not 3"),
+        ({"timeout": 0}, "timeout must be above 0"),
+        ({"precision": "float16"}, "precision must be 'float32' or"),
+        ({"seeds.more": 1}, "'seeds' is a value, not a group of options"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_with_its_path(layer, message):
+    with pytest.raises(UsageError) as error:
+        settings(layer)
+    assert message in str(error.value)
+
+
+def test_a_matrix_that_is_too_large_needs_a_yes():
+    large = settings({"backends": ["numpy"], "seeds": 1001})
+    with pytest.raises(UsageError, match="this is 1,001 cells: if you mean it, say --yes"):
+        plan_cells(PLUGINS, large)
+    assert len(plan_cells(PLUGINS, large, yes=True)) == 1001
+
+
+def test_a_record_is_a_configuration():
+    found = settings({"backends": ["numpy"], "seeds": [3, 1], "scratch-cnn": {"epochs": 2}, "data": {"size": 16}})
+    again = Settings.of(PLUGINS, [Layer("record", json.loads(json.dumps(found.as_record(["scratch-cnn"]))))])
+    assert plan_cells(PLUGINS, again) == plan_cells(PLUGINS, found)
+
+
+def test_a_folder_of_pictures_is_named_by_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (cell,) = plan_cells(PLUGINS, settings({"backends": ["numpy"], "dataset": "folder:cats"}))
+    assert cell.dataset == f"folder:{Path(tmp_path, 'cats')}"
+
+
+def test_options_typed_win_over_the_file_and_its_profile(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('profile = "rigorous"\ndataset = "digits"\nbackends = ["numpy"]\nmodes = ["default"]\n')
+    arguments = ["--no-parity", "--seeds", "1,3", "--out", tmp_path / "run", *SMALL]
+    done = samebench("run", file, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert [cell["seed"] for cell in report(tmp_path / "run")["cells"]] == [1, 3]
+    file.write_text("seeds = ]")
+    done = samebench("run", file)
+    assert done.returncode == 2 and "cannot be read as TOML" in done.stderr
+    assert "there is no configuration file" in samebench("run", "none.toml").stderr
+
+
+def test_a_run_can_be_repeated_from_its_own_record(tmp_path):
+    done = samebench("run", "--backend", "numpy", "--no-parity", "--seeds", "2", "--out", tmp_path / "run", *SMALL)
+    assert done.returncode == 0
+    again = samebench("rerun", tmp_path / "run", "--out", tmp_path / "again")
+    assert again.returncode == 0, again.stderr
+    first, second = report(tmp_path / "run"), report(tmp_path / "again")
+    assert [cell["metrics"] for cell in first["cells"]] == [cell["metrics"] for cell in second["cells"]]
+    assert first["run"]["config"] == second["run"]["config"]
+    refused = samebench("rerun", tmp_path / "run", "--out", tmp_path / "run")
+    assert refused.returncode == 2 and "choose another --out" in refused.stderr

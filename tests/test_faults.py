@@ -1,0 +1,255 @@
+"""What a run survives: cells that die in every way, a runner that is killed, files that are damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from command import SMALL, backend, cells, command, lives, report, samebench, wait_for, words
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "reason"),
+    [
+        ("raise ValueError('too bad')", "failed", "ValueError: too bad (mine.py:"),
+        ("sys.exit(0)", "failed", "SystemExit: 0"),
+        ("os._exit(0)", "invalid", "ended without a valid result"),
+        ("os._exit(3)", "crashed", "exit code 3"),
+        ("os.kill(os.getpid(), 11)", "crashed", "SIGSEGV"),
+        ("os.kill(os.getpid(), 9)", "crashed", "SIGKILL"),
+        ("raise MemoryError('no room')", "oom", "no room"),
+        ("raise RuntimeError('CUDA out of memory. Tried to')", "oom", "CUDA out of memory"),
+        ("print('terminate: std::bad_alloc', flush=True); os.abort()", "oom", "host memory ran out (SIGABRT)"),
+        ("time.sleep(600)", "timeout", "still running after"),
+        ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", "timeout", "still running after"),
+        ("open(sys.argv[2], 'w').write('{\"task\": \"scr'); os._exit(0)", "invalid", "cut short"),
+        ("open(sys.argv[2], 'w').write('{}'); os._exit(0)", "invalid", "its hash is another one"),
+    ],
+)
+def test_a_cell_that_goes_wrong_is_a_row_and_the_others_go_on(tmp_path, fault, status, reason):
+    file, start = backend(tmp_path, fault), time.monotonic()
+    limit = "3" if status == "timeout" else "60"
+    arguments = ["--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", "--timeout", limit]
+    done = samebench("run", *arguments, *SMALL)
+    assert done.returncode == 1
+    found = cells(tmp_path / "run")
+    assert found["numpy"] == ("ok", None)
+    assert found["mine"][0] == status and reason in found["mine"][1]
+    assert f"{status}: " in words(done.stdout)
+    assert time.monotonic() - start < 60
+
+
+def test_what_a_cell_has_written_instead_of_a_result_is_kept(tmp_path):
+    file = backend(tmp_path, "open(sys.argv[2], 'w').write('{\"task\": \"scr'); os._exit(0)")
+    samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL)
+    kept = list(tmp_path.glob("run/cells/*/result.rejected.json"))
+    assert [file.read_text() for file in kept] == ['{"task": "scr']
+
+
+def test_a_cell_that_crashes_after_its_result_keeps_it_with_a_warning(tmp_path):
+    late = "wait = lambda: [time.sleep(0.01) for _ in iter(lambda: os.path.exists(sys.argv[2]), True)]"
+    file = backend(tmp_path, f"{late}; threading.Thread(target=lambda: (wait(), os.kill(os.getpid(), 11))).start()")
+    done = samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL)
+    assert done.returncode == 0 and cells(tmp_path / "run")["mine"] == ("ok", None)
+    assert "Warning: scratch-cnn" in done.stdout and "ended badly" in words(done.stdout)
+
+
+def test_what_a_cell_leaves_behind_is_ended_with_it(tmp_path):
+    pid = tmp_path / "pid"
+    child = "[sys.executable, '-c', 'import time; time.sleep(600)']"
+    file = backend(tmp_path, f"open({str(pid)!r}, 'w').write(str(subprocess.Popen({child}).pid))")
+    assert samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL).returncode == 0
+    assert not lives(int(pid.read_text()))
+
+
+def test_a_log_that_floods_is_capped(tmp_path):
+    file = backend(tmp_path, "print('first words'); [print('flood' * 2000) for _ in range(3000)]; print('last words')")
+    assert samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL).returncode == 0
+    (log,) = tmp_path.glob("run/cells/*/log.txt")
+    text = log.read_text()
+    assert len(text) < 3 * 2**20
+    assert text.startswith("first words") and text.endswith("last words\n") and "bytes left out here]" in text
+
+
+def test_memory_can_be_limited(tmp_path):
+    file = backend(tmp_path, "bytearray(2**32)")
+    arguments = ["--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run"]
+    samebench("run", *arguments, "--set", "memory_gb=1.5", *SMALL)
+    found = cells(tmp_path / "run")
+    assert (found["mine"][0], found["numpy"][0]) == ("oom", "ok")
+
+
+def test_threads_can_be_limited(tmp_path):
+    seen = tmp_path / "seen"
+    say = f"open({str(seen)!r}, 'w').write(f\"{{len(os.sched_getaffinity(0))}} {{os.environ['OMP_NUM_THREADS']}}\")"
+    arguments = ["--backend", backend(tmp_path, say), "--no-parity", "--out", tmp_path / "run", "--set", "threads=1"]
+    assert samebench("run", *arguments, *SMALL).returncode == 0
+    assert seen.read_text() == "1 1"
+
+
+def test_another_interpreter_can_run_a_backend(tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho used >> "{tmp_path}/used"\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    arguments = ["--backend", "numpy", "--no-parity", "--out", tmp_path / "run", "--python", f"numpy={python}"]
+    assert samebench("run", *arguments, *SMALL).returncode == 0
+    assert (tmp_path / "used").read_text().count("used") == 2, "once to see whether it can, once for the cell"
+    done = samebench("run", "--backend", "numpy", "--python", "numpy=/bin/false", *SMALL, cwd=tmp_path)
+    assert done.returncode == 2 and "/bin/false cannot run numpy" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_run_that_is_asked_to_end_says_how_to_go_on(tmp_path, number):
+    file = backend(tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
+    process = subprocess.Popen(
+        command("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == (130 if number == signal.SIGINT else 143)
+    assert f"--out {tmp_path / 'run'} goes on from here" in said
+    assert not lives(int((tmp_path / "pid").read_text()))
+    assert cells(tmp_path / "run")["mine"][0] == "interrupted"
+
+
+def test_a_killed_runner_leaves_no_orphan_and_the_run_goes_on(tmp_path):
+    """Killed at five moments: while certificates are made, in a cell, between cells, and at two that nobody chose."""
+    journal, out = tmp_path / "journal", tmp_path / "run"
+    journal.touch()
+    file = backend(tmp_path, f"open({str(journal)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(0.4)")
+    arguments = command("run", "--backend", file, "--backend", "numpy", "--seeds", 4, "--out", out, *SMALL)
+    chance = random.Random(0)
+
+    def results():
+        return {path: path.stat().st_mtime_ns for path in out.glob("cells/*/result.json")}
+
+    moments = [
+        lambda: list(out.glob("certificates/*/request.json")),
+        lambda: list(out.glob("cells/*/cell.json")),
+        lambda: len(results()) >= 2,
+        lambda: time.sleep(chance.uniform(0.5, 2.5)) or True,
+        lambda: time.sleep(chance.uniform(0.5, 2.5)) or True,
+    ]
+    finished: dict = {}
+    for moment in moments:
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda moment=moment, process=process: process.poll() is not None or moment())
+        process.kill()
+        process.wait()
+        wait_for(lambda: not any(lives(int(line)) for line in journal.read_text().split()), seconds=5)
+        assert all(results().get(path) == written for path, written in finished.items()), "a finished cell ran again"
+        sealed = [path for path in results() if '"status": "ok"' in path.read_text()]
+        finished = {path: results()[path] for path in sealed}
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert {(cell["seed"], cell["status"]) for cell in report(out)["cells"]} == {(seed, "ok") for seed in range(4)}
+    assert not list(out.rglob(".*.json.*")), "what a killed process had begun to write is gone"
+    assert {cell["parity"]["verdict"] for cell in report(out)["cells"]} == {"equal"}
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    file = backend(tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
+    arguments = ["--no-parity", "--out", tmp_path / "run", *SMALL]
+    first = subprocess.Popen(command("run", "--backend", file, *arguments), stderr=subprocess.DEVNULL)
+    wait_for(lambda: (tmp_path / "pid").exists())
+    second = samebench("run", "--backend", "numpy", *arguments)
+    assert second.returncode == 2 and f"is in use by process {first.pid} on " in second.stderr
+    first.kill()
+    first.wait()
+    assert samebench("run", "--backend", "numpy", *arguments).returncode == 0, "the lock went with its process"
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    done = samebench("run", "--backend", "numpy", "--out", tmp_path, *SMALL)
+    assert done.returncode == 2 and "holds other things" in done.stderr
+    done = samebench("run", "--backend", "numpy", "--out", tmp_path / "letter.txt", *SMALL)
+    assert done.returncode == 2 and "no run can be kept in" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text.replace('"seed": 0', '"seed": 7'), lambda text: text[:200], lambda text: ""]
+)
+def test_a_damaged_result_is_never_used_and_runs_again(tmp_path, damage):
+    arguments = ["run", "--backend", "numpy", "--no-parity", "--seeds", "2", "--out", tmp_path / "run", *SMALL]
+    samebench(*arguments)
+    (result,) = tmp_path.glob("run/cells/*seed0*/result.json")
+    result.write_text(damage(result.read_text()))
+    shown = report(tmp_path / "run")
+    assert [cell["status"] for cell in shown["cells"]] == ["invalid", "ok"]
+    assert shown["summary"][0]["n"] == 1
+    again = samebench(*arguments)
+    assert again.returncode == 0 and "[1/1] scratch-cnn numpy/default seed 0: ok" in again.stderr
+    assert result.with_name("result.rejected.json").exists()
+
+
+def test_a_result_of_another_cell_is_refused(tmp_path):
+    arguments = ["run", "--backend", "numpy", "--no-parity", "--seeds", "2", "--out", tmp_path / "run", *SMALL]
+    samebench(*arguments)
+    first, second = sorted(tmp_path.glob("run/cells/*/result.json"))
+    second.write_text(first.read_text())
+    assert "about another cell" in cells(tmp_path / "run")["numpy"][1]
+
+
+def test_a_backend_that_has_changed_since_runs_again(tmp_path):
+    arguments = ["run", "--backend", backend(tmp_path, "pass"), "--out", tmp_path / "run", *SMALL]
+    samebench(*arguments)
+    assert "[1/1]" not in samebench(*arguments).stderr
+    backend(tmp_path, "weights = {name: tensor * 1.001 for name, tensor in weights.items()}")
+    again = samebench(*arguments)
+    assert "[1/1]" in again.stderr and "certificate of " in again.stderr and "differs" in again.stdout
+
+
+def test_a_disk_that_is_full_is_said_and_nothing_is_lost(tmp_path):
+    arguments = ["run", "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL]
+    samebench(*arguments)
+    before = next(tmp_path.glob("run/cells/*/result.json")).read_text()
+    limited = ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *command(*arguments, "--seeds", 2)]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=120)
+    assert done.returncode in (1, 2) and "Error: " in done.stderr and "Traceback" not in done.stderr
+    assert next(tmp_path.glob("run/cells/*seed0*/result.json")).read_text() == before
+    assert samebench(*arguments, "--seeds", "2").returncode == 0
+
+
+def test_certificates_are_made_once(tmp_path):
+    environment = os.environ | {"SAMEBENCH_CACHE_DIR": str(tmp_path / "cache")}
+    first = samebench("run", "--backend", "numpy", "--out", tmp_path / "one", *SMALL, env=environment)
+    second = samebench("run", "--backend", "numpy", "--out", tmp_path / "two", *SMALL, env=environment)
+    other = ["--set", "scratch-cnn.optimizer.lr=0.01"]
+    third = samebench("run", "--backend", "numpy", "--out", tmp_path / "three", *SMALL, *other, env=environment)
+    assert "certificate of numpy/default: equal (" in first.stderr
+    assert "certificate of numpy/default: equal, known from before (" in second.stderr
+    assert "certificate of numpy/default: equal (" in third.stderr, "another recipe needs another certificate"
+
+
+def test_a_cell_costs_little_beyond_its_own_process(tmp_path):
+    done = samebench("run", "--backend", "numpy", "--no-parity", "--seeds", "4", "--out", tmp_path / "run", *SMALL)
+    assert done.returncode == 0
+    found = [json.loads(path.read_text()) for path in tmp_path.glob("run/cells/*/result.json")]
+    written = sorted(path.stat().st_mtime for path in tmp_path.glob("run/cells/*/result.json"))
+    between = written[-1] - written[0]
+    ours = between - sum(cell["time"]["process_s"] for cell in sorted(found, key=lambda c: c["seed"])[1:])
+    assert ours / 3 < 0.05
+
+
+def test_processes_and_files_do_not_pile_up(tmp_path):
+    from harness.running.process import run_worker
+
+    def run_one():
+        return run_worker(
+            tmp_path / "none", tmp_path / "result", tmp_path / "log", environment=dict(os.environ), timeout=60
+        )
+
+    assert run_one().code == 1, "there is no such request"
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        run_one()
+    assert len(os.listdir("/proc/self/fd")) == before
