@@ -108,16 +108,21 @@ def test_another_interpreter_can_run_a_backend(tmp_path):
 def test_a_run_that_is_asked_to_end_says_how_to_go_on(tmp_path, number):
     file = backend(tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
     process = subprocess.Popen(
-        command("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command("run", "--backend", file, "--no-parity", *SMALL),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
     wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == (130 if number == signal.SIGINT else 143)
-    assert f"--out {tmp_path / 'run'} goes on from here" in said
     assert not lives(int((tmp_path / "pid").read_text()))
-    assert cells(tmp_path / "run")["mine"][0] == "interrupted"
+    (run,) = tmp_path.glob("runs/*")
+    assert cells(run)["mine"][0] == "interrupted"
+    again = said.rpartition("To go on: samebench ")[2].split()
+    assert again[-2:] == ["--out", f"runs/{run.name}"]
+    backend(tmp_path, "pass")
+    assert samebench(*again, cwd=tmp_path).returncode == 0
+    assert cells(run)["mine"][0] == "ok"
 
 
 def test_a_killed_runner_leaves_no_orphan_and_the_run_goes_on(tmp_path):

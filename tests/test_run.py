@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import re
 import statistics
+import sys
 import time
 
 import pytest
-from command import SMALL, backend, samebench, words
+from command import SMALL, backend, command, samebench, words
 
 from harness.cli import COMMANDS
 from harness.conformance import RULES
@@ -30,6 +35,22 @@ def test_a_run_prints_its_table(run):
     assert "35,914" in words(done.stdout) and "equal" in words(done.stdout)
     assert "Parity of numpy/default, scratch-cnn: float64 against the NumPy reference, 20 steps" in words(done.stdout)
     assert "[2/2] scratch-cnn numpy/default seed" in done.stderr
+
+
+def test_a_terminal_sees_how_far_a_run_is(tmp_path):
+    process, terminal = pty.fork()
+    if not process:
+        arguments = ["run", "--backend", "numpy", "--no-parity", "--seeds", "2", "--out", tmp_path / "run", *SMALL]
+        os.execvpe(sys.executable, command(*arguments), os.environ | {"TERM": "xterm-256color", "COLUMNS": "120"})
+    said = b""
+    with contextlib.suppress(OSError):  # which is how a terminal says that nobody writes any more
+        while part := os.read(terminal, 65536):
+            said += part
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
+    assert "0/2" in text and "1/2" in text
+    assert "scratch-cnn numpy/default seed 0: epoch 1 of 1, loss " in text and " left" in text
+    assert "[2/2] scratch-cnn numpy/default seed 1: ok" in text
 
 
 def test_a_report_for_programs_has_the_promised_keys(run):
@@ -226,8 +247,8 @@ def test_the_command_line_is_quick(arguments, limit):
 
 
 def test_every_command_shows_an_example():
-    for command in COMMANDS:
-        assert f"Example: samebench {command}" in samebench(command, "--help").stdout
+    for name in COMMANDS:
+        assert f"Example: samebench {name}" in samebench(name, "--help").stdout
 
 
 def test_a_result_is_checked_when_it_is_read(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -181,11 +182,18 @@ def _ending_well(folder: Path) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Terminated) as ending:
-        click.echo(f"\nStopped. The same command with --out {folder} goes on from here.", err=True)
+        click.echo(f"\nStopped. To go on: {_again(folder)}", err=True)
         sys.exit(TERMINATED if isinstance(ending, Terminated) else INTERRUPTED)
     except OSError as error:
-        click.echo(f"Error: {error}. The same command with --out {folder} goes on from here.", err=True)
+        click.echo(f"Error: {error}. To go on when that is mended: {_again(folder)}", err=True)
         sys.exit(NOT_OK)
+
+
+def _again(folder: Path) -> str:
+    """The command that goes on with the run in this folder."""
+    typed = sys.argv[1:]
+    named = any(word == "--out" or word.startswith("--out=") for word in typed)
+    return shlex.join(["samebench", *typed, *(() if named else ("--out", str(folder)))])
 
 
 def _end(number: int, frame: object) -> None:
