@@ -1,4 +1,4 @@
-"""The optimisers of `harness.recipe` as a Keras optimiser, for every engine."""
+"""The optimisers of `harness.recipe` for every engine of Keras: as they are defined there, and Keras' own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,30 @@ import keras
 import numpy as np
 from keras import ops
 
-from harness import SGD, Adam, Array, Model, Recipe
+from harness import SGD, Adam, Array, Model, Recipe, Unsupported
+
+
+class TableOfRates(keras.optimizers.schedules.LearningRateSchedule):
+    """Each step's learning rate, as the harness gives it.
+
+    The table is one of the optimiser's variables, so that a compiled step sees what is put there later.
+    """
+
+    SIZE = 4096  # steps whose learning rates fit in at once
+
+    def keep_in(self, optimizer: keras.optimizers.Optimizer) -> None:
+        self.optimizer = optimizer
+        self.table = optimizer.add_variable((self.SIZE,), name="rates")
+
+    def fill(self, rates: Array) -> None:
+        """Put the learning rates of the next steps where those steps will look."""
+        start = int(ops.convert_to_numpy(self.optimizer.iterations))
+        table = np.array(ops.convert_to_numpy(self.table))
+        table[(start + np.arange(len(rates))) % self.SIZE] = rates
+        self.table.assign(table)
+
+    def __call__(self, step: Any) -> Any:
+        return ops.take(self.table, ops.mod(step, self.SIZE))
 
 
 class PublishedOptimizer(keras.optimizers.Optimizer):
@@ -19,28 +42,19 @@ class PublishedOptimizer(keras.optimizers.Optimizer):
     steps; SGD keeps the rate inside the velocity; every weight decay is decoupled.
     """
 
-    SEGMENT = 4096  # steps whose learning rates fit into the table at once
-
-    def __init__(self, recipe: Recipe, model: Model, names: Mapping[str, str]) -> None:
-        super().__init__(learning_rate=TableOfRates(self))
-        self.recipe, self.model, self.names = recipe, model, names
+    def __init__(self, recipe: Recipe, model: Model, variables: Mapping[str, keras.Variable], lr: TableOfRates) -> None:
+        super().__init__(learning_rate=lr)
+        self.recipe, self.model = recipe, model
+        self.names = {variable.path: name for name, variable in variables.items()}
 
     def build(self, variables: list[keras.Variable]) -> None:
         super().build(variables)
         optimizer = self.recipe.optimizer
-        self.table = self.add_variable((self.SEGMENT,), dtype=variables[0].dtype, name="rates")
         self.factors = [self.recipe.rate(self.names[variable.path]) for variable in variables]
         self.decays = [optimizer.decays(self.model.parameters[self.names[variable.path]]) for variable in variables]
         self.first = [self.add_variable_from_reference(variable, "first") for variable in variables]
         if isinstance(optimizer, Adam):
             self.second = [self.add_variable_from_reference(variable, "second") for variable in variables]
-
-    def fill(self, rates: Array) -> None:
-        """Put the learning rates of the next steps where those steps will look."""
-        start = int(ops.convert_to_numpy(self.iterations))
-        table = np.array(ops.convert_to_numpy(self.table))
-        table[(start + np.arange(len(rates))) % self.SEGMENT] = rates
-        self.table.assign(table)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index, optimizer = self._get_variable_index(variable), self.recipe.optimizer
@@ -77,11 +91,24 @@ class PublishedOptimizer(keras.optimizers.Optimizer):
         return first / (ops.sqrt(second) + optimizer.epsilon)
 
 
-class TableOfRates(keras.optimizers.schedules.LearningRateSchedule):
-    """Each step's learning rate, as the harness put it into the optimiser's table."""
-
-    def __init__(self, optimizer: PublishedOptimizer) -> None:
-        self.optimizer = optimizer
-
-    def __call__(self, step: Any) -> Any:
-        return ops.take(self.optimizer.table, ops.mod(step, PublishedOptimizer.SEGMENT))
+def stock_optimizer(
+    recipe: Recipe, model: Model, variables: Mapping[str, keras.Variable], lr: TableOfRates
+) -> keras.optimizers.Optimizer:
+    """Keras' own optimiser of the recipe's name. (A class of its own would lose PyTorch's joint updates.)"""
+    optimizer = recipe.optimizer
+    if optimizer.l1:
+        raise Unsupported("Keras' own optimisers have no L1")
+    if any(rate not in (0, 1) for _, rate in recipe.rates):
+        raise Unsupported("Keras' own optimisers have one learning rate for all tensors")
+    decay = optimizer.weight_decay or None
+    if isinstance(optimizer, SGD):
+        made = keras.optimizers.SGD(lr, float(optimizer.momentum), optimizer.nesterov, weight_decay=decay)
+    elif optimizer.decoupled:
+        made = keras.optimizers.AdamW(lr, optimizer.weight_decay)
+    else:
+        made = keras.optimizers.Adam(lr, weight_decay=decay)
+    if decay:
+        made.exclude_from_weight_decay(
+            [v for name, v in variables.items() if not optimizer.decays(model.parameters[name])]
+        )
+    return made

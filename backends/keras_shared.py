@@ -6,8 +6,9 @@ before Keras is imported.
 
 from __future__ import annotations
 
+import random
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -15,23 +16,20 @@ import numpy as np
 from keras import layers, ops
 from keras.src.backend.common import dtypes
 
-from backends.keras_optimizer import PublishedOptimizer
+from backends.keras_layers import DropOut, lower
+from backends.keras_optimizer import PublishedOptimizer, TableOfRates, stock_optimizer
 from harness import (
     Array,
     Backend,
     Batches,
     LossName,
     Model,
-    Node,
     Recipe,
     Trainer,
     Unavailable,
-    Unsupported,
     Upto,
     Weights,
-    Window,
     hookimpl,
-    spec,
 )
 
 __all__ = ["KerasBackend", "Net", "hookimpl", "keras"]
@@ -45,137 +43,6 @@ ATTRIBUTES = {
     "mean": "moving_mean",
     "variance": "moving_variance",
 }
-FUNCTIONS = {"relu": "relu", "relu6": "relu6", "swish": "silu", "sigmoid": "sigmoid", "tanh": "tanh"}
-
-
-class Scaled(layers.Layer):
-    """(x - mean) / std; the stock Normalization layer rounds both to float32."""
-
-    def __init__(self, layer: spec.Normalize, **options: Any) -> None:
-        super().__init__(**options)
-        self.mean, self.std = (np.array(values, self.compute_dtype) for values in (layer.mean, layer.std))
-
-    def call(self, x: Any) -> Any:
-        mean, std = (ops.convert_to_tensor(values, x.dtype) for values in (self.mean, self.std))
-        return (x - mean) / std
-
-
-class Border(layers.Layer):
-    """A border of -infinity, for max pooling; stock padding layers know zeros only."""
-
-    def __init__(self, window: Window, **options: Any) -> None:
-        super().__init__(**options)
-        self.sides = ((0, 0), *window.padding, (0, 0))
-
-    def call(self, x: Any) -> Any:
-        return ops.pad(x, self.sides, constant_values=-np.inf)
-
-
-class AveragePool(layers.Layer):
-    """Mean over windows, where only the real pixels count and the border is not that of "same"."""
-
-    def __init__(self, window: Window, **options: Any) -> None:
-        super().__init__(**options)
-        self.window = window
-
-    def call(self, x: Any) -> Any:
-        def pool(values: Any) -> Any:
-            padded = ops.pad(values, ((0, 0), *self.window.padding, (0, 0)))
-            return ops.average_pool(padded, self.window.kernel, self.window.stride)
-
-        return pool(x) / pool(ops.ones_like(x[:1, :, :, :1]))
-
-
-class DropOut(layers.Dropout):
-    """Off where it is frozen, as batch norm is; the stock layer does not look at `trainable`."""
-
-    def call(self, x: Any, training: bool | None = False) -> Any:
-        return super().call(x, training=training and self.trainable)
-
-
-class GroupedConv(layers.Layer):
-    """A convolution in groups, one by one: TensorFlow has no gradient for its own grouped convolution on a CPU."""
-
-    def __init__(self, layer: spec.Conv, **options: Any) -> None:
-        super().__init__(**options)
-        self.layer = layer
-
-    def build(self, shape: tuple[int, ...]) -> None:
-        tensors = self.layer.parameters(shape[1:])
-        self.kernel = self.add_weight(name="kernel", shape=tensors["kernel"].shape)
-        self.bias = self.add_weight(name="bias", shape=tensors["bias"].shape) if self.layer.bias else None
-
-    def call(self, x: Any) -> Any:
-        groups = self.layer.groups
-        parts = zip(ops.split(x, groups, -1), ops.split(ops.convert_to_tensor(self.kernel), groups, -1), strict=True)
-        y = ops.concatenate([ops.conv(part, kernel, self.layer.window.stride) for part, kernel in parts], -1)
-        return y if self.bias is None else y + self.bias
-
-
-def keras_name(node: Node) -> str:
-    """The node's name as a layer's: Keras takes no "/" and PyTorch, below it, no "."."""
-    return node.name.replace(".", ">")
-
-
-def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
-    """The layers for one node; the last one has its name and its tensors."""
-    layer, name = node.layer, keras_name(node)
-    match layer:
-        case spec.Normalize():
-            return (Scaled(layer, name=name),)
-        case spec.Conv():
-            return convolution(layer, node, multiply_dtype)
-        case spec.Dense():
-            return (layers.Dense(layer.units, use_bias=layer.bias, dtype=multiply_dtype, name=name),)
-        case spec.BatchNorm():
-            return (
-                layers.BatchNormalization(
-                    momentum=layer.momentum, epsilon=layer.epsilon, scale=layer.scale, center=layer.centre, name=name
-                ),
-            )
-        case spec.Activation():
-            return (layers.Activation(FUNCTIONS[layer.function], name=name),)
-        case spec.MaxPool():
-            window = layer.window
-            same = window.padded and window.padding == window.same_sides(node.input_shape)
-            border = (Border(window),) if window.padded and not same else ()
-            return *border, layers.MaxPooling2D(window.kernel, window.stride, "same" if same else "valid", name=name)
-        case spec.AvgPool():
-            window = layer.window
-            if layer.count_padding or not window.padded:
-                border = (layers.ZeroPadding2D(window.padding),) if window.padded else ()
-                return *border, layers.AveragePooling2D(window.kernel, window.stride, name=name)
-            if window.padding == window.same_sides(node.input_shape):
-                return (layers.AveragePooling2D(window.kernel, window.stride, "same", name=name),)
-            return (AveragePool(window, name=name),)
-        case spec.GlobalAvgPool():
-            return (layers.GlobalAveragePooling2D(name=name),)
-        case spec.Flatten():
-            return (layers.Flatten(name=name),)
-        case spec.Dropout():
-            return (DropOut(layer.rate, name=name),)
-        case spec.Add():
-            return (layers.Add(name=name),)
-        case spec.Concat():
-            return (layers.Concatenate(name=name),)
-    raise Unsupported(f"keras has no lowering for the layer {type(layer).__name__}")
-
-
-def convolution(layer: spec.Conv, node: Node, dtype: Any) -> tuple[layers.Layer, ...]:
-    """The convolution that suits the groups, behind a border of zeros unless "same" means the same numbers."""
-    window, channels = layer.window, node.input_shape[-1]
-    depthwise = layer.groups == channels and window.stride[0] == window.stride[1]
-    grouped = layer.groups > 1 and not depthwise
-    same = window.padded and window.padding == window.same_sides(node.input_shape) and not grouped
-    border = (layers.ZeroPadding2D(window.padding),) if window.padded and not same else ()
-    padding = "same" if same else "valid"
-    options = {"use_bias": layer.bias, "dtype": dtype, "name": keras_name(node)}
-    if grouped:
-        return *border, GroupedConv(layer, dtype=dtype, name=keras_name(node))
-    if layer.groups > 1:
-        multiplier = layer.channels // channels
-        return *border, layers.DepthwiseConv2D(window.kernel, window.stride, padding, multiplier, **options)
-    return *border, layers.Conv2D(layer.channels, window.kernel, window.stride, padding, **options)
 
 
 class Net:
@@ -227,12 +94,16 @@ class Recorder(keras.callbacks.Callback):
         self.model.reset_metrics()
 
 
+MakeOptimizer = Callable[[Recipe, Model, Mapping[str, keras.Variable], TableOfRates], keras.optimizers.Optimizer]
+
+
 class KerasTrainer(Trainer):
-    def __init__(self, backend: KerasBackend, net: Net, recipe: Recipe, seed: int) -> None:
+    def __init__(self, backend: KerasBackend, net: Net, recipe: Recipe, seed: int, make: MakeOptimizer) -> None:
         recipe.check(net.model)
         self.backend, self.net, self.recipe, self.keras = backend, net, recipe, net.keras["logits"]
-        names = {variable.path: name for name, variable in net.variables().items()}
-        self.optimizer = PublishedOptimizer(recipe, net.model, names)
+        self.rates = TableOfRates()
+        self.optimizer = make(recipe, net.model, net.variables(), self.rates)
+        self.rates.keep_in(self.optimizer)
         net.seed_dropout(seed)
         self.take_over()
         self.optimizer.build(self.keras.trainable_variables)
@@ -246,7 +117,7 @@ class KerasTrainer(Trainer):
     def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         if self.keras.optimizer is not self.optimizer:
             self.take_over()
-        size = PublishedOptimizer.SEGMENT
+        size = TableOfRates.SIZE
         parts = [slice(start, start + size) for start in range(0, len(batches), size)]
         losses = [self.fit(batches[part], lr[part], record) for part in parts]
         if record:
@@ -255,7 +126,7 @@ class KerasTrainer(Trainer):
 
     def fit(self, batches: Batches, lr: Array, record: bool) -> Array:
         """One `fit` for the whole segment."""
-        self.optimizer.fill(lr)
+        self.rates.fill(lr)
         recorder = Recorder()
         history = self.keras.fit(
             self.backend.feed(batches),
@@ -278,6 +149,13 @@ class KerasBackend(Backend[Net]):
 
     modes = ("default", "compiled")
     precisions = ("float32", "tf32", "bfloat16", "float64")
+    native = {
+        "first weights": "kernels Glorot-uniform: variance 2 / (fan_in + fan_out); biases zero, as layers draw them",
+        "SGD": "keras.optimizers.SGD: the velocity holds the learning rate; weight decay is decoupled",
+        "Adam": "keras.optimizers.Adam: betas 0.9 and 0.999, epsilon 1e-7, added before the bias correction; weight "
+        "decay is decoupled",
+        "AdamW": "keras.optimizers.AdamW: betas 0.9 and 0.999, epsilon 1e-7, added before the bias correction",
+    }
 
     auto: ClassVar[Mapping[str, str]]
     """What `jit_compile="auto"` means on each device, with this engine."""
@@ -343,4 +221,14 @@ class KerasBackend(Backend[Net]):
         return outputs[: len(batches.rows)]
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> KerasTrainer:
-        return KerasTrainer(self, net, recipe, seed)
+        return KerasTrainer(self, net, recipe, seed, PublishedOptimizer)
+
+    def native_weights(self, model: Model, seed: int) -> dict[str, Array]:
+        random.seed(seed)  # the seeds of layers come from there; `set_random_seed` would import TensorFlow everywhere
+        return {
+            name: tensor.astype(np.float32)
+            for name, tensor in self.weights(Net(model, keras.DTypePolicy("float32"))).items()
+        }
+
+    def native_trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> KerasTrainer:
+        return KerasTrainer(self, net, recipe, seed, stock_optimizer)

@@ -110,16 +110,27 @@ class Uploaded(NamedTuple):
         return self.images[rows].to(dtype) / self.divisor, self.labels[rows]
 
 
+def check_native(recipe: Recipe) -> None:
+    """Raise where the aligned trainer would help PyTorch's own optimisers out."""
+    optimizer = recipe.optimizer
+    if optimizer.l1:
+        raise Unsupported("PyTorch's own optimisers have no L1")
+    if isinstance(optimizer, SGD) and optimizer.decoupled and optimizer.weight_decay:
+        raise Unsupported("torch.optim.SGD adds weight decay to the gradient; it has no decoupled one")
+
+
 class TorchTrainer(Trainer):
-    def __init__(self, backend: PyTorch, net: Net, recipe: Recipe, seed: int) -> None:
+    def __init__(self, backend: PyTorch, net: Net, recipe: Recipe, seed: int, native: bool = False) -> None:
         recipe.check(net.model)
+        if native:
+            check_native(recipe)
         torch.manual_seed(seed)
         self.backend, self.net, self.recipe = backend, net, recipe
         self.frozen = recipe.frozen(net.model)
         self.decayed: list[tuple[Tensor, float]] = []  # tensors that decay or L1 touches, and their rates
-        self.optimizer = self.make_optimizer()
+        self.optimizer = self.make_optimizer(native)
 
-    def make_optimizer(self) -> torch.optim.Optimizer:
+    def make_optimizer(self, native: bool) -> torch.optim.Optimizer:
         """The stock optimiser, with one group of tensors for each rate, decayed or not."""
         optimizer, tensors = self.recipe.optimizer, self.net.tensors()
         groups: dict[tuple[float, bool], list[Tensor]] = {}
@@ -135,7 +146,8 @@ class TorchTrainer(Trainer):
         ]
         if isinstance(optimizer, Adam):
             kind = torch.optim.AdamW if optimizer.decoupled else torch.optim.Adam
-            return kind(parameters, betas=(optimizer.beta1, optimizer.beta2), eps=optimizer.epsilon, fused=True)
+            told = {} if native else {"betas": (optimizer.beta1, optimizer.beta2), "eps": optimizer.epsilon}
+            return kind(parameters, **told, fused=True)
         if optimizer.decoupled:  # PyTorch's SGD only couples: `shrink` does it instead
             for group in parameters:
                 group["weight_decay"] = 0.0
@@ -194,6 +206,12 @@ class PyTorch(Backend[Net]):
     name = "pytorch"
     modes = ("default", "compiled")
     precisions = ("float32", "tf32", "bfloat16", "float64")
+    native = {
+        "first weights": "kernels and biases uniform within 1 / sqrt(fan_in), as nn.Conv2d and nn.Linear draw them",
+        "SGD": "torch.optim.SGD: the same arithmetic; weight decay is added to the gradient",
+        "Adam": "torch.optim.Adam: betas 0.9 and 0.999, epsilon 1e-8; weight decay is added to the gradient",
+        "AdamW": "torch.optim.AdamW: betas 0.9 and 0.999, epsilon 1e-8",
+    }
 
     def start(self, device: str) -> Device:
         on_gpu = device != "cpu" and torch.cuda.is_available()
@@ -224,7 +242,7 @@ class PyTorch(Backend[Net]):
         }
 
     def upload(self, examples: Examples) -> Uploaded:
-        images = torch.from_numpy(np.ascontiguousarray(examples.images)).to(self.torch_device)
+        images = torch.from_numpy(np.array(examples.images)).to(self.torch_device)  # of its own: files may be mapped
         labels = torch.from_numpy(examples.labels.astype(np.int64)).to(self.torch_device)
         return Uploaded(images, labels, examples.divisor)
 
@@ -261,6 +279,13 @@ class PyTorch(Backend[Net]):
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> TorchTrainer:
         return TorchTrainer(self, net, recipe, seed)
+
+    def native_weights(self, model: Model, seed: int) -> dict[str, Array]:
+        torch.manual_seed(seed)
+        return self.weights(Net(model, multiply_in_bfloat16=False))
+
+    def native_trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> TorchTrainer:
+        return TorchTrainer(self, net, recipe, seed, native=True)
 
     def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
         net.eval()

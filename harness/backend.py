@@ -67,6 +67,10 @@ class Backend(ABC, Generic[Net]):
     known_failures: ClassVar[Mapping[str, str]] = {}
     """Conformance rules that this backend is known to break, and why."""
 
+    native: ClassVar[Mapping[str, str]] = {}
+    """What `--semantics native` changes with this framework, in words, by topic: "first weights", "SGD", "Adam",
+    "AdamW". Empty where there is no such thing."""
+
     @final
     def __init__(self, device: str = "auto", mode: str = "default", precision: Precision = "float32") -> None:
         if mode not in self.modes:
@@ -142,6 +146,24 @@ class Backend(ABC, Generic[Net]):
         """
 
     # What a backend may add
+
+    def native_weights(self, model: Model, seed: int) -> dict[str, Array]:
+        """First weights as this framework's own layers draw them when they are told nothing.
+
+        In float32, whatever this backend computes in, by our names and axes; the same ones for the same seed.
+        Raise as `build` does.
+        """
+        raise Unsupported(f"{self.name} has no first weights of its own")
+
+    def native_trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> Trainer:
+        """As `trainer`, but by the framework's own optimiser of the recipe's name, as it comes.
+
+        The recipe gives the learning rates, momentum and Nesterov, the weight decay and which tensors it touches,
+        and the frozen parts. All else is the optimiser's default, and weight decay means what it means there.
+        Losses and layers stay those of the specification. Raise `Unsupported` with the reason for what that
+        optimiser cannot say, and never imitate it.
+        """
+        raise Unsupported(f"{self.name} has no optimisers of its own")
 
     def settings(self) -> dict[str, str]:
         """Every switch that changes speed or rounding, as it stands, for the record."""

@@ -1,0 +1,84 @@
+"""Each layer of the specification in Flax NNX: stock modules and functions wherever they say what the layer says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial, reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from harness import Node, Unsupported, Window, spec
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": nnx.relu,
+    "relu6": lambda x: jnp.where(x < 6, nnx.relu(x), 6),  # nnx.relu6 has slope 0.5 where it bends
+    "swish": nnx.swish,
+    "sigmoid": nnx.sigmoid,
+    "tanh": nnx.tanh,
+}
+
+
+def lower(node: Node, dtype: Any, multiply_dtype: Any, first: Mapping[str, Any]) -> Callable[..., jax.Array]:
+    """What computes one node: a Flax module if it owns something, else a function. `first` draws the first kernels."""
+    layer, channels = node.layer, node.input_shape[-1]
+    match layer:
+        case spec.Normalize():
+            return partial(normalize, np.array(layer.mean), np.array(layer.std))
+        case spec.Conv():
+            window = layer.window
+            return nnx.Conv(
+                channels, layer.channels, window.kernel, window.stride, padding=window.padding,
+                feature_group_count=layer.groups, use_bias=layer.bias, dtype=multiply_dtype, param_dtype=dtype, **first,
+            )  # fmt: skip
+        case spec.Dense():
+            return nnx.Linear(
+                channels, layer.units, use_bias=layer.bias, dtype=multiply_dtype, param_dtype=dtype, **first
+            )
+        case spec.BatchNorm():
+            return nnx.BatchNorm(
+                channels, momentum=layer.momentum, epsilon=layer.epsilon, use_scale=layer.scale, use_bias=layer.centre,
+                use_fast_variance=False, dtype=dtype, param_dtype=dtype, rngs=nnx.Rngs(0),
+            )  # fmt: skip
+        case spec.Activation():
+            return ACTIVATIONS[layer.function]
+        case spec.MaxPool():
+            return partial(max_pool, layer.window)
+        case spec.AvgPool():
+            window = layer.window
+            return partial(
+                nnx.avg_pool, window_shape=window.kernel, strides=window.stride, padding=window.padding,
+                count_include_pad=layer.count_padding,
+            )  # fmt: skip
+        case spec.GlobalAvgPool():
+            return partial(jnp.mean, axis=(1, 2))
+        case spec.Flatten():
+            return lambda x: x.reshape(len(x), -1)
+        case spec.Dropout():
+            return nnx.Dropout(layer.rate, rngs=nnx.Rngs(0))
+        case spec.Add():
+            return jnp.add
+        case spec.Concat():
+            return lambda *parts: jnp.concatenate(parts, -1)
+    raise Unsupported(f"jax has no lowering for the layer {type(layer).__name__}")
+
+
+def normalize(mean: np.ndarray, std: np.ndarray, x: jax.Array) -> jax.Array:
+    return (x - mean.astype(x.dtype)) / std.astype(x.dtype)
+
+
+def max_pool(window: Window, x: jax.Array) -> jax.Array:
+    """The largest of the window's places, compared one by one: the first of equals wins and takes the gradient.
+
+    On a CPU this trains about 1.7 times as fast as `nnx.max_pool`, whose gradient is a scatter.
+    """
+    (down, right), (height, width) = window.stride, window.output(x.shape[1:])
+    x = jnp.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=-jnp.inf)
+    places = (
+        x[:, row : row + (height - 1) * down + 1 : down, column : column + (width - 1) * right + 1 : right]
+        for row, column in np.ndindex(*window.kernel)
+    )
+    return reduce(lambda best, place: jnp.where(place > best, place, best), places)

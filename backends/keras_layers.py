@@ -1,0 +1,144 @@
+"""Each layer of the specification as layers of Keras: stock ones wherever they can say what the layer says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import layers, ops
+
+from harness import Node, Unsupported, Window, spec
+
+FUNCTIONS = {"relu": "relu", "relu6": "relu6", "swish": "silu", "sigmoid": "sigmoid", "tanh": "tanh"}
+
+
+class Scaled(layers.Layer):
+    """(x - mean) / std; the stock Normalization layer rounds both to float32."""
+
+    def __init__(self, layer: spec.Normalize, **options: Any) -> None:
+        super().__init__(**options)
+        self.mean, self.std = (np.array(values, self.compute_dtype) for values in (layer.mean, layer.std))
+
+    def call(self, x: Any) -> Any:
+        mean, std = (ops.convert_to_tensor(values, x.dtype) for values in (self.mean, self.std))
+        return (x - mean) / std
+
+
+class Border(layers.Layer):
+    """A border of -infinity, for max pooling; stock padding layers know zeros only."""
+
+    def __init__(self, window: Window, **options: Any) -> None:
+        super().__init__(**options)
+        self.sides = ((0, 0), *window.padding, (0, 0))
+
+    def call(self, x: Any) -> Any:
+        return ops.pad(x, self.sides, constant_values=-np.inf)
+
+
+class AveragePool(layers.Layer):
+    """Mean over windows, where only the real pixels count and the border is not that of "same"."""
+
+    def __init__(self, window: Window, **options: Any) -> None:
+        super().__init__(**options)
+        self.window = window
+
+    def call(self, x: Any) -> Any:
+        def pool(values: Any) -> Any:
+            padded = ops.pad(values, ((0, 0), *self.window.padding, (0, 0)))
+            return ops.average_pool(padded, self.window.kernel, self.window.stride)
+
+        return pool(x) / pool(ops.ones_like(x[:1, :, :, :1]))
+
+
+class DropOut(layers.Dropout):
+    """Off where it is frozen, as batch norm is; the stock layer does not look at `trainable`."""
+
+    def call(self, x: Any, training: bool | None = False) -> Any:
+        return super().call(x, training=training and self.trainable)
+
+
+class GroupedConv(layers.Layer):
+    """A convolution in groups, one by one: TensorFlow has no gradient for its own grouped convolution on a CPU."""
+
+    def __init__(self, layer: spec.Conv, **options: Any) -> None:
+        super().__init__(**options)
+        self.layer = layer
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        tensors = self.layer.parameters(shape[1:])
+        self.kernel = self.add_weight(name="kernel", shape=tensors["kernel"].shape)
+        self.bias = None
+        if self.layer.bias:
+            self.bias = self.add_weight(name="bias", shape=tensors["bias"].shape, initializer="zeros")
+
+    def call(self, x: Any) -> Any:
+        groups = self.layer.groups
+        parts = zip(ops.split(x, groups, -1), ops.split(ops.convert_to_tensor(self.kernel), groups, -1), strict=True)
+        y = ops.concatenate([ops.conv(part, kernel, self.layer.window.stride) for part, kernel in parts], -1)
+        return y if self.bias is None else y + self.bias
+
+
+def keras_name(node: Node) -> str:
+    """The node's name as a layer's: Keras takes no "/" and PyTorch, below it, no "."."""
+    return node.name.replace(".", ">")
+
+
+def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
+    """The layers for one node; the last one has its name and its tensors."""
+    layer, name = node.layer, keras_name(node)
+    match layer:
+        case spec.Normalize():
+            return (Scaled(layer, name=name),)
+        case spec.Conv():
+            return convolution(layer, node, multiply_dtype)
+        case spec.Dense():
+            return (layers.Dense(layer.units, use_bias=layer.bias, dtype=multiply_dtype, name=name),)
+        case spec.BatchNorm():
+            return (
+                layers.BatchNormalization(
+                    momentum=layer.momentum, epsilon=layer.epsilon, scale=layer.scale, center=layer.centre, name=name
+                ),
+            )
+        case spec.Activation():
+            return (layers.Activation(FUNCTIONS[layer.function], name=name),)
+        case spec.MaxPool():
+            window = layer.window
+            same = window.padded and window.padding == window.same_sides(node.input_shape)
+            border = (Border(window),) if window.padded and not same else ()
+            return *border, layers.MaxPooling2D(window.kernel, window.stride, "same" if same else "valid", name=name)
+        case spec.AvgPool():
+            window = layer.window
+            if layer.count_padding or not window.padded:
+                border = (layers.ZeroPadding2D(window.padding),) if window.padded else ()
+                return *border, layers.AveragePooling2D(window.kernel, window.stride, name=name)
+            if window.padding == window.same_sides(node.input_shape):
+                return (layers.AveragePooling2D(window.kernel, window.stride, "same", name=name),)
+            return (AveragePool(window, name=name),)
+        case spec.GlobalAvgPool():
+            return (layers.GlobalAveragePooling2D(name=name),)
+        case spec.Flatten():
+            return (layers.Flatten(name=name),)
+        case spec.Dropout():
+            return (DropOut(layer.rate, name=name),)
+        case spec.Add():
+            return (layers.Add(name=name),)
+        case spec.Concat():
+            return (layers.Concatenate(name=name),)
+    raise Unsupported(f"keras has no lowering for the layer {type(layer).__name__}")
+
+
+def convolution(layer: spec.Conv, node: Node, dtype: Any) -> tuple[layers.Layer, ...]:
+    """The convolution that suits the groups, behind a border of zeros unless "same" means the same numbers."""
+    window, channels = layer.window, node.input_shape[-1]
+    depthwise = layer.groups == channels and window.stride[0] == window.stride[1]
+    grouped = layer.groups > 1 and not depthwise
+    same = window.padded and window.padding == window.same_sides(node.input_shape) and not grouped
+    border = (layers.ZeroPadding2D(window.padding),) if window.padded and not same else ()
+    padding = "same" if same else "valid"
+    options = {"use_bias": layer.bias, "dtype": dtype, "name": keras_name(node)}
+    if grouped:
+        return *border, GroupedConv(layer, dtype=dtype, name=keras_name(node))
+    if layer.groups > 1:
+        multiplier = layer.channels // channels
+        return *border, layers.DepthwiseConv2D(window.kernel, window.stride, padding, multiplier, **options)
+    return *border, layers.Conv2D(layer.channels, window.kernel, window.stride, padding, **options)
