@@ -21,7 +21,8 @@ SAME = {"dataset": "data set", "model": "network", "batches": "batch order", "we
 """What must be the same to the bit, by its name in the evidence."""
 
 ROUNDING_GROWS = {"first loss": 1, "first losses": 10, "first segment": 50}
-"""By how much more than one step's rounding the losses of several steps may lie apart."""
+"""By how much more than one step's rounding the losses of several steps may lie apart. The first segment is a short
+one: after hundreds of steps, rounding alone leads two trainings to different networks."""
 
 
 @dataclass(frozen=True)

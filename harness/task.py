@@ -39,15 +39,26 @@ class Bench:
     tell: Callable[[str], None] = lambda line: None
     """Says how far the task is, to whoever watches. Never inside a phase of the clock."""
 
+    own_ways: dict[str, str] = field(default_factory=dict)
+    """What native semantics have changed so far, in words."""
+
     def first_weights(self, model: Model) -> Weights:
         """The harness's own first weights, or with native semantics the framework's."""
-        aligned = self.semantics == "aligned"
-        return model.init(self.seed) if aligned else self.backend.native_weights(model, self.seed)
+        if self.semantics == "aligned":
+            return model.init(self.seed)
+        self._went_its_way("first weights")
+        return self.backend.native_weights(model, self.seed)
 
     def trainer(self, net: Any, recipe: Recipe) -> Trainer:
         """The recipe as published, or with native semantics as the framework's own optimiser has it."""
-        make = self.backend.trainer if self.semantics == "aligned" else self.backend.native_trainer
-        return make(net, recipe, self.seed)
+        if self.semantics == "aligned":
+            return self.backend.trainer(net, recipe, self.seed)
+        self._went_its_way(type(recipe.optimizer).__name__)
+        return self.backend.native_trainer(net, recipe, self.seed)
+
+    def _went_its_way(self, topic: str) -> None:
+        if topic in self.backend.native:
+            self.own_ways[topic] = self.backend.native[topic]
 
 
 @dataclass

@@ -129,11 +129,11 @@ def _failure(result: Result) -> str:
 def _own_ways(results: Sequence[Result]) -> Iterator[str]:
     """What native semantics have changed, one line a backend."""
     changes = {
-        r.cell.backend: "; ".join(f"{name}: {how}" for name, how in r.settings.items() if name.startswith("own "))
+        r.cell.backend: "; ".join(f"{name}: {how}" for name, how in r.evidence.get("own_ways", {}).items())
         for r in results
         if r.cell.semantics == "native" and r.status == "ok"
     }
-    yield from (f"{backend} went its own way: {how}." for backend, how in changes.items())
+    yield from (f"{backend} went its own way: {how}" for backend, how in changes.items())
 
 
 def _warnings(results: Sequence[Result]) -> Iterator[str]:

@@ -93,6 +93,7 @@ def test_a_record_is_a_configuration():
 
 def test_a_folder_of_pictures_is_named_by_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "cats").mkdir()
     (cell,) = plan_cells(PLUGINS, settings({"backends": ["numpy"], "dataset": "folder:cats"}))
     assert cell.dataset == f"folder:{Path(tmp_path, 'cats')}"
 

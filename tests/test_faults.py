@@ -204,6 +204,15 @@ def test_a_result_of_another_cell_is_refused(tmp_path):
     assert "about another cell" in cells(tmp_path / "run")["numpy"][1]
 
 
+@pytest.mark.parametrize("damage", ["", "[]", '{"schema": 99}'])
+def test_a_folder_whose_record_cannot_be_read_is_refused(tmp_path, damage):
+    (tmp_path / "run.json").write_text(damage)
+    for arguments in (["run", "--backend", "numpy", "--out", tmp_path, *SMALL], ["report", tmp_path]):
+        done = samebench(*arguments)
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        assert ("update samebench" if "99" in damage else "cannot be read") in done.stderr
+
+
 def test_a_backend_that_has_changed_since_runs_again(tmp_path):
     arguments = ["run", "--backend", backend(tmp_path, "pass"), "--out", tmp_path / "run", *SMALL]
     samebench(*arguments)

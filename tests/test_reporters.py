@@ -116,8 +116,11 @@ def test_native_runs_are_told_apart_and_explained():
     native = ok(
         replace(CELL, semantics="native"),
         parity=not_checked("native semantics"),
-        settings={"own Adam": "epsilon 1e-7"},
+        evidence={"device": "cpu", "own_ways": {"Adam": "epsilon 1e-7"}},
     )
     text = " ".join(REPORTERS["table"](report(ok(), native)).split())
-    assert "each framework's own optimiser and first weights" in text and "own Adam: epsilon 1e-7" in text
+    assert (
+        "each framework's own optimiser and first weights" in text
+        and "numpy went its own way: Adam: epsilon 1e-7" in text
+    )
     assert len(report(ok(), native).summary) == 2

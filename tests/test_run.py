@@ -12,13 +12,20 @@ import sys
 import time
 
 import pytest
-from command import SMALL, backend, command, samebench, words
+from command import SMALL, backend, command, report, samebench, words
 
 from harness.cli import COMMANDS
 from harness.conformance import RULES
+from harness.inputs import DataOptions, load
+from harness.models.two_block_cnn import two_block_cnn
+from harness.places import Places
+from harness.plugins import load_plugins
+from harness.reference.backend import NumPy
 from harness.result import Result, diverged
 from harness.running.store import read_sealed
 from harness.stats import mean_interval, median_interval
+from harness.task import Bench
+from harness.tasks.scratch_cnn import Options, ScratchCNN
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +170,46 @@ def test_a_cell_that_is_declined_is_no_failure_unless_strict(tmp_path):
     done = samebench(*command)
     assert done.returncode == 0 and "unsupported: not this one" in words(done.stdout)
     assert samebench(*command, "--strict").returncode == 1
+
+
+def test_the_reference_has_no_ways_of_its_own(tmp_path):
+    done = samebench("run", "--backend", "numpy", "--semantics", "native", "--out", tmp_path / "run", *SMALL)
+    assert done.returncode == 0 and "unsupported: numpy has no first weights of its own" in words(done.stdout)
+
+
+def test_tuning_looks_at_a_share_of_the_training_pictures(tmp_path):
+    held = ["--set", "scratch-cnn.validation=0.2", "--set", "scratch-cnn.train_limit=null"]
+    done = samebench("run", "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL, *held)
+    assert done.returncode == 0, done.stderr
+    (cell,) = report(tmp_path / "run")["cells"]
+    assert 0 <= cell["metrics"]["validation_accuracy"] <= 1
+    assert len(cell["evidence"]["first_losses"]) == 5
+
+
+def test_the_test_split_is_not_looked_at_before_training_is_over():
+    seen = []
+
+    class Watched(NumPy):
+        def upload(self, examples):
+            seen.append(len(examples))
+            return super().upload(examples)
+
+        def forward(self, net, batches, **options):
+            seen.append(len(batches.examples))
+            return super().forward(net, batches, **options)
+
+        def trainer(self, *arguments):
+            trainer = super().trainer(*arguments)
+            segment = trainer.segment
+            trainer.segment = lambda *given: (seen.append("trained"), segment(*given))[1]
+            return trainer
+
+    plugins = load_plugins()
+    data = load("digits", plugins.datasets, two_block_cnn, DataOptions(), Places.from_environment())
+    options = Options(epochs=1, train_limit=320, validation=0.1)
+    ScratchCNN().run(Bench(Watched(precision="float64"), two_block_cnn, data, 0, options))
+    assert seen.index(len(data.test)) > max(place for place, what in enumerate(seen) if what == "trained")
+    assert seen.index(144) < seen.index(len(data.test)), "the share held out is judged first"
 
 
 def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):

@@ -59,6 +59,6 @@ def report_command(folder: Path, name: str, output: Path | None) -> None:
         click.echo(text)
         return
     try:
-        output.write_text(text + "\n")
+        output.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the report cannot be written to {output}: {error.strerror}") from None

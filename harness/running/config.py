@@ -117,7 +117,7 @@ class Settings:
 def from_file(file: Path) -> Layer:
     """The layer that a TOML file describes, on top of the profile it names."""
     try:
-        settings = tomllib.loads(file.read_text())
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no configuration file {file}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

@@ -48,7 +48,8 @@ def plan_cells(plugins: Plugins, settings: Settings, *, yes: bool = False) -> li
 def _absolute(dataset: str) -> str:
     """A folder of pictures is the same data set from wherever a run is taken up again."""
     kind, path = split_name(dataset)
-    return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if kind == "folder" and path else dataset
+    here = os.path.abspath(os.path.expanduser(path))
+    return f"{kind}:{here}" if kind == "folder" and path and os.path.isdir(here) else dataset
 
 
 def _backends(settings: Settings) -> list[str]:
@@ -71,7 +72,7 @@ def _backends(settings: Settings) -> list[str]:
 def _check_interpreter(backend: str, python: str) -> None:
     """Another interpreter must have samebench too; whether it has the framework, its worker will say."""
     try:
-        asked = subprocess.run([python, "-c", "import harness"], capture_output=True, text=True, timeout=60)
+        asked = subprocess.run([python, "-P", "-c", "import harness"], capture_output=True, text=True, timeout=60)
         said = asked.stderr.strip().splitlines() or [f"it ended with exit code {asked.returncode}"]
         problem = said[-1:] if asked.returncode else []
     except (OSError, subprocess.TimeoutExpired) as error:

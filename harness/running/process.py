@@ -83,7 +83,7 @@ def run_worker(
         with log.open("a") as output:
             output.truncate(0)
             process = subprocess.Popen(
-                [python, "-m", "harness.running.worker", str(request), str(result)],
+                [python, "-P", "-m", "harness.running.worker", str(request), str(result)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**environment, guard.PIPE: str(alive), PROGRESS: str(said)}, pass_fds=(alive, said),
             )  # fmt: skip

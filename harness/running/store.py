@@ -75,14 +75,6 @@ class Store:
         store = cls(folder)
         if not store.exists:
             raise UsageError(f"{folder} is not a run: there is no run.json in it")
-        try:
-            schema = store.run["schema"]
-        except (ValueError, KeyError) as error:
-            raise UsageError(f"{folder}/run.json cannot be read: {error!r}") from None
-        if schema > SCHEMA:
-            raise UsageError(
-                f"{folder} was written by a newer samebench (schema {schema}; this one reads {SCHEMA}): update samebench"
-            )
         return store
 
     @contextlib.contextmanager
@@ -124,7 +116,16 @@ class Store:
     @property
     def run(self) -> dict[str, Any]:
         """What is said of the run as a whole."""
-        data: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
+        try:
+            data: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
+            schema = data["schema"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{self.folder}/run.json cannot be read: {error!r}: choose another folder") from None
+        if schema > SCHEMA:
+            raise UsageError(
+                f"{self.folder} was written by a newer samebench (schema {schema}; this one reads {SCHEMA}): "
+                "update samebench"
+            )
         return data
 
     def save_run(self, data: dict[str, Any]) -> None:

@@ -95,16 +95,12 @@ def _run(cell: Cell, tell: Callable[[str], None]) -> Result:
         | {"total_s": clock.total, "rate": task.rate, "images_per_s": found.rates},
         parameters=found.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
-        evidence=found.evidence | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes)},
+        evidence=found.evidence
+        | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": bench.own_ways},
         versions=backend.versions(),
         parity=not_checked(NATIVE if cell.semantics == "native" else ""),
-        settings=backend.settings() | (_own_ways(backend) if cell.semantics == "native" else {}),
+        settings=backend.settings(),
     )
-
-
-def _own_ways(backend: Any) -> dict[str, str]:
-    """What this backend does differently where it is left to its own ways."""
-    return {f"own {topic}": how for topic, how in backend.native.items()}
 
 
 def certify(request: dict[str, Any]) -> dict[str, Any]:

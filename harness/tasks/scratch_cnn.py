@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from harness.backend import Backend
+from harness.backend import Backend, Trainer
 from harness.data import Batches, Examples
 from harness.errors import UsageError
 from harness.markers import hookimpl
 from harness.recipe import Adam, Constant, Cosine, Recipe
 from harness.reference.losses import mean_loss
-from harness.spec import Shape, fingerprint
+from harness.spec import Array, Shape, fingerprint
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task, accuracy
 
 SEGMENTS = 5
 """A training is timed in this many stretches: enough to see a spread, each long enough that what a framework does
 once for each call does not count."""
 
-WARM_UP = 4
+RECORDED, UNRECORDED = 4, 16
 """Steps after the first that no rate counts: some frameworks are at full speed only after a few calls. Their losses
-are kept, as evidence that all backends began alike."""
+are evidence that all backends began alike: one by one, and then as the timed path gives them, before rounding has led
+the backends too far apart."""
 
 EVALUATION_BATCH = 256
 
@@ -66,12 +66,11 @@ class ScratchCNN(Task):
         train = train.limited(options.train_limit)
         model = bench.build_model(data.shape, len(data.classes))
         batches = Batches.shuffled(train, options.batch_size, bench.seed, range(options.epochs))
-        lr = options.recipe.learning_rates(len(batches))
-
         weights = bench.first_weights(model)
+
         with clock.phase("build"):
             net = backend.build(model, weights)
-            trainer = bench.trainer(net, options.recipe)
+            training = Training(bench.trainer(net, options.recipe), batches, options.recipe)
         evidence: dict[str, Any] = {
             "model": model.fingerprint,
             "batches": batches.fingerprint,
@@ -84,35 +83,65 @@ class ScratchCNN(Task):
 
         bench.tell("first step")
         with clock.phase("first_step"):
-            first = trainer.run(batches[:1], lr[:1])
-        start = 1 + WARM_UP if len(batches) >= 1 + WARM_UP + SEGMENTS else 1
-        if start > 1:
+            first = training.advance(1)
+        early = None
+        if len(batches) >= 1 + RECORDED + UNRECORDED + SEGMENTS:  # a shorter training has no steps to spare
             with clock.phase("warm_up"):
-                first = np.append(first, trainer.run(batches[1:start], lr[1:start], record=True))
-        cuts = np.unique(np.linspace(start, len(batches), SEGMENTS + 1).astype(int))
-        steps, losses = np.diff(cuts), []
-        for start, stop in itertools.pairwise(cuts):
+                first = np.append(first, training.advance(RECORDED, record=True))
+                early = float(training.advance(UNRECORDED)[0])
+        if not model.drops:
+            evidence |= {"first_losses": first.tolist(), "first_segment_loss": early}
+        segments = training.rest_in(SEGMENTS)
+        for steps in segments:
             with clock.phase("train"):
-                losses.append(float(trainer.run(batches[start:stop], lr[start:stop])[0]))
-            bench.tell(f"epoch {stop / len(batches) * options.epochs:.3g} of {options.epochs}, loss {losses[-1]:.4f}")
+                loss = float(training.advance(steps)[0])
+            bench.tell(
+                f"epoch {training.done / len(batches) * options.epochs:.3g} of {options.epochs}, loss {loss:.4f}"
+            )
         held = {"validation_accuracy": _accuracy(backend, net, validation)} if validation else {}
         with clock.phase("eval"):
             logits = backend.forward(net, Batches.in_order(data.test, EVALUATION_BATCH))
 
-        if not model.drops:
-            evidence |= {"first_losses": first.tolist(), "first_segment_loss": losses[0] if losses else None}
         return Findings(
             metrics={
                 "test_accuracy": accuracy(logits, data.test.labels),
                 "train_accuracy": _accuracy(backend, net, train),
                 "test_loss": mean_loss(options.recipe.loss, logits, data.test.labels),
-                "train_loss": float(np.average([*first, *losses], weights=[*np.ones(len(first)), *steps])),
+                "train_loss": training.mean_loss,
                 **held,
             },
-            rates=[n * options.batch_size / s for n, s in zip(steps, clock.stretches.get("train", []), strict=True)],
+            rates=[n * options.batch_size / s for n, s in zip(segments, clock.stretches.get("train", []), strict=True)],
             parameters=model.counts(),
             evidence=evidence,
         )
+
+
+class Training:
+    """One training, stretch by stretch."""
+
+    def __init__(self, trainer: Trainer, batches: Batches, recipe: Recipe) -> None:
+        self.trainer, self.batches = trainer, batches
+        self.lr = recipe.learning_rates(len(batches))
+        self.done = 0
+        self.lost = 0.0
+
+    def advance(self, steps: int, *, record: bool = False) -> Array:
+        """Go on by so many steps; returns what the trainer returns."""
+        part = slice(self.done, self.done + steps)
+        losses = self.trainer.run(self.batches[part], self.lr[part], record=record)
+        self.done += steps
+        self.lost += float(losses.mean()) * steps
+        return losses
+
+    def rest_in(self, parts: int) -> list[int]:
+        """The steps that are left, in parts as equal as they can be; none of them is empty."""
+        cuts = np.linspace(self.done, len(self.batches), parts + 1).astype(int)
+        return [int(steps) for steps in np.diff(cuts) if steps]
+
+    @property
+    def mean_loss(self) -> float:
+        """Over all steps so far."""
+        return self.lost / self.done
 
 
 def _accuracy(backend: Backend[Any], net: Any, examples: Examples) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,31 @@ def test_the_run_itself_shows_that_all_saw_the_same(report):
     for agreement in report["agreement"]:
         assert not agreement["outliers"]
         assert agreement["first_loss_spread"] <= 1e-4
+
+
+def test_left_to_their_own_ways_frameworks_say_so_and_claim_nothing(tmp_path):
+    done = samebench("run", "--semantics", "native", "--set", "scratch-cnn.epochs=5", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "each framework's own optimiser and first weights" in done.stdout
+    assert "keras went its own way: first weights: " in done.stdout
+    cells = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)["cells"]
+    assert {cell["parity"]["verdict"].partition(":")[0] for cell in cells} == {"not-checked"}
+    assert len({cell["evidence"]["weights"] for cell in cells}) == 3, "each has drawn its own"
+    assert min(cell["metrics"]["test_accuracy"] for cell in cells) > 0.85
+
+
+@pytest.mark.parametrize("model", ["two-block-cnn", "cifar-resnet"])
+def test_cifar10_is_the_same_on_all_three(tmp_path, model):
+    """The real pictures: losses of the first five steps within 1e-4, parameters equal, every verdict equal."""
+    if not os.environ.get("SAMEBENCH_DATA_DIR"):
+        pytest.skip("needs CIFAR-10's official batches in the folder that SAMEBENCH_DATA_DIR names")
+    small = ["--set", "scratch-cnn.epochs=1", "--set", "scratch-cnn.train_limit=640"]
+    done = samebench("run", "--dataset", "cifar10", "--model", model, *small, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)
+    (agreement,) = report["agreement"]
+    assert agreement["first_losses_spread"] <= 1e-4 and not agreement["outliers"]
+    assert {cell["parity"]["verdict"] for cell in report["cells"]} == {"equal"}
 
 
 def test_a_backend_in_one_file_outside_the_tree(tmp_path):
