@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from harness.agreement import Agreement
+from harness.probes import LIMITS
 from harness.report import Report
 from harness.result import Result
 
@@ -110,6 +111,8 @@ def _verdict(result: Result) -> str:
         f"losses and weights {_tiny(parity['trajectory'])}; {cell.precision}: "
         f"logits {_tiny(parity['timed']['logits'])}, first losses {_tiny(parity['timed']['losses'])}"
     )
+    if (limit := parity["timed"]["limit"]) > LIMITS[cell.precision]:
+        text += f" (limit {limit:.0e}: rounding moves the reference itself that far)"
     return text + (f"; not proven: {', '.join(parity['excludes'])}" if parity["excludes"] else "")
 
 

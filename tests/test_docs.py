@@ -51,10 +51,12 @@ def test_ci_runs_the_command_of_the_readme():
     assert command in (ROOT / ".ci" / "run").read_text()
 
 
-def test_the_table_of_the_readme_is_that_of_the_stored_cells():
-    store = Store.open(ROOT / "results" / "digits")
-    table = load_plugins().reporters["table"](Report.of(store.run, store.results()))
-    assert f"```\n{table}\n```" in README
+def test_the_tables_of_the_readme_are_those_of_the_stored_cells():
+    blocks = re.findall(r"<!-- table: samebench report (\S+) -->\n```\n(.*?)\n```\n<!-- end -->", README, re.DOTALL)
+    assert [folder for folder, _ in blocks] == ["results/digits", "results/cifar10"]
+    for folder, shown in blocks:
+        store = Store.open(ROOT / folder)
+        assert shown == load_plugins().reporters["table"](Report.of(store.run, store.results()))
 
 
 def test_editors_and_type_checkers_see_the_public_names():

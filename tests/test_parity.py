@@ -22,11 +22,13 @@ from harness import (
     GlobalAvgPool,
     MaxPool,
     Model,
+    Normalize,
     Recipe,
     relu,
+    tanh,
 )
 from harness.conformance.suspects import SUSPECTS
-from harness.parity import Subject, certify
+from harness.parity import Subject, Trial, certify
 from harness.probes import awkward_examples, deviation
 from harness.reference import layers
 from harness.reference.backend import NumPy
@@ -137,3 +139,13 @@ def test_the_pictures_are_awkward_indeed():
     examples = awkward_examples(PLAIN, 32)
     assert {0, 255} <= set(np.unique(examples.images)), "black and saturated pixels"
     assert sum(len(np.unique(image)) == 1 for image in examples.images) == 8, "even areas, where pools tie"
+
+
+def test_the_float32_limit_widens_where_float32_moves_the_reference():
+    """0.25 and the mean differ by less than float32 can tell well, and what is left of them decides the loss."""
+    recipe, close = Recipe(Adam(lr=1e-3)), Normalize((0.25 + 1e-7,), (1e-7,))
+    plain = Model("plain", (6, 6, 1), trunk=(tanh, Flatten()), head=(Dense(3),))
+    delicate = Model("delicate", (6, 6, 1), trunk=(close, tanh, Flatten()), head=(Dense(3),))
+    assert Trial(plain, recipe, 5, 8).timed_limit("float32") == 1e-4
+    assert Trial(plain, recipe, 5, 8).timed_limit("tf32") == 3e-2
+    assert 1e-3 < Trial(delicate, recipe, 5, 8).timed_limit("float32") < 0.5
