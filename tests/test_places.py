@@ -116,6 +116,12 @@ def test_the_data_folder_comes_first_and_what_is_wrong_there_is_named(server, tm
     assert Places(user, cache).fetch(server.download()) == cache / "downloads/flowers/flowers.bin"
 
 
+def never(*_, **__):
+    """A server that does not answer."""
+    time.sleep(20)
+    raise OSError("nobody is there")
+
+
 @pytest.mark.parametrize("way", ["forbidden", "refused", "silent"])
 def test_without_a_network_the_error_comes_soon_and_says_what_to_do(server, tmp_path, monkeypatch, way):
     if way == "refused":
@@ -124,7 +130,7 @@ def test_without_a_network_the_error_comes_soon_and_says_what_to_do(server, tmp_
     if way == "silent":
         assert places.CONNECT < 5
         monkeypatch.setattr(places, "CONNECT", 0.3)
-        monkeypatch.setattr(places.socket, "create_connection", lambda *_, **__: time.sleep(20))
+        monkeypatch.setattr(places.socket, "create_connection", never)
     start = time.monotonic()
     with pytest.raises(DataError) as error:
         Places(tmp_path, tmp_path / "cache", offline=way == "forbidden").fetch(server.download())
