@@ -11,25 +11,39 @@ from harness.probes import LIMITS
 from harness.report import Report
 from harness.result import Result
 
+TEXTS = ("backend", "mode", "parity")
+"""The columns that are set to the left; numbers are set to the right."""
+
 HEADERS = ("backend", "mode", "n", "test accuracy", "images/s", "first step", "parameters", "parity")
-NUMBERS = HEADERS[2:7]
-"""The columns that are set to the right."""
+PROOF = ("backend", "mode", "steps", "logits", "gradients", "losses, weights", "timed logits", "timed losses", "limit")
 
 
-class Experiment(NamedTuple):
-    """One table: what stands in it may be compared."""
+class Table(NamedTuple):
+    """Rows that may be compared."""
 
     title: str
+    headers: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
 
-def experiments(report: Report) -> list[Experiment]:
-    groups: dict[str, list[tuple[str, ...]]] = {}
+def tables(report: Report) -> Iterator[Table]:
+    """For each experiment its results, and then how far each backend is from the reference."""
+    results: dict[str, list[tuple[str, ...]]] = {}
     for row in report.summary:
         title = f"{row['task']}: {row['model']} on {row['dataset']}, {row['precision']}"
         title += "" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights"
-        groups.setdefault(title, []).append(_cells(row))
-    return [Experiment(title, rows) for title, rows in groups.items()]
+        results.setdefault(title, []).append(_cells(row))
+    yield from (Table(title, HEADERS, rows) for title, rows in results.items())
+    proofs: dict[str, list[tuple[str, ...]]] = {}
+    for result in _one_each(report.results):
+        if result.parity["verdict"] == "equal":
+            cell = result.cell
+            title = (
+                f"{cell.task}, {cell.model}: largest deviation from the NumPy reference, in float64 (limit 1e-9) and "
+            )
+            title += f"in the timed {cell.precision}"
+            proofs.setdefault(title, []).append(_proof(result))
+    yield from (Table(title, PROOF, rows) for title, rows in proofs.items())
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -51,7 +65,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def notes(report: Report) -> Iterator[list[str]]:
     """Paragraphs of lines, the most important first."""
     yield list(dict.fromkeys(map(_agreement, _widest(report.agreements))))
-    yield list(map(_verdict, _one_each(report.results)))
+    yield [line for result in _one_each(report.results) for line in _verdict(result)]
     yield list(map(_failure, _not_ok(report.results)))
     yield list(_own_ways(report.results))
     yield [*_warnings(report.results), *_mixed_versions(report.results)]
@@ -100,24 +114,29 @@ def _one_each(results: Sequence[Result]) -> list[Result]:
     return list(found.values())
 
 
-def _verdict(result: Result) -> str:
+def _proof(result: Result) -> tuple[str, ...]:
+    cell, parity = result.cell, result.parity
+    timed = parity["timed"]
+    exact = (parity["logits"], parity["gradients"], parity["trajectory"])
+    deviations = map(_tiny, (*exact, timed["logits"], timed["losses"], timed["limit"]))
+    return cell.backend, cell.mode, str(parity["steps"]), *deviations
+
+
+def _verdict(result: Result) -> Iterator[str]:
+    """What a reader must know beyond the numbers: why there is no proof, or what it leaves out."""
     parity, cell = result.parity, result.cell
     who = f"{cell.backend}/{cell.mode}, {cell.task}"
     if parity["verdict"] != "equal":
-        return f"Parity of {who}: {parity['verdict']}"
-    text = (
-        f"Parity of {who}: float64 against the NumPy reference, {parity['steps']} steps: "
-        f"logits {_tiny(parity['logits'])}, gradients {_tiny(parity['gradients'])}, "
-        f"losses and weights {_tiny(parity['trajectory'])}; {cell.precision}: "
-        f"logits {_tiny(parity['timed']['logits'])}, first losses {_tiny(parity['timed']['losses'])}"
-    )
-    if (limit := parity["timed"]["limit"]) > LIMITS[cell.precision]:
-        text += f" (limit {limit:.0e}: rounding moves the reference itself that far)"
-    return text + (f"; not proven: {', '.join(parity['excludes'])}" if parity["excludes"] else "")
+        yield f"Parity of {who}: {parity['verdict']}"
+        return
+    if parity["timed"]["limit"] > LIMITS[cell.precision]:
+        yield f"The limit of {who} is wide because float32's rounding moves the reference itself that far."
+    if parity["excludes"]:
+        yield f"Not proven for {who}: {', '.join(parity['excludes'])}"
 
 
 def _tiny(deviation: float | None) -> str:
-    return "not compared" if deviation is None else f"{deviation:.0e}" if deviation else "0"
+    return "-" if deviation is None else f"{deviation:.0e}" if deviation else "0"
 
 
 def _not_ok(results: Sequence[Result]) -> list[Result]:

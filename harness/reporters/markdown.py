@@ -8,24 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from harness.markers import hookimpl
 from harness.report import Report
 from harness.text import printable
-from harness.wording import HEADERS, NUMBERS, experiments, notes
+from harness.wording import TEXTS, Table, notes, tables
 
 
 def as_markdown(report: Report) -> str:
-    tables = [
-        "\n".join([f"**{_plain(title)}**", "", _row(HEADERS), _rule(), *map(_row, rows)])
-        for title, rows in experiments(report)
-    ]
     paragraphs = ["\n".join(f"- {_plain(line)}" for line in lines) for lines in notes(report) if lines]
-    return "\n\n".join(tables + paragraphs)
+    return "\n\n".join([*map(_drawn, tables(report)), *paragraphs])
+
+
+def _drawn(table: Table) -> str:
+    rule = "|".join(":---" if header in TEXTS else "---:" for header in table.headers)
+    return "\n".join([f"**{_plain(table.title)}**", "", _row(table.headers), f"|{rule}|", *map(_row, table.rows)])
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(map(_plain, cells))} |"
-
-
-def _rule() -> str:
-    return f"|{'|'.join('---:' if header in NUMBERS else ':---' for header in HEADERS)}|"
 
 
 def _plain(text: str) -> str:

@@ -10,19 +10,19 @@ from tabulate import tabulate
 from harness.markers import hookimpl
 from harness.report import Report
 from harness.text import printable
-from harness.wording import HEADERS, NUMBERS, experiments, notes
+from harness.wording import TEXTS, Table, notes, tables
 
 WIDTH = 112
-_ALIGN = tuple("right" if header in NUMBERS else "left" for header in HEADERS)
 
 
 def as_table(report: Report) -> str:
-    tables = [
-        f"{title}\n{tabulate(rows, HEADERS, disable_numparse=True, colalign=_ALIGN)}"
-        for title, rows in experiments(report)
-    ]
     paragraphs = ["\n".join(map(_wrapped, lines)) for lines in notes(report) if lines]
-    return printable("\n\n".join(tables + paragraphs))
+    return printable("\n\n".join([*map(_drawn, tables(report)), *paragraphs]))
+
+
+def _drawn(table: Table) -> str:
+    sides = ["left" if header in TEXTS else "right" for header in table.headers]
+    return f"{_wrapped(table.title)}\n{tabulate(table.rows, table.headers, disable_numparse=True, colalign=sides)}"
 
 
 def _wrapped(line: str) -> str:
