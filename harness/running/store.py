@@ -172,6 +172,8 @@ class Store:
         """A result for every cell of the run, in the order of its plan; also for one that is not there."""
         for cell in self.plan():
             try:
-                yield self.load(cell) or Result(cell, "interrupted", "not done: the run was stopped before, or is still at it")
+                yield self.load(cell) or Result(
+                    cell, "interrupted", "not done: the run was stopped before, or is still at it"
+                )
             except ValueError as error:
                 yield Result(cell, "invalid", f"its stored result cannot be used: {error}")
