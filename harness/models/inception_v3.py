@@ -23,6 +23,7 @@ from harness.spec import (
     Model,
     Pair,
     Shape,
+    Sides,
     relu,
 )
 from harness.task import ModelBuilder
@@ -56,7 +57,7 @@ def inception_v3(input_shape: Shape = (SIZE, SIZE, 3), classes: int = 1000) -> M
     )  # fmt: skip
 
 
-def _valid(channels: int, kernel: int | Pair, stride: int = 1, padding: tuple[Pair, Pair] | int = 0) -> Path:
+def _valid(channels: int, kernel: int | Pair, stride: int = 1, padding: int | Sides = 0) -> Path:
     return Conv(channels, kernel, stride, padding, bias=False), NORM, relu
 
 
