@@ -28,7 +28,6 @@ def inverted_residuals(input_shape: Shape, stages: Sequence[Stage], norm: BatchN
             expand = (Conv(wide, 1, bias=False), norm, relu6) if stage.expansion > 1 else ()
             depthwise = same(Conv(wide, stage.kernel, stride, groups=wide, bias=False), shape)
             block = (*expand, depthwise, norm, relu6, Conv(stage.channels, 1, bias=False), norm)
-            after = (*depthwise.window.output(shape), stage.channels)
-            layers += [Residual(block)] if after == shape else block
-            shape = after
+            layers += [Residual(block)] if stride == 1 and stage.channels == shape[-1] else block
+            shape = (*depthwise.window.output(shape), stage.channels)
     return *layers, Conv(1280, 1, bias=False), norm, relu6

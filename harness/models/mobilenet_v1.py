@@ -18,7 +18,7 @@ from harness.task import ModelBuilder
 SIZE, LEAST = 224, 32
 NORM = BatchNorm(momentum=0.99, epsilon=1e-3)
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
-PADDING: dict[int, int | Sides] = {1: 1, 2: ((0, 1), (0, 1))}  # by stride, whatever the size
+HALVING: Sides = ((0, 1), (0, 1))  # whatever the size
 
 
 def mobilenet_v1(input_shape: Shape = (SIZE, SIZE, 3), classes: int = 1000, alpha: float = 1.0) -> Model:
@@ -30,7 +30,7 @@ def mobilenet_v1(input_shape: Shape = (SIZE, SIZE, 3), classes: int = 1000, alph
     for channels, stride in BLOCKS:
         after = int(channels * alpha)
         trunk += [
-            Conv(before, 3, stride, PADDING[stride], groups=before, bias=False), NORM, relu6,
+            Conv(before, 3, stride, HALVING if stride == 2 else 1, groups=before, bias=False), NORM, relu6,
             Conv(after, 1, bias=False), NORM, relu6,
         ]  # fmt: skip
         before = after
