@@ -2,7 +2,8 @@
 
 `resnet50` is Keras': its convolutions have biases, and a stage halves the picture in its first 1x1 convolution, as in
 the paper. `resnet50-v1.5` is torchvision's: no biases, and the first 3x3 convolution halves. The trunk ends in the
-2,048 pooled features. torchvision's file has our order of layers; Keras' goes by name:
+2,048 pooled features. torchvision's file has our order of layers; Keras lists its own by depth, so
+they go by name:
 
 | here                               | Keras               | torchvision           |
 |------------------------------------|---------------------|-----------------------|
