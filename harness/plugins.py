@@ -41,6 +41,12 @@ def find_backends() -> dict[str, BackendEntry]:
     return {name: _look_at(name, points) for name, points in sorted(_by_name(entry_points(group=BACKENDS)).items())}
 
 
+def find_backend(name: str) -> BackendEntry | None:
+    """One of them, without a look at the others."""
+    points = _by_name(entry_points(group=BACKENDS)).get(name)
+    return _look_at(name, points) if points else None
+
+
 def load_backend(name: str) -> type[Any]:
     """Import one backend, by its name or from a file that ends in .py, and return its class."""
     from harness.backend import Backend
@@ -50,7 +56,7 @@ def load_backend(name: str) -> type[Any]:
         plugin, origin = _import_file(Path(name)), name
         _register(manager, plugin, origin)
     else:
-        entry = find_backends().get(name)
+        entry = find_backend(name)
         if entry is None:
             raise UsageError(f"there is no backend {name!r}; {nearest(name, find_backends())}; or give a file, FILE.py")
         if entry.status != "available":

@@ -343,6 +343,11 @@ class Node(NamedTuple):
     def parameters(self) -> dict[str, Parameter]:
         return self.layer.parameters(self.input_shape)
 
+    @property
+    def flops(self) -> int:
+        """Twice the multiply-adds of one picture, forward."""
+        return 2 * self.layer.multiply_adds(self.input_shape)
+
 
 class Row(NamedTuple):
     """One line of a network's layer table; statistics are among the parameters here."""
@@ -410,7 +415,7 @@ class Model:
     @property
     def flops(self) -> int:
         """Twice the multiply-adds of one picture, forward."""
-        return sum(row.flops for row in self.table)
+        return sum(node.flops for node in self.nodes)
 
     @cached_property
     def table(self) -> tuple[Row, ...]:
@@ -421,7 +426,7 @@ class Model:
                 str(node.layer),
                 node.shape,
                 sum(parameter.size for parameter in node.parameters.values()),
-                2 * node.layer.multiply_adds(node.input_shape),
+                node.flops,
             )
             for node in self.nodes
         )

