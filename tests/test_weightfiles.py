@@ -31,6 +31,7 @@ from torch_files import (
     write_zip,
 )
 
+import harness.weightfiles.pickled
 from harness import DataError, SpecError, Unavailable
 from harness.weightfiles import load_safetensors, read_tensors, require, save_safetensors
 
@@ -267,6 +268,19 @@ def test_no_payload_runs_wherever_it_is(tmp_path, name, place):
         assert "asks for " in message and "nothing of it was run" in message
 
 
+def test_names_that_never_end_make_no_endless_messages_and_pickles_that_never_end_are_left(tmp_path, monkeypatch):
+    long = "x" * 1_000_000
+    refused(write_zip(tmp_path / "x", Name("os", long), {}), "asks for os.xxx")
+    refused(write_zip(tmp_path / "x", {long: 1}, {}), "more than tensors: xxx")
+    refused(write_zip(tmp_path / "x", {"w": tensor(np.ones(1), long)}, {}), "storage 'xxx")
+    refused(write_safetensors(tmp_path / "x", {long: 3}, b""), "does not give 'xxx")
+    with pytest.raises(SpecError) as error:
+        require({long: BIAS}, {}, "x")
+    assert len(str(error.value)) < 2000
+    monkeypatch.setattr(harness.weightfiles.pickled, "LONGEST", 1000)
+    refused(write_zip(tmp_path / "x", Raw(b"(" * 1001 + b"."), {}), "more than 1,000 instructions")
+
+
 def test_what_a_pickle_asks_for_is_named(tmp_path):
     evil = payloads(tmp_path / "canary")
     refused(write_zip(tmp_path / "x", Raw(evil["os.system"]), {}), "asks for posix.system")
@@ -303,7 +317,7 @@ BROKEN = {
     "more for a tuple": (b"\x80\x02)K\x01a.", "inside of a tuple"),
     "keys to hash for ever": (b"\x80\x02}" + deep(200_000)[2:] + b"K\x01s.", "a key that is a tuple"),
     "the same in pairs": (
-        b"\x80\x02ccollections\nOrderedDict\n(" + deep(200_000)[2:] + b"K\x01\x86tR.", "damaged",
+        b"\x80\x02ccollections\nOrderedDict\n" + deep(200_000)[2:] + b"K\x01\x86\x85\x85R.", "a key that is a tuple",
     ),
     "a tuple for ever": (deep(200_000) + b".", "it holds a tuple"),
     "a list in itself": (b"\x80\x02]q\x00h\x00a.", "it holds a list"),
@@ -396,7 +410,7 @@ def test_a_legacy_file_has_its_own_ways_to_be_wrong(tmp_path):
     file.write_bytes(content + b"more")
     refused(file, "4 bytes follow its last storage")
     file.write_bytes(content.replace(pickled(1001), pickled(1002)))
-    refused(file, "version of its format is 1002, not 1001")
+    refused(file, "version of its format is not PyTorch's, 1001")
     file.write_bytes(content[:-16].removesuffix(struct.pack("<q", 2)) + struct.pack("<q", -2) + bytes(16))
     refused(file, "storage '0' holds -16 bytes")
 
@@ -678,6 +692,8 @@ def test_hdf5_with_anything_but_numbers_of_its_own_is_refused(tmp_path, add):
         (["../a"], {}, "'../a' is not there"),
         (["a/"], {}, "'a/' is not there"),
         (["/a"], {}, "'/a' is not there"),
+        (["."], {}, ""),
+        ([".."], {}, "'..' is not there"),
         ([""], {}, "'' is not there"),
         ([1.5], {}, "layer_names holds something else than texts"),
         (["a"], {"weight_names": ["/a/w"]}, "'a//a/w' is not there"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.errors import SpecError
 from harness.spec import Array, Shape, Weights
-from harness.weightfiles.refusal import SHOWN
+from harness.weightfiles.refusal import SHOWN, shortened
 
 
 def require(tensors: Weights, expected: Mapping[str, Shape], origin: str) -> None:
@@ -20,7 +20,7 @@ def require(tensors: Weights, expected: Mapping[str, Shape], origin: str) -> Non
             wrong += [f"{name} {problem}" for problem in _problems(tensors[name], shape)]
     if wrong:
         more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
-        raise SpecError(f"{origin} does not fit, in {len(wrong):,} places: {'; '.join(wrong[:SHOWN])}{more}")
+        raise SpecError(f"{origin} does not fit, in {len(wrong):,} places: {shortened('; '.join(wrong[:SHOWN]))}{more}")
 
 
 def _problems(tensor: Array, shape: Shape) -> list[str]:

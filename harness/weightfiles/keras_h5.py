@@ -127,11 +127,11 @@ def _child(group: Group, path: str, kinds: Any = None) -> Any:
 
 def _texts(group: Group, name: str) -> list[str] | None:
     """A list in an attribute, or in several called `name0`, `name1` and so on because it is long; None if in none."""
-    if name in group.attrs:
-        parts = [group.attrs[name]]
-    elif f"{name}0" in group.attrs:
-        parts = [group.attrs[key] for key in sorted((key for key in group.attrs if key.startswith(name)), key=_natural)]
-    else:
+    parts = [group.attrs[name]] if name in group.attrs else []
+    if not parts:
+        while (key := f"{name}{len(parts)}") in group.attrs:
+            parts.append(group.attrs[key])
+    if not parts:
         return None
     texts = [text.decode() if isinstance(text, bytes) else text for part in parts for text in part]
     if not all(isinstance(text, str) for text in texts):

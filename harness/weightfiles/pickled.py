@@ -23,6 +23,9 @@ VALUES = {
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
+LONGEST = 5_000_000
+"""Instructions of a pickle. A tensor takes 40."""
+
 
 class Named(NamedTuple):
     """What a pickle asks for by name, such as a class."""
@@ -46,7 +49,9 @@ def read_pickle(
     that it says is kept elsewhere.
     """
     machine = _Machine({"collections.OrderedDict": _dictionary, **functions}, names, outside)
-    for instruction, argument, _ in pickletools.genops(file):
+    for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
+        if count >= LONGEST:
+            raise Refusal(f"its pickle has more than {LONGEST:,} instructions")
         if instruction.name == "STOP":
             return machine.stack.pop()
         machine.step(instruction.name, argument)

@@ -13,6 +13,9 @@ from harness.errors import DataError, SamebenchError
 SHOWN = 20
 """Names that an error lists; of the others it says how many there are."""
 
+LONGEST = 1500
+"""Letters of an error: names in a hostile file may be as long as the file."""
+
 
 class Refusal(Exception):
     """Why a file is not taken as weights. Whoever raises it need not know the name of the file."""
@@ -27,14 +30,15 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as file:
             yield file
     except Refusal as reason:
-        raise DataError(f"{path} is refused as weights: {reason}") from None
+        raise DataError(f"{path} is refused as weights: {shortened(str(reason))}") from None
     except SamebenchError:
         raise
     except OSError as error:
         raise DataError(f"{path} cannot be read as weights: {error.strerror or error}") from error
     except Exception as error:  # whatever a damaged file makes its parser raise
+        problem = shortened(f"{type(error).__name__}: {error}")
         raise DataError(
-            f"{path} is refused as weights: it is damaged: {type(error).__name__}: {error}; remove it and get it again"
+            f"{path} is refused as weights: it is damaged: {problem}; remove it and get it again"
         ) from error
 
 
@@ -42,6 +46,11 @@ def listed(names: list[str]) -> str:
     """The first of many names, and how many more there are."""
     more = f", and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
+
+
+def shortened(text: str) -> str:
+    """The text, without its end if it is long."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def length_of(file: BinaryIO) -> int:

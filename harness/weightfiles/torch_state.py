@@ -95,9 +95,9 @@ def read_torch_legacy(file: BinaryIO) -> dict[str, Array]:
     """The tensors of a state dict in the format before version 1.6. Its numbers are little-endian on any machine."""
     length = length_of(file)
     for what, expected in (("magic number", MAGIC), ("version of its format", VERSION)):
-        if (found := read_pickle(file, {})) != expected:
-            raise Refusal(f"its {what} is {found!r}, not {expected}")
-    read_pickle(file, {})  # the writer's machine, of which nothing depends
+        if read_pickle(file, {}) != expected:
+            raise Refusal(f"its {what} is not PyTorch's, {expected}; get it again")
+    read_pickle(file, {})  # the writer's machine, on which nothing depends
     tensors, announced = _state_dict(file)
     check_growth((tensor.bytes for tensor in tensors.values()), length)
     keys = read_pickle(file, {})
