@@ -35,7 +35,7 @@ def decode(data: bytes, code: str, order: str = "<") -> Array:
     if code == "BF16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     if code == "BOOL":
-        return stored != 0
+        return stored.astype(bool)
     return stored.astype(stored.dtype.newbyteorder("="))
 
 

@@ -86,7 +86,7 @@ def read_torch_zip(file: BinaryIO) -> dict[str, Array]:
         storages = {}
         for storage in {tensor.storage for tensor in tensors.values()}:
             entry = entries.get(f"data/{storage.key}")
-            _check_size(storage, entry and entry.file_size)
+            _check_size(storage, entry.file_size if entry else None)
             storages[storage] = decode(archive.read(f"{folder}data/{storage.key}"), storage.code, ORDERS[byteorder])
     return _arrays(tensors, storages)
 

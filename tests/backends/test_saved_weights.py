@@ -118,7 +118,6 @@ def test_pytorch_values_that_are_no_plain_tensors_are_refused(torch, save):
         "asks for torch.ComplexFloatStorage": {"w": torch.ones(2, dtype=torch.complex64)},
         "asks for torch._utils._rebuild_sparse_tensor": {"w": torch.ones(2, 2).to_sparse()},
         "asks for torch._utils._rebuild_tensor_v3": {"w": torch.ones(2, dtype=torch.uint16)},
-        "asks for torch._utils._rebuild_qtensor": {"w": torch.quantize_per_tensor(torch.ones(2), 1.0, 0, torch.qint8)},
         "conjugated or negated": {"w": torch.view_as_complex(torch.ones(2, 2)).conj().imag},
         "asks for torch.Size": {"w": torch.ones(2), "shape": torch.Size([2])},
     }
