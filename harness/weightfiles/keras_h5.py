@@ -115,7 +115,7 @@ def _child(group: Group, path: str, kinds: Any = None) -> Any:
 
     found: Any = group
     for part in path.split("/"):
-        link = found.get(part, getlink=True) if part and isinstance(found, h5py.Group) else None
+        link = found.get(part, getlink=True) if isinstance(found, h5py.Group) else None
         if not isinstance(link, h5py.HardLink):
             what = f"a {type(link).__name__}" if link else "not there"
             raise Refusal(f"its {path!r} is {what}; weights lie in the file itself, and no link is followed")

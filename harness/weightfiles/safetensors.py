@@ -85,9 +85,9 @@ def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> 
 
 def read_safetensors(file: BinaryIO) -> Stored:
     """As `load_safetensors`, from an open file."""
-    length, start = length_of(file), file.read(8)
-    size = int.from_bytes(start, "little")
-    if len(start) < 8 or size > min(length - 8, LONGEST):
+    length = length_of(file)
+    size = int.from_bytes(file.read(8), "little")
+    if size > min(length - 8, LONGEST):
         raise Refusal(f"it claims a header of {size:,} bytes, and has {length:,} bytes in all; get it again")
     header = _header(file.read(size))
     notes = header.pop(NOTES, {})
@@ -116,11 +116,9 @@ def _header(text: bytes) -> dict[str, Any]:
         return dict(pairs)
 
     try:
-        header = json.loads(text, object_pairs_hook=once)
+        header: dict[str, Any] = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise Refusal(f"its header is no JSON: {error}; get it again") from None
-    if type(header) is not dict:
-        raise Refusal(f"its header is a {type(header).__name__}, not an object")
     return header
 
 

@@ -101,7 +101,7 @@ def read_torch_legacy(file: BinaryIO) -> dict[str, Array]:
     tensors, announced = _state_dict(file)
     check_growth((tensor.bytes for tensor in tensors.values()), length)
     keys = read_pickle(file, {})
-    if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(announced):
+    if type(keys) is not list or sorted(keys) != sorted(announced):
         raise Refusal("the storages that it has are not those that its tensors are made of")
     used = {tensor.storage for tensor in tensors.values()}
     storages = {}
