@@ -13,7 +13,7 @@ Within a layer all of them agree: kernel, bias; scale, offset, mean, variance.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -120,7 +120,9 @@ def _by_depth(model: Model) -> list[Node]:
         if name in nodes and name not in met:
             met[name] = len(met)
             inputs = nodes[name].inputs
-            waiting += inputs if isinstance(nodes[name].layer, Add) else reversed(inputs)  # a sum lists its shortcut first
+            waiting += (
+                inputs if isinstance(nodes[name].layer, Add) else reversed(inputs)
+            )  # a sum lists its shortcut first
     return sorted(model.nodes, key=lambda node: (-depth[node.name], met[node.name]))
 
 
