@@ -555,7 +555,6 @@ def test_keras_3_comes_by_class_and_number_and_is_named_by_its_path(tmp_path, to
         "optimizer/vars/0": np.array(5),
         "optimizer/vars/1": BIAS,
         "metrics/mean/vars/0": np.array(0.5, "f4"),
-        f"{top}/dropout/seed_generator/vars/0": np.array([1, 2], "u4"),
     }
     file = write_keras_3(tmp_path / "x", dict(reversed((expected | others).items())))
     with h5py.File(file, "a") as root:

@@ -15,8 +15,8 @@ sorted so; how layers of different classes follow each other is not in the file.
 number of layers from there to the output, the longest way, deepest first. Where paths run side by side, as in a
 shortcut, layers of equal depth come in the order in which a walk back from the output finds them.
 
-Only `layers` are read: what a file holds beside them (an optimizer, metrics) is not the network, and neither is the
-state of a random generator that a drop-out layer has. HDF5 may point to other files; nothing of that kind is followed.
+Only `layers` are read: what a file holds beside them (an optimizer, metrics) is not the network. A model whose class is
+not Keras' own has none, and is refused. HDF5 may point to other files; nothing of that kind is followed.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ LAYERS = ("layers", "_layer_checkpoint_dependencies")
 TOP = "top_level_model_weights"
 FILTERS = {1, 2, 3, 32000}
 """Ways of packing numbers that h5py brings along: deflate, shuffle, fletcher32, lzf. Others are plugins: code."""
+
 NUMBERED = re.compile("(.*?)_?([0-9]*)", re.DOTALL)
 """A name and the number that it ends in, if there is one."""
 
@@ -103,8 +104,7 @@ def _walked(top: Group, path: str) -> Iterator[tuple[str, Dataset]]:
         for name in group:
             child = _child(group, name, (h5py.Group, h5py.Dataset))
             if isinstance(child, h5py.Group):
-                if name != "seed_generator":
-                    waiting.append((f"{path}/{name}", child))
+                waiting.append((f"{path}/{name}", child))
             else:
                 yield f"{path}/{name}", _checked(child)
 
