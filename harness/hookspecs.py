@@ -14,6 +14,7 @@ from harness.markers import hookspec
 if TYPE_CHECKING:
     from harness.backend import Backend
     from harness.inputs import DatasetLoader
+    from harness.pretrained import Pretrained
     from harness.report import Report
     from harness.task import ModelBuilder, Task
 
@@ -33,6 +34,12 @@ def samebench_models() -> Mapping[str, ModelBuilder]:
 @hookspec
 def samebench_datasets() -> Mapping[str, DatasetLoader]:
     """Return data sets by name: functions that load them, with their fixed splits, from what they are `Wanted` as."""
+    raise NotImplementedError
+
+
+@hookspec
+def samebench_weights() -> Sequence[Pretrained]:
+    """Return weights that somebody has trained, with all that a reader should know of them."""
     raise NotImplementedError
 
 

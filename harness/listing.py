@@ -20,6 +20,11 @@ def everything(try_backends: bool = False) -> dict[str, list[dict[str, Any]]]:
         "tasks": [{"name": name} for name in plugins.tasks],
         "models": [_describe(name, plugins) for name in plugins.models],
         "datasets": [{"name": name} for name in plugins.datasets],
+        "weights": [
+            {"name": name, "model": (entry := plugins.weights[name]).model, "source": entry.source}
+            | {"licence": entry.licence, "trained_on": entry.trained_on}
+            for name in plugins.weights
+        ],
         "reporters": [{"name": name} for name in plugins.reporters],
     }
     found["models"] = [model for model in found["models"] if model]
@@ -51,6 +56,8 @@ def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
                 [(r["name"], f"{r['parameters']['total']:,} parameters", f"{r['flops'] / 1e6:,.1f} Mflop a picture") for r in rows],
                 tablefmt="plain", colalign=("left", "right", "right"),
             )  # fmt: skip
+        elif kind == "weights":
+            table = tabulate([(r["name"], r["source"], r["licence"], r["trained_on"]) for r in rows], tablefmt="plain")
         elif kind == "broken":
             table = tabulate([(row["name"], row["reason"]) for row in rows], tablefmt="plain")
         else:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -37,12 +38,16 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Download:
-    """A file that a data set is made of, as its publisher offers it."""
+    """A file that a data set is made of, or that has weights, as its publisher offers it."""
 
-    dataset: str
+    owner: str
+    """The name of the data set or of the weights."""
+
     url: str
     hash: str
     """md5:... or sha256:... of the whole file."""
+
+    kind: Literal["dataset", "weights"] = "dataset"
 
     @property
     def file(self) -> str:
@@ -76,7 +81,7 @@ class Places:
 
     def fetch(self, download: Download) -> Path:
         """A file whose hash is right: from the data folder, from the cache, or else from the network."""
-        inside = f"{download.dataset}/{download.file}"
+        inside = f"{download.owner}/{download.file}"
         kept = self.cache / "downloads" / inside
         wrong = ""
         for path in (self.find(download.file), self.find(inside), kept):
@@ -86,8 +91,8 @@ class Places:
                 wrong += f"; {path} is another file: its hash is {got}"
         target = kept if self.data is None else self.data / inside
         by_hand = f"Put it into {target.parent}, or run where there is a network: "
-        by_hand += f"samebench prepare --dataset {download.dataset}"
-        missing = f"{download.dataset} needs {download.file} ({download.hash}), which is not here"
+        by_hand += f"samebench prepare --{download.kind} {download.owner}"
+        missing = f"{download.owner} needs {download.file} ({download.hash}), which is not here"
         if self.offline:
             raise DataError(f"{missing}, and SAMEBENCH_OFFLINE forbids to fetch it{wrong}. {by_hand}")
         if reason := _unreachable(download.url):
@@ -120,7 +125,7 @@ class Places:
                 unpack(self.fetch(download), folder)
 
         key = hashlib.sha256("".join(download.hash for download in downloads).encode()).hexdigest()[:16]
-        return self.keep(f"{downloads[0].dataset}-unpacked-{key}", fill)
+        return self.keep(f"{downloads[0].owner}-unpacked-{key}", fill)
 
 
 def hash_of(path: Path, like: str) -> str:

@@ -118,20 +118,23 @@ class Plugins:
 
     models: Catalogue[Any] = field(default_factory=lambda: Catalogue("model"))
     datasets: Catalogue[Any] = field(default_factory=lambda: Catalogue("data set"))
+    weights: Catalogue[Any] = field(default_factory=lambda: Catalogue("entry of weights"))
     tasks: Catalogue[Any] = field(default_factory=lambda: Catalogue("task"))
     reporters: Catalogue[Any] = field(default_factory=lambda: Catalogue("report format"))
     broken: dict[str, str] = field(default_factory=dict)
 
     def refused(self) -> dict[str, str]:
         """What is broken or claimed twice, and why."""
-        catalogues = (self.models, self.datasets, self.tasks, self.reporters)
+        catalogues = (self.models, self.datasets, self.weights, self.tasks, self.reporters)
         return self.broken | {name: reason for catalogue in catalogues for name, reason in catalogue.refused.items()}
 
 
 def load_plugins() -> Plugins:
     """Load every plugin that is not a backend; a broken one is set aside with its reason."""
     found = Plugins()
-    brought: dict[str, list[tuple[str, str, Any]]] = {"models": [], "datasets": [], "tasks": [], "reporters": []}
+    brought: dict[str, list[tuple[str, str, Any]]] = {
+        kind: [] for kind in ("models", "datasets", "weights", "tasks", "reporters")
+    }
     for name, points in sorted(_by_name(entry_points(group=PLUGINS)).items()):
         try:
             if len(points) > 1:
@@ -142,6 +145,7 @@ def load_plugins() -> Plugins:
             things = {
                 "models": [pair for models in hook.samebench_models() for pair in models.items()],
                 "datasets": [pair for datasets in hook.samebench_datasets() for pair in datasets.items()],
+                "weights": [(entry.name, entry) for entries in hook.samebench_weights() for entry in entries],
                 "tasks": [(task.name, task) for tasks in hook.samebench_tasks() for task in tasks],
                 "reporters": [pair for reporters in hook.samebench_reporters() for pair in reporters.items()],
             }

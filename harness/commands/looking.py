@@ -12,9 +12,11 @@ import click
 from harness.errors import UsageError
 from harness.text import printable
 
+KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters")
+
 
 @click.command("list", epilog="Example: samebench list backends --json")
-@click.argument("kind", required=False, type=click.Choice(["backends", "tasks", "models", "datasets", "reporters"]))
+@click.argument("kind", required=False, type=click.Choice(KINDS))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--probe", is_flag=True, help="Start each backend, in a process of its own, to see whether it works.")
 def list_command(kind: str | None, as_json: bool, probe: bool) -> None:

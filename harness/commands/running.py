@@ -99,18 +99,30 @@ def rerun_command(folder: Path, out: Path | None, strict: bool, yes: bool) -> No
 
 
 @click.command("prepare", epilog="Example: samebench prepare --dataset cifar10")
-@click.option("--dataset", "datasets", multiple=True, help="A data set; may be given again. Default: digits.")
+@click.option("--dataset", "datasets", multiple=True, help="A data set; may be given again.")
+@click.option("--weights", multiple=True, help="An entry of weights; may be given again.")
 @click.option("--model", default="two-block-cnn", show_default=True, help="The network whose input decides the size.")
 @click.option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="data.size=64 or data.broken=skip.")
-def prepare_command(datasets: Sequence[str], model: str, data_dir: str | None, sets: Sequence[str]) -> None:
-    """Fetch, verify and decode data, so that `run --offline` needs no network."""
+def prepare_command(
+    datasets: Sequence[str], weights: Sequence[str], model: str, data_dir: str | None, sets: Sequence[str]
+) -> None:
+    """Fetch, verify and decode data and weights, so that `run --offline` needs no network."""
+    if not datasets and not weights:
+        raise UsageError("say what to prepare: --dataset NAME or --weights NAME; see: samebench list")
     plugins = load_plugins()
     chosen = Layer("the command line", {"model": model} | ({"data_dir": data_dir} if data_dir else {}))
     settings = Settings.of(plugins, [*from_words(sets), chosen])
     _set_places(settings)
-    for name in datasets or ("digits",):
+    for name in datasets:
         click.echo(_load(name, plugins, settings))
+    for name in weights:
+        entry = plugins.weights[name]
+        network = plugins.models[entry.model]()
+        entry.load(network, Places.from_environment())
+        click.echo(
+            f"{name}: {network.counts().total:,} parameters of {entry.model}, {entry.licence}, from {entry.source}"
+        )
 
 
 def _chosen(typed: Mapping[str, Any], pythons: Sequence[str], no_parity: bool) -> dict[str, Any]:
