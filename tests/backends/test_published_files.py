@@ -140,8 +140,8 @@ SMALL_RESNET = Model(
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_a_state_dict_gives_the_logits_of_pytorch(backend, mode, tmp_path, zipped):
-    if backend.name != "pytorch":
-        pytest.skip("about PyTorch's own files")
+    if (backend.name, mode) != ("pytorch", "default"):
+        pytest.skip("about PyTorch's own files, and PyTorch as it computes with them")
     import torch
 
     torch.manual_seed(0)
@@ -156,6 +156,6 @@ def test_a_state_dict_gives_the_logits_of_pytorch(backend, mode, tmp_path, zippe
         expected = net.eval()(torch.tensor(images / 255, dtype=torch.float32).permute(0, 3, 1, 2)).numpy()
     torch.save(net.state_dict(), tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
     weights = canonical(SMALL_RESNET, read_tensors(tmp_path / "x.pth"), "a file")
-    difference = off(logits(backend(device="cpu", mode=mode), SMALL_RESNET, weights, images), expected)
+    difference = off(logits(backend(device="cpu"), SMALL_RESNET, weights, images), expected)
     print(f"{difference:.1e}")
     assert difference <= 1e-5
