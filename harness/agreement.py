@@ -21,8 +21,9 @@ SAME = {"dataset": "data set", "model": "network", "batches": "batch order", "we
 """What must be the same to the bit, by its name in the evidence."""
 
 ROUNDING_GROWS = {"first loss": 1, "first losses": 10, "first segment": 50}
-"""By how much more than one step's rounding the losses of several steps may lie apart. The first segment is a short
-one: after hundreds of steps, rounding alone leads two trainings to different networks."""
+"""By how much more than one step's rounding the losses of several steps may lie apart; or as far as the certificate has
+found that float32 moves the reference itself. The first segment is a short one: after hundreds of steps, rounding alone
+leads two trainings to different networks."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,10 @@ def _agree(group: Sequence[Result]) -> Agreement:
         outliers |= {
             result.cell.key: f"its {said} was another one" for result in group if result.evidence.get(what) != usual
         }
-    limit = LIMITS[cell.precision]
+    base = LIMITS[cell.precision]
+    moved = max(base, *(result.parity["timed"].get("limit", base) for result in group))  # by rounding, as certified
+    limits = {said: base * factor for said, factor in ROUNDING_GROWS.items()}
+    limits |= {said: max(limits[said], moved) for said in ("first losses", "first segment")}
     losses = {result.cell.key: np.array(result.evidence["first_losses"]) for result in group}
     segments = {
         result.cell.key: np.array([loss])
@@ -88,7 +92,7 @@ def _agree(group: Sequence[Result]) -> Agreement:
         ("first losses", losses),
         ("first segment", segments),
     ):
-        spreads[said], far = _spread(values, said, limit * ROUNDING_GROWS[said])
+        spreads[said], far = _spread(values, said, limits[said])
         outliers = far | outliers
     return Agreement(
         cell.task, cell.model, cell.dataset, cell.precision, cell.seed,

@@ -1,4 +1,8 @@
-"""Options of tasks: frozen dataclasses, seen from outside as paths such as `optimizer.lr`."""
+"""Options of tasks: frozen dataclasses, seen from outside as paths such as `optimizer.lr`.
+
+Where an option may be one of several dataclasses, its path `name` says which: `optimizer.name = "sgd"`. That is taken
+first, whatever the order: its other paths are those of the one that is named.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from harness.errors import UsageError
 
 Options = TypeVar("Options")
+NAME = "name"
 
 
 def flatten(options: Any, path: str = "") -> dict[str, Any]:
@@ -20,6 +25,8 @@ def flatten(options: Any, path: str = "") -> dict[str, Any]:
     for field in fields(options):
         value = getattr(options, field.name)
         if is_dataclass(value):
+            if _choices(options, field.name):
+                flat[f"{path}{field.name}.{NAME}"] = _name(value)
             flat |= flatten(value, f"{path}{field.name}.")
         else:
             flat[f"{path}{field.name}"] = value
@@ -28,9 +35,14 @@ def flatten(options: Any, path: str = "") -> dict[str, Any]:
 
 def change(options: Options, values: Mapping[str, Any], where: str = "") -> Options:
     """The same options with some paths set to other values."""
-    for path, value in values.items():
+    for path, value in names_first(values):
         options = _change_one(options, path, path.split("."), value, where)
     return options
+
+
+def names_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Paths and values in the order in which they are to be set."""
+    return sorted(values.items(), key=lambda pair: not pair[0].endswith(f".{NAME}"))
 
 
 def parse(text: str) -> Any:
@@ -61,10 +73,27 @@ def _change_one(options: Any, path: str, steps: list[str], value: Any, where: st
     if len(steps) > 1:
         if not is_dataclass(current):
             raise UsageError(f"{where}{path}: {steps[0]!r} is a value, not a group of options")
-        value = _change_one(current, path, steps[1:], value, where)
+        choices = _choices(options, steps[0])
+        if choices and steps[1:] == [NAME]:
+            if value not in choices:
+                raise UsageError(f"{where}{path} must be {' or '.join(map(repr, sorted(choices)))}, not {value!r}")
+            value = current if _name(current) == value else choices[value]()
+        else:
+            value = _change_one(current, path, steps[1:], value, where)
     else:
         value = _checked(get_type_hints(type(options))[steps[0]], value, f"{where}{path}")
     return replace(options, **{steps[0]: value})
+
+
+def _choices(options: Any, name: str) -> dict[str, Any]:
+    """The dataclasses that an option may be, by their names in small letters; none if it is no such choice."""
+    kind = get_type_hints(type(options))[name]
+    arms = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
+    return {arm.__name__.lower(): arm for arm in arms if isinstance(arm, type) and is_dataclass(arm)}
+
+
+def _name(value: object) -> str:
+    return type(value).__name__.lower()
 
 
 def _checked_arms(kinds: tuple[Any, ...], value: Any, path: str) -> Any:

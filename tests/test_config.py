@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command import SMALL, report, samebench
 
+from harness import SGD
 from harness.errors import UsageError
 from harness.plugins import load_plugins
 from harness.running.config import Layer, Settings, from_file, from_profile, from_words, seeds_of
@@ -37,6 +38,16 @@ def test_a_file_is_toml(tmp_path):
     assert cells[0].precision == "float64"
 
 
+def test_an_optimiser_is_chosen_by_its_name_whatever_the_order():
+    found = settings({"scratch-cnn": {"optimizer": {"momentum": 0.9, "name": "sgd"}}})
+    assert found.tasks["scratch-cnn"].optimizer == SGD(momentum=0.9)
+    (cell,) = plan_cells(PLUGINS, settings({"backends": ["numpy"]}, {"scratch-cnn.optimizer.name": "sgd"}))
+    assert (cell.options["optimizer.name"], cell.options["optimizer.momentum"]) == ("sgd", 0.0)
+    assert "optimizer.beta1" not in cell.options
+    again = settings({"scratch-cnn.optimizer.lr": 0.5}, {"scratch-cnn.optimizer.name": "adam"})
+    assert again.tasks["scratch-cnn"].optimizer.lr == 0.5, "the one it is already keeps what was set"
+
+
 def test_profiles():
     quick, standard, rigorous = (
         Settings.of(PLUGINS, [from_profile(name)]) for name in ("quick", "standard", "rigorous")
@@ -60,6 +71,7 @@ def test_seeds_as_typed():
         ({"scratch-cnn": {"optimizer": {"lr": "1e-3"}}}, "scratch-cnn.optimizer.lr must be a number, not '1e-3'"),
         ({"scratch-cnn": {"epochs": -1}}, "scratch-cnn.epochs must be at least 1, not -1"),
         ({"scratch-cnn": {"validation": 1.0}}, "a share from 0 to below 1, not 1.0"),
+        ({"scratch-cnn": {"optimizer": {"name": "sdg"}}}, "scratch-cnn.optimizer.name must be 'adam' or 'adamw' or 'sgd', not 'sdg'"),
         ({"data": {"size": 0}}, "data.size must be at least 1"),
         ({"data": {"broken": "mend"}}, "data.broken must be 'refuse' or 'skip', not 'mend'"),
         ({"seeds": [1, 1]}, "each at least 0 and named once"),

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from harness.backend import Precision
 from harness.errors import SpecError, UsageError
 from harness.inputs import DataOptions
-from harness.options import change, flatten, nearest, parse
+from harness.options import change, flatten, names_first, nearest, parse
 from harness.plugins import Plugins
 from harness.result import Semantics
 
@@ -86,7 +86,7 @@ class Settings:
         """The defaults with each layer laid over them; an unknown path is refused with the nearest name."""
         settings = cls(Config(), DataOptions(), {name: plugins.tasks[name].options() for name in plugins.tasks}, {})
         for layer in layers:
-            for path, value in _paths(layer.settings):
+            for path, value in names_first(dict(_paths(layer.settings))):
                 try:
                     settings = settings._with(path, value)
                 except (SpecError, UsageError) as error:
