@@ -50,6 +50,11 @@ def canonical(model: Model, tensors: Weights, origin: str) -> dict[str, Array]:
 
 
 def _from_torch(model: Model, tensors: Weights, origin: str) -> dict[str, Array]:
+    if CAFFE in model.trunk:
+        raise SpecError(
+            f"{origin} is a file of PyTorch, and {model.name} takes its pixels as Caffe did: of other weights than these, "
+            "it would see other colours; take the file of Keras"
+        )
     kept = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTED)}
     layers = _layers((name.rpartition(".")[0], None, tensor) for name, tensor in kept.items())
     ends = {node.name: node for node in model.nodes}
@@ -84,13 +89,22 @@ def _from_keras(model: Model, tensors: Weights, origin: str) -> dict[str, Array]
     found: dict[str, Array] = {}
     for node, layer in _paired(nodes, layers, origin):
         for name, tensor in _named(node, layer, origin):
-            expected = model.parameters[name].shape
-            alike = _without_ones(tensor.shape) == _without_ones(expected)  # depthwise, or a 1x1 as a dense layer
-            found[name] = tensor.reshape(expected) if alike else tensor
+            found[name] = _from_keras_axes(node, tensor)
     if model.trunk[:1] == (CAFFE,):  # which takes blue before red
         first = next(f"{node.name}.kernel" for node in model.nodes if isinstance(node.layer, Conv))
         found[first] = found[first][:, :, ::-1]
     return found
+
+
+def _from_keras_axes(node: Node, tensor: Array) -> Array:
+    """A tensor of Keras in our axis order: others are depthwise kernels, and 1x1 convolutions that are dense here."""
+    if tensor.ndim == 4 and isinstance(node.layer, Conv) and node.layer.groups > 1:
+        rows, columns, channels, multiplier = tensor.shape
+        return tensor.reshape(rows, columns, 1, channels * multiplier)
+    if tensor.shape[:2] == (1, 1) and tensor.ndim == 4 and isinstance(node.layer, Dense):
+        pixel: Array = tensor[0, 0]
+        return pixel
+    return tensor
 
 
 def _layers(tensors: Iterator[tuple[str, str | None, Array]]) -> list[Stored]:
@@ -159,7 +173,3 @@ def _named(node: Node, layer: Stored, origin: str) -> Iterator[tuple[str, Array]
             f"{', '.join(node.parameters)}"
         )
     return zip((f"{node.name}.{name}" for name in node.parameters), layer.tensors, strict=True)
-
-
-def _without_ones(shape: Shape) -> Shape:
-    return tuple(size for size in shape if size != 1)

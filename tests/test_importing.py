@@ -17,8 +17,8 @@ MODELS = load_plugins().models
 SHAPES = {"alexnet": (224, 224, 3), "lenet5": (32, 32, 1)}
 
 
-def network(name):
-    return MODELS[name](SHAPES.get(name, (32, 32, 3)), 10)
+def network(name, shape=None):
+    return MODELS[name](shape or SHAPES.get(name, (32, 32, 3)), 10)
 
 
 def random_weights(model):
@@ -129,3 +129,21 @@ def test_what_does_not_fit_is_refused(change, message):
     with pytest.raises(SpecError) as error:
         canonical(model, tensors, "a file")
     assert message in str(error.value)
+
+
+def test_files_of_pytorch_do_not_fit_networks_of_caffe():
+    model = replace(network("lenet5"), trunk=(CAFFE, *network("lenet5").trunk), input_shape=(32, 32, 3))
+    with pytest.raises(SpecError, match="is a file of PyTorch, and lenet5 takes its pixels as Caffe did"):
+        canonical(model, as_torch(model, random_weights(model)), "a file")
+
+
+def test_kernels_with_rows_and_columns_exchanged_are_refused():
+    model = network("inception-v3", (75, 75, 3))
+    weights = random_weights(model)
+    name = next(name for name, parameter in model.parameters.items() if parameter.shape[:2] == (1, 7))
+    with pytest.raises(SpecError, match=r"is \(7, 1, \d+, \d+\), not \(1, 7"):
+        canonical(model, weights | {name: weights[name].transpose(1, 0, 2, 3)}, "a file")
+    tensors = as_keras_3(model, weights)
+    turned = {key: t.transpose(1, 0, 2, 3) if t.shape[:2] == (1, 7) else t for key, t in tensors.items()}
+    with pytest.raises(SpecError, match="does not fit"):
+        canonical(model, turned, "a file")
