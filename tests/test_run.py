@@ -238,7 +238,7 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
         (["run", "--set", "scratch-cnn.optimizer.ler=1"], 2, "did you mean 'lr'"),
         (["run", "--set", "scratch-cnn.epochs=many"], 2, "must be a whole number, not 'many'"),
         (["run", "--set", "scratch-cnn.epochs=0"], 2, "must be at least 1, not 0"),
-        (["run", "--set", "scratch-cnn.schedule=warm"], 2, "must be 'cosine' or 'constant'"),
+        (["run", "--set", "scratch-cnn.schedule=warm"], 2, "must be 'constant' or 'cosine' or 'warmup-cosine'"),
         (["run", "--set", "scratch-cnn.optimizer.lr=-1"], 2, "at least 0"),
         (["run", "--mode", "compield"], 2, "did you mean 'compiled'"),
         (["run", "--set", "epochs"], 2, "--set takes KEY=VALUE"),
