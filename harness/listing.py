@@ -57,7 +57,7 @@ def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
                 tablefmt="plain", colalign=("left", "right", "right"),
             )  # fmt: skip
         elif kind == "weights":
-            table = tabulate([(r["name"], r["source"], r["licence"], r["trained_on"]) for r in rows], tablefmt="plain")
+            table = tabulate([(r["name"], r["model"], r["trained_on"], r["licence"]) for r in rows], tablefmt="plain")
         elif kind == "broken":
             table = tabulate([(row["name"], row["reason"]) for row in rows], tablefmt="plain")
         else:
