@@ -65,7 +65,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def notes(report: Report) -> Iterator[list[str]]:
     """Paragraphs of lines, the most important first."""
     yield list(dict.fromkeys(map(_agreement, _widest(report.agreements))))
-    yield [line for result in _one_each(report.results) for line in _verdict(result)]
+    yield list(dict.fromkeys(line for result in _one_each(report.results) for line in _verdict(result)))
     yield list(map(_failure, _not_ok(report.results)))
     yield list(_own_ways(report.results))
     yield [*_warnings(report.results), *_mixed_versions(report.results)]
@@ -130,7 +130,7 @@ def _verdict(result: Result) -> Iterator[str]:
         yield f"Parity of {who}: {parity['verdict']}"
         return
     if parity["timed"]["limit"] > LIMITS[cell.precision]:
-        yield f"The limit of {who} is wide because float32's rounding moves the reference itself that far."
+        yield "A limit above that of its precision is as far as rounding in float32 moves the reference itself."
     if parity["excludes"]:
         yield f"Not proven for {who}: {', '.join(parity['excludes'])}"
 
