@@ -68,13 +68,21 @@ def test_what_a_cell_leaves_behind_is_ended_with_it(tmp_path):
     assert not lives(int(pid.read_text()))
 
 
-def test_a_log_that_floods_is_capped(tmp_path):
-    file = backend(tmp_path, "print('first words'); [print('flood' * 2000) for _ in range(3000)]; print('last words')")
-    assert samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL).returncode == 0
+@pytest.mark.parametrize("lines", [300, 12_000], ids=["long", "flood"])
+def test_a_log_that_floods_is_capped(tmp_path, lines):
+    write = f"print('first words'); [print('flood' * 2000) for _ in range({lines})]"
+    file = backend(tmp_path, f"{write}; time.sleep(1); print('last words')")
+    run = subprocess.Popen(command("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL))
+    largest = 0
+    while run.poll() is None:
+        largest = max(largest, *(log.stat().st_size for log in tmp_path.glob("run/cells/*/log.txt")), 0)
+        time.sleep(0.01)
+    assert run.returncode == 0
     (log,) = tmp_path.glob("run/cells/*/log.txt")
     text = log.read_text()
     assert len(text) < 3 * 2**20
     assert text.startswith("first words") and text.endswith("last words\n") and "bytes left out here]" in text
+    assert lines < 1000 or largest > 64 * 2**20, "it was cut while it grew"
 
 
 def test_memory_can_be_limited(tmp_path):

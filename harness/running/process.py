@@ -23,8 +23,9 @@ PROGRESS = "SAMEBENCH_PROGRESS_FD"
 GRACE = 5.0
 """Seconds between asking a worker to end and ending it."""
 
-LOG_HEAD, LOG_LIMIT = 256 * 1024, 2 * 1024 * 1024
-"""A log that grows beyond the limit keeps its head, and then what comes last."""
+LOG_HEAD, LOG_LIMIT, FLOOD = 256 * 1024, 2 * 1024 * 1024, 64 * 1024 * 1024
+"""A log beyond the limit keeps its head and its end. It is cut when its writer has ended; earlier only in a flood, when
+a line that is written at that moment may be lost."""
 
 POLL = 0.2
 OUT_OF_MEMORY = (
@@ -100,7 +101,7 @@ def run_worker(
         for end in (alive, ours, said):
             if end >= 0:
                 os.close(end)
-    _cap(log)
+    _cap(log, LOG_LIMIT)
     by_kernel = code == -signal.SIGKILL and _kernel_kills() > kills
     return Ended(code, time.monotonic() - start, log, by_kernel)
 
@@ -117,7 +118,7 @@ def _wait(process: subprocess.Popen[bytes], deadline: float, log: Path) -> int |
     while not ended.wait(max(min(POLL, deadline - time.monotonic()), 0)):
         if time.monotonic() >= deadline:
             return None
-        _cap(log)
+        _cap(log, FLOOD)
     return process.returncode
 
 
@@ -127,10 +128,10 @@ def _hear(pipe: int, listen: Callable[[str], None]) -> None:
             listen(printable(line.rstrip("\n")))
 
 
-def _cap(log: Path) -> None:
-    """Cut what a flood has written between the head of a log and its end. Writers append, wherever the end is."""
+def _cap(log: Path, limit: int) -> None:
+    """Cut what lies between the head of a log and its end, if it is too long. Writers append, wherever the end is."""
     size = log.stat().st_size
-    if size <= LOG_LIMIT:
+    if size <= limit:
         return
     with log.open("r+b") as file:
         file.seek(size - LOG_HEAD)
