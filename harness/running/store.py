@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.result import SCHEMA, Cell, Result, digest
+from harness.whole import written_whole
 
 SEAL = "sha256"
 
@@ -26,16 +27,9 @@ SEAL = "sha256"
 def write_json(path: Path, data: Any) -> None:
     """Write a file whole or not at all. Numbers that are not finite become words, for which JSON has no others."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            json.dump(_in_words(data), file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    text = json.dumps(_in_words(data), indent=1, allow_nan=False)
+    with written_whole(path) as file:
+        file.write(text.encode())
 
 
 def write_sealed(path: Path, data: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from harness.errors import SpecError
 from harness.spec import Array, Weights
 from harness.weightfiles.numbers import DIMENSIONS, DTYPES, decode, size_of
 from harness.weightfiles.refusal import Refusal, length_of, listed, opened
+from harness.whole import written_whole
 
 NOTES = "__metadata__"
 LONGEST = 100_000_000
@@ -69,18 +69,10 @@ def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> 
         header[name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % ALIGNMENT)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            file.write(struct.pack("<Q", len(text)) + text)
-            for name in order:
-                file.write(tensors[name].astype(tensors[name].dtype.newbyteorder("<")).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    with written_whole(path) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in order:
+            file.write(tensors[name].astype(tensors[name].dtype.newbyteorder("<")).tobytes())
 
 
 def read_safetensors(file: BinaryIO) -> Stored:
