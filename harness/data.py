@@ -94,6 +94,11 @@ class Dataset:
         mask = fixed_share(self.train.labels, share, self.classes, self.name)
         return self.train.take(~mask), self.train.take(mask)
 
+    def for_training(self, validation: float, limit: int | None) -> tuple[Examples, Examples | None]:
+        """What to train on, at most `limit` of it, and the share held out before, if any."""
+        train, held = self.held_out(validation) if validation else (self.train, None)
+        return train.limited(limit), held
+
     @property
     def fingerprint(self) -> str:
         """Changes whenever a pixel or a label does."""

@@ -56,6 +56,22 @@ class Wanted:
 DatasetLoader = Callable[[Wanted], Dataset]
 
 
+@dataclass(frozen=True)
+class Taker:
+    """A network, as far as its input goes."""
+
+    build: ModelBuilder
+    published: Shape
+    trained: bool = False
+    """Whether it has learned from pictures of the published shape: it is then given no others, unless a size is asked
+    for."""
+
+    @classmethod
+    def untrained(cls, build: ModelBuilder) -> Taker:
+        """One that has weights yet to learn."""
+        return cls(build, cast(Callable[[], Model], build)().input_shape)  # every builder has defaults
+
+
 class Loaders(Protocol):
     """Loaders by name; asking for a name that is not there raises an error that says so."""
 
@@ -75,13 +91,14 @@ def split_options(options: Mapping[str, Any]) -> tuple[DataOptions, dict[str, An
     return change(DataOptions(), own, PREFIX), others
 
 
-def load(name: str, loaders: Loaders, build: ModelBuilder, options: DataOptions, places: Places) -> Dataset:
+def load(name: str, loaders: Loaders, network: Taker, options: DataOptions, places: Places) -> Dataset:
     """A data set, its pictures as the network takes them."""
     loader, argument = split_name(name)
-    published = cast(Callable[[], Model], build)().input_shape  # every builder has defaults
-    shape = (options.size, options.size, published[-1]) if options.size else published
+    size, published = options.size, network.published
+    shape = (size, size, published[-1]) if size else published
     dataset = loaders[loader](Wanted(places, argument, shape, options.broken))
-    return _brought_to(_shape_for(dataset, build, options.size, shape), dataset, places)
+    shape = shape if network.trained else _shape_for(dataset, network.build, size, shape)
+    return _brought_to(shape, dataset, places)
 
 
 def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwise: Shape) -> Shape:

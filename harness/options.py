@@ -40,6 +40,16 @@ def change(options: Options, values: Mapping[str, Any], where: str = "") -> Opti
     return options
 
 
+def check_numbers(where: str, options: Any, at_least_one: Iterable[str] = (), shares: Iterable[str] = ()) -> None:
+    """Raise unless these options are at least 1, or shares from 0 to below 1; None says that there is no such number."""
+    for name in at_least_one:
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise UsageError(f"{where}.{name} must be at least 1, not {value}")
+    for name in shares:
+        if not 0 <= (value := getattr(options, name)) < 1:
+            raise UsageError(f"{where}.{name} is a share from 0 to below 1, not {value}")
+
+
 def names_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Paths and values in the order in which they are to be set."""
     return sorted(values.items(), key=lambda pair: not pair[0].endswith(f".{NAME}"))

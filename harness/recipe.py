@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from harness.errors import SpecError
-from harness.spec import Array, Model, Parameter
+from harness.spec import Array, Dropout, Model, Parameter
 
 LossName = Literal["softmax", "sigmoid"]
 
@@ -159,6 +159,12 @@ class Recipe:
     def frozen(self, model: Model) -> tuple[str, ...]:
         """The nodes of `model` that do not learn."""
         return tuple(node.name for node in model.nodes if self.rate(node.name) == 0)
+
+    def draws_masks(self, model: Model) -> bool:
+        """Whether training draws drop-out masks, which no two frameworks share."""
+        return any(
+            isinstance(node.layer, Dropout) and node.layer.rate > 0 and self.rate(node.name) > 0 for node in model.nodes
+        )
 
     def check(self, model: Model) -> None:
         """Raise unless this recipe can train `model`."""

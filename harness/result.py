@@ -28,6 +28,9 @@ Status = Literal[
     "interrupted",
 ]
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
+LATER = {"artifacts"}
+"""Fields that results of the first versions do not have."""
+
 SHARES = ("test_accuracy", "train_accuracy")
 
 
@@ -87,6 +90,8 @@ class Result:
     versions: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    artifacts: dict[str, str] = field(default_factory=dict)
+    """The hash of each file that the cell has made, by its name."""
 
     def as_json(self) -> dict[str, Any]:
         """The cell's own fields first, then what came of it."""
@@ -99,7 +104,7 @@ class Result:
         if problems := list(_problems(data)):
             raise ValueError("; ".join(problems))
         own = {field.name: data[field.name] for field in fields(Cell)}
-        return cls(Cell(**own), **{field.name: data[field.name] for field in fields(cls) if field.name != "cell"})
+        return cls(Cell(**own), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
 
 
 def _problems(data: Any) -> Iterator[str]:
@@ -107,9 +112,10 @@ def _problems(data: Any) -> Iterator[str]:
         yield f"a result is an object, not {type(data).__name__}"
         return
     known = {field.name for field in (*fields(Cell), *fields(Result))} - {"cell"}
-    yield from (f"{name} is missing" for name in sorted(known - data.keys()))
-    yield from (f"{name} is unknown" for name in sorted(data.keys() - known))
-    if known != data.keys():
+    missing, unknown = sorted(known - data.keys() - LATER), sorted(data.keys() - known)
+    yield from (f"{name} is missing" for name in missing)
+    yield from (f"{name} is unknown" for name in unknown)
+    if missing or unknown:
         return
     if data["status"] not in STATUSES:
         yield f"status {data['status']!r} is none of {', '.join(STATUSES)}"

@@ -408,11 +408,6 @@ class Model:
         return self.shape_at(self.end())
 
     @property
-    def drops(self) -> bool:
-        """Whether training draws drop-out masks, which no two frameworks share."""
-        return any(isinstance(node.layer, Dropout) and node.layer.rate for node in self.nodes)
-
-    @property
     def flops(self) -> int:
         """Twice the multiply-adds of one picture, forward."""
         return sum(node.flops for node in self.nodes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from harness.backend import Backend, Trainer
 from harness.clock import Clock
@@ -42,6 +42,9 @@ class Bench:
     own_ways: dict[str, str] = field(default_factory=dict)
     """What native semantics have changed so far, in words."""
 
+    start: Weights | None = None
+    """The trained weights to start from, by the names of `build_model`'s network, for a task that does."""
+
     def first_weights(self, model: Model) -> Weights:
         """The harness's own first weights, or with native semantics the framework's."""
         if self.semantics == "aligned":
@@ -61,6 +64,13 @@ class Bench:
             self.own_ways[topic] = self.backend.native[topic]
 
 
+class Trained(NamedTuple):
+    """A network that a task has trained."""
+
+    model: Model
+    weights: Weights
+
+
 @dataclass
 class Findings:
     """What a task found. `rates` holds the headline rate, one value a steady-state segment."""
@@ -69,6 +79,8 @@ class Findings:
     rates: list[float]
     parameters: Counts
     evidence: dict[str, Any]
+    trained: Trained | None = None
+    """To be kept, so that it can be used later."""
 
 
 class Task(ABC):
@@ -80,6 +92,12 @@ class Task(ABC):
 
     options: ClassVar[type]
     """A frozen dataclass; its defaults are the ones an expert would pick."""
+
+    model: ClassVar[str] = "two-block-cnn"
+    dataset: ClassVar[str] = "digits"
+    weights: ClassVar[str | None] = None
+    """What it is run on where the user names nothing. A task that names weights here starts from trained ones, and its
+    network is theirs."""
 
     @abstractmethod
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Any) -> list[Subject]:

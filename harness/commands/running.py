@@ -15,12 +15,15 @@ from typing import Any
 import click
 
 from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
+from harness.data import Dataset
 from harness.errors import UsageError
-from harness.inputs import load
+from harness.inputs import Taker, load
 from harness.places import Places
 from harness.plugins import Plugins, load_plugins
+from harness.pretrained import Start, start_from
 from harness.result import Cell
 from harness.running.config import Layer, Settings, from_file, from_profile, from_words, seeds_of
+from harness.running.experiments import experiments, network_of
 from harness.running.plan import plan_cells
 
 LISTS = {"task": "tasks", "backend": "backends", "mode": "modes"}
@@ -53,8 +56,9 @@ def _where_to(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--task", multiple=True, help="A task; may be given again. Default: all.")
 @click.option("--backend", multiple=True, help="A backend, or FILE.py; may be given again. Default: those installed.")
 @click.option("--mode", multiple=True, help="default or compiled; may be given again. Default: default.")
-@click.option("--model", help="See: samebench list models. Default: two-block-cnn.")
-@click.option("--dataset", help="See: samebench list datasets; or folder:PATH. Default: digits.")
+@click.option("--model", help="See: samebench list models. Default: each task's own, two-block-cnn.")
+@click.option("--dataset", help="See: samebench list datasets; or folder:PATH. Default: each task's own, of digits.")
+@click.option("--weights", help="What transfer starts from. See: samebench list weights; or the path of a file.")
 @click.option("--seeds", help="How many, or which: 3, or 0,1,2. Default: 1.")
 @click.option("--device", help="auto, cpu or gpu. Default: auto.")
 @click.option("--precision", help="float32, tf32, bfloat16 or float64. Default: float32.")
@@ -101,28 +105,40 @@ def rerun_command(folder: Path, out: Path | None, strict: bool, yes: bool) -> No
 @click.command("prepare", epilog="Example: samebench prepare --dataset cifar10")
 @click.option("--dataset", "datasets", multiple=True, help="A data set; may be given again.")
 @click.option("--weights", multiple=True, help="An entry of weights; may be given again.")
-@click.option("--model", default="two-block-cnn", show_default=True, help="The network whose input decides the size.")
+@click.option("--model", help="The network whose input decides the size. Default: that of the weights, or two-block-cnn.")
 @click.option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="data.size=64 or data.broken=skip.")
 def prepare_command(
-    datasets: Sequence[str], weights: Sequence[str], model: str, data_dir: str | None, sets: Sequence[str]
+    datasets: Sequence[str], weights: Sequence[str], model: str | None, data_dir: str | None, sets: Sequence[str]
 ) -> None:
     """Fetch, verify and decode data and weights, so that `run --offline` needs no network."""
     if not datasets and not weights:
         raise UsageError("say what to prepare: --dataset NAME or --weights NAME; see: samebench list")
     plugins = load_plugins()
-    chosen = Layer("the command line", {"model": model} | ({"data_dir": data_dir} if data_dir else {}))
+    chosen = Layer("the command line", {"data_dir": data_dir} if data_dir else {})
     settings = Settings.of(plugins, [*from_words(sets), chosen])
     _set_places(settings)
+    places = Places.from_environment()
+    starts = [start_from(name, model, plugins.weights, plugins.models, places) for name in weights]
+    for start in starts:
+        start.load()
+        click.echo(_weights_in_words(start))
+    takers = [Taker.untrained(plugins.models[model or "two-block-cnn"])] if model or not starts else []
+    takers += [Taker(start.build, start.model.input_shape, trained=True) for start in starts]
     for name in datasets:
-        click.echo(_load(name, plugins, settings))
-    for name in weights:
-        entry = plugins.weights[name]
-        network = plugins.models[entry.model]()
-        entry.load(network, Places.from_environment())
-        click.echo(
-            f"{name}: {network.counts().total:,} parameters of {entry.model}, {entry.licence}, from {entry.source}"
-        )
+        for taker in takers:
+            click.echo(_data_in_words(name, load(name, plugins.datasets, taker, settings.data, places)))
+
+
+def _weights_in_words(start: Start) -> str:
+    count, about = start.model.counts().total, start.about
+    return f"{start.name}: {count:,} parameters of {start.network}, {about['licence']}, from {about['source']}"
+
+
+def _data_in_words(name: str, found: Dataset) -> str:
+    size = "x".join(map(str, found.shape))
+    first = f"{name}: {len(found.train):,} + {len(found.test):,} pictures, {size}, {len(found.classes)} classes"
+    return "\n".join([first, *(f"  {note}" for note in found.notes)])
 
 
 def _chosen(typed: Mapping[str, Any], pythons: Sequence[str], no_parity: bool) -> dict[str, Any]:
@@ -148,12 +164,19 @@ def _run(layers: Sequence[Layer], out: Path | None, strict: bool, yes: bool) -> 
     plugins = load_plugins()
     settings = Settings.of(plugins, layers)
     config = settings.config
-    cells = plan_cells(plugins, settings, yes=yes)
+    _set_places(settings)
+    chosen, left_out = experiments(plugins, config)
+    cells = plan_cells(settings, chosen, yes=yes)
     if not cells:
         click.echo("Nothing to run: no backend is installed; see: samebench list backends", err=True)
         sys.exit(NOTHING)
-    _set_places(settings)
-    _load(config.dataset, plugins, settings)  # what is wrong with the data is said now, not by every cell
+    for reason in left_out:
+        click.echo(f"Left out: {reason}", err=True)
+    for one in chosen:  # what is wrong with data or weights is said now, not by every cell
+        network, start = network_of(one.model, one.weights, plugins, Places.from_environment())
+        load(one.dataset, plugins.datasets, network, settings.data, Places.from_environment())
+        if start:
+            start.load()
     store = Store(out or Path("runs", datetime.now().strftime("%Y-%m-%d-%H%M%S")))
     memory = int(config.memory_gb * 2**30) if config.memory_gb else None
     limits = Limits(config.timeout, config.threads, memory, settings.python)
@@ -165,15 +188,6 @@ def _run(layers: Sequence[Layer], out: Path | None, strict: bool, yes: bool) -> 
     click.echo(f"\nThis run is kept in {store.folder}; for programs: samebench report {store.folder} --format json")
     if not _all_ok(report, cells, strict):
         sys.exit(NOT_OK)
-
-
-def _load(dataset: str, plugins: Plugins, settings: Settings) -> str:
-    """Load a data set, and say what it is."""
-    build = plugins.models[settings.config.model]
-    found = load(dataset, plugins.datasets, build, settings.data, Places.from_environment())
-    size = "x".join(map(str, found.shape))
-    lines = [f"{dataset}: {len(found.train):,} + {len(found.test):,} pictures, {size}, {len(found.classes)} classes"]
-    return "\n".join(lines + [f"  {note}" for note in found.notes])
 
 
 def _set_places(settings: Settings) -> None:

@@ -2,19 +2,22 @@
 
 The split is fixed and stratified: a fifth of each class, 360 pictures in all, is the test set, whatever the seed of
 a run. The table is read from scikit-learn's own files, without importing it: in a cell there is one framework only.
+
+`digits:0-4` and `digits:5-9` are digits of that range alone, for transfer from the ones to the others.
 """
 
 from __future__ import annotations
 
 import gzip
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from harness.data import Dataset, Examples, stratified
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.inputs import DatasetLoader, Wanted
 from harness.markers import hookimpl
 
@@ -23,7 +26,7 @@ TEST = 360
 
 
 def digits(wanted: Wanted) -> Dataset:
-    wanted.refuse_argument("digits")
+    first, last = _range(wanted.argument) if wanted.argument else (0, 9)
     package = importlib.util.find_spec("sklearn")
     places = [Path(folder) / TABLE for folder in (package.submodule_search_locations or [])] if package else []
     table = next((place for place in places if place.exists()), None)
@@ -33,7 +36,21 @@ def digits(wanted: Wanted) -> Dataset:
         values = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
     examples = Examples(values[:, :-1].reshape(-1, 8, 8, 1), values[:, -1].astype(np.int32), pixel_max=16)
     test = stratified(examples.labels, TEST)
-    return Dataset("digits", tuple("0123456789"), examples.take(~test), examples.take(test))
+    train, test = (_between(examples.take(rows), first, last) for rows in (~test, test))
+    name = f"digits:{wanted.argument}" if wanted.argument else "digits"
+    return Dataset(name, tuple("0123456789"[first : last + 1]), train, test)
+
+
+def _range(text: str) -> tuple[int, int]:
+    if not re.fullmatch(r"[0-8]-[1-9]", text, re.ASCII) or text[0] >= text[2]:
+        raise UsageError(f"digits takes a range of digits after its colon, such as digits:5-9, not {text!r}")
+    return int(text[0]), int(text[2])
+
+
+def _between(examples: Examples, first: int, last: int) -> Examples:
+    """The digits of a range, the first of them as class 0."""
+    chosen = examples.take((examples.labels >= first) & (examples.labels <= last))
+    return Examples(chosen.images, chosen.labels - first, chosen.pixel_max)
 
 
 @hookimpl

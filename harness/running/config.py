@@ -21,23 +21,27 @@ from harness.result import Semantics
 
 Profile = Literal["quick", "standard", "rigorous"]
 
+LARGER: Mapping[str, Any] = {"dataset": "cifar10", "weights": "efficientnet-lite0"}
+
 PROFILES: Mapping[Profile, Mapping[str, Any]] = {
     "quick": {},
-    "standard": {"dataset": "cifar10", "seeds": 6},
-    "rigorous": {"dataset": "cifar10", "seeds": 10, "modes": ["default", "compiled"]},
+    "standard": {**LARGER, "seeds": 6},
+    "rigorous": {**LARGER, "seeds": 10, "modes": ["default", "compiled"]},
 }
 """Each in what it changes of the defaults below, which are those of `quick`."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything about a run but the options of its tasks and its data."""
+    """Everything about a run but the options of its tasks and its data. Where no model, data set or weights are named,
+    each task has its own."""
 
     tasks: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
     modes: tuple[str, ...] = ("default",)
-    model: str = "two-block-cnn"
-    dataset: str = "digits"
+    model: str | None = None
+    dataset: str | None = None
+    weights: str | None = None
     seeds: int | tuple[int, ...] = 1
     device: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Precision = "float32"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.inputs import split_name
 from harness.options import flatten, nearest
-from harness.plugins import Plugins, find_backends
+from harness.plugins import find_backends
 from harness.result import Cell
 from harness.running.config import Settings
+from harness.running.experiments import Experiment
 
 SHIPPED = ("pytorch", "keras", "jax")
 """The backends that run when none is named: of these, the ones that are installed."""
@@ -20,36 +20,25 @@ MANY = 1000
 """More cells than this are a slip more often than a wish."""
 
 
-def plan_cells(plugins: Plugins, settings: Settings, *, yes: bool = False) -> list[Cell]:
+def plan_cells(settings: Settings, chosen: Sequence[Experiment], *, yes: bool = False) -> list[Cell]:
     """Every cell of the matrix, in the order of the report."""
     config = settings.config
-    tasks = tuple(dict.fromkeys(config.tasks or plugins.tasks))
-    for name in tasks:
-        plugins.tasks[name]  # raises if there is none by that name, as do the next
-    plugins.models[config.model], plugins.datasets[split_name(config.dataset)[0]]
     runners, modes = _backends(settings), tuple(dict.fromkeys(config.modes))
     if unknown := [mode for mode in modes if mode not in ("default", "compiled")]:
         raise UsageError(f"there is no mode {unknown[0]!r}; {nearest(unknown[0], ('default', 'compiled'))}")
-    if (count := len(tasks) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
+    if (count := len(chosen) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
         raise UsageError(f"this is {count:,} cells: if you mean it, say --yes")
     data = {f"data.{path}": value for path, value in flatten(settings.data).items()}
     return [
         Cell(
-            task, backend, mode, config.precision, config.device, config.model, _absolute(config.dataset), None, seed,
-            flatten(settings.tasks[task]) | data, config.semantics,
+            one.task, backend, mode, config.precision, config.device, one.model, one.dataset, one.weights, seed,
+            flatten(settings.tasks[one.task]) | data, config.semantics,
         )
-        for task in tasks
+        for one in chosen
         for backend in runners
         for mode in modes
         for seed in config.seed_numbers
     ]  # fmt: skip
-
-
-def _absolute(dataset: str) -> str:
-    """A folder of pictures is the same data set from wherever a run is taken up again."""
-    kind, path = split_name(dataset)
-    here = os.path.abspath(os.path.expanduser(path))
-    return f"{kind}:{here}" if kind == "folder" and path and os.path.isdir(here) else dataset
 
 
 def _backends(settings: Settings) -> list[str]:

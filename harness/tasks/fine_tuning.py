@@ -1,0 +1,122 @@
+"""fine-tuning: a new head on a trained network, and then the last part of its trunk along with it, at a low rate.
+
+First the head learns from the features of the frozen trunk: beside a random one, large gradients would undo what the
+trunk knows. Then the last blocks learn too, until the pictures held out say that it no longer helps; the best weights
+are what remains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from harness.augmentation import Augmentation
+from harness.errors import SamebenchError, UsageError
+from harness.fitting import LOOKED_AT, Fit, Lessons, metrics_of
+from harness.markers import hookimpl
+from harness.options import check_numbers
+from harness.recipe import SGD, Adam, AdamW, Recipe
+from harness.spec import Model, Shape
+from harness.stopping import Watch, check_limits
+from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
+from harness.transfer import Head, changed, learn_head, unfrozen
+
+
+@dataclass(frozen=True)
+class Options:
+    head: Head = Head()
+    epochs: int = 10
+    """At most; fewer if the validation loss stops to fall."""
+    batch_size: int = 16
+    train_limit: int | None = None
+    validation: float = 0.15
+    """The share of the training pictures that decides when to stop."""
+    blocks: int = 1
+    """How many of the trunk's last blocks learn: runs of layers that give pictures of one size."""
+    layers: int | None = None
+    """If given, so many of its last layers, and not blocks."""
+    batch_norm: Literal["frozen", "trained"] = "frozen"
+    optimizer: SGD | Adam | AdamW = Adam(lr=1e-4)
+    trunk_rate: float = 0.3
+    """What the learning rate is multiplied by in the trunk."""
+    patience: int = 3
+    min_delta: float = 1e-3
+    plateau_patience: int = 1
+    plateau_factor: float = 0.3
+    augmentation: Augmentation = Augmentation()
+    """Of the pictures that the trunk learns from; the head learns from pictures as they are."""
+
+    def __post_init__(self) -> None:
+        check_numbers("fine-tuning", self, ("epochs", "batch_size", "train_limit", "blocks", "layers"), ("validation",))
+        check_limits("fine-tuning", self)
+        if not self.validation:
+            raise UsageError("fine-tuning.validation must be above 0: without pictures held out, nothing says when to stop")
+
+    def recipe(self, model: Model) -> Recipe:
+        norms = self.batch_norm == "trained"
+        return Recipe(self.optimizer, rates=unfrozen(model, self.blocks, self.layers, norms, self.trunk_rate))
+
+
+class FineTuning(Task):
+    name = "fine-tuning"
+    rate = "training images"
+    options = Options
+    dataset = "digits:5-9"
+    weights = "two-block-cnn-digits04"
+
+    def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
+        whole = options.head.on(model, input_shape, classes)
+        return [*options.head.subjects(model, input_shape, classes), Subject(whole, options.recipe(whole))]
+
+    def run(self, bench: Bench) -> Findings:
+        backend, options, data = bench.backend, bench.options, bench.dataset
+        train, validation = data.for_training(options.validation, options.train_limit)
+        learned = learn_head(bench, options.head, train, validation)
+        net, with_head = learned.net, learned.weights
+        backend.load(net, with_head)
+
+        recipe = options.recipe(learned.model)
+        fit = Fit(bench, net, learned.model, recipe)
+        seen = train.limited(LOOKED_AT)
+        points = [fit.look(0, learned.fit.mean_loss, seen, validation)]
+        watch = Watch(options, best=points[0].validation_loss, kept=with_head)
+        lessons = Lessons(bench, train, options.batch_size, options.epochs, options.augmentation, at_once=1)
+        with closing(iter(lessons)) as epochs:
+            for batches, epoch in epochs:
+                lr = np.full(len(batches), options.optimizer.lr * watch.factor)
+                points.append(fit.look(epoch, fit.learn(batches, lr), seen, validation))
+                loss = points[-1].validation_loss
+                if watch.sees(loss):
+                    watch.kept = backend.weights(net)
+                bench.tell(f"epoch {epoch} of at most {options.epochs}, validation loss {loss:.4f}")
+                if watch.done:
+                    break
+        frozen = recipe.frozen(learned.model)
+        if moved := changed(with_head, backend.weights(net), frozen):
+            raise SamebenchError(f"{backend.name} has changed tensors that are frozen: {', '.join(moved)}")
+
+        backend.load(net, watch.kept)
+        metrics = metrics_of(fit, train, data.test, points)
+        backend.load(net, with_head)
+        metrics |= {
+            "head_test_accuracy": fit.judge(data.test).accuracy,
+            "epochs_run": watch.epoch,
+            "best_epoch": watch.best_epoch,
+            "validation_accuracy": points[watch.best_epoch].validation_accuracy,
+        }
+        return Findings(
+            metrics=metrics,
+            rates=fit.rates,
+            parameters=learned.model.counts(frozen),
+            evidence=learned.evidence | {f"tuning_{name}": value for name, value in lessons.evidence.items()},
+            trained=Trained(learned.model, watch.kept),
+        )
+
+
+@hookimpl
+def samebench_tasks() -> Sequence[Task]:
+    return [FineTuning()]

@@ -1,0 +1,187 @@
+"""From one task to another: a trained trunk, a new head, and which parts of it learn again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.data import Batches, Examples
+from harness.errors import SpecError
+from harness.evaluation import Point
+from harness.fitting import SEGMENTS, Fit, Lessons, first_evidence
+from harness.options import check_numbers
+from harness.recipe import SGD, Adam, AdamW, Cosine, Recipe
+from harness.spec import Array, BatchNorm, Dense, Dropout, Flatten, Layer, Model, Shape, Weights, relu
+from harness.task import Bench, ModelBuilder, Subject
+
+FROZEN_TRUNK = (("trunk", 0.0),)
+BATCH = 32
+"""Pictures that go through the trunk at a time."""
+
+LEAST = 8
+"""Batches of a timed stretch: fewer would time what a framework does once for each call."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The new head, and how it is trained on the features that a frozen trunk gives."""
+
+    epochs: int = 30
+    batch_size: int = 32
+    hidden: int | None = None
+    """Units of a layer before the last one; None for the last one alone."""
+    dropout: float = 0.0
+    """The share of the features to drop. No two frameworks drop the same ones."""
+    optimizer: SGD | Adam | AdamW = Adam(lr=1e-3, weight_decay=1e-4)
+
+    def __post_init__(self) -> None:
+        check_numbers("head", self, ("epochs", "batch_size", "hidden"), shares=("dropout",))
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(self.optimizer, Cosine())
+
+    def subjects(self, build: ModelBuilder, input_shape: Shape, classes: int) -> list[Subject]:
+        """What the training of a head rests on: features that come through the trunk, and the head alone."""
+        whole = self.on(build, input_shape, classes)
+        return [Subject(whole, replace(self.recipe, rates=FROZEN_TRUNK)), Subject(head_alone(whole), self.recipe)]
+
+    def layers(self, classes: int) -> tuple[Layer, ...]:
+        drop = (Dropout(self.dropout),) if self.dropout else ()
+        hidden = (Dense(self.hidden), relu) if self.hidden else ()
+        return (*drop, *hidden, Dense(classes))
+
+    def on(self, build: ModelBuilder, input_shape: Shape, classes: int) -> Model:
+        """The trained network with this head in the place of its own."""
+        trained = build(input_shape, classes)
+        picture = len(trained.shape_at(trained.end("features"))) > 1
+        return replace(
+            trained, trunk=(*trained.trunk, Flatten()) if picture else trained.trunk, head=self.layers(classes)
+        )
+
+
+def head_alone(model: Model) -> Model:
+    """The head as a network: its pictures are features, one pixel of many channels. Its tensors keep their names."""
+    (features,) = model.shape_at(model.end("features"))
+    return Model(f"{model.name}-head", (1, 1, features), trunk=(Flatten(),), head=model.head)
+
+
+def trunk_of(weights: Weights) -> dict[str, Array]:
+    return {name: tensor for name, tensor in weights.items() if name.startswith("trunk.")}
+
+
+class Trunk:
+    """A trained trunk that pictures go through, each of them once."""
+
+    def __init__(self, bench: Bench, net: Any) -> None:
+        self.bench, self.net = bench, net
+        self.rates: list[float] = []
+        """Features per second, of each timed stretch."""
+
+    def features(self, examples: Examples) -> Examples:
+        """The pictures' features, as pictures of one pixel, with the same labels."""
+        batches, done = Batches.in_order(examples, BATCH), []
+        clock, forward = self.bench.clock, self.bench.backend.forward
+        begun = 0 if self.rates else 1
+        if begun:
+            with clock.phase("first_step"):
+                done.append(forward(self.net, batches[:1], upto="features"))
+        pieces = max(1, min(SEGMENTS, (len(batches) - begun) // LEAST))
+        cuts = np.linspace(begun, len(batches), pieces + 1).astype(int)
+        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+            if part := batches[start:stop]:
+                with clock.phase("extract"):
+                    done.append(forward(self.net, part, upto="features"))
+                self.rates.append(len(part.rows) / clock.stretches["extract"][-1])
+                self.bench.tell(f"features of {part.rows[-1] + 1} of {len(examples)} pictures")
+        features = np.concatenate(done)
+        return Examples(features.reshape(len(features), 1, 1, -1), examples.labels)
+
+
+class Learned(NamedTuple):
+    """A head that has been trained on the features of a frozen trunk."""
+
+    model: Model
+    net: Any
+    """Trunk and head, the head as it was at first."""
+
+    trunk: Trunk
+    features: Examples
+    """Those of the pictures that it was trained on."""
+
+    fit: Fit
+    """Of the head alone."""
+
+    points: list[Point]
+    evidence: dict[str, Any]
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """Those of the trunk and of the trained head."""
+        backend = self.trunk.bench.backend
+        return {**backend.weights(self.net), **backend.weights(self.fit.net)}
+
+
+def learn_head(bench: Bench, options: Head, train: Examples, validation: Examples | None) -> Learned:
+    """Put a new head on the trained trunk, and train it on the features of the pictures as they are."""
+    backend, clock, data = bench.backend, bench.clock, bench.dataset
+    model = options.on(bench.build_model, data.shape, len(data.classes))
+    head = head_alone(model)
+    first = bench.first_weights(head)
+    with clock.phase("build"):
+        net = backend.build(model, {**trunk_of(bench.start or {}), **first})
+    evidence = first_evidence(bench, net, model)
+
+    bench.tell("first features")
+    trunk = Trunk(bench, net)
+    features = trunk.features(train)
+    held = trunk.features(validation) if validation else None
+    with clock.phase("build"):
+        small = backend.build(head, first)
+    fit = Fit(bench, small, head, options.recipe)
+    lessons = Lessons(bench, features, options.batch_size, options.epochs)
+    points = fit.follow(lessons, held)
+    evidence |= {"features": _sample(features.images)} | lessons.evidence | fit.evidence
+    return Learned(model, net, trunk, features, fit, points, evidence)
+
+
+def _sample(features: Array) -> dict[str, Any]:
+    """Some of the features, and their scale, to compare frameworks by."""
+    flat = features.reshape(len(features), -1)
+    return {"scale": float(np.abs(flat).max()), "sample": flat[:4, :64].astype(float).tolist()}
+
+
+def unfrozen(model: Model, blocks: int, layers: int | None, norms: bool, rate: float) -> tuple[tuple[str, float], ...]:
+    """Rates at which the last blocks of the trunk learn, or its last layers, and all of the head.
+
+    A block is a run of layers that give pictures of one size; one without parameters does not count. Batch norms stay
+    as they are, in evaluation mode, unless `norms` says otherwise: their statistics are of far more pictures.
+    """
+    nodes = [node for node in model.nodes if node.name.startswith("trunk.")]
+    if layers is not None:
+        kernels = [place for place, node in enumerate(nodes) if "kernel" in node.parameters]
+        starts = kernels
+    else:
+        places = range(len(nodes))
+        runs = [list(run) for _, run in groupby(places, key=lambda place: nodes[place].shape[:-1])]
+        starts = [run[0] for run in runs if any(nodes[place].parameters for place in run)]
+    count = blocks if layers is None else layers
+    if not 1 <= count <= len(starts):
+        what = "blocks" if layers is None else "layers"
+        raise SpecError(f"the trunk of {model.name} has {len(starts)} {what} that can learn, so 1 to {len(starts)}, not {count}")
+    last = nodes[starts[-count] :]
+    chosen = [node.name for node in last if norms or not isinstance(node.layer, BatchNorm)]
+    return (*FROZEN_TRUNK, *((name, rate) for name in chosen))
+
+
+def changed(before: Weights, after: Mapping[str, Array], frozen: tuple[str, ...]) -> list[str]:
+    """The tensors of frozen nodes that are not what they were, to the bit."""
+    return [
+        name
+        for name, tensor in before.items()
+        if name.rpartition(".")[0] in frozen and not np.array_equal(tensor, after[name])
+    ]
