@@ -13,6 +13,7 @@ _HOMES = {
     "harness.backend": "Backend Device Precision Trainer",
     "harness.data": "Batches Dataset Examples",
     "harness.errors": "DataError PluginError SamebenchError SpecError Unavailable Unsupported UsageError WrongDevice",
+    "harness.evaluation": "Evaluation Point evaluate overfitting_gap",
     "harness.inputs": "DatasetLoader Wanted",
     "harness.markers": "hookimpl",
     "harness.places": "Download Places",
@@ -40,6 +41,10 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.errors import Unsupported as Unsupported
     from harness.errors import UsageError as UsageError
     from harness.errors import WrongDevice as WrongDevice
+    from harness.evaluation import Evaluation as Evaluation
+    from harness.evaluation import Point as Point
+    from harness.evaluation import evaluate as evaluate
+    from harness.evaluation import overfitting_gap as overfitting_gap
     from harness.inputs import DatasetLoader as DatasetLoader
     from harness.inputs import Wanted as Wanted
     from harness.markers import hookimpl as hookimpl

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from harness.agreement import Agreement, agreements
 from harness.result import SCHEMA, Result
@@ -67,4 +70,35 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
     if good:
         row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
         row["parameters"] = good[0].parameters["total"]
-    return row
+        row["parameter_counts"] = good[0].parameters
+    return row | _evaluated(good)
+
+
+def _evaluated(good: Sequence[Result]) -> dict[str, Any]:
+    """What is known beyond accuracy: means over seeds, one curve, and all confusions in one; what no seed knows is left
+    out."""
+    found: dict[str, Any] = {}
+    for name in ("macro_f1", "overfitting_gap"):
+        if values := [result.metrics[name] for result in good if name in result.metrics]:
+            found[name] = mean_interval(values)
+    if told := [result.metrics for result in good if result.metrics.get("per_class")]:
+        alike = [metrics for metrics in told if _classes(metrics) == _classes(told[0])]
+        found["per_class_n"] = len(alike)
+        found["per_class"] = [_mean_class(rows) for rows in zip(*(metrics["per_class"] for metrics in alike))]
+        if all("confusion" in metrics for metrics in alike):
+            found["confusion"] = np.sum([metrics["confusion"] for metrics in alike], axis=0).tolist()
+    if curves := [result for result in good if result.metrics.get("curve")]:
+        found["curve"] = {"seed": curves[0].cell.seed, "points": curves[0].metrics["curve"]}
+    return found
+
+
+def _classes(metrics: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """A folder of pictures may have changed while a run was stopped: only the same pictures are taken together."""
+    return [(row["class"], row["count"]) for row in metrics["per_class"]]
+
+
+def _mean_class(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One class over several seeds. `count` is that of one seed, and None stays None: the pictures are the same."""
+    shares = {name: [row[name] for row in rows] for name in ("precision", "recall", "f1")}
+    means = {name: None if None in values else statistics.fmean(values) for name, values in shares.items()}
+    return {"class": rows[0]["class"], **means, "count": rows[0]["count"]}

@@ -28,10 +28,18 @@ Status = Literal[
     "interrupted",
 ]
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
+
 LATER = {"artifacts"}
 """Fields that results of the first versions do not have."""
 
-SHARES = ("test_accuracy", "train_accuracy")
+SHARES = ("test_accuracy", "train_accuracy", "validation_accuracy", "head_test_accuracy", "macro_f1", "precision", "recall", "f1")
+"""Names of what lies from 0 to 1, wherever in the metrics it stands."""
+
+MAY_BE_NONE = ("recall", "f1")
+"""Those of a class without pictures."""
+
+OF_A_CLASS = {"class", "precision", "recall", "f1", "count"}
+"""What each object of `per_class` says."""
 
 
 @dataclass(frozen=True)
@@ -121,19 +129,68 @@ def _problems(data: Any) -> Iterator[str]:
         yield f"status {data['status']!r} is none of {', '.join(STATUSES)}"
     if data["status"] != "ok":
         return
-    for name in SHARES:
-        value = data["metrics"].get(name, 0.0)
-        if not (isinstance(value, int | float) and (math.isnan(value) or 0 <= value <= 1)):
-            yield f"metrics.{name} is a share from 0 to 1, not {value!r}"
+    for path, value in _parts(data["metrics"], "metrics"):
+        name = path.rpartition(".")[2]
+        share = isinstance(value, int | float) and (math.isnan(value) or 0 <= value <= 1)
+        if name in SHARES and not share and not (value is None and name in MAY_BE_NONE):
+            yield f"{path} is a share from 0 to 1, not {value!r}"
+    yield from _misshapen(data["metrics"])
     for name, value in data["time"].items():
         values = value if isinstance(value, list) else [value]
         if name != "rate" and not all(isinstance(v, int | float) and v >= 0 for v in values):
             yield f"time.{name} is a duration or a rate of at least 0, not {value!r}"
 
 
+def _misshapen(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What a report could not make a table of."""
+    classes, confusion = metrics.get("per_class", []), metrics.get("confusion")
+    if not (isinstance(classes, list) and all(map(_is_class, classes))):
+        yield f"metrics.per_class is a list of objects with {', '.join(sorted(OF_A_CLASS))}"
+    elif confusion is not None and not _is_square(confusion, len(classes)):
+        yield f"metrics.confusion is {len(classes)} lists of {len(classes)} counts, as many as metrics.per_class"
+    curve = metrics.get("curve", [])
+    if not (isinstance(curve, list) and all(map(_is_point, curve))):
+        yield "metrics.curve is a list of objects of numbers, each with its epoch"
+    gap = metrics.get("overfitting_gap", 0.0)
+    if not (isinstance(gap, int | float) and abs(gap) <= 1):
+        yield f"metrics.overfitting_gap is a difference of two shares, not {gap!r}"
+
+
+def _is_class(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and row.keys() >= OF_A_CLASS
+        and isinstance(row["class"], str)
+        and isinstance(row["count"], int)
+    )
+
+
+def _is_square(rows: Any, side: int) -> bool:
+    return (
+        isinstance(rows, list)
+        and len(rows) == side
+        and all(isinstance(row, list) and len(row) == side and all(isinstance(n, int) for n in row) for row in rows)
+    )
+
+
+def _is_point(point: Any) -> bool:
+    return isinstance(point, dict) and "epoch" in point and all(isinstance(v, int | float) for v in point.values())
+
+
+def _parts(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """A value of plain data and everything in it, each by its path."""
+    yield path, value
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _parts(part, f"{path}.{name}" if path else name)
+    elif isinstance(value, list | tuple):
+        for place, part in enumerate(value):
+            yield from _parts(part, f"{path}[{place}]")
+
+
 def diverged(metrics: Mapping[str, Any]) -> str | None:
-    """Which metric is not a finite number, if one is not."""
-    for name, value in metrics.items():
+    """Which metric is not a finite number, if one is not: the first, by its path."""
+    for path, value in _parts(metrics):
         if isinstance(value, float) and not math.isfinite(value):
-            return f"{name} is {value}"
+            return f"{path} is {value}"
     return None

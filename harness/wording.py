@@ -3,15 +3,16 @@ differ in how they set them, and not in what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from harness.agreement import Agreement
 from harness.probes import LIMITS
 from harness.report import Report
 from harness.result import Result
+from harness.stats import Mean
 
-TEXTS = ("backend", "mode", "parity")
+TEXTS = ("backend", "mode", "parity", "class", "truth")
 """The columns that are set to the left; numbers are set to the right."""
 
 HEADERS = ("backend", "mode", "n", "test accuracy", "images/s", "first step", "parameters", "parity")
@@ -30,9 +31,7 @@ def tables(report: Report) -> Iterator[Table]:
     """For each experiment its results, and then how far each backend is from the reference."""
     results: dict[str, list[tuple[str, ...]]] = {}
     for row in report.summary:
-        title = f"{row['task']}: {row['model']} on {row['dataset']}, {row['precision']}"
-        title += "" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights"
-        results.setdefault(title, []).append(_cells(row))
+        results.setdefault(experiment(row), []).append(_cells(row))
     yield from (Table(title, HEADERS, rows) for title, rows in results.items())
     proofs: dict[str, list[tuple[str, ...]]] = {}
     for result in _one_each(report.results):
@@ -46,20 +45,34 @@ def tables(report: Report) -> Iterator[Table]:
     yield from (Table(title, PROOF, rows) for title, rows in proofs.items())
 
 
+def experiment(row: Mapping[str, Any]) -> str:
+    """What a row of the summary is about, backends aside."""
+    title = f"{row['task']}: {row['model']} on {row['dataset']}, {row['precision']}"
+    return title + ("" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights")
+
+
+def finished(row: Mapping[str, Any]) -> str:
+    """How many seeds a row of the summary rests on."""
+    return str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
+
+
+def percent(share: Mean | None) -> str:
+    """A mean share with its interval, if there is one."""
+    if share is None:
+        return "-"
+    return f"{share['mean']:.2%}" + ("" if share["high"] is None else f" ± {100 * (share['high'] - share['mean']):.2f}")
+
+
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    n = str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
-    share = speed = first = parameters = "-"
-    if accuracy := row.get("test_accuracy"):
-        share = f"{accuracy['mean']:.2%}"
-        if accuracy["low"] is not None:
-            share += f" ± {100 * (accuracy['high'] - accuracy['mean']):.2f}"
+    speed = first = parameters = "-"
     if rate := row.get("images_per_s"):
         speed = f"{rate['median']:,.0f}"
         if rate["low"] is not None:
             speed += f" ({rate['low']:,.0f} to {rate['high']:,.0f})"
     if row["n"]:
         first, parameters = f"{row['first_step_s']['median']:.2f} s", f"{row['parameters']:,}"
-    return row["backend"], row["mode"], n, share, speed, first, parameters, row["parity"].partition(":")[0]
+    share, verdict = percent(row.get("test_accuracy")), row["parity"].partition(":")[0]
+    return row["backend"], row["mode"], finished(row), share, speed, first, parameters, verdict
 
 
 def notes(report: Report) -> Iterator[list[str]]:

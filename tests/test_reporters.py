@@ -7,8 +7,10 @@ import io
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from harness import Point, evaluate
 from harness.plugins import load_plugins
 from harness.report import Report
 from harness.result import Cell, Result, not_checked
@@ -30,6 +32,16 @@ def ok(cell: Cell = CELL, **changes) -> Result:
     return replace(found, **changes)
 
 
+def evaluated(confusion: list[list[int]], classes: list[str], cell: Cell = CELL, **metrics) -> Result:
+    """A result whose network took each class for others so many times."""
+    truth, taken = np.indices(np.shape(confusion)).reshape(2, -1).repeat(np.ravel(confusion), axis=1)
+    return ok(cell, metrics=evaluate("softmax", np.eye(len(classes))[taken], truth, classes).as_metrics() | metrics)
+
+
+def curve(points: int) -> list[dict[str, float]]:
+    return [Point(i + 1.0, 0.5, 0.4, 0.9, *((0.6, 0.8) if i else ())).as_json() for i in range(points)]
+
+
 def report(*results: Result) -> Report:
     return Report.of({"id": "run", "host": {"processor": "a processor", "cores": 2}}, results)
 
@@ -42,8 +54,10 @@ def report(*results: Result) -> Report:
         (ok(),),
         (Result(CELL, "failed", "it broke"),),
         (ok(), Result(replace(CELL, seed=1), "interrupted", "stopped")),
+        (ok(), evaluated([[2, 1], [0, 3]], ["a", "b"], replace(CELL, seed=1), curve=curve(2))),
+        (evaluated([[2, 0], [0, 0]], ["a", "b"], curve=[], per_class=[]),),
     ],
-    ids=["none", "one", "all failed", "partial"],
+    ids=["none", "one", "all failed", "partial", "of two versions", "empty"],
 )
 def test_every_format_has_something_to_say_of_every_run(name, results):
     text = REPORTERS[name](report(*results))
@@ -93,8 +107,11 @@ def test_names_do_not_break_csv(nasty):
 
 @pytest.mark.parametrize("nasty", NASTY)
 def test_names_do_not_act_on_a_terminal(nasty):
-    text = REPORTERS["table"](report(Result(replace(CELL, backend=nasty), "failed", nasty)))
-    assert "\x1b" not in text and "\u202e" not in text
+    bad = Result(replace(CELL, backend=nasty), "failed", nasty)
+    good = evaluated([[2, 1], [0, 3]], [nasty, "b"], replace(CELL, backend=nasty, mode=nasty), curve=curve(2))
+    for name in ("table", "evaluation"):
+        text = REPORTERS[name](report(bad, good))
+        assert "\x1b" not in text and "\u202e" not in text
 
 
 def test_csv_has_a_column_a_value():
@@ -124,3 +141,77 @@ def test_native_runs_are_told_apart_and_explained():
         and "numpy went its own way: Adam: epsilon 1e-7" in text
     )
     assert len(report(ok(), native).summary) == 2
+
+
+def lines(*results: Result) -> list[str]:
+    return [" ".join(line.split()) for line in REPORTERS["evaluation"](report(*results)).splitlines()]
+
+
+def test_classes_stand_side_by_side_and_are_means_over_seeds():
+    said = lines(
+        evaluated([[3, 1], [0, 4]], ["cat", "dog"]),
+        evaluated([[4, 0], [2, 2]], ["cat", "dog"], replace(CELL, seed=1)),
+        evaluated([[4, 0], [0, 4]], ["cat", "dog"], replace(CELL, backend="jax"), overfitting_gap=0.25),
+    )
+    assert "class count numpy/default jax/default" in said
+    assert "cat 4 83.3% 87.5% 82.9% 100.0% 100.0% 100.0%" in said
+    assert (
+        said.count("numpy/default: what was taken for what, over 2 seeds; a row is the truth, a column the prediction")
+        == 1
+    )
+    assert "a cat 7 1" in said and "b dog 2 6" in said
+    assert "a cat 4 ." in said
+    assert "jax default 1 100.00% 100.00% 25.00% 35,914 35,914 0 0" in said
+    (numpy, jax) = report(evaluated([[3, 1], [0, 4]], ["cat", "dog"]), ok(replace(CELL, backend="jax"))).summary
+    assert numpy["confusion"] == [[3, 1], [0, 4]] and "confusion" not in jax
+
+
+def test_a_class_without_pictures_has_dashes():
+    assert "emu 0 0.0% - -" in lines(evaluated([[3, 1, 1], [0, 4, 0], [0, 0, 0]], ["cat", "dog", "emu"]))
+
+
+def test_seeds_that_saw_other_classes_are_not_taken_together():
+    said = lines(
+        evaluated([[3, 1], [0, 4]], ["cat", "dog"]), evaluated([[9, 0], [0, 9]], ["cat", "emu"], replace(CELL, seed=1))
+    )
+    assert "By class: the mean over 1 seed; count is that of the pictures in the test split" in said
+    assert "a cat 3 1" in said and not any("emu" in line for line in said)
+
+
+def test_of_many_classes_the_largest_confusions_are_named():
+    confusion = np.diag([5] * 37)
+    confusion[0, 2], confusion[3, 1] = 2, 7
+    names = ["Abyssinian", "Bengal", "a very long name of a breed of cats", *map(str, range(34))]
+    said = lines(evaluated(confusion.tolist(), names))
+    start = said.index("0 taken for Bengal, 7 times")
+    assert said[start : start + 2] == [
+        "0 taken for Bengal, 7 times",
+        "Abyssinian taken for a very long name of a b…, 2 times",
+    ]
+    assert "numpy/default: what was taken for what, over 1 seed: nothing was confused" in lines(
+        evaluated(np.diag([5] * 37).tolist(), names)
+    )
+
+
+def test_what_was_confused_less_often_is_counted():
+    said = lines(evaluated((np.ones((21, 21), int) * 2).tolist(), [str(i) for i in range(21)]))
+    assert "and 410 more pairs, 820 times together" in said
+
+
+def test_a_long_learning_curve_is_thinned_out_but_keeps_its_ends():
+    said = lines(evaluated([[2, 0], [0, 2]], ["a", "b"], curve=curve(100)))
+    start = said.index("numpy/default: the learning curve of seed 0, 20 of its 100 points")
+    assert said[start + 1] == "epoch training loss train loss train accuracy validation loss validation accuracy"
+    assert said[start + 3] == "1 0.5000 0.4000 90.00% - -"
+    assert said[start + 22] == "100 0.5000 0.4000 90.00% 0.6000 80.00%"
+
+
+def test_experiments_with_other_options_are_not_mixed():
+    said = lines(ok(), ok(replace(CELL, options={"epochs": 2})))
+    assert "scratch-cnn: two-block-cnn on digits, float64, epochs=1" in said
+    assert "scratch-cnn: two-block-cnn on digits, float64, epochs=2" in said
+
+
+def test_what_is_not_kept_is_said():
+    assert "numpy/default: its cells hold no classes, no confusions, no learning curve." in lines(ok())
+    assert "numpy/default: no cell has finished." in lines(Result(CELL, "failed", "it broke"))

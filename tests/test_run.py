@@ -26,6 +26,8 @@ from harness.stats import mean_interval, median_interval
 from harness.task import Bench
 from harness.tasks.scratch_cnn import Options, ScratchCNN
 
+CAT = {"class": "cat", "precision": 1.0, "recall": 1.0, "f1": 1.0, "count": 1}
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -307,6 +309,14 @@ def test_a_result_is_checked_when_it_is_read(run):
     for change, path in [
         ({"status": "fine"}, "status 'fine'"),
         ({"metrics": {"test_accuracy": 1.7}}, "metrics.test_accuracy"),
+        ({"metrics": {"test_accuracy": [0.7]}}, "metrics.test_accuracy"),
+        ({"metrics": {"macro_f1": None}}, "metrics.macro_f1 is a share from 0 to 1, not None"),
+        ({"metrics": {"per_class": [CAT, CAT | {"recall": 2}]}}, r"metrics.per_class\[1\].recall is a share"),
+        ({"metrics": {"per_class": [{"class": "cat"}]}}, "metrics.per_class is a list of objects with class, count"),
+        ({"metrics": {"per_class": [CAT], "confusion": [[1, 0]]}}, "metrics.confusion is 1 lists of 1 counts"),
+        ({"metrics": {"curve": [{"epoch": 1, "train_accuracy": -0.1}]}}, r"metrics.curve\[0\].train_accuracy is a"),
+        ({"metrics": {"curve": [{"epoch": 1, "train_loss": "nan"}]}}, "metrics.curve is a list of objects of numbers"),
+        ({"metrics": {"overfitting_gap": 7}}, "metrics.overfitting_gap is a difference of two shares, not 7"),
         ({"time": {"train_s": -1}}, "time.train_s"),
         ({"colour": "red"}, "colour is unknown"),
     ]:
@@ -316,9 +326,18 @@ def test_a_result_is_checked_when_it_is_read(run):
         Result.from_json({name: value for name, value in good.items() if name != "metrics"})
 
 
+def test_a_class_without_pictures_has_no_recall_and_that_is_fine(run):
+    good = read_sealed(next(run[0].glob("cells/*/result.json")))
+    metrics = {"per_class": [CAT, CAT | {"recall": None, "f1": None, "count": 0}], "confusion": [[1, 0], [0, 0]]}
+    assert Result.from_json(good | {"metrics": metrics}).metrics == metrics
+
+
 def test_numbers_that_are_not_finite_are_divergence():
     assert diverged({"test_loss": float("nan"), "test_accuracy": 0.1}) == "test_loss is nan"
     assert diverged({"test_loss": 0.1}) is None
+    curve = [{"train_loss": 0.5}, {"train_loss": 0.4, "epochs": [1.0, float("inf")]}]
+    assert diverged({"test_loss": 0.1, "curve": curve}) == "curve[1].epochs[1] is inf"
+    assert diverged({"test_loss": 0.1, "curve": curve[:1], "per_class": [{"recall": None}]}) is None
 
 
 def test_intervals():
