@@ -17,7 +17,15 @@ from harness.probes import LIMITS
 from harness.result import Result
 from harness.spec import Array
 
-SAME = {"dataset": "data set", "model": "network", "batches": "batch order", "weights": "first weights"}
+SAME = {
+    "dataset": "data set",
+    "model": "network",
+    "batches": "batch order",
+    "augmented": "augmented pictures",
+    "weights": "first weights",
+    "tuning_batches": "batch order of the second training",
+    "tuning_augmented": "augmented pictures of the second training",
+}
 """What must be the same to the bit, by its name in the evidence."""
 
 ROUNDING_GROWS = {"first loss": 1, "first losses": 10, "first segment": 50}
@@ -43,6 +51,8 @@ class Agreement:
     first_losses_spread: float
     first_segment_spread: float | None
     outliers: dict[str, str]
+    features_spread: float | None = None
+    """How far the features of a few pictures lie apart, where the task has kept some."""
 
 
 def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
@@ -94,6 +104,9 @@ def _agree(group: Sequence[Result]) -> Agreement:
     ):
         spreads[said], far = _spread(values, said, limits[said])
         outliers = far | outliers
+    features = {result.cell.key: sample for result in group if (sample := _features(result)) is not None}
+    features_spread, far = _spread(features, "features", base * ROUNDING_GROWS["first losses"], relative=False)
+    outliers = far | outliers
     return Agreement(
         cell.task, cell.model, cell.dataset, cell.precision, cell.seed,
         backends=tuple(f"{result.cell.backend}/{result.cell.mode}" for result in group),
@@ -101,15 +114,24 @@ def _agree(group: Sequence[Result]) -> Agreement:
         first_losses_spread=spreads["first losses"] or 0.0,
         first_segment_spread=spreads["first segment"],
         outliers=outliers,
+        features_spread=features_spread,
     )  # fmt: skip
 
 
-def _spread(series: Mapping[str, Array], said: str, limit: float) -> tuple[float | None, dict[str, str]]:
+def _features(result: Result) -> Array | None:
+    """A sample of the features, in shares of the largest."""
+    kept = result.evidence.get("features")
+    return np.ravel(kept["sample"]) / (kept["scale"] or 1.0) if kept else None
+
+
+def _spread(
+    series: Mapping[str, Array], said: str, limit: float, relative: bool = True
+) -> tuple[float | None, dict[str, str]]:
     """How far the losses lie apart, relative to their median; and if that is too far, the cells that are to blame."""
     if len(series) < 2 or len({len(losses) for losses in series.values()}) > 1:
         return None, {}
     middle = np.median(list(series.values()), axis=0)
-    scale = np.where(middle == 0, 1.0, np.abs(middle))
+    scale = np.where(middle == 0, 1.0, np.abs(middle)) if relative else 1.0
     away = {key: float((np.abs(losses - middle) / scale).max()) for key, losses in series.items()}
     spread = float((np.ptp(list(series.values()), axis=0) / scale).max())
     if spread <= limit:

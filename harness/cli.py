@@ -15,10 +15,12 @@ from harness.errors import SamebenchError, UsageError
 COMMANDS = {
     "run": "running",
     "rerun": "running",
+    "learning-curve": "running",
     "prepare": "running",
     "report": "looking",
     "list": "looking",
     "show": "looking",
+    "predict": "predicting",
     "check": "checking",
     "doctor": "checking",
 }
@@ -35,7 +37,7 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         command: click.Command = getattr(
-            importlib.import_module(f"harness.commands.{COMMANDS[name]}"), f"{name}_command"
+            importlib.import_module(f"harness.commands.{COMMANDS[name]}"), f"{name.replace('-', '_')}_command"
         )
         return command
 

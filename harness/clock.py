@@ -13,6 +13,8 @@ class Clock:
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.stretches: dict[str, list[float]] = {}
+        self.beside: dict[str, float] = {}
+        """Seconds of work that went on while phases did, such as pictures made ahead."""
         self._running: str | None = None
 
     @contextmanager

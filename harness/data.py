@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -95,9 +95,9 @@ class Dataset:
         return self.train.take(~mask), self.train.take(mask)
 
     def for_training(self, validation: float, limit: int | None) -> tuple[Examples, Examples | None]:
-        """What to train on, at most `limit` of it, and the share held out before, if any."""
-        train, held = self.held_out(validation) if validation else (self.train, None)
-        return train.limited(limit), held
+        """What to train on and, if a share is to be held out, that share: both together at most `limit` examples."""
+        limited = replace(self, train=self.train.limited(limit))
+        return limited.held_out(validation) if validation else (limited.train, None)
 
     @property
     def fingerprint(self) -> str:

@@ -4,7 +4,7 @@ well the network does."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.augmentation import Ahead, Augmentation, augmented
 from harness.data import Batches, Examples
-from harness.evaluation import Evaluation, Point, evaluate
+from harness.evaluation import Evaluation, Point, evaluate, overfitting_gap
 from harness.recipe import Recipe
 from harness.reference.losses import mean_loss
 from harness.spec import Array, Model, fingerprint
@@ -30,6 +30,7 @@ RECORDED, UNRECORDED = 4, 16
 are evidence that all backends began alike: one by one, and then as the timed path gives them, before rounding has led
 the backends too far apart."""
 
+NONE = Augmentation()
 EVALUATION_BATCH = 256
 LOOKED_AT = 10_000
 """Training pictures that a point of the curve is made of, at most."""
@@ -46,13 +47,13 @@ class Lesson(NamedTuple):
 class Lessons:
     """The epochs of a training, each in an order of its own, several in one lesson where they are short.
 
-    An epoch of augmented pictures is a lesson by itself. It is made while the one before it is trained on; what that
-    has cost is waited for in the phase "wait".
+    An epoch of augmented pictures is a lesson by itself. It is made while the one before is trained on: beside the phases
+    of the clock, as "input"; what is still missing then is waited for in the phase "wait".
     """
 
     def __init__(
         self, bench: Bench, examples: Examples, batch_size: int, epochs: int,
-        augmentation: Augmentation = Augmentation(), at_once: int | None = None,
+        augmentation: Augmentation = NONE, at_once: int | None = None,
     ) -> None:  # fmt: skip
         self.bench, self.examples, self.batch_size, self.epochs = bench, examples, batch_size, epochs
         self.augmentation = augmentation
@@ -81,7 +82,7 @@ class Lessons:
         """How many timed stretches each lesson is cut into."""
         return -(-SEGMENTS * self.at_once // self.epochs)
 
-    def __iter__(self) -> Iterator[Lesson]:
+    def __iter__(self) -> Generator[Lesson]:
         starts = range(0, self.epochs, self.at_once)
         if not self.augmentation:
             for start in starts:
@@ -92,6 +93,7 @@ class Lessons:
             for start in starts:
                 with self.bench.clock.phase("wait"):
                     examples = next(ahead)
+                self.bench.clock.beside["input"] = ahead.worked_s
                 order = self.order(start, start + 1)
                 yield Lesson(Batches(examples, order.rows, order.batch_size), start + 1)
 
@@ -186,7 +188,7 @@ def metrics_of(fit: Fit, train: Examples, test: Examples, points: list[Point]) -
     return {
         **unseen.as_metrics("test"),
         "train_accuracy": seen.accuracy,
-        "train_loss": fit.mean_loss,
-        "overfitting_gap": seen.accuracy - unseen.accuracy,
+        "train_loss": seen.loss,
+        "overfitting_gap": overfitting_gap(seen, unseen),
         "curve": [point.as_json() for point in points],
     }

@@ -52,7 +52,20 @@ def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.cell.subject, []).append(result)
-    return [_row(group) for group in groups.values()]
+    rows = [_row(group) for group in groups.values()]
+    for row in rows:
+        alike = [other["options"] for other in rows if _same_but_for_options(row, other)]
+        row["varied"] = {
+            name: value
+            for name, value in row["options"].items()
+            if any(other.get(name, value) != value for other in alike)
+        }
+    return rows
+
+
+def _same_but_for_options(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    names = ("task", "model", "dataset", "weights", "precision", "semantics")
+    return all(row[name] == other[name] for name in names)
 
 
 def _row(group: Sequence[Result]) -> dict[str, Any]:
@@ -60,7 +73,7 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
     verdicts = [result.parity["verdict"] for result in good] or ["not-checked"]
     row: dict[str, Any] = {
         "task": cell.task, "backend": cell.backend, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
-        "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
+        "weights": cell.weights, "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
         "parity": next((verdict for verdict in verdicts if verdict != "equal"), "equal"),
     }  # fmt: skip
     if accuracies := [result.metrics["test_accuracy"] for result in good if "test_accuracy" in result.metrics]:
@@ -68,6 +81,7 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
     if rates := [rate for result in good for rate in result.time["images_per_s"]]:
         row["images_per_s"] = median_interval(rates)
     if good:
+        row["rate"] = good[0].time["rate"]
         row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters

@@ -32,7 +32,16 @@ STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
 LATER = {"artifacts"}
 """Fields that results of the first versions do not have."""
 
-SHARES = ("test_accuracy", "train_accuracy", "validation_accuracy", "head_test_accuracy", "macro_f1", "precision", "recall", "f1")
+SHARES = (
+    "test_accuracy",
+    "train_accuracy",
+    "validation_accuracy",
+    "head_test_accuracy",
+    "macro_f1",
+    "precision",
+    "recall",
+    "f1",
+)
 """Names of what lies from 0 to 1, wherever in the metrics it stands."""
 
 MAY_BE_NONE = ("recall", "f1")

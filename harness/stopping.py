@@ -2,61 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
 
 from harness.errors import UsageError
+from harness.options import check_numbers
+from harness.spec import Weights
 
 
-class Limits(Protocol):
-    """The options that a decision is made by."""
+@dataclass(frozen=True)
+class Stopping:
+    """How the validation loss decides. An epoch is better if its loss is more than `min_delta` below the best so far."""
 
-    patience: int
-    min_delta: float
-    plateau_patience: int
-    plateau_factor: float
+    patience: int = 3
+    """Epochs in a row that are not better, after which training ends."""
+    min_delta: float = 1e-3
+    plateau_patience: int = 1
+    """As many, after which the learning rate is multiplied by `plateau_factor`."""
+    plateau_factor: float = 0.3
 
-
-def check_limits(task: str, limits: Limits) -> None:
-    """Raise unless the options make sense."""
-    for name in ("patience", "plateau_patience"):
-        if getattr(limits, name) < 1:
-            raise UsageError(f"{task}.{name} is a number of epochs, at least 1, not {getattr(limits, name)}")
-    if limits.min_delta < 0:
-        raise UsageError(f"{task}.min_delta must be at least 0, not {limits.min_delta}")
-    if not 0 < limits.plateau_factor <= 1:
-        raise UsageError(f"{task}.plateau_factor must be above 0 and at most 1, not {limits.plateau_factor}")
+    def __post_init__(self) -> None:
+        check_numbers("stopping", self, ("patience", "plateau_patience"))
+        if self.min_delta < 0:
+            raise UsageError(f"stopping.min_delta must be at least 0, not {self.min_delta}")
+        if not 0 < self.plateau_factor <= 1:
+            raise UsageError(f"stopping.plateau_factor must be above 0 and at most 1, not {self.plateau_factor}")
 
 
 @dataclass
 class Watch:
-    """Follows the validation loss from epoch to epoch.
+    """Follows the validation loss from epoch to epoch, and keeps the best weights."""
 
-    An epoch is better if the loss is more than `min_delta` below the best so far. After `plateau_patience` epochs in a
-    row that are not, the learning rate is multiplied by `plateau_factor`; after `patience`, training ends. The best
-    weights are kept, and are what remains.
-    """
-
-    limits: Limits
+    stopping: Stopping
     best: float
-    """The loss before the first epoch."""
+    """The smallest loss so far; to begin with, that before the first epoch."""
 
-    kept: Any
+    kept: Weights
     """The weights of that loss."""
 
-    best_epoch: int = 0
-    epoch: int = 0
-    factor: float = 1.0
-    """Of the learning rate of the next epoch."""
+    best_epoch: int = field(default=0, init=False)
+    epoch: int = field(default=0, init=False)
+    factor: float = field(default=1.0, init=False)
+    """What the next epoch's learning rate is multiplied by."""
 
     def sees(self, loss: float) -> bool:
         """Take in an epoch's loss; whether it is the best so far, and its weights are to be kept."""
         self.epoch += 1
-        better = loss < self.best - self.limits.min_delta
+        better = loss < self.best - self.stopping.min_delta
         if better:
             self.best, self.best_epoch = loss, self.epoch
-        elif self.waited % self.limits.plateau_patience == 0:
-            self.factor *= self.limits.plateau_factor
+        elif self.waited % self.stopping.plateau_patience == 0:
+            self.factor *= self.stopping.plateau_factor
         return better
 
     @property
@@ -66,4 +61,4 @@ class Watch:
 
     @property
     def done(self) -> bool:
-        return self.waited >= self.limits.patience
+        return self.waited >= self.stopping.patience

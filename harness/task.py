@@ -12,7 +12,7 @@ from harness.clock import Clock
 from harness.data import Dataset
 from harness.recipe import Recipe
 from harness.result import Semantics
-from harness.spec import Array, Counts, Model, Shape, Weights
+from harness.spec import Counts, Model, Shape, Weights
 
 ModelBuilder = Callable[[Shape, int], Model]
 
@@ -106,8 +106,3 @@ class Task(ABC):
     @abstractmethod
     def run(self, bench: Bench) -> Findings:
         """Do the experiment."""
-
-
-def accuracy(logits: Array, labels: Array) -> float:
-    """The share of examples whose largest logit is that of their label."""
-    return float((logits.argmax(1) == labels).mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,7 +92,7 @@ class Trunk:
                 done.append(forward(self.net, batches[:1], upto="features"))
         pieces = max(1, min(SEGMENTS, (len(batches) - begun) // LEAST))
         cuts = np.linspace(begun, len(batches), pieces + 1).astype(int)
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+        for start, stop in pairwise(cuts):
             if part := batches[start:stop]:
                 with clock.phase("extract"):
                     done.append(forward(self.net, part, upto="features"))
@@ -172,7 +172,9 @@ def unfrozen(model: Model, blocks: int, layers: int | None, norms: bool, rate: f
     count = blocks if layers is None else layers
     if not 1 <= count <= len(starts):
         what = "blocks" if layers is None else "layers"
-        raise SpecError(f"the trunk of {model.name} has {len(starts)} {what} that can learn, so 1 to {len(starts)}, not {count}")
+        raise SpecError(
+            f"the trunk of {model.name} has {len(starts)} {what} that can learn, so 1 to {len(starts)}, not {count}"
+        )
     last = nodes[starts[-count] :]
     chosen = [node.name for node in last if norms or not isinstance(node.layer, BatchNorm)]
     return (*FROZEN_TRUNK, *((name, rate) for name in chosen))

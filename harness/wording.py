@@ -4,6 +4,7 @@ differ in how they set them, and not in what they say."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from harness.agreement import Agreement
@@ -12,10 +13,9 @@ from harness.report import Report
 from harness.result import Result
 from harness.stats import Mean
 
-TEXTS = ("backend", "mode", "parity", "class", "truth")
+TEXTS = ("task", "network", "backend", "mode", "parity", "class", "truth")
 """The columns that are set to the left; numbers are set to the right."""
 
-HEADERS = ("backend", "mode", "n", "test accuracy", "images/s", "first step", "parameters", "parity")
 PROOF = ("backend", "mode", "steps", "logits", "gradients", "losses, weights", "timed logits", "timed losses", "limit")
 
 
@@ -29,10 +29,10 @@ class Table(NamedTuple):
 
 def tables(report: Report) -> Iterator[Table]:
     """For each experiment its results, and then how far each backend is from the reference."""
-    results: dict[str, list[tuple[str, ...]]] = {}
+    results: dict[str, list[dict[str, Any]]] = {}
     for row in report.summary:
-        results.setdefault(experiment(row), []).append(_cells(row))
-    yield from (Table(title, HEADERS, rows) for title, rows in results.items())
+        results.setdefault(experiment(row), []).append(row)
+    yield from (Table(title, _headers(rows), list(map(_cells, rows))) for title, rows in results.items())
     proofs: dict[str, list[tuple[str, ...]]] = {}
     for result in _one_each(report.results):
         if result.parity["verdict"] == "equal":
@@ -46,9 +46,17 @@ def tables(report: Report) -> Iterator[Table]:
 
 
 def experiment(row: Mapping[str, Any]) -> str:
-    """What a row of the summary is about, backends aside."""
-    title = f"{row['task']}: {row['model']} on {row['dataset']}, {row['precision']}"
+    """What a row of the summary is about, backends aside: with its options where they are what differs."""
+    start = f" from {PurePath(row['weights']).name}" if row["weights"] else ""
+    title = f"{row['task']}: {row['model']}{start} on {row['dataset']}, {row['precision']}"
+    title += "".join(f", {name} {value}" for name, value in row["varied"].items())
     return title + ("" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights")
+
+
+def _headers(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The rate is called by what it counts: images, features."""
+    rate = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
+    return "backend", "mode", "n", "test accuracy", f"{rate}/s", "first step", "parameters", "parity"
 
 
 def finished(row: Mapping[str, Any]) -> str:
@@ -70,7 +78,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         if rate["low"] is not None:
             speed += f" ({rate['low']:,.0f} to {rate['high']:,.0f})"
     if row["n"]:
-        first, parameters = f"{row['first_step_s']['median']:.2f} s", f"{row['parameters']:,}"
+        first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
+        parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
     share, verdict = percent(row.get("test_accuracy")), row["parity"].partition(":")[0]
     return row["backend"], row["mode"], finished(row), share, speed, first, parameters, verdict
 
@@ -80,6 +89,7 @@ def notes(report: Report) -> Iterator[list[str]]:
     yield list(dict.fromkeys(map(_agreement, _widest(report.agreements))))
     yield list(dict.fromkeys(line for result in _one_each(report.results) for line in _verdict(result)))
     yield list(map(_failure, _not_ok(report.results)))
+    yield list(_starts(report.results))
     yield list(_own_ways(report.results))
     yield [*_warnings(report.results), *_mixed_versions(report.results)]
     yield list(dict.fromkeys(note for result in report.results for note in result.evidence.get("data_notes", [])))
@@ -114,6 +124,8 @@ def _agreement(agreement: Agreement) -> str:
     )
     if agreement.first_segment_spread is not None:
         text += f", of the first segment within {_tiny(agreement.first_segment_spread)}"
+    if agreement.features_spread is not None:
+        text += f"; features within {_tiny(agreement.features_spread)}"
     return text + f" over {len(agreement.backends)} backends." if not agreement.outliers else text + ", and see below."
 
 
@@ -159,6 +171,16 @@ def _not_ok(results: Sequence[Result]) -> list[Result]:
 def _failure(result: Result) -> str:
     cell = result.cell
     return f"{cell.task}, {cell.backend}/{cell.mode}, seed {cell.seed}: {result.status}: {result.reason}"
+
+
+def _starts(results: Sequence[Result]) -> Iterator[str]:
+    """What is known of the weights that tasks started from, one line for each."""
+    tasks: dict[str, list[str]] = {}
+    for result in results:
+        if start := result.evidence.get("start"):
+            known = f"{start['name']} ({start['variant']}; {start['preprocessing']}), trained on {start['trained_on']}"
+            tasks.setdefault(f"{known}; {start['licence']}; {start['source']}", []).append(result.cell.task)
+    yield from (f"Weights of {', '.join(dict.fromkeys(names))}: {known}." for known, names in tasks.items())
 
 
 def _own_ways(results: Sequence[Result]) -> Iterator[str]:

@@ -18,13 +18,17 @@ from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
 from harness.data import Dataset
 from harness.errors import UsageError
 from harness.inputs import Taker, load
+from harness.options import flatten
 from harness.places import Places
 from harness.plugins import Plugins, load_plugins
 from harness.pretrained import Start, start_from
 from harness.result import Cell
 from harness.running.config import Layer, Settings, from_file, from_profile, from_words, seeds_of
 from harness.running.experiments import experiments, network_of
-from harness.running.plan import plan_cells
+from harness.running.plan import LIMIT, plan_cells
+
+HALVES, FEWEST = 5, 64
+"""How often a learning curve halves its pictures, and how many it needs: fewer do not fill the usual batches."""
 
 LISTS = {"task": "tasks", "backend": "backends", "mode": "modes"}
 
@@ -48,31 +52,36 @@ def _where_to(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of run that make sense for learning-curve too."""
+    for option in reversed((
+        click.option("--task", multiple=True, help="A task; may be given again. Default: all."),
+        click.option("--backend", multiple=True, help="A backend, or FILE.py; may be given again. Default: those installed."),
+        click.option("--mode", multiple=True, help="default or compiled; may be given again. Default: default."),
+        click.option("--model", help="See: samebench list models. Default: each task's own, two-block-cnn."),
+        click.option("--dataset", help="See: samebench list datasets; or folder:PATH. Default: each task's own, of digits."),
+        click.option("--weights", help="What transfer starts from. See: samebench list weights; or the path of a file."),
+        click.option("--seeds", help="How many, or which: 3, or 0,1,2. Default: 1."),
+        click.option("--device", help="auto, cpu or gpu. Default: auto."),
+        click.option("--precision", help="float32, tf32, bfloat16 or float64. Default: float32."),
+        click.option("--semantics", help="aligned, or native: each framework's own optimiser and first weights."),
+        click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Anything a CONFIG.toml may say: scratch-cnn.epochs=3."),
+        click.option("--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="The interpreter to run a backend with."),
+        click.option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR."),
+        click.option("--timeout", type=float, help="Seconds that one cell may take. Default: 3600."),
+        click.option("--no-parity", is_flag=True, help="Leave the certificates out; verdicts say not-checked."),
+        click.option("--offline", is_flag=True, help="Use no network."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @click.command(
     "run", epilog="Example: samebench run --backend pytorch --backend jax --seeds 3 --set scratch-cnn.epochs=5"
 )
 @click.argument("file", metavar="[CONFIG.toml]", required=False, type=click.Path(path_type=Path))
 @click.option("--profile", help="quick, standard or rigorous. Default: quick.")
-@click.option("--task", multiple=True, help="A task; may be given again. Default: all.")
-@click.option("--backend", multiple=True, help="A backend, or FILE.py; may be given again. Default: those installed.")
-@click.option("--mode", multiple=True, help="default or compiled; may be given again. Default: default.")
-@click.option("--model", help="See: samebench list models. Default: each task's own, two-block-cnn.")
-@click.option("--dataset", help="See: samebench list datasets; or folder:PATH. Default: each task's own, of digits.")
-@click.option("--weights", help="What transfer starts from. See: samebench list weights; or the path of a file.")
-@click.option("--seeds", help="How many, or which: 3, or 0,1,2. Default: 1.")
-@click.option("--device", help="auto, cpu or gpu. Default: auto.")
-@click.option("--precision", help="float32, tf32, bfloat16 or float64. Default: float32.")
-@click.option("--semantics", help="aligned, or native: each framework's own optimiser and first weights.")
-@click.option(
-    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Anything a CONFIG.toml may say: scratch-cnn.epochs=3."
-)
-@click.option(
-    "--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="The interpreter to run a backend with."
-)
-@click.option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR.")
-@click.option("--timeout", type=float, help="Seconds that one cell may take. Default: 3600.")
-@click.option("--no-parity", is_flag=True, help="Leave the certificates out; verdicts say not-checked.")
-@click.option("--offline", is_flag=True, help="Use no network.")
+@_what_to_run
 @_where_to
 def run_command(
     file: Path | None, profile: str | None, sets: Sequence[str], pythons: Sequence[str], no_parity: bool,
@@ -90,6 +99,33 @@ def run_command(
     _run(layers, out, strict, yes)
 
 
+@click.command(
+    "learning-curve",
+    epilog="Example: samebench learning-curve --dataset cats-vs-dogs --weights efficientnet-lite0 --counts 100,200,400",
+)
+@click.option(
+    "--counts", help="Numbers of training pictures: 100,200,400. Default: all of them, and halves down to 64."
+)
+@_what_to_run
+@_where_to
+def learning_curve_command(
+    counts: str | None, sets: Sequence[str], pythons: Sequence[str], no_parity: bool,
+    out: Path | None, strict: bool, yes: bool, **typed: Any,
+) -> None:  # fmt: skip
+    """Accuracy against the number of training pictures: from scratch, on features, fine-tuned."""
+    plugins = load_plugins()
+    tasks = [plugins.tasks[name] for name in plugins.tasks if LIMIT in flatten(plugins.tasks[name].options())]
+    together = next(
+        (task.dataset for task in tasks if task.weights), "digits"
+    )  # curves of one data set can be compared
+    usual = {"tasks": [task.name for task in tasks], "dataset": together}
+    layers = [Layer("learning-curve", usual), *from_words(sets)]
+    layers.append(Layer("the command line", _chosen(typed, pythons, no_parity)))
+    numbers = _numbers(counts) if counts else _halves(Settings.of(plugins, layers), plugins)
+    layers.append(Layer("--counts", {"train_limits": numbers}))
+    _run(layers, out, strict, yes, "learning-curve")
+
+
 @click.command("rerun", epilog="Example: samebench rerun results/digits --out runs/again")
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @_where_to
@@ -105,7 +141,9 @@ def rerun_command(folder: Path, out: Path | None, strict: bool, yes: bool) -> No
 @click.command("prepare", epilog="Example: samebench prepare --dataset cifar10")
 @click.option("--dataset", "datasets", multiple=True, help="A data set; may be given again.")
 @click.option("--weights", multiple=True, help="An entry of weights; may be given again.")
-@click.option("--model", help="The network whose input decides the size. Default: that of the weights, or two-block-cnn.")
+@click.option(
+    "--model", help="The network whose input decides the size. Default: that of the weights, or two-block-cnn."
+)
 @click.option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="data.size=64 or data.broken=skip.")
 def prepare_command(
@@ -154,8 +192,24 @@ def _chosen(typed: Mapping[str, Any], pythons: Sequence[str], no_parity: bool) -
     return chosen | ({"parity": False} if no_parity else {})
 
 
-def _run(layers: Sequence[Layer], out: Path | None, strict: bool, yes: bool) -> None:
-    """Run what the layers say into a folder, and print the table."""
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--counts takes numbers of training pictures, 100,200,400; not {text!r}") from None
+
+
+def _halves(settings: Settings, plugins: Plugins) -> list[int]:
+    """The number of training pictures, its half, and so on."""
+    _set_places(settings)
+    one, places = experiments(plugins, settings.config).chosen[0], Places.from_environment()
+    network, _ = network_of(one.model, one.weights, plugins, places)
+    size = len(load(one.dataset, plugins.datasets, network, settings.data, places).train)
+    return [size // 2**step for step in reversed(range(HALVES)) if size // 2**step >= FEWEST] or [size]
+
+
+def _run(layers: Sequence[Layer], out: Path | None, strict: bool, yes: bool, form: str = "table") -> None:
+    """Run what the layers say into a folder, and print its report."""
     from harness.report import Report
     from harness.running.progress import watching
     from harness.running.runner import Limits, Runner
@@ -184,7 +238,7 @@ def _run(layers: Sequence[Layer], out: Path | None, strict: bool, yes: bool) -> 
         record = settings.as_record(list(dict.fromkeys(cell.task for cell in cells)))
         Runner(store, limits, watcher).run(cells, record, config.parity)
     report = Report.of(store.run, store.results())
-    click.echo("\n" + plugins.reporters["table"](report))
+    click.echo("\n" + plugins.reporters[form](report))
     click.echo(f"\nThis run is kept in {store.folder}; for programs: samebench report {store.folder} --format json")
     if not _all_ok(report, cells, strict):
         sys.exit(NOT_OK)

@@ -35,8 +35,8 @@ def digits(wanted: Wanted) -> Dataset:
     with gzip.open(table, "rt") as lines:
         values = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
     examples = Examples(values[:, :-1].reshape(-1, 8, 8, 1), values[:, -1].astype(np.int32), pixel_max=16)
-    test = stratified(examples.labels, TEST)
-    train, test = (_between(examples.take(rows), first, last) for rows in (~test, test))
+    rows = stratified(examples.labels, TEST)
+    train, test = (_between(examples.take(split), first, last) for split in (~rows, rows))
     name = f"digits:{wanted.argument}" if wanted.argument else "digits"
     return Dataset(name, tuple("0123456789"[first : last + 1]), train, test)
 

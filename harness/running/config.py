@@ -42,6 +42,8 @@ class Config:
     model: str | None = None
     dataset: str | None = None
     weights: str | None = None
+    train_limits: tuple[int, ...] = ()
+    """Every task once with each of these as its `train_limit`: what learning-curve does."""
     seeds: int | tuple[int, ...] = 1
     device: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Precision = "float32"
@@ -57,6 +59,8 @@ class Config:
         for name in ("timeout", "threads", "memory_gb"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise UsageError(f"{name} must be above 0, not {value}")
+        if any(limit < 1 for limit in self.train_limits) or len(set(self.train_limits)) < len(self.train_limits):
+            raise UsageError(f"train_limits must each be at least 1 and named once, not {self.train_limits}")
         numbers = self.seed_numbers
         if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
             raise UsageError(f"seeds must be one or more, each at least 0 and named once, not {self.seeds!r}")

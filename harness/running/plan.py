@@ -16,6 +16,9 @@ from harness.running.experiments import Experiment
 SHIPPED = ("pytorch", "keras", "jax")
 """The backends that run when none is named: of these, the ones that are installed."""
 
+LIMIT = "train_limit"
+"""The option of a task that says how many pictures it may learn from."""
+
 MANY = 1000
 """More cells than this are a slip more often than a wish."""
 
@@ -26,15 +29,20 @@ def plan_cells(settings: Settings, chosen: Sequence[Experiment], *, yes: bool = 
     runners, modes = _backends(settings), tuple(dict.fromkeys(config.modes))
     if unknown := [mode for mode in modes if mode not in ("default", "compiled")]:
         raise UsageError(f"there is no mode {unknown[0]!r}; {nearest(unknown[0], ('default', 'compiled'))}")
-    if (count := len(chosen) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
+    limits = [{LIMIT: limit} for limit in config.train_limits] or [{}]
+    if (count := len(chosen) * len(limits) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
         raise UsageError(f"this is {count:,} cells: if you mean it, say --yes")
     data = {f"data.{path}": value for path, value in flatten(settings.data).items()}
+    options = {one.task: flatten(settings.tasks[one.task]) for one in chosen}
+    if without := [task for task in options if config.train_limits and LIMIT not in options[task]]:
+        raise UsageError(f"train_limits: {', '.join(without)} has no option {LIMIT}")
     return [
         Cell(
             one.task, backend, mode, config.precision, config.device, one.model, one.dataset, one.weights, seed,
-            flatten(settings.tasks[one.task]) | data, config.semantics,
+            options[one.task] | limit | data, config.semantics,
         )
         for one in chosen
+        for limit in limits
         for backend in runners
         for mode in modes
         for seed in config.seed_numbers

@@ -22,6 +22,7 @@ from harness.result import SCHEMA, Cell, Result, digest
 from harness.whole import written_whole
 
 SEAL = "sha256"
+ARTIFACTS = "artifacts"
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -127,6 +128,10 @@ class Store:
 
     def cell_folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.key
+
+    def artifacts(self, cell: Cell) -> Path:
+        """The folder for what the cell makes."""
+        return self.cell_folder(cell) / ARTIFACTS
 
     def save(self, result: Result) -> None:
         write_sealed(self.cell_folder(result.cell) / "result.json", result.as_json())

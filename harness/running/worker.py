@@ -21,14 +21,11 @@ from harness.errors import PluginError, Unavailable, Unsupported, WrongDevice
 from harness.result import Cell, Result, Status, diverged, not_checked
 from harness.running.guard import stand_guard
 from harness.running.process import OUT_OF_MEMORY, PROGRESS
-from harness.running.store import write_json, write_sealed
+from harness.running.store import ARTIFACTS, write_json, write_sealed
 
 if TYPE_CHECKING:
     from harness.data import Dataset
     from harness.task import Trained
-
-ARTIFACTS = "artifacts"
-"""The folder, beside the result of a cell, for what it has made."""
 
 NATIVE = "each framework's own optimiser and first weights, as asked for by native semantics"
 
@@ -105,6 +102,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         reason=problem,
         metrics=found.metrics,
         time={f"{name}_s": clock.seconds(name) for name in phases}
+        | {f"{name}_beside_s": seconds for name, seconds in clock.beside.items()}
         | {"total_s": clock.total, "rate": task.rate, "images_per_s": found.rates},
         parameters=found.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
@@ -130,7 +128,8 @@ def _kept(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> dict[
         "licence": "that of its training data" + (", and of the weights it started from" if cell.weights else ""),
         "trained_on": f"{cell.weights}, then {cell.dataset}" if cell.weights else cell.dataset,
     }
-    save_trained(folder / FILE, trained.model, trained.weights, dataset.classes, told)
+    weights = {name: tensor.astype("float32") for name, tensor in trained.weights.items()}
+    save_trained(folder / FILE, trained.model, weights, dataset.classes, told)
     return {FILE: hash_of(folder / FILE, "sha256:")}
 
 

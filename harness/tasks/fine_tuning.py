@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from harness.augmentation import Augmentation
 from harness.errors import SamebenchError, UsageError
+from harness.evaluation import Point
 from harness.fitting import LOOKED_AT, Fit, Lessons, metrics_of
 from harness.markers import hookimpl
 from harness.options import check_numbers
 from harness.recipe import SGD, Adam, AdamW, Recipe
 from harness.spec import Model, Shape
-from harness.stopping import Watch, check_limits
+from harness.stopping import Stopping, Watch
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
 from harness.transfer import Head, changed, learn_head, unfrozen
 
@@ -43,18 +44,16 @@ class Options:
     optimizer: SGD | Adam | AdamW = Adam(lr=1e-4)
     trunk_rate: float = 0.3
     """What the learning rate is multiplied by in the trunk."""
-    patience: int = 3
-    min_delta: float = 1e-3
-    plateau_patience: int = 1
-    plateau_factor: float = 0.3
+    stopping: Stopping = Stopping()
     augmentation: Augmentation = Augmentation()
     """Of the pictures that the trunk learns from; the head learns from pictures as they are."""
 
     def __post_init__(self) -> None:
         check_numbers("fine-tuning", self, ("epochs", "batch_size", "train_limit", "blocks", "layers"), ("validation",))
-        check_limits("fine-tuning", self)
         if not self.validation:
-            raise UsageError("fine-tuning.validation must be above 0: without pictures held out, nothing says when to stop")
+            raise UsageError(
+                "fine-tuning.validation must be above 0: without pictures held out, nothing says when to stop"
+            )
 
     def recipe(self, model: Model) -> Recipe:
         norms = self.batch_norm == "trained"
@@ -82,14 +81,18 @@ class FineTuning(Task):
         recipe = options.recipe(learned.model)
         fit = Fit(bench, net, learned.model, recipe)
         seen = train.limited(LOOKED_AT)
-        points = [fit.look(0, learned.fit.mean_loss, seen, validation)]
-        watch = Watch(options, best=points[0].validation_loss, kept=with_head)
+        points: list[Point] = []
+
+        def validation_loss(epoch: int, training_loss: float) -> float:
+            points.append(fit.look(epoch, training_loss, seen, validation))
+            return cast(float, points[-1].validation_loss)  # as there is a validation split
+
+        watch = Watch(options.stopping, validation_loss(0, learned.fit.mean_loss), with_head)
         lessons = Lessons(bench, train, options.batch_size, options.epochs, options.augmentation, at_once=1)
         with closing(iter(lessons)) as epochs:
             for batches, epoch in epochs:
                 lr = np.full(len(batches), options.optimizer.lr * watch.factor)
-                points.append(fit.look(epoch, fit.learn(batches, lr), seen, validation))
-                loss = points[-1].validation_loss
+                loss = validation_loss(epoch, fit.learn(batches, lr))
                 if watch.sees(loss):
                     watch.kept = backend.weights(net)
                 bench.tell(f"epoch {epoch} of at most {options.epochs}, validation loss {loss:.4f}")

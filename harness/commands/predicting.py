@@ -1,0 +1,66 @@
+"""The command that looks at one picture: predict."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from harness.errors import SamebenchError, UsageError
+from harness.text import printable
+
+REFERENCE = "numpy"
+
+
+@click.command("predict", epilog="Example: samebench predict cat.jpg --weights efficientnet-lite0")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--weights", help="See: samebench list weights; or the path of a file.")
+@click.option("--run", "folder", type=click.Path(path_type=Path), help="A run whose trained weights are to be used.")
+@click.option("--task", help="Which of the run's networks. Default: the first that it has kept.")
+@click.option("--model", help="The network of a file of weights that does not name it.")
+@click.option("--backend", help="Default: the one that has trained the network, or the first that is installed.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to name.")
+def predict_command(
+    image: Path, weights: str | None, folder: Path | None, task: str | None, model: str | None, backend: str | None,
+    top: int,
+) -> None:  # fmt: skip
+    """What a trained network sees in a picture: brought to its size from the middle, bilinearly."""
+    from harness.environment import worker_environment
+    from harness.pictures import read_picture
+    from harness.places import Places
+    from harness.plugins import load_backend, load_plugins
+    from harness.predicting import probabilities
+    from harness.pretrained import start_from
+    from harness.running.trained import trained_in
+
+    os.environ.update(worker_environment())
+    if (weights is None) == (folder is None):
+        raise UsageError("say which network is to look: either --weights NAME_OR_PATH or --run RUN")
+    if folder:
+        found = trained_in(folder, task)
+        weights, backend = str(found.file), backend or found.backend
+    plugins, places = load_plugins(), Places.from_environment()
+    start = start_from(weights or "", model, plugins.weights, plugins.models, places)
+    picture = read_picture(image, start.model.input_shape)
+    name = backend or _installed()
+    loaded = load_backend(name)
+    shares = probabilities(loaded(precision=loaded.precisions[0]), start.model, start.load(), picture)
+    try:
+        names, origin = start.class_names()
+    except SamebenchError as error:
+        names, origin = [f"class {number}" for number in range(len(shares))], f"none: {error}"
+    rows, columns, _ = start.model.input_shape
+    click.echo(printable(f"{image}, its middle at {rows}x{columns}, as {start.name} sees it on {name}:"))
+    for number in shares.argsort()[::-1][:top]:
+        click.echo(printable(f"  {shares[number]:7.2%}  {names[number]} ({number})"))
+    click.echo(printable(f"Names of classes: {origin}"))
+
+
+def _installed() -> str:
+    """The first backend that is there; the reference always is."""
+    from harness.plugins import find_backends
+    from harness.running.plan import SHIPPED
+
+    found = find_backends()
+    return next((name for name in SHIPPED if name in found and found[name].status == "available"), REFERENCE)

@@ -1,0 +1,23 @@
+"""What a network makes of a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from harness.backend import Backend
+from harness.data import Batches, Examples
+from harness.spec import Array, Model, Weights
+
+
+def probabilities(backend: Backend[Any], model: Model, weights: Weights, picture: Array) -> Array:
+    """The probability of each class for one picture of whole numbers from 0 to 255, in float64."""
+    examples = Examples(picture[None], np.zeros(1, np.int32))
+    net = backend.build(model, weights)
+    logits = backend.forward(net, Batches.in_order(examples, 1))[0].astype(np.float64)
+    if len(logits) == 1:  # a single logit speaks for the second of two classes
+        logits = np.append(0.0, logits)
+    odds: Array = np.exp(logits - logits.max())
+    shares: Array = odds / odds.sum()
+    return shares

@@ -1,0 +1,46 @@
+"""Accuracy against the number of training pictures: a table for each data set, a line for each way to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from harness.drawing import drawn, paragraph
+from harness.markers import hookimpl
+from harness.report import Report
+from harness.text import printable
+from harness.wording import Table, notes, percent
+
+LIMIT = "train_limit"
+
+
+def as_learning_curve(report: Report) -> str:
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in report.summary:
+        if row["options"].get(LIMIT):
+            groups.setdefault((row["dataset"], row["precision"]), []).append(row)
+    if not groups:
+        return "No task of this run was given a number of training pictures: see samebench learning-curve --help"
+    tables = [_table(dataset, precision, rows) for (dataset, precision), rows in groups.items()]
+    told = [paragraph(lines) for lines in notes(report) if lines]
+    return printable("\n\n".join([*map(drawn, tables), *told]))
+
+
+def _table(dataset: str, precision: str, rows: list[dict[str, Any]]) -> Table:
+    counts = sorted({row["options"][LIMIT] for row in rows})
+    lines: dict[tuple[str, str, str, str], dict[int, str]] = {}
+    for row in rows:
+        start = f" from {PurePath(row['weights']).name}" if row["weights"] else ""
+        way = row["task"], row["model"] + start, row["backend"], row["mode"]
+        lines.setdefault(way, {})[row["options"][LIMIT]] = percent(row.get("test_accuracy"))
+    return Table(
+        f"{dataset}, {precision}: test accuracy by the number of training pictures",
+        ("task", "network", "backend", "mode", *(f"{count:,}" for count in counts)),
+        [(*way, *(found.get(count, "-") for count in counts)) for way, found in lines.items()],
+    )
+
+
+@hookimpl
+def samebench_reporters() -> Mapping[str, Callable[[Report], str]]:
+    return {"learning-curve": as_learning_curve}

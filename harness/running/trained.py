@@ -1,0 +1,33 @@
+"""The networks that a run has trained and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import DataError, UsageError
+from harness.places import hash_of
+from harness.pretrained import FILE
+from harness.running.store import Store
+
+
+class Kept(NamedTuple):
+    """A file of trained weights, and the backend that has trained them."""
+
+    file: Path
+    backend: str
+
+
+def trained_in(folder: Path, task: str | None) -> Kept:
+    """The first network that a run has kept, of one task or of any; never a file that was changed since."""
+    store = Store.open(folder)
+    good = [result for result in store.results() if result.status == "ok" and FILE in result.artifacts]
+    chosen = [result for result in good if task in (None, result.cell.task)]
+    if not chosen:
+        tasks = ", ".join(dict.fromkeys(result.cell.task for result in good))
+        raise UsageError(f"{folder} has kept no network" + (f" of {task}; it has some of {tasks}" if tasks else ""))
+    file = store.artifacts(chosen[0].cell) / FILE
+    wanted = chosen[0].artifacts[FILE]
+    if not file.is_file() or hash_of(file, wanted) != wanted:
+        raise DataError(f"{file} is not there, or not what the run has written: its result says {wanted}; run it again")
+    return Kept(file, chosen[0].cell.backend)
