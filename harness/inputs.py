@@ -13,6 +13,7 @@ from harness.options import change
 from harness.pictures import METHOD, MODES, brought_to
 from harness.places import Places
 from harness.spec import Model, Shape
+from harness.steps import check_steps, stepped, steps_key
 from harness.task import ModelBuilder
 
 PREFIX = "data."
@@ -27,7 +28,11 @@ class DataOptions:
     broken: Literal["refuse", "skip"] = "refuse"
     """Whether pictures that cannot be read are an error, or left out and said to be."""
 
+    steps: tuple[str, ...] = ()
+    """What all pictures go through, in this order, such as grey or canny:100-200; see harness/steps.py."""
+
     def __post_init__(self) -> None:
+        check_steps(self.steps)
         if self.size is not None and self.size < 1:
             raise UsageError(f"data.size must be at least 1, not {self.size}")
         if self.broken not in ("refuse", "skip"):
@@ -98,7 +103,7 @@ def load(name: str, loaders: Loaders, network: Taker, options: DataOptions, plac
     shape = (size, size, published[-1]) if size else published
     dataset = loaders[loader](Wanted(places, argument, shape, options.broken))
     shape = shape if network.trained else _shape_for(dataset, network.build, size, shape)
-    return _brought_to(shape, dataset, places)
+    return _through(options.steps, _brought_to(shape, dataset, places), places)
 
 
 def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwise: Shape) -> Shape:
@@ -127,3 +132,18 @@ def _brought_to(shape: Shape, dataset: Dataset, places: Places) -> Dataset:
     found = kept_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
     own = "x".join(map(str, dataset.shape))
     return replace(found, notes=(*dataset.notes, f"pictures were brought from {own} to {size}"))
+
+
+def _through(steps: tuple[str, ...], dataset: Dataset, places: Places) -> Dataset:
+    if not steps:
+        return dataset
+    parts = {"train": dataset.train, "test": dataset.test}
+
+    def splits(split: str) -> Pictures:
+        part = parts[split]
+        return zip(stepped(steps, part.images, part.pixel_max), part.labels.tolist(), strict=True)
+
+    key = f"stepped-{dataset.fingerprint}-{dataset.train.pixel_max}-{dataset.test.pixel_max}-{steps_key(steps)}"
+    count = len(dataset.train) + len(dataset.test)
+    found = kept_if_large(places, key, dataset.name, dataset.classes, dataset.shape, splits, count)
+    return replace(found, notes=(*dataset.notes, f"pictures went through {', '.join(steps)}"))

@@ -36,9 +36,15 @@ def brought_to(images: Array, pixel_max: int, shape: Shape) -> Iterator[Array]:
             "shape that the network takes"
         )
     for picture in images:
-        levels = picture if pixel_max == 255 else (picture * (255 / pixel_max)).round()
+        levels = in_bytes(picture, pixel_max)
         grey = _mode(levels.shape[-1]) == "L"
-        yield _fitted(Image.fromarray(np.uint8(levels[..., 0] if grey else levels)), shape)
+        yield _fitted(Image.fromarray(levels[..., 0] if grey else levels), shape)
+
+
+def in_bytes(picture: Array, pixel_max: int) -> Array:
+    """A picture with values from 0 to `pixel_max`, as whole numbers from 0 to 255."""
+    levels = picture if pixel_max == 255 else (picture * (255 / pixel_max)).round()
+    return levels.astype(np.uint8)
 
 
 def _fitted(image: Image.Image, shape: Shape) -> Array:
