@@ -28,6 +28,10 @@ LARGEST = {"rotation": 180.0, "zoom": 0.9, "translation": 1.0, "crop": 0.9, "bri
 """What each option may be at most. A zoom or a crop of 1 would leave nothing to be seen."""
 
 
+STREAM = 1
+"""Keeps the draws of a picture apart from those of its epoch's order: NumPy takes a 0 at the end for nothing."""
+
+
 class Draws(NamedTuple):
     """One number from 0 to 1 for everything that is left to chance. All are drawn, in this order, whatever the options:
     switching one on does not change what the others do. A new one goes to the end."""
@@ -156,7 +160,7 @@ def augmented(
     for index, picture in enumerate(np.asarray(examples.images)):
         if stop and stop.is_set():
             raise Stopped
-        draws = Draws(*np.random.default_rng([seed, epoch, index]).random(len(Draws._fields)))
+        draws = Draws(*np.random.default_rng([seed, epoch, index, STREAM]).random(len(Draws._fields)))
         images[index] = augmentation.apply(picture, examples.pixel_max, draws)
     return Examples(images, examples.labels, examples.pixel_max)
 

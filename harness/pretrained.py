@@ -107,9 +107,12 @@ def save_trained(path: Path, model: Model, weights: Weights, classes: Sequence[s
 
 
 def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
-    build: ModelBuilder = builders[entry.model]
-    given: dict[str, Any] = {"input_shape": entry.input_shape} if entry.input_shape else {}
-    network = build(**given | ({"classes": len(entry.classes)} if entry.classes else {}))
+    build, given = builders[entry.model], dict[str, Any]()
+    if entry.input_shape:
+        given["input_shape"] = entry.input_shape
+    if entry.classes:
+        given["classes"] = len(entry.classes)
+    network: Model = build(**given)
     key = f"{entry.name}-{entry.hash.partition(':')[2][:16]}-{network.fingerprint}"
 
     def convert(folder: Path) -> None:

@@ -10,7 +10,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-SMALL = ["--precision", "float64", "--set", "scratch-cnn.epochs=1", "--set", "scratch-cnn.train_limit=96"]
+SMALL = [
+    "--task",
+    "scratch-cnn",
+    "--precision",
+    "float64",
+    "--set",
+    "scratch-cnn.epochs=1",
+    "--set",
+    "scratch-cnn.train_limit=96",
+]
 """Options that make a cell of the reference quick."""
 
 FILE = """

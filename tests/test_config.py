@@ -11,14 +11,21 @@ from command import SMALL, report, samebench
 from harness import SGD
 from harness.errors import UsageError
 from harness.plugins import load_plugins
+from harness.result import Cell
 from harness.running.config import Layer, Settings, from_file, from_profile, from_words, seeds_of
+from harness.running.experiments import experiments
 from harness.running.plan import plan_cells
 
 PLUGINS = load_plugins()
+SCRATCH = {"backends": ["numpy"], "tasks": ["scratch-cnn"]}
 
 
 def settings(*layers: dict, where: str = "here") -> Settings:
     return Settings.of(PLUGINS, [Layer(where, layer) for layer in layers])
+
+
+def planned(found: Settings, **options: bool) -> list[Cell]:
+    return plan_cells(found, experiments(PLUGINS, found.config).chosen, **options)
 
 
 def test_a_later_layer_wins():
@@ -32,7 +39,7 @@ def test_a_file_is_toml(tmp_path):
     file.write_text('backends = ["numpy"]\nseeds = [0, 5]\n[scratch-cnn]\nepochs = 1\n[data]\nsize = 16\n')
     found = Settings.of(PLUGINS, [from_file(file), *from_words(["scratch-cnn.batch_size=16", "precision=float64"])])
     assert (found.config.backends, found.config.seed_numbers, found.data.size) == (("numpy",), (0, 5), 16)
-    cells = plan_cells(PLUGINS, found)
+    cells = planned(found._with("tasks", ["scratch-cnn"]))
     assert [cell.seed for cell in cells] == [0, 5]
     assert cells[0].options["batch_size"] == 16 and cells[0].options["data.size"] == 16
     assert cells[0].precision == "float64"
@@ -41,7 +48,7 @@ def test_a_file_is_toml(tmp_path):
 def test_an_optimiser_is_chosen_by_its_name_whatever_the_order():
     found = settings({"scratch-cnn": {"optimizer": {"momentum": 0.9, "name": "sgd"}}})
     assert found.tasks["scratch-cnn"].optimizer == SGD(momentum=0.9)
-    (cell,) = plan_cells(PLUGINS, settings({"backends": ["numpy"]}, {"scratch-cnn.optimizer.name": "sgd"}))
+    (cell,) = planned(settings(SCRATCH, {"scratch-cnn.optimizer.name": "sgd"}))
     assert (cell.options["optimizer.name"], cell.options["optimizer.momentum"]) == ("sgd", 0.0)
     assert "optimizer.beta1" not in cell.options
     again = settings({"scratch-cnn.optimizer.lr": 0.5}, {"scratch-cnn.optimizer.name": "adam"})
@@ -54,6 +61,7 @@ def test_profiles():
     )
     assert quick == settings()
     assert (len(standard.config.seed_numbers), standard.config.dataset) == (6, "cifar10")
+    assert standard.config.weights == rigorous.config.weights == "efficientnet-lite0"
     assert (len(rigorous.config.seed_numbers), rigorous.config.modes) == (10, ("default", "compiled"))
 
 
@@ -91,22 +99,22 @@ def test_what_makes_no_sense_is_refused_with_its_path(layer, message):
 
 
 def test_a_matrix_that_is_too_large_needs_a_yes():
-    large = settings({"backends": ["numpy"], "seeds": 1001})
+    large = settings(SCRATCH, {"seeds": 1001})
     with pytest.raises(UsageError, match="this is 1,001 cells: if you mean it, say --yes"):
-        plan_cells(PLUGINS, large)
-    assert len(plan_cells(PLUGINS, large, yes=True)) == 1001
+        planned(large)
+    assert len(planned(large, yes=True)) == 1001
 
 
 def test_a_record_is_a_configuration():
-    found = settings({"backends": ["numpy"], "seeds": [3, 1], "scratch-cnn": {"epochs": 2}, "data": {"size": 16}})
+    found = settings(SCRATCH, {"seeds": [3, 1], "scratch-cnn": {"epochs": 2}, "data": {"size": 16}})
     again = Settings.of(PLUGINS, [Layer("record", json.loads(json.dumps(found.as_record(["scratch-cnn"]))))])
-    assert plan_cells(PLUGINS, again) == plan_cells(PLUGINS, found)
+    assert planned(again) == planned(found)
 
 
 def test_a_folder_of_pictures_is_named_by_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cats").mkdir()
-    (cell,) = plan_cells(PLUGINS, settings({"backends": ["numpy"], "dataset": "folder:cats"}))
+    (cell,) = planned(settings(SCRATCH, {"dataset": "folder:cats"}))
     assert cell.dataset == f"folder:{Path(tmp_path, 'cats')}"
 
 

@@ -22,7 +22,7 @@ from harness.datasets.digits import digits
 from harness.datasets.folder import folder
 from harness.datasets.idx import read_idx
 from harness.datasets.synthetic import synthetic
-from harness.inputs import DataOptions, Wanted, load, split_options
+from harness.inputs import DataOptions, Taker, Wanted, load, split_options
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
 from harness.pictures import brought_to, read_picture
@@ -500,7 +500,7 @@ def test_the_real_cats_vs_dogs(tmp_path):
 
 def loaded(name, build, tmp_path, **options):
     loaders = {"digits": digits, "folder": folder, "synthetic": synthetic}
-    return load(name, loaders, build, DataOptions(**options), Places(None, tmp_path, offline=True))
+    return load(name, loaders, Taker.untrained(build), DataOptions(**options), Places(None, tmp_path, offline=True))
 
 
 def test_a_network_gets_the_data_sets_own_pictures_if_it_takes_them(tmp_path):
@@ -534,6 +534,26 @@ def test_the_size_can_be_chosen(tmp_path):
     large = loaded("digits", two_block_cnn, tmp_path, size=80)
     assert isinstance(large.train.images, np.memmap) and math.prod(large.train.images.shape) > 8 * 2**20
     assert loaded("digits", two_block_cnn, tmp_path, size=80).fingerprint == large.fingerprint
+
+
+def test_a_network_with_weights_gets_the_size_that_it_has_learned_from(tmp_path):
+    trained = Taker(two_block_cnn, (16, 16, 3), trained=True)
+    loaders = {"digits": digits}
+    assert load("digits", loaders, trained, DataOptions(), Places(None, tmp_path)).shape == (16, 16, 3)
+    assert load("digits", loaders, trained, DataOptions(size=12), Places(None, tmp_path)).shape == (12, 12, 3)
+
+
+def test_digits_of_a_range(tmp_path):
+    found = loaded("digits:5-9", two_block_cnn, tmp_path)
+    assert (found.name, found.classes) == ("digits:5-9", ("5", "6", "7", "8", "9"))
+    assert sorted({*found.train.labels}) == sorted({*found.test.labels}) == [0, 1, 2, 3, 4]
+    low, every = loaded("digits:0-4", two_block_cnn, tmp_path), loaded("digits", two_block_cnn, tmp_path)
+    assert len(low.train) + len(found.train) == len(every.train) == 1437, "the split is that of all digits"
+    assert len(low.test) + len(found.test) == len(every.test) == 360
+    assert (every.test.images[every.test.labels >= 5] == found.test.images).all()
+    for wrong in ("5", "9-5", "3-3", "0-10"):
+        with pytest.raises(UsageError, match="digits takes a range of digits after its colon, such as digits:5-9"):
+            loaded(f"digits:{wrong}", two_block_cnn, tmp_path)
 
 
 def test_lenet5_takes_a_border_of_4_pixels_and_no_wider_one():

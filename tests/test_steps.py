@@ -12,12 +12,13 @@ import pytest
 from harness.datasets.digits import digits
 from harness.datasets.synthetic import synthetic
 from harness.errors import DataError, Unavailable, UsageError
-from harness.inputs import DataOptions, load, split_options
+from harness.inputs import DataOptions, Taker, load, split_options
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
 from harness.places import Places
 from harness.plugins import load_plugins
 from harness.running.config import Layer, Settings
+from harness.running.experiments import experiments
 from harness.running.plan import plan_cells
 from harness.steps import STEPS, stepped, steps_key
 
@@ -46,7 +47,7 @@ def after(steps, picture, pixel_max=255):
 
 def loaded(name, build, places, *steps, **options):
     loaders = {"digits": digits, "synthetic": synthetic}
-    return load(name, loaders, build, DataOptions(steps=steps, **options), places)
+    return load(name, loaders, Taker.untrained(build), DataOptions(steps=steps, **options), places)
 
 
 # What is asked for
@@ -78,9 +79,12 @@ def test_what_is_no_step_is_refused_before_anything_runs(step, said):
 
 def test_steps_are_an_option_of_the_data():
     plugins = load_plugins()
-    settings = Settings.of(plugins, [Layer("here", {"backends": ["numpy"], "data.steps": ["grey", "canny:50-60"]})])
+    settings = Settings.of(
+        plugins,
+        [Layer("here", {"backends": ["numpy"], "tasks": ["scratch-cnn"], "data.steps": ["grey", "canny:50-60"]})],
+    )
     assert settings.data.steps == ("grey", "canny:50-60")
-    (cell,) = plan_cells(plugins, settings)
+    (cell,) = plan_cells(settings, experiments(plugins, settings.config).chosen)
     assert split_options({"data.steps": list(cell.options["data.steps"])})[0] == settings.data
     for value, said in (("grey", "data.steps must be a list"), (["gauss"], "did you mean 'gaussian'?")):
         with pytest.raises(UsageError) as error:
@@ -232,7 +236,13 @@ def test_the_same_bytes_in_another_range_are_kept_apart(cv2, tmp_path):
     dim = synthetic_of(places)
     bright = replace(dim, train=replace_range(dim.train), test=replace_range(dim.test))
     found = [
-        load("x", {"x": lambda wanted, given=given: given}, two_block_cnn, DataOptions(steps=("grey",)), places)
+        load(
+            "x",
+            {"x": lambda wanted, given=given: given},
+            Taker.untrained(two_block_cnn),
+            DataOptions(steps=("grey",)),
+            places,
+        )
         for given in (dim, bright)
     ]
     assert found[0].fingerprint != found[1].fingerprint

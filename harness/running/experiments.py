@@ -31,7 +31,7 @@ class Experiments(NamedTuple):
 
 
 def experiments(plugins: Plugins, config: Config) -> Experiments:
-    """One for each task. A task that starts from weights is left out if the user names none and its own do not fit, or
+    """One for each task that was asked for. A task that starts from weights is left out if the user names none and its own do not fit, or
     refused if it was asked for by its name."""
     tasks = [plugins.tasks[name] for name in dict.fromkeys(config.tasks or plugins.tasks)]
     found = Experiments([], [])
@@ -43,7 +43,10 @@ def experiments(plugins: Plugins, config: Config) -> Experiments:
             raise UsageError(problem)
         else:
             found.left_out.append(problem)
-    _refuse_idle_names(tasks, found.chosen, plugins, config)
+    if config.weights and not any(one.weights for one in found.chosen):
+        found.left_out.append(f"the weights {config.weights}, since no chosen task starts from any")
+    if config.model:
+        _check_model(config.model, found.chosen, plugins)
     return found
 
 
@@ -79,18 +82,13 @@ def _experiment(task: Task, plugins: Plugins, config: Config) -> Experiment:
     return Experiment(task.name, start.network, dataset, weights)
 
 
-def _refuse_idle_names(tasks: list[Task], chosen: list[Experiment], plugins: Plugins, config: Config) -> None:
-    """Raise if the user names something that no task would use."""
-    if config.model:
-        plugins.models[config.model]
-    if config.weights and not any(experiment.weights for experiment in chosen):
+def _check_model(model: str, chosen: list[Experiment], plugins: Plugins) -> None:
+    """Raise if there is no such network, or if all tasks have that of the weights they start from."""
+    plugins.models[model]
+    if chosen and all(one.weights and one.model != model for one in chosen):
         raise UsageError(
-            f"--weights {config.weights}: no chosen task starts from weights; "
-            f"of all, {', '.join(name for name in plugins.tasks if plugins.tasks[name].weights)} do"
+            f"the weights {chosen[0].weights} are of {chosen[0].model}, not of {model}: leave --model out, or name others"
         )
-    if config.model and chosen and all(config.model != experiment.model for experiment in chosen):
-        own = chosen[0]
-        raise UsageError(f"the weights {own.weights} are of {own.model}, not of {config.model}: leave --model out")
 
 
 def _absolute(dataset: str) -> str:

@@ -1,0 +1,96 @@
+"""Which network, data and weights a task is run on: what was named, or else its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.models.lenet5 import lenet5
+from harness.plugins import load_plugins
+from harness.pretrained import save_trained
+from harness.running.config import Layer, Settings
+from harness.running.experiments import Experiment, Experiments, experiments
+from harness.running.plan import plan_cells
+
+PLUGINS = load_plugins()
+TOLD = {"variant": "small", "source": "a test", "licence": "CC0", "trained_on": "noise"}
+BUNDLED = ("two-block-cnn", "digits:5-9", "two-block-cnn-digits04")
+
+
+def found(**named) -> Experiments:
+    return experiments(PLUGINS, Settings.of(PLUGINS, [Layer("here", named)]).config)
+
+
+def test_with_nothing_named_each_task_has_its_own():
+    chosen, left_out = found()
+    assert chosen == [
+        Experiment("feature-extraction", *BUNDLED),
+        Experiment("fine-tuning", *BUNDLED),
+        Experiment("scratch-cnn", "two-block-cnn", "digits", None),
+    ]
+    assert not left_out
+
+
+def test_weights_bring_their_network_and_scratch_keeps_its_own():
+    chosen, _ = found(weights="efficientnet-lite0", dataset="cats-vs-dogs")
+    assert {(one.task, one.model, one.weights) for one in chosen} == {
+        ("feature-extraction", "efficientnet-lite0", "efficientnet-lite0"),
+        ("fine-tuning", "efficientnet-lite0", "efficientnet-lite0"),
+        ("scratch-cnn", "two-block-cnn", None),
+    }
+    assert {one.dataset for one in chosen} == {"cats-vs-dogs"}
+    both, _ = found(weights="efficientnet-lite0", model="lenet5", dataset="mnist")
+    assert {one.model for one in both} == {"efficientnet-lite0", "lenet5"}
+
+
+@pytest.mark.parametrize("named", [{"dataset": "mnist"}, {"model": "lenet5"}])
+def test_without_weights_that_fit_transfer_is_left_out_or_refused(named):
+    chosen, left_out = found(**named)
+    assert [one.task for one in chosen] == ["scratch-cnn"] and len(left_out) == 2
+    assert "feature-extraction starts from trained weights: say which with --weights" in left_out[0]
+    with pytest.raises(UsageError, match=r"two-block-cnn-digits04, are for two-block-cnn on digits:5-9"):
+        found(tasks=["fine-tuning"], **named)
+
+
+def test_what_would_be_ignored_is_refused_or_said():
+    with pytest.raises(UsageError, match=r"are of efficientnet-lite0, not of lenet5: leave --model out"):
+        found(tasks=["fine-tuning"], weights="efficientnet-lite0", model="lenet5")
+    _, left_out = found(tasks=["scratch-cnn"], weights="efficientnet-lite0")
+    assert left_out == ["the weights efficientnet-lite0, since no chosen task starts from any"]
+
+
+def test_a_file_is_named_by_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_trained(tmp_path / "mine.safetensors", lenet5(), lenet5().init(0), tuple("0123456789"), TOLD)
+    (one,), _ = found(tasks=["fine-tuning"], weights="mine.safetensors", dataset="mnist")
+    assert (one.model, one.weights) == ("lenet5", os.path.join(Path(tmp_path), "mine.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"dataset": "digit"}, "did you mean 'digits'"),
+        ({"model": "lenet"}, "did you mean 'lenet5'"),
+        ({"weights": "efficientnet"}, "did you mean 'efficientnet-lite0'"),
+        ({"weights": "nowhere/file.pth"}, "there is no file of weights"),
+        ({"tasks": ["fine-tunning"]}, "did you mean 'fine-tuning'"),
+    ],
+)
+def test_unknown_names_are_refused(named, said):
+    with pytest.raises(UsageError, match=said):
+        found(**named)
+
+
+def test_a_learning_curve_is_a_matrix_over_numbers_of_pictures():
+    settings = Settings.of(PLUGINS, [Layer("here", {"backends": ["numpy"], "train_limits": [64, 128]})])
+    cells = plan_cells(settings, experiments(PLUGINS, settings.config).chosen)
+    assert [(cell.task, cell.options["train_limit"]) for cell in cells[:2]] == [
+        ("feature-extraction", 64),
+        ("feature-extraction", 128),
+    ]
+    assert len(cells) == 6
+    with pytest.raises(UsageError, match="named once"):
+        Settings.of(PLUGINS, [Layer("here", {"train_limits": [64, 64]})])
