@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.backend import Backend
 from harness.data import Batches, Examples
-from harness.spec import Array, Model, Weights
+from harness.errors import DataError, SamebenchError
+from harness.pictures import read_picture
+from harness.spec import Array, Model, Shape, Weights
+
+
+def picture_in(file: Path, shape: Shape) -> Array:
+    """The middle of a picture file, brought to the shape that a network takes."""
+    try:
+        return read_picture(file, shape)
+    except SamebenchError:
+        raise
+    except Exception as error:  # Pillow has one for each way in which a file can be broken
+        raise DataError(f"{file} cannot be read as a picture: {error}; give a JPEG or PNG file") from None
 
 
 def probabilities(backend: Backend[Any], model: Model, weights: Weights, picture: Array) -> Array:

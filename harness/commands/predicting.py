@@ -27,10 +27,9 @@ def predict_command(
 ) -> None:  # fmt: skip
     """What a trained network sees in a picture: brought to its size from the middle, bilinearly."""
     from harness.environment import worker_environment
-    from harness.pictures import read_picture
     from harness.places import Places
     from harness.plugins import load_backend, load_plugins
-    from harness.predicting import probabilities
+    from harness.predicting import picture_in, probabilities
     from harness.pretrained import start_from
     from harness.running.trained import trained_in
 
@@ -42,7 +41,7 @@ def predict_command(
         weights, backend = str(found.file), backend or found.backend
     plugins, places = load_plugins(), Places.from_environment()
     start = start_from(weights or "", model, plugins.weights, plugins.models, places)
-    picture = read_picture(image, start.model.input_shape)
+    picture = picture_in(image, start.model.input_shape)
     name = backend or _installed()
     loaded = load_backend(name)
     shares = probabilities(loaded(precision=loaded.precisions[0]), start.model, start.load(), picture)

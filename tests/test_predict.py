@@ -1,0 +1,162 @@
+"""predict and learning-curve, end to end, on the reference."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from command import report, samebench, words
+from PIL import Image
+
+from harness.errors import DataError
+from harness.imagenet import class_names
+from harness.places import Places
+from harness.plugins import load_plugins
+
+QUICK = ["--backend", "numpy", "--precision", "float64", "--no-parity"]
+SHORT = ["feature-extraction.epochs=20", "scratch-cnn.epochs=2", "fine-tuning.epochs=1", "fine-tuning.head.epochs=20"]
+SETS = [word for option in SHORT for word in ("--set", option)]
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    """A test digit of scikit-learn, a seven, as a file."""
+    from harness.datasets.digits import digits
+    from harness.inputs import Wanted
+
+    data = digits(Wanted(Places(None, tmp_path_factory.mktemp("cache"))))
+    seven = data.test.images[data.test.labels == 7][0, :, :, 0]
+    path = tmp_path_factory.mktemp("picture") / "seven.png"
+    Image.fromarray(np.uint8(seven * 255.0 / 16)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    done = samebench("run", *QUICK, *SETS, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_bundled_weights_know_a_digit(picture):
+    done = samebench("predict", picture, "--weights", "two-block-cnn-digits", "--backend", "numpy")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "its middle at 8x8, as two-block-cnn-digits sees it on numpy" in lines[0]
+    assert lines[1].split()[1:] == ["7", "(7)"] and float(lines[1].split()[0].rstrip("%")) > 60
+    assert len(lines) == 7 and lines[-1] == "Names of classes: the entry two-block-cnn-digits"
+    assert (
+        len(
+            samebench(
+                "predict", picture, "--weights", "two-block-cnn-digits", "--backend", "numpy", "--top", "2"
+            ).stdout.splitlines()
+        )
+        == 4
+    )
+
+
+@pytest.mark.parametrize("task", ["scratch-cnn", "feature-extraction", "fine-tuning"])
+def test_networks_that_a_run_has_trained_can_be_asked(run, picture, task):
+    done = samebench("predict", picture, "--run", run, "--task", task)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].split()[1] == "7", done.stdout
+    assert "weights.safetensors itself" in done.stdout
+
+
+def test_what_a_run_has_trained_is_where_another_can_start(run, tmp_path):
+    (kept,) = run.glob("cells/scratch-cnn.*/artifacts/weights.safetensors")
+    done = samebench(
+        "run",
+        *QUICK,
+        *SETS,
+        "--task",
+        "feature-extraction",
+        "--weights",
+        kept,
+        "--dataset",
+        "digits:5-9",
+        "--out",
+        tmp_path / "run",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "feature-extraction: two-block-cnn from weights.safetensors on digits:5-9" in words(done.stdout)
+    assert "trained on digits; that of its training data" in words(done.stdout)
+
+
+def test_a_network_that_was_changed_since_is_not_used(run, picture):
+    (kept,) = run.glob("cells/fine-tuning.*/artifacts/weights.safetensors")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1] + b"\1")
+    try:
+        done = samebench("predict", picture, "--run", run, "--task", "fine-tuning")
+        assert done.returncode == 1 and "not what the run has written" in done.stderr
+    finally:
+        kept.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "either --weights NAME_OR_PATH or --run RUN"),
+        (["--weights", "two-block-cnn-digit"], "did you mean 'two-block-cnn-digits'"),
+        (["--run", "nowhere"], "nowhere is not a run"),
+        (["--weights", "two-block-cnn-digits", "--backend", "nupmy"], "did you mean 'numpy'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(picture, arguments, said):
+    done = samebench("predict", picture, *arguments)
+    assert done.returncode == 2 and said in done.stderr
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path):
+    (tmp_path / "no.png").write_text("no picture")
+    for path in (tmp_path / "no.png", tmp_path / "nowhere.png"):
+        done = samebench("predict", path, "--weights", "two-block-cnn-digits", "--backend", "numpy")
+        assert done.returncode == 1 and str(path) in done.stderr and "Traceback" not in done.stderr
+
+
+def test_names_of_imagenets_classes_come_from_the_users_folder(tmp_path):
+    (tmp_path / "labels").mkdir()
+    file, places = tmp_path / "labels/imagenet_class_index.json", Places(tmp_path, tmp_path / "cache", offline=True)
+    file.write_text(json.dumps({str(n): [f"n{n}", f"thing_{n}"] for n in range(1000)}))
+    names, origin = class_names(places)
+    assert (len(names), names[285], origin) == (1000, "thing 285", str(file))
+    file.write_text('{"0": ["n01440764", "tench"]}')
+    with pytest.raises(DataError, match=r"does not name 1000 classes"):
+        class_names(places)
+    file.unlink()
+    with pytest.raises(DataError, match=r"imagenet needs imagenet_class_index.json"):
+        class_names(places)
+
+
+def test_a_learning_curve(tmp_path):
+    asked = ["learning-curve", *QUICK, *SETS, "--counts", "96,64", "--out", tmp_path / "run"]
+    done = samebench(*asked)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    start = next(
+        place for place, line in enumerate(lines) if "test accuracy by the number of training pictures" in line
+    )
+    assert lines[start].startswith("digits:5-9, float64") and lines[start + 1].split()[-2:] == ["64", "96"]
+    rows = [line.split() for line in lines[start + 3 : start + 6]]
+    assert [row[0] for row in rows] == ["feature-extraction", "fine-tuning", "scratch-cnn"]
+    assert all(row[-1].endswith("%") for row in rows)
+    again = samebench(*asked)
+    assert again.returncode == 0 and "[1/" not in again.stderr, "it resumes like any run"
+    assert {cell["options"]["train_limit"] for cell in report(tmp_path / "run")["cells"]} == {64, 96}
+    refused = samebench("learning-curve", "--counts", "many")
+    assert refused.returncode == 2 and "--counts takes numbers" in refused.stderr
+
+
+def test_the_usual_counts_are_halves(tmp_path):
+    done = samebench("learning-curve", *QUICK, *SETS, "--task", "feature-extraction", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    counts = {cell["options"]["train_limit"] for cell in report(tmp_path / "run")["cells"]}
+    assert counts == {89, 179, 358, 716}
+
+
+def test_the_formats_for_learning_know_when_there_is_nothing(run):
+    assert "was given a number of training pictures" in samebench("report", run, "--format", "learning-curve").stdout
+    assert {"learning-curve", "evaluation"} <= {*load_plugins().reporters}
