@@ -85,8 +85,8 @@ class Net:
         graph = nnx.graphdef(network)
 
         @partial(jax.jit, static_argnames="upto")
-        def forward(state: Any, examples: Uploaded, rows: jax.Array, upto: Upto) -> jax.Array:
-            return nnx.merge(graph, state)(examples.batch(rows, network.dtype)[0], upto)
+        def forward(state: Any, pixels: jax.Array, upto: Upto) -> jax.Array:
+            return nnx.merge(graph, state)(pixels, upto)
 
         @partial(jax.jit, static_argnames="loss")
         def input_gradient(state: Any, pixels: jax.Array, labels: jax.Array, loss: LossName) -> jax.Array:
@@ -118,6 +118,11 @@ class Uploaded(NamedTuple):
 
     def batch(self, rows: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
         return self.images[rows].astype(dtype) / jnp.asarray(self.divisor, dtype), self.labels[rows]
+
+
+@partial(jax.jit, static_argnames="dtype")
+def pixels_of(examples: Uploaded, rows: jax.Array, dtype: Any) -> jax.Array:
+    return examples.batch(rows, dtype)[0]
 
 
 Optimizer = Callable[[Any], optax.GradientTransformation]
@@ -268,7 +273,8 @@ class Jax(Backend[Net]):
 
     def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
         examples, state = self.on_device(batches.examples), nnx.state(net.network)
-        outputs = [net.forward(state, examples, rows, upto) for rows in batches.order]
+        # Batches are gathered apart: the network is then compiled once, and not for every data set's number of pictures.
+        outputs = [net.forward(state, pixels_of(examples, rows, self.dtype), upto) for rows in batches.order]
         return np.concatenate(jax.device_get(outputs))[: len(batches.rows)]
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> JaxTrainer:
