@@ -1,18 +1,24 @@
 """The certificate: equal for the reference itself, "differs" for every mutant, and where."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mutants import (
+    THAWS,
     backend_with_layer,
     batch_norm_epsilon,
     momentum_ignored,
     padding_on_both_sides,
+    thaws,
     wrong_without_record,
 )
 
 from harness import (
     SGD,
     Adam,
+    AdamW,
     BatchNorm,
     Conv,
     Cosine,
@@ -32,6 +38,7 @@ from harness.parity import Subject, Trial, certify
 from harness.probes import awkward_examples, deviation
 from harness.reference import layers
 from harness.reference.backend import NumPy
+from harness.standin import smaller
 
 PLAIN = Model(
     "plain",
@@ -70,7 +77,7 @@ def test_the_reference_is_equal_to_itself(optimizer):
         (batch_norm_epsilon(NumPy), ""),
         (padding_on_both_sides(NumPy), ""),
         (momentum_ignored(NumPy), "weights|losses"),
-        (wrong_without_record(NumPy), "weights|record=False"),
+        (wrong_without_record(NumPy), "gradients|weights|record=False"),
         (next(iter(SUSPECTS["flatten"].values())), ""),
         (next(iter(SUSPECTS["max_pool_ties"].values())), "gradient"),
         (SUSPECTS["batch_norm_training"]["the unbiased running variance of PyTorch"], "batchnorm1.variance"),
@@ -95,6 +102,69 @@ def test_a_frozen_part_is_proven_frozen():
     assert certificate(NumPy, recipe=recipe).verdict == "equal"
     for mutant in SUSPECTS["frozen_parts"].values():
         assert certificate(mutant, recipe=recipe).verdict.startswith("differs")
+
+
+@pytest.mark.parametrize("record", [True, False])
+@pytest.mark.parametrize("fault", THAWS)
+def test_what_is_frozen_may_not_move_by_a_digit(fault, record):
+    recipe = Recipe(AdamW(lr=0.05), rates=(("trunk", 0.0), ("trunk.conv2", 0.1)))
+    role, change = THAWS[fault]
+    verdict = certificate(thaws(role, change, record), recipe=recipe).verdict
+    assert re.match(rf"differs: (in float64, )?frozen trunk\.\w+1\.{role} changed by [\d.]+e-\d\d$", verdict), verdict
+
+
+def test_features_are_compared():
+    def forward(self, net, batches, *, upto="logits"):
+        return NumPy.forward(self, net, batches, upto=upto) * (1 + 1e-8 * (upto == "features"))
+
+    mutant = type("Mutant", (NumPy,), {"forward": forward})
+    assert "features of plain: 1.0e-08" in certificate(mutant).verdict
+    assert certificate(mutant, Model("headless", (4, 4, 1), (), PLAIN.trunk + PLAIN.head)).verdict == "equal"
+
+
+SHRINKING = Model(
+    "shrinking",
+    (224, 160, 1),
+    (Conv(2, 3, stride=4, padding=1), BatchNorm(), relu, MaxPool(8), Conv(4, 1), BatchNorm(), GlobalAvgPool()),
+    (Dense(3),),
+)
+
+
+def test_a_large_network_is_certified_on_smaller_pictures_and_that_is_said():
+    wide = replace(SHRINKING, trunk=(Conv(200, 3), *SHRINKING.trunk))
+    recipe = Recipe(SGD(), rates=(("trunk", 0.0),))
+    found = certificate(NumPy, wide, recipe)
+    assert (found.verdict, found.steps) == ("equal", 5)
+    assert found.excludes[0] == "pictures of 224x160 (certified on 32x32)"
+
+
+@pytest.mark.parametrize(
+    ("size", "certified"),
+    [
+        ((224, 224), (32, 32)),
+        ((299, 299), (43, 43)),
+        ((225, 96), (33, 32)),
+        ((32, 32), (32, 32)),
+        ((20, 300), (20, 44)),
+    ],
+)
+def test_the_smaller_size_is_halved_like_the_published_one(size, certified):
+    model = Model("wide", (*size, 3), (Conv(600, 3), GlobalAvgPool()), (Dense(3),))
+    found, excludes = smaller(model, Recipe(SGD()))
+    assert found.input_shape[:2] == certified
+    assert bool(excludes) == (size != certified)
+
+
+def test_the_smaller_size_is_one_that_windows_fit():
+    model = Model("wide", (224, 224, 3), (Conv(600, 3), MaxPool(70), GlobalAvgPool()), (Dense(3),))
+    assert smaller(model, Recipe(SGD()))[0].input_shape == (96, 96, 3)
+
+
+def test_batch_norms_that_learn_see_pictures_and_not_pixels():
+    wide = replace(SHRINKING, trunk=(Conv(200, 3, padding=1), *SHRINKING.trunk))
+    assert smaller(wide, Recipe(SGD()))[0].input_shape == (64, 64, 1)
+    frozen = Recipe(SGD(), rates=(("trunk.batchnorm2", 0.0),))
+    assert smaller(wide, frozen)[0].input_shape == (32, 32, 1)
 
 
 def test_dropout_is_certified_at_rate_zero_and_said_to_be_excluded():

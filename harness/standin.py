@@ -1,0 +1,78 @@
+"""What a certificate is about where the network itself will not do: without drop-out, and smaller where it is large.
+
+XLA on a CPU takes minutes and gigabytes for a float64 network on pictures of 224x224, and the reference is no quicker.
+The same layers on smaller pictures prove the same, and the certificate says which it saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.errors import SpecError
+from harness.recipe import Recipe
+from harness.spec import BatchNorm, Branches, Dropout, Layer, Model, Node, Residual, Shape
+
+LARGE = 20e6
+"""Networks of more operations a picture than this are certified over fewer steps, and on smaller pictures."""
+
+HALVINGS = 32
+"""What published networks shrink a picture by. Sizes with the same remainder are halved alike on the way, so that
+a border that is TensorFlow's "same" on the published size is that on the smaller one too."""
+
+LEAST = 2
+"""Where batch norms learn, they see pictures of this size or more: from the few values of single pixels a batch norm
+makes little but signs, and rounding decides everything after it."""
+
+
+def without_dropout(model: Model) -> tuple[Model, list[str]]:
+    """The model with drop-out at rate 0, and what that leaves unproven: masks differ by framework."""
+
+    def still(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        return tuple(map(still_one, layers))
+
+    def still_one(layer: Layer) -> Layer:
+        match layer:
+            case Dropout():
+                return replace(layer, rate=0.0)
+            case Residual():
+                return replace(layer, body=still(layer.body), shortcut=still(layer.shortcut))
+            case Branches():
+                return replace(layer, paths=tuple(map(still, layer.paths)))
+        return layer
+
+    quiet = replace(model, trunk=still(model.trunk), head=still(model.head))
+    return quiet, [] if quiet == model else ["dropout masks"]
+
+
+def smaller(model: Model, recipe: Recipe) -> tuple[Model, list[str]]:
+    """A large model on the smallest pictures that will do, and what that leaves unproven; any other as it is."""
+    if model.flops > LARGE:
+        for shape in _sizes(model.input_shape):
+            try:
+                copy = replace(model, input_shape=shape)
+            except SpecError:  # a window does not fit
+                continue
+            if all(min(node.shape[:-1], default=LEAST) >= LEAST for node in learning_norms(copy, recipe)):
+                return copy, [f"pictures of {_size(model.input_shape)} (certified on {_size(shape)})"]
+    return model, []
+
+
+def learning_norms(model: Model, recipe: Recipe) -> list[Node]:
+    """The batch norms through which what a picture gives depends on the others of its batch."""
+    return [node for node in model.nodes if isinstance(node.layer, BatchNorm) and recipe.rate(node.name)]
+
+
+def _sizes(shape: Shape) -> Iterator[Shape]:
+    """The shapes below this one that are halved alike, the smallest first; a side that is small already stays."""
+    *sides, channels = shape
+    least = [min(side, HALVINGS + side % HALVINGS) for side in sides]
+    for more in range(0, max(sides), HALVINGS):
+        smaller = (*(min(start + more, side) for start, side in zip(least, sides, strict=True)), channels)
+        if smaller == shape:
+            return
+        yield smaller
+
+
+def _size(shape: Shape) -> str:
+    return "x".join(map(str, shape[:-1]))
