@@ -23,7 +23,7 @@ from harness.recipe import SGD, Recipe
 from harness.reference.backend import NumPy
 from harness.rounding import rounding_reference, single_precision_reference
 from harness.spec import Array, Model, Upto, Weights
-from harness.standin import LARGE, learning_norms, smaller, without_dropout
+from harness.standin import LARGE, learning_norms, smaller, with_statistics, without_dropout
 from harness.task import Subject
 
 LIMIT = LIMITS["float64"]
@@ -126,12 +126,13 @@ class Trial:
 
     def __init__(self, model: Model, recipe: Recipe, steps: int, batch: int) -> None:
         self.model, self.recipe = model, recipe
-        self.weights = stirred(model)
+        pictures = awkward_examples(model, 4 * batch)
+        self.weights = with_statistics(model, stirred(model), pictures)
         self.frozen = [name for name in model.parameters if not recipe.rate(name)]
         features = model.end("features") not in (Model.INPUT, model.end())
         self.outputs: tuple[Upto, ...] = ("features", "logits") if features else ("logits",)
         self.excludes: list[str] = []
-        self.examples = self._settled(awkward_examples(model, 4 * batch), 3 * batch)
+        self.examples = self._settled(pictures, 3 * batch)
         self.evaluation = Batches(self.examples, np.arange(2 * batch + 1), 2 * batch)  # the last batch is short
         epochs = range(-(-steps // 3))
         self.training = Batches.shuffled(self.examples, batch, seed=0, epochs=epochs)[:steps]

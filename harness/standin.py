@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
+from harness.data import Examples
 from harness.errors import SpecError
 from harness.recipe import Recipe
-from harness.spec import BatchNorm, Branches, Dropout, Layer, Model, Node, Residual, Shape
+from harness.reference.backend import Net
+from harness.reference.layers import LAYERS, Applied, Context, batch_norm
+from harness.spec import Array, BatchNorm, Branches, Dropout, Layer, Model, Node, Residual, Shape, Weights
 
 LARGE = 20e6
 """Networks of more operations a picture than this are certified over fewer steps, and on smaller pictures."""
@@ -61,6 +66,33 @@ def smaller(model: Model, recipe: Recipe) -> tuple[Model, list[str]]:
 def learning_norms(model: Model, recipe: Recipe) -> list[Node]:
     """The batch norms through which what a picture gives depends on the others of its batch."""
     return [node for node in model.nodes if isinstance(node.layer, BatchNorm) and recipe.rate(node.name)]
+
+
+def with_statistics(model: Model, weights: Weights, examples: Examples) -> dict[str, Array]:
+    """The weights, with statistics near those of these pictures, as a training leaves them.
+
+    With any others, what runs in evaluation mode grows from block to block, until the loss is 0 and has no gradient
+    that could be compared.
+    """
+
+    def settling(layer: BatchNorm, context: Context, x: Array) -> Applied:
+        own, axes = context.weights, tuple(range(x.ndim - 1))
+        mean = x.mean(axes) + x.std(axes) * own["mean"]
+        variance = np.maximum(x.var(axes), 0.01) * own["variance"]
+        near = {"mean": _fraction(mean), "variance": _fraction(variance)}
+        done = batch_norm(layer, context._replace(weights={**own, **near}), x)
+        return done._replace(statistics=near)
+
+    network = type("SettlingNet", (Net,), {"layers": LAYERS | {BatchNorm: settling}})
+    done = network(model, weights).run(examples.pixels(examples.images))
+    near = {f"{node}.{name}": value for node, found in done.items() for name, value in found.statistics.items()}
+    return dict(weights) | near
+
+
+def _fraction(values: Array) -> Array:
+    """A short fraction above each value, as all other weights of a certificate are."""
+    above: Array = (np.floor(values * 256) + 1) / np.float32(256)
+    return above.astype(np.float32)
 
 
 def _sizes(shape: Shape) -> Iterator[Shape]:

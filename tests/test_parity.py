@@ -30,12 +30,13 @@ from harness import (
     Model,
     Normalize,
     Recipe,
+    Residual,
     relu,
     tanh,
 )
 from harness.conformance.suspects import SUSPECTS
 from harness.parity import Subject, Trial, certify
-from harness.probes import awkward_examples, deviation
+from harness.probes import awkward_examples, deviation, stirred
 from harness.reference import layers
 from harness.reference.backend import NumPy
 from harness.standin import smaller
@@ -167,6 +168,14 @@ def test_batch_norms_that_learn_see_pictures_and_not_pixels():
     assert smaller(wide, frozen)[0].input_shape == (32, 32, 1)
 
 
+def test_a_deep_frozen_trunk_leaves_a_gradient_to_compare():
+    block = Residual((Conv(8, 3, padding=1), BatchNorm(), relu))
+    deep = Model("deep", (8, 8, 3), (Conv(8, 3), *(block,) * 12, GlobalAvgPool()), (Dense(3),))
+    trial = Trial(deep, Recipe(Adam(), rates=(("trunk", 0.0),)), 3, 4)
+    assert 0.01 < trial.losses[0] < 100
+    assert np.abs(trial.gradients["head.dense1.kernel"]).max() > 0.01
+
+
 def test_dropout_is_certified_at_rate_zero_and_said_to_be_excluded():
     model = Model("dropping", (4, 4, 1), (Flatten(),), (Dense(8), relu, Dropout(0.5), Dense(3)))
     found = certificate(NumPy, model)
@@ -209,6 +218,16 @@ def test_the_pictures_are_awkward_indeed():
     examples = awkward_examples(PLAIN, 32)
     assert {0, 255} <= set(np.unique(examples.images)), "black and saturated pixels"
     assert sum(len(np.unique(image)) == 1 for image in examples.images) == 8, "even areas, where pools tie"
+
+
+def test_no_bias_offset_or_statistic_is_at_its_neutral_value():
+    """An offset of 0 lets 0 stand before a relu where a channel holds its mean, and rounding decide which way it goes."""
+    model = Model("wide", (4, 4, 1), (Conv(2000, 1), BatchNorm(), GlobalAvgPool()), (Dense(3),))
+    weights = stirred(model)
+    for name, neutral in {"bias": 0, "offset": 0, "mean": 0, "scale": 1, "variance": 1}.items():
+        node = "conv1" if name == "bias" else "batchnorm1"
+        assert not (weights[f"trunk.{node}.{name}"] == neutral).any()
+        assert weights[f"trunk.{node}.{name}"].dtype == np.float32
 
 
 def test_the_float32_limit_widens_where_float32_moves_the_reference():
