@@ -69,7 +69,7 @@ def learning_norms(model: Model, recipe: Recipe) -> list[Node]:
 
 
 def with_statistics(model: Model, weights: Weights, examples: Examples) -> dict[str, Array]:
-    """The weights, with statistics near those of these pictures, as a training leaves them.
+    """The weights, with statistics that fit these pictures: values keep their size.
 
     With any others, what runs in evaluation mode grows from block to block, until the loss is 0 and has no gradient
     that could be compared.
@@ -77,9 +77,8 @@ def with_statistics(model: Model, weights: Weights, examples: Examples) -> dict[
 
     def settling(layer: BatchNorm, context: Context, x: Array) -> Applied:
         own, axes = context.weights, tuple(range(x.ndim - 1))
-        mean = x.mean(axes) + x.std(axes) * own["mean"]
-        variance = np.maximum(x.var(axes), 0.01) * own["variance"]
-        near = {"mean": _fraction(mean), "variance": _fraction(variance)}
+        square = np.maximum((x**2).mean(axes), 0.01)  # of the values, not of their spread, which would blow up rounding
+        near = {"mean": _fraction(np.sqrt(square) * own["mean"]), "variance": _fraction(square * own["variance"])}
         done = batch_norm(layer, context._replace(weights={**own, **near}), x)
         return done._replace(statistics=near)
 
