@@ -77,8 +77,8 @@ def with_statistics(model: Model, weights: Weights, examples: Examples) -> dict[
 
     def settling(layer: BatchNorm, context: Context, x: Array) -> Applied:
         own, axes = context.weights, tuple(range(x.ndim - 1))
-        square = np.maximum((x**2).mean(axes), 0.01)  # of the values, not of their spread, which would blow up rounding
-        near = {"mean": _fraction(np.sqrt(square) * own["mean"]), "variance": _fraction(square * own["variance"])}
+        square = np.maximum((x**2).mean(axes), 1)  # what is small stays so: blown up, its rounding would grow too
+        near = {"variance": _fraction(square * own["variance"])}
         done = batch_norm(layer, context._replace(weights={**own, **near}), x)
         return done._replace(statistics=near)
 
