@@ -83,6 +83,29 @@ momentum_ignored = changed_recipe(
 wrong_without_record = changed_run(only_without_record)
 
 
+def thaws(role: str, change: Callable[[Any, float], Any], when: bool) -> Real:
+    """The reference, but that its segments with `record` equal to `when` change what is frozen, by less than any
+    limit."""
+
+    def run(trainer: Trainer, batches: Any, lr: Any, record: bool) -> Any:
+        losses, net = trainer.run(batches, lr, record=record), trainer.net
+        for name, parameter in net.model.parameters.items():
+            if record == when and parameter.role == role and not trainer.recipe.rate(name):
+                net.weights[name] = change(net.weights[name], lr.sum())
+        return losses
+
+    return changed_run(run)(NumPy)
+
+
+THAWS: dict[str, tuple[str, Callable[[Any, float], Any]]] = {
+    "a frozen batch norm's mean is updated": ("mean", lambda mean, lr: mean + 1e-13),
+    "a frozen batch norm's variance is updated": ("variance", lambda variance, lr: variance * (1 - 1e-13)),
+    "a frozen kernel moves by its last digit": ("kernel", lambda kernel, lr: np.nextafter(kernel, np.inf)),
+    "frozen weights decay": ("kernel", lambda kernel, lr: kernel * (1 - 1e-12 * lr)),
+}
+"""What may happen to a frozen tensor: its role, and what becomes of it."""
+
+
 def uploads_every_time(real: Real) -> Real:
     """A backend that asks for the pictures anew in every segment."""
 

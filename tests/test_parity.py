@@ -1,18 +1,24 @@
 """The certificate: equal for the reference itself, "differs" for every mutant, and where."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mutants import (
+    THAWS,
     backend_with_layer,
     batch_norm_epsilon,
     momentum_ignored,
     padding_on_both_sides,
+    thaws,
     wrong_without_record,
 )
 
 from harness import (
     SGD,
     Adam,
+    AdamW,
     BatchNorm,
     Conv,
     Cosine,
@@ -24,14 +30,16 @@ from harness import (
     Model,
     Normalize,
     Recipe,
+    Residual,
     relu,
     tanh,
 )
 from harness.conformance.suspects import SUSPECTS
 from harness.parity import Subject, Trial, certify
-from harness.probes import awkward_examples, deviation
+from harness.probes import awkward_examples, deviation, stirred
 from harness.reference import layers
 from harness.reference.backend import NumPy
+from harness.standin import smaller
 
 PLAIN = Model(
     "plain",
@@ -70,7 +78,7 @@ def test_the_reference_is_equal_to_itself(optimizer):
         (batch_norm_epsilon(NumPy), ""),
         (padding_on_both_sides(NumPy), ""),
         (momentum_ignored(NumPy), "weights|losses"),
-        (wrong_without_record(NumPy), "weights|record=False"),
+        (wrong_without_record(NumPy), "gradients|weights|record=False"),
         (next(iter(SUSPECTS["flatten"].values())), ""),
         (next(iter(SUSPECTS["max_pool_ties"].values())), "gradient"),
         (SUSPECTS["batch_norm_training"]["the unbiased running variance of PyTorch"], "batchnorm1.variance"),
@@ -95,6 +103,77 @@ def test_a_frozen_part_is_proven_frozen():
     assert certificate(NumPy, recipe=recipe).verdict == "equal"
     for mutant in SUSPECTS["frozen_parts"].values():
         assert certificate(mutant, recipe=recipe).verdict.startswith("differs")
+
+
+@pytest.mark.parametrize("record", [True, False])
+@pytest.mark.parametrize("fault", THAWS)
+def test_what_is_frozen_may_not_move_by_a_digit(fault, record):
+    recipe = Recipe(AdamW(lr=0.05), rates=(("trunk", 0.0), ("trunk.conv2", 0.1)))
+    role, change = THAWS[fault]
+    verdict = certificate(thaws(role, change, record), recipe=recipe).verdict
+    assert re.match(rf"differs: (in float64, )?frozen trunk\.\w+1\.{role} changed by [\d.]+e-\d\d$", verdict), verdict
+
+
+def test_features_are_compared():
+    def forward(self, net, batches, *, upto="logits"):
+        return NumPy.forward(self, net, batches, upto=upto) * (1 + 1e-8 * (upto == "features"))
+
+    mutant = type("Mutant", (NumPy,), {"forward": forward})
+    assert "features of plain: 1.0e-08" in certificate(mutant).verdict
+    assert certificate(mutant, Model("headless", (4, 4, 1), (), PLAIN.trunk + PLAIN.head)).verdict == "equal"
+
+
+SHRINKING = Model(
+    "shrinking",
+    (224, 160, 1),
+    (Conv(2, 3, stride=4, padding=1), BatchNorm(), relu, MaxPool(8), Conv(4, 1), BatchNorm(), GlobalAvgPool()),
+    (Dense(3),),
+)
+
+
+def test_a_large_network_is_certified_on_smaller_pictures_and_that_is_said():
+    wide = replace(SHRINKING, trunk=(Conv(200, 3), *SHRINKING.trunk))
+    recipe = Recipe(SGD(), rates=(("trunk", 0.0),))
+    found = certificate(NumPy, wide, recipe)
+    assert (found.verdict, found.steps) == ("equal", 5)
+    assert found.excludes[0] == "pictures of 224x160 (certified on 32x32)"
+
+
+@pytest.mark.parametrize(
+    ("size", "certified"),
+    [
+        ((224, 224), (32, 32)),
+        ((299, 299), (43, 43)),
+        ((225, 96), (33, 32)),
+        ((32, 32), (32, 32)),
+        ((20, 300), (20, 44)),
+    ],
+)
+def test_the_smaller_size_is_halved_like_the_published_one(size, certified):
+    model = Model("wide", (*size, 3), (Conv(600, 3), GlobalAvgPool()), (Dense(3),))
+    found, excludes = smaller(model, Recipe(SGD()))
+    assert found.input_shape[:2] == certified
+    assert bool(excludes) == (size != certified)
+
+
+def test_the_smaller_size_is_one_that_windows_fit():
+    model = Model("wide", (224, 224, 3), (Conv(600, 3), MaxPool(70), GlobalAvgPool()), (Dense(3),))
+    assert smaller(model, Recipe(SGD()))[0].input_shape == (96, 96, 3)
+
+
+def test_batch_norms_that_learn_see_pictures_and_not_pixels():
+    wide = replace(SHRINKING, trunk=(Conv(200, 3, padding=1), *SHRINKING.trunk))
+    assert smaller(wide, Recipe(SGD()))[0].input_shape == (64, 64, 1)
+    frozen = Recipe(SGD(), rates=(("trunk.batchnorm2", 0.0),))
+    assert smaller(wide, frozen)[0].input_shape == (32, 32, 1)
+
+
+def test_a_deep_frozen_trunk_leaves_a_gradient_to_compare():
+    block = Residual((Conv(8, 3, padding=1), BatchNorm(), relu))
+    deep = Model("deep", (8, 8, 3), (Conv(8, 3), *(block,) * 12, GlobalAvgPool()), (Dense(3),))
+    trial = Trial(deep, Recipe(Adam(), rates=(("trunk", 0.0),)), 3, 4)
+    assert 0.01 < trial.losses[0] < 100
+    assert np.abs(trial.gradients["head.dense1.kernel"]).max() > 0.01
 
 
 def test_dropout_is_certified_at_rate_zero_and_said_to_be_excluded():
@@ -139,6 +218,16 @@ def test_the_pictures_are_awkward_indeed():
     examples = awkward_examples(PLAIN, 32)
     assert {0, 255} <= set(np.unique(examples.images)), "black and saturated pixels"
     assert sum(len(np.unique(image)) == 1 for image in examples.images) == 8, "even areas, where pools tie"
+
+
+def test_no_bias_offset_or_statistic_is_at_its_neutral_value():
+    """An offset of 0 lets 0 stand before a relu where a channel holds its mean, and rounding decide which way it goes."""
+    model = Model("wide", (4, 4, 1), (Conv(2000, 1), BatchNorm(), GlobalAvgPool()), (Dense(3),))
+    weights = stirred(model)
+    for name, neutral in {"bias": 0, "offset": 0, "mean": 0, "scale": 1, "variance": 1}.items():
+        node = "conv1" if name == "bias" else "batchnorm1"
+        assert not (weights[f"trunk.{node}.{name}"] == neutral).any()
+        assert weights[f"trunk.{node}.{name}"].dtype == np.float32
 
 
 def test_the_float32_limit_widens_where_float32_moves_the_reference():
