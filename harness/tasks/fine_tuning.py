@@ -15,9 +15,10 @@ from typing import Literal, cast
 import numpy as np
 
 from harness.augmentation import Augmentation
+from harness.data import Examples
 from harness.errors import SamebenchError, UsageError
 from harness.evaluation import Point
-from harness.fitting import LOOKED_AT, Fit, Lessons, metrics_of
+from harness.fitting import Fit, Lessons, metrics_of
 from harness.markers import hookimpl
 from harness.options import check_numbers
 from harness.recipe import SGD, Adam, AdamW, Recipe
@@ -73,19 +74,20 @@ class FineTuning(Task):
 
     def run(self, bench: Bench) -> Findings:
         backend, options, data = bench.backend, bench.options, bench.dataset
-        train, validation = data.for_training(options.validation, options.train_limit)
+        train, held_out = data.for_training(options.validation, options.train_limit)
+        validation = cast(Examples, held_out)  # as the options ask for some
         learned = learn_head(bench, options.head, train, validation)
         net, with_head = learned.net, learned.weights
         backend.load(net, with_head)
 
         recipe = options.recipe(learned.model)
         fit = Fit(bench, net, learned.model, recipe)
-        seen = train.limited(LOOKED_AT)
+        seen = train.limited(len(validation))  # as many as are unseen: enough to tell one from the other
         points: list[Point] = []
 
         def validation_loss(epoch: int, training_loss: float) -> float:
             points.append(fit.look(epoch, training_loss, seen, validation))
-            return cast(float, points[-1].validation_loss)  # as there is a validation split
+            return cast(float, points[-1].validation_loss)
 
         watch = Watch(options.stopping, validation_loss(0, learned.fit.mean_loss), with_head)
         lessons = Lessons(bench, train, options.batch_size, options.epochs, options.augmentation, at_once=1)
