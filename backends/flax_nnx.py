@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from backends.flax_layers import lower
+from backends.flax_layers import lower, on_cpu
 from harness import (
     Adam,
     Array,
@@ -246,6 +246,7 @@ class Jax(Backend[Net]):
         return {
             "jit": "True",
             "donated": "True",
+            "depthwise": "shifted sums" if on_cpu() else "convolution",
             "matmul_precision": str(jax.config.jax_default_matmul_precision),
             "enable_x64": str(jax.config.jax_enable_x64),
         }

@@ -16,6 +16,11 @@ WORKER = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "PYTHONUNBUFFERED": "1",
+    # Large arrays come from memory that the process keeps. By default glibc gets each from the system, page by page, and
+    # gives it back: on a CPU a network of large pictures then spends most of its time there, in PyTorch above all,
+    # whose own guide to tuning advises another allocator. Other systems do not look at these.
+    "MALLOC_MMAP_THRESHOLD_": str(2**40),
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
 }
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
