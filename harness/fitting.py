@@ -4,6 +4,7 @@ well the network does."""
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Generator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -31,7 +32,10 @@ are evidence that all backends began alike: one by one, and then as the timed pa
 the backends too far apart."""
 
 NONE = Augmentation()
-EVALUATION_BATCH = 256
+AT_ONCE, VALUES = 256, 5_000_000
+"""Pictures that go through a network together where nothing is learned: at most so many, and so many values of pixels, as
+the network makes many times that of them. Large photos go 33 at a time."""
+
 LOOKED_AT = 10_000
 """Training pictures that a point of the curve is made of, at most."""
 
@@ -161,13 +165,19 @@ class Fit:
         return Point(epoch, training_loss, seen.loss, seen.accuracy, *unseen)
 
     def judge(self, examples: Examples) -> Evaluation:
-        logits = self.bench.backend.forward(self.net, Batches.in_order(examples, EVALUATION_BATCH))
+        logits = self.bench.backend.forward(self.net, in_order(examples))
         return evaluate(self.recipe.loss, logits, examples.labels, self.bench.dataset.classes)
 
     @property
     def mean_loss(self) -> float:
         """Over all steps so far."""
         return self.lost / self.steps
+
+
+def in_order(examples: Examples) -> Batches:
+    """Every picture once, as many at a time as fit well."""
+    values = math.prod(examples.images.shape[1:])
+    return Batches.in_order(examples, max(1, min(AT_ONCE, VALUES // values)))
 
 
 def first_evidence(bench: Bench, net: Any, model: Model) -> dict[str, Any]:

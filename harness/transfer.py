@@ -9,21 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.data import Batches, Examples
+from harness.data import Examples
 from harness.errors import SpecError
 from harness.evaluation import Point
-from harness.fitting import SEGMENTS, Fit, Lessons, first_evidence
+from harness.fitting import SEGMENTS, Fit, Lessons, first_evidence, in_order
 from harness.options import check_numbers
 from harness.recipe import SGD, Adam, AdamW, Cosine, Recipe
 from harness.spec import Array, BatchNorm, Dense, Dropout, Flatten, Layer, Model, Shape, Weights, relu
 from harness.task import Bench, ModelBuilder, Subject
 
 FROZEN_TRUNK = (("trunk", 0.0),)
-BATCH = 32
-"""Pictures that go through the trunk at a time."""
-
-LEAST = 8
-"""Batches of a timed stretch: fewer would time what a framework does once for each call."""
+LEAST = 4
+"""Batches of a timed stretch, if there are so many: fewer would time what a framework does once for each call."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Trunk:
 
     def features(self, examples: Examples) -> Examples:
         """The pictures' features, as pictures of one pixel, with the same labels."""
-        batches, done = Batches.in_order(examples, BATCH), []
+        batches, done = in_order(examples), []
         clock, forward = self.bench.clock, self.bench.backend.forward
         begun = 0 if self.rates else 1
         if begun:

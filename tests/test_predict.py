@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +84,13 @@ def test_what_a_run_has_trained_is_where_another_can_start(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "feature-extraction: two-block-cnn from weights.safetensors on digits:5-9" in words(done.stdout)
     assert "trained on digits; that of its training data" in words(done.stdout)
+    copy = shutil.copy(kept, tmp_path / "mine.safetensors")
+    again = ["run", *QUICK, *SETS, "--task", "feature-extraction", "--weights", copy, "--out", tmp_path / "other"]
+    again += ["--dataset", "digits:5-9"]
+    assert "[1/1]" in samebench(*again).stderr and "[1/1]" not in samebench(*again).stderr
+    other = next(run.glob("cells/fine-tuning.*/artifacts/weights.safetensors"))
+    shutil.copy(other, copy)
+    assert "[1/1]" in samebench(*again).stderr, "the file is another one now"
 
 
 def test_a_network_that_was_changed_since_is_not_used(run, picture):

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.environment import describe_host, worker_environment
+from harness.places import hash_of
+from harness.pretrained import is_path
 from harness.result import Cell, Result, not_checked
 from harness.running.process import Ended, run_worker
 from harness.running.sources import code_of
@@ -89,7 +91,8 @@ class Runner:
         return result
 
     def _is_done(self, cell: Cell) -> bool:
-        """Whether the cell has a good result, from the backend as it is now; what cannot be used is set aside."""
+        """Whether the cell has a good result, from the backend and the weights as they are now; what cannot be used is set
+        aside."""
         try:
             result = self.store.load(cell)
         except ValueError:
@@ -97,10 +100,10 @@ class Runner:
             return False
         if result is None or result.status != "ok":
             return False
-        return cell.backend in self.limits.python or result.evidence.get("backend_code") in (
-            None,
-            code_of(cell.backend),
-        )
+        code, start = result.evidence.get("backend_code"), result.evidence.get("start", {})
+        if cell.backend not in self.limits.python and code not in (None, code_of(cell.backend)):
+            return False
+        return _hash_of_weights(cell) in (None, start.get("hash"))
 
     def _certify(self, cells: Sequence[Cell], wanted: set[str]) -> None:
         """One process for each backend, mode, precision and device: the certificates of what is to run, or has none.
@@ -148,6 +151,11 @@ class Runner:
             python=self.limits.python.get(backend, sys.executable),
             listen=self.watcher.progress,
         )  # fmt: skip
+
+
+def _hash_of_weights(cell: Cell) -> str | None:
+    """That of the file that the cell starts from; None where an entry's name stands for its contents."""
+    return hash_of(Path(cell.weights), "sha256:") if cell.weights and is_path(cell.weights) else None
 
 
 def _verdict(answer: Mapping[str, Any]) -> str:
