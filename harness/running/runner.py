@@ -134,8 +134,9 @@ class Runner:
                 answers = {name: not_checked(": ".join(ended.explain())) for name in subjects}
             for name, answer in answers.items():
                 self.store.save_certificate(name, answer)
-            for verdict in dict.fromkeys(_verdict(answer) for answer in answers.values()):
-                self.watcher.certified(f"{backend}/{mode}", verdict, ended.seconds)
+            known = ", known from before" if all(answer.get("cached") for answer in answers.values()) else ""
+            for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
+                self.watcher.certified(f"{backend}/{mode}", verdict + known, ended.seconds)
 
     def _start_worker(self, folder: Path, name: str, request: Mapping[str, Any], backend: str) -> Ended:
         """Run the worker on a request whose files lie in `folder`."""
@@ -156,10 +157,6 @@ class Runner:
 def _hash_of_weights(cell: Cell) -> str | None:
     """That of the file that the cell starts from; None where an entry's name stands for its contents."""
     return hash_of(Path(cell.weights), "sha256:") if cell.weights and is_path(cell.weights) else None
-
-
-def _verdict(answer: Mapping[str, Any]) -> str:
-    return str(answer["verdict"]) + (", known from before" if answer.get("cached") else "")
 
 
 def _in_turns(cells: Sequence[Cell], seed: int) -> Iterator[Cell]:
