@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.augmentation import Ahead, Augmentation, augmented
+from harness.augmentation import Ahead, Augmentation
 from harness.data import Batches, Examples
 from harness.evaluation import Evaluation, Point, evaluate, overfitting_gap
 from harness.recipe import Recipe
@@ -49,7 +49,7 @@ class Lesson(NamedTuple):
 
 
 class Lessons:
-    """The epochs of a training, each in an order of its own, several in one lesson where they are short.
+    """The epochs of a training, each in an order of its own; several make one lesson where they are short.
 
     An epoch of augmented pictures is a lesson by itself. It is made while the one before is trained on: beside the phases
     of the clock, as "input"; what is still missing then is waited for in the phase "wait".
@@ -61,6 +61,7 @@ class Lessons:
     ) -> None:  # fmt: skip
         self.bench, self.examples, self.batch_size, self.epochs = bench, examples, batch_size, epochs
         self.augmentation = augmentation
+        self._augmented: dict[str, str] = {}
         steps = max(len(examples) // batch_size, 1)
         several = max(1, min(-(-STRETCH // steps), epochs // SEGMENTS))
         self.at_once = 1 if augmentation else at_once or several
@@ -74,12 +75,9 @@ class Lessons:
 
     @property
     def evidence(self) -> dict[str, str]:
-        """What all backends must have been given: the order of every epoch, and what the first one's pictures became."""
-        order = self.order(0, self.epochs).fingerprint
-        if not self.augmentation:
-            return {"batches": order}
-        pictures = augmented(self.examples, self.augmentation, self.bench.seed, epoch=0).images
-        return {"batches": order, "augmented": hashlib.sha256(pictures.tobytes()).hexdigest()[:16]}
+        """What all backends must have been given: the order of every epoch, and, once it is over, what the pictures of the
+        first had become."""
+        return {"batches": self.order(0, self.epochs).fingerprint} | self._augmented
 
     @property
     def pieces(self) -> int:
@@ -98,6 +96,8 @@ class Lessons:
                 with self.bench.clock.phase("wait"):
                     examples = next(ahead)
                 self.bench.clock.beside["input"] = ahead.worked_s
+                if not start:
+                    self._augmented["augmented"] = hashlib.sha256(examples.images.tobytes()).hexdigest()[:16]
                 order = self.order(start, start + 1)
                 yield Lesson(Batches(examples, order.rows, order.batch_size), start + 1)
 

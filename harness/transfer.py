@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from harness.evaluation import Point
 from harness.fitting import SEGMENTS, Fit, Lessons, first_evidence, in_order
 from harness.options import check_numbers
 from harness.recipe import SGD, Adam, AdamW, Cosine, Recipe
-from harness.spec import Array, BatchNorm, Dense, Dropout, Flatten, Layer, Model, Shape, Weights, relu
+from harness.spec import Array, BatchNorm, Dense, Dropout, Flatten, Layer, Model, Node, Shape, Weights, relu
 from harness.task import Bench, ModelBuilder, Subject
 
 FROZEN_TRUNK = (("trunk", 0.0),)
@@ -155,26 +155,28 @@ def _sample(features: Array) -> dict[str, Any]:
 def unfrozen(model: Model, blocks: int, layers: int | None, norms: bool, rate: float) -> tuple[tuple[str, float], ...]:
     """Rates at which the last blocks of the trunk learn, or its last layers, and all of the head.
 
-    A block is a run of layers that give pictures of one size; one without parameters does not count. Batch norms stay
-    as they are, in evaluation mode, unless `norms` says otherwise: their statistics are of far more pictures.
+    Batch norms stay as they are, in evaluation mode, unless `norms` says otherwise: their statistics are of far more
+    pictures than there are to learn from.
     """
     nodes = [node for node in model.nodes if node.name.startswith("trunk.")]
-    if layers is not None:
-        kernels = [place for place, node in enumerate(nodes) if "kernel" in node.parameters]
-        starts = kernels
-    else:
-        places = range(len(nodes))
-        runs = [list(run) for _, run in groupby(places, key=lambda place: nodes[place].shape[:-1])]
-        starts = [run[0] for run in runs if any(nodes[place].parameters for place in run)]
-    count = blocks if layers is None else layers
+    starts, count, what = (_blocks(nodes), blocks, "blocks") if layers is None else (_layers(nodes), layers, "layers")
     if not 1 <= count <= len(starts):
-        what = "blocks" if layers is None else "layers"
         raise SpecError(
             f"the trunk of {model.name} has {len(starts)} {what} that can learn, so 1 to {len(starts)}, not {count}"
         )
     last = nodes[starts[-count] :]
-    chosen = [node.name for node in last if norms or not isinstance(node.layer, BatchNorm)]
-    return (*FROZEN_TRUNK, *((name, rate) for name in chosen))
+    return (*FROZEN_TRUNK, *((node.name, rate) for node in last if norms or not isinstance(node.layer, BatchNorm)))
+
+
+def _blocks(nodes: Sequence[Node]) -> list[int]:
+    """Where blocks begin: runs of layers that give pictures of one size. One without parameters does not count."""
+    runs = (list(run) for _, run in groupby(range(len(nodes)), key=lambda place: nodes[place].shape[:-1]))
+    return [run[0] for run in runs if any(nodes[place].parameters for place in run)]
+
+
+def _layers(nodes: Sequence[Node]) -> list[int]:
+    """Where layers are that have a kernel; what follows one goes with it."""
+    return [place for place, node in enumerate(nodes) if "kernel" in node.parameters]
 
 
 def changed(before: Weights, after: Mapping[str, Array], frozen: tuple[str, ...]) -> list[str]:

@@ -51,6 +51,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check_numbers("fine-tuning", self, ("epochs", "batch_size", "train_limit", "blocks", "layers"), ("validation",))
+        if self.trunk_rate < 0:
+            raise UsageError(f"fine-tuning.trunk_rate must be at least 0, not {self.trunk_rate}")
         if not self.validation:
             raise UsageError(
                 "fine-tuning.validation must be above 0: without pictures held out, nothing says when to stop"
