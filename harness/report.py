@@ -81,7 +81,7 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
     if rates := [rate for result in good for rate in result.time["images_per_s"]]:
         row["images_per_s"] = median_interval(rates)
     if good:
-        row["rate"] = good[0].time["rate"]
+        row["rate"] = good[0].time.get("rate", "images")
         row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters

@@ -49,7 +49,7 @@ def experiment(row: Mapping[str, Any]) -> str:
     """What a row of the summary is about, backends aside: with its options where they are what differs."""
     start = f" from {PurePath(row['weights']).name}" if row["weights"] else ""
     title = f"{row['task']}: {row['model']}{start} on {row['dataset']}, {row['precision']}"
-    title += "".join(f", {name} {value}" for name, value in row["varied"].items())
+    title += "".join(f", {name}={value}" for name, value in row["varied"].items())
     return title + ("" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights")
 
 

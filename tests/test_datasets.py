@@ -64,7 +64,7 @@ def test_each_entry_point_brings_the_data_set_it_is_named_like():
     }  # fmt: skip
     for name, module in brought.items():
         assert list(module.samebench_datasets()) == [name]
-        if name not in ("folder", "synthetic"):
+        if name not in ("digits", "folder", "synthetic"):
             with pytest.raises(UsageError, match=f"{name} takes nothing after a colon, not 'x'"):
                 module.samebench_datasets()[name](Wanted(Places(None, Path("/nowhere")), "x"))
 

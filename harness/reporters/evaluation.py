@@ -40,20 +40,17 @@ CURVE = {
 
 
 def as_evaluation(report: Report) -> str:
-    sections = [text for title, rows in _experiments(report.summary) for text in _section(title, rows)]
+    sections = [text for title, rows in _experiments(report.summary).items() for text in _section(title, rows)]
     paragraphs = [paragraph(lines) for lines in notes(report) if lines]
     return printable("\n\n".join([*(sections or ["There is nothing to evaluate: the run has no cells."]), *paragraphs]))
 
 
-def _experiments(summary: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
-    """The rows that may be compared, under a title that names the options in which they differ from others."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+def _experiments(summary: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows that may be compared, under what they are about."""
+    groups: dict[str, list[Row]] = {}
     for row in summary:
-        groups.setdefault((experiment(row), repr(row["options"])), []).append(row)
-    for (title, _), rows in groups.items():
-        others = [other["options"] for other in summary if experiment(other) == title]
-        own = {name: value for name, value in rows[0]["options"].items() if any(o.get(name) != value for o in others)}
-        yield title + "".join(f", {name}={value}" for name, value in own.items()), rows
+        groups.setdefault(experiment(row), []).append(row)
+    return groups
 
 
 def _section(title: str, rows: Sequence[Row]) -> Iterator[str]:

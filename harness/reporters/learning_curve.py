@@ -13,6 +13,7 @@ from harness.text import printable
 from harness.wording import Table, notes, percent
 
 LIMIT = "train_limit"
+NOTHING = "No task of this run was given a number of training pictures: see samebench learning-curve --help"
 
 
 def as_learning_curve(report: Report) -> str:
@@ -20,11 +21,9 @@ def as_learning_curve(report: Report) -> str:
     for row in report.summary:
         if row["options"].get(LIMIT):
             groups.setdefault((row["dataset"], row["precision"]), []).append(row)
-    if not groups:
-        return "No task of this run was given a number of training pictures: see samebench learning-curve --help"
-    tables = [_table(dataset, precision, rows) for (dataset, precision), rows in groups.items()]
+    tables = [drawn(_table(dataset, precision, rows)) for (dataset, precision), rows in groups.items()]
     told = [paragraph(lines) for lines in notes(report) if lines]
-    return printable("\n\n".join([*map(drawn, tables), *told]))
+    return printable("\n\n".join([*(tables or [NOTHING]), *told]))
 
 
 def _table(dataset: str, precision: str, rows: list[dict[str, Any]]) -> Table:
