@@ -256,7 +256,9 @@ class Jax(Backend[Net]):
 
     def build(self, model: Model, weights: Weights) -> Net:
         multiply_dtype = jnp.dtype("bfloat16") if self.precision == "bfloat16" else self.dtype
-        net = Net(Network(model, self.dtype, multiply_dtype))
+        network = nnx.eval_shape(lambda: Network(model, self.dtype, multiply_dtype))  # shapes alone: weights come next
+        network.seed_dropout(0)
+        net = Net(network)
         self.load(net, weights)
         return net
 
