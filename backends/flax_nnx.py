@@ -18,16 +18,19 @@ import numpy as np
 import optax
 from flax import nnx
 
+from backends.flax_attack import step
 from backends.flax_layers import lower, on_cpu
 from harness import (
     Adam,
     Array,
+    Attack,
     Backend,
     Batches,
     Device,
     Examples,
     LossName,
     Model,
+    Objective,
     Recipe,
     Trainer,
     Unavailable,
@@ -36,6 +39,7 @@ from harness import (
     Weights,
     hookimpl,
 )
+from harness.attack import Kind, Numbers
 
 # Flax's name for each tensor; the axes are ours already.
 ATTRIBUTES = {"kernel": "kernel", "bias": "bias", "scale": "scale", "offset": "bias", "mean": "mean", "variance": "var"}
@@ -88,10 +92,25 @@ class Net:
         def forward(state: Any, pixels: jax.Array, upto: Upto) -> jax.Array:
             return nnx.merge(graph, state)(pixels, upto)
 
-        @partial(jax.jit, static_argnames="loss")
-        def input_gradient(state: Any, pixels: jax.Array, labels: jax.Array, loss: LossName) -> jax.Array:
-            return jax.grad(lambda x: losses(loss, nnx.merge(graph, state)(x, "logits"), labels).sum())(pixels)
+        @partial(jax.jit, static_argnames="objective")
+        def input_gradient(state: Any, pixels: jax.Array, labels: jax.Array, objective: Objective) -> jax.Array:
+            return jax.grad(lambda x: losses(objective, nnx.merge(graph, state)(x, "logits"), labels).sum())(pixels)
 
+        @partial(jax.jit, static_argnames=("kind", "objective"))
+        def attack_step(
+            state: Any, images: jax.Array, labels: jax.Array, numbers: Numbers, kind: Kind, objective: Objective,
+            pictures: jax.Array,
+        ) -> jax.Array:  # fmt: skip
+            return step(kind, numbers, pictures, images, input_gradient(state, pictures, labels, objective))
+
+        @partial(jax.jit, static_argnames=("kind", "objective"))
+        def attack(steps: int, state: Any, images: jax.Array, labels: jax.Array, numbers: Numbers, kind: Kind,
+            objective: Objective, pictures: jax.Array,
+        ) -> jax.Array:  # fmt: skip
+            one = partial(attack_step, state, images, labels, numbers, kind, objective)
+            return jax.lax.fori_loop(0, steps, lambda _, pictures: one(pictures), pictures)
+
+        self.attack_step, self.attack = attack_step, attack
         self.forward, self.input_gradient = forward, input_gradient
 
     def tensors(self) -> dict[str, nnx.Variable]:
@@ -103,7 +122,10 @@ class Net:
         }
 
 
-def losses(loss: LossName, logits: jax.Array, labels: jax.Array) -> jax.Array:
+def losses(loss: Objective, logits: jax.Array, labels: jax.Array) -> jax.Array:
+    if loss == "logit":
+        both = jnp.concatenate([-logits, logits], 1) if logits.shape[1] == 1 else logits
+        return -jnp.take_along_axis(both, labels[:, None], 1)
     if loss == "softmax":
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return optax.sigmoid_binary_cross_entropy(logits[:, 0], labels.astype(logits.dtype))
@@ -290,9 +312,19 @@ class Jax(Backend[Net]):
     def native_trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> JaxTrainer:
         return JaxTrainer(self, net, recipe, seed, stock)
 
-    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
+    def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
         pixels = jnp.asarray(images, self.dtype)
-        return np.array(net.input_gradient(nnx.state(net.network), pixels, jnp.asarray(labels), loss))
+        return np.array(net.input_gradient(nnx.state(net.network), pixels, jnp.asarray(labels), objective))
+
+    def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+        first, pictures = (jnp.asarray(x, self.dtype) for x in (images, start))
+        numbers = Numbers(*(jnp.asarray(number, self.dtype) for number in attack.numbers))
+        given = nnx.state(net.network), first, jnp.asarray(labels), numbers, attack.kind, attack.objective(loss)
+        if not on_cpu():
+            return np.array(net.attack(attack.steps, *given, pictures))
+        for _ in range(attack.steps):  # on a CPU XLA runs convolutions inside a loop many times slower
+            pictures = net.attack_step(*given, pictures)
+        return np.array(pictures)
 
     def peak_device_bytes(self) -> int | None:
         statistics = jax.devices()[0].memory_stats() if self.device == "gpu" else None

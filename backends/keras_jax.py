@@ -12,9 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from backends.keras_attack import step
 from backends.keras_host_batches import HostBatches, HostPictures
-from backends.keras_shared import KerasBackend, Net, hookimpl, keras, loss_of
-from harness import Array, Batches, Device, Examples, LossName, Unsupported
+from backends.keras_shared import KerasBackend, Net, hookimpl, keras, objective_of
+from harness import Array, Batches, Device, Examples, Objective, Unsupported
+from harness.attack import Kind, Numbers
+
+
+def state_of(net: Net) -> list[list[jax.Array]]:
+    """The values of the network's variables, those that learn first."""
+    model = net.keras["logits"]
+    return [[v.value for v in variables] for variables in (model.trainable_variables, model.non_trainable_variables)]
 
 
 class KerasJax(KerasBackend):
@@ -46,22 +54,34 @@ class KerasJax(KerasBackend):
         (device,) = net.keras["logits"].variables[0].value.devices()
         return "cpu" if device.platform == "cpu" else "gpu"
 
-    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
-        gradient = self.gradient_of(net, loss)
-        model = net.keras["logits"]
-        state = [
-            [v.value for v in variables] for variables in (model.trainable_variables, model.non_trainable_variables)
-        ]
-        return np.array(gradient(jnp.asarray(images, keras.config.floatx()), jnp.asarray(labels), *state))
+    def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
+        gradient = self.gradient_of(net, objective)
+        return np.array(gradient(jnp.asarray(images, keras.config.floatx()), jnp.asarray(labels), *state_of(net)))
 
-    def gradient_function(self, net: Net, loss: LossName) -> Any:
+    def gradient_function(self, net: Net, objective: Objective) -> Any:
         @jax.jit
         @partial(jax.grad)
         def gradient(pixels: jax.Array, labels: jax.Array, trainable: Any, others: Any) -> jax.Array:
             logits, _ = net.keras["logits"].stateless_call(trainable, others, pixels, training=False)
-            return loss_of(loss, "sum")(labels, logits)
+            return objective_of(objective)(labels, logits)
 
         return gradient
+
+    def attack_function(self, net: Net, kind: Kind, objective: Objective) -> Any:
+        gradient = self.gradient_of(net, objective)
+
+        @jax.jit
+        def one(pictures: jax.Array, images: jax.Array, labels: jax.Array, numbers: Numbers, state: Any) -> jax.Array:
+            return step(kind, numbers, pictures, images, gradient(pictures, labels, *state))
+
+        def attack(pictures: jax.Array, *given: Any) -> jax.Array:
+            *others, steps = given
+            state = state_of(net)
+            for _ in range(steps):  # dispatched ahead; on a CPU, XLA is slow at convolutions inside a loop of its own
+                pictures = one(pictures, *others, state)
+            return pictures
+
+        return attack
 
     def peak_device_bytes(self) -> int | None:
         statistics = jax.devices()[0].memory_stats() if self.device == "gpu" else None

@@ -20,10 +20,12 @@ from backends.keras_layers import DropOut, lower
 from backends.keras_optimizer import PublishedOptimizer, TableOfRates, stock_optimizer
 from harness import (
     Array,
+    Attack,
     Backend,
     Batches,
     LossName,
     Model,
+    Objective,
     Recipe,
     Trainer,
     Unavailable,
@@ -31,8 +33,9 @@ from harness import (
     Weights,
     hookimpl,
 )
+from harness.attack import Kind, Numbers
 
-__all__ = ["KerasBackend", "Net", "hookimpl", "keras"]
+__all__ = ["KerasBackend", "Net", "hookimpl", "keras", "objective_of"]
 
 # Keras' name for each tensor; the axes are ours already, but for depthwise kernels.
 ATTRIBUTES = {
@@ -50,7 +53,7 @@ class Net:
 
     def __init__(self, model: Model, multiply_dtype: Any) -> None:
         self.model = model
-        self.gradients: dict[LossName, Any] = {}  # of the pixels, as the engine has compiled them
+        self.compiled: dict[Any, Any] = {}  # what the engine has compiled of gradients and attacks
         inputs = keras.Input(model.input_shape, name=Model.INPUT)
         values = {Model.INPUT: inputs}
         self.owners: dict[str, layers.Layer] = {}
@@ -144,6 +147,18 @@ def loss_of(loss: LossName, reduction: str = "sum_over_batch_size") -> keras.los
     return keras.losses.BinaryCrossentropy(from_logits=True, reduction=reduction)
 
 
+def objective_of(objective: Objective) -> Callable[[Any, Any], Any]:
+    """A function of labels and logits, summed over pictures."""
+    if objective != "logit":
+        return loss_of(objective, "sum")
+
+    def minus_logit(labels: Any, logits: Any) -> Any:
+        both = ops.concatenate([-logits, logits], 1) if logits.shape[1] == 1 else logits
+        return -ops.sum(ops.take_along_axis(both, ops.cast(labels, "int32")[:, None], 1))
+
+    return minus_logit
+
+
 class KerasBackend(Backend[Net]):
     """What all engines share."""
 
@@ -165,14 +180,30 @@ class KerasBackend(Backend[Net]):
         """A source of (pixels, labels) for `fit` and `predict`, from examples uploaded once."""
 
     @abstractmethod
-    def gradient_function(self, net: Net, loss: LossName) -> Any:
+    def gradient_function(self, net: Net, objective: Objective) -> Any:
         """A function, compiled where the engine compiles, for the gradient of the pixels."""
 
-    def gradient_of(self, net: Net, loss: LossName) -> Any:
+    def gradient_of(self, net: Net, objective: Objective) -> Any:
         """That function, made the first time it is asked for."""
-        if loss not in net.gradients:
-            net.gradients[loss] = self.gradient_function(net, loss)
-        return net.gradients[loss]
+        if objective not in net.compiled:
+            net.compiled[objective] = self.gradient_function(net, objective)
+        return net.compiled[objective]
+
+    @abstractmethod
+    def attack_function(self, net: Net, kind: Kind, objective: Objective) -> Any:
+        """A function of first pictures, originals, labels, numbers and steps that runs the whole attack."""
+
+    def attack_of(self, net: Net, kind: Kind, objective: Objective) -> Any:
+        if (kind, objective) not in net.compiled:
+            net.compiled[kind, objective] = self.attack_function(net, kind, objective)
+        return net.compiled[kind, objective]
+
+    def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+        dtype = keras.config.floatx()
+        first, pictures = (ops.convert_to_tensor(x, dtype) for x in (images, start))
+        numbers = Numbers(*(ops.convert_to_tensor(number, dtype) for number in attack.numbers))
+        run = self.attack_of(net, attack.kind, attack.objective(loss))
+        return ops.convert_to_numpy(run(pictures, first, ops.convert_to_tensor(labels), numbers, attack.steps))
 
     def start_keras(self, engine: str) -> None:
         """Set Keras up for this precision, and be sure that it is on the engine that this backend is about."""

@@ -10,8 +10,10 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read by Keras when it is imported,
 import numpy as np
 import tensorflow as tf
 
-from backends.keras_shared import KerasBackend, Net, hookimpl, keras, loss_of
-from harness import Array, Batches, Device, Examples, LossName, Unsupported
+from backends.keras_attack import step
+from backends.keras_shared import KerasBackend, Net, hookimpl, keras, objective_of
+from harness import Array, Batches, Device, Examples, Objective, Unsupported
+from harness.attack import Kind, Numbers
 
 
 class Uploaded(NamedTuple):
@@ -63,19 +65,32 @@ class KerasTensorFlow(KerasBackend):
     def device_of(self, net: Net) -> Device:
         return "gpu" if "GPU" in net.keras["logits"].variables[0].value.device else "cpu"
 
-    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
-        gradient = self.gradient_of(net, loss)
+    def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
+        gradient = self.gradient_of(net, objective)
         return gradient(tf.constant(images, keras.config.floatx()), tf.constant(labels)).numpy()
 
-    def gradient_function(self, net: Net, loss: LossName) -> Any:
+    def gradient_function(self, net: Net, objective: Objective) -> Any:
         @tf.function(jit_compile=self.mode == "compiled", reduce_retracing=True)
         def gradient(pixels: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 tape.watch(pixels)
-                total = loss_of(loss, "sum")(labels, net.keras["logits"](pixels, training=False))
+                total = objective_of(objective)(labels, net.keras["logits"](pixels, training=False))
             return tape.gradient(total, pixels)
 
         return gradient
+
+    def attack_function(self, net: Net, kind: Kind, objective: Objective) -> Any:
+        gradient = self.gradient_of(net, objective)
+
+        @tf.function(jit_compile=self.mode == "compiled", reduce_retracing=True)
+        def attack(
+            pictures: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, numbers: Numbers, steps: tf.Tensor
+        ) -> tf.Tensor:
+            for _ in tf.range(steps):
+                pictures = step(kind, numbers, pictures, images, gradient(pictures, labels))
+            return pictures
+
+        return lambda *given: attack(*given[:-1], tf.constant(given[-1]))
 
     def peak_device_bytes(self) -> int | None:
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] if self.device == "gpu" else None

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backends.keras_attack import step
 from backends.keras_host_batches import HostBatches, HostPictures
-from backends.keras_shared import KerasBackend, Net, hookimpl, keras, loss_of
-from harness import Array, Batches, Device, Examples, LossName, Unsupported
+from backends.keras_shared import KerasBackend, Net, hookimpl, keras, objective_of
+from harness import Array, Batches, Device, Examples, Objective, Unsupported
+from harness.attack import Kind, Numbers
 
 
 class KerasTorch(KerasBackend):
@@ -44,18 +46,28 @@ class KerasTorch(KerasBackend):
     def device_of(self, net: Net) -> Device:
         return "gpu" if net.keras["logits"].variables[0].value.is_cuda else "cpu"
 
-    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
-        dtype = getattr(torch, keras.config.floatx())
-        pixels = torch.tensor(images, dtype=dtype, device=self.torch_device, requires_grad=True)
+    def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
+        pixels = torch.tensor(images, dtype=getattr(torch, keras.config.floatx()), device=self.torch_device)
         truth = torch.tensor(labels.astype(np.int64), device=self.torch_device)
-        return self.gradient_of(net, loss)(pixels, truth).cpu().numpy()
+        return self.gradient_of(net, objective)(pixels, truth).cpu().numpy()
 
-    def gradient_function(self, net: Net, loss: LossName) -> Callable[[Tensor, Tensor], Tensor]:
+    def gradient_function(self, net: Net, objective: Objective) -> Callable[[Tensor, Tensor], Tensor]:
         def gradient(pixels: Tensor, labels: Tensor) -> Tensor:
-            total = loss_of(loss, "sum")(labels, net.keras["logits"](pixels, training=False))
+            pixels = pixels.detach().requires_grad_()
+            total = objective_of(objective)(labels, net.keras["logits"](pixels, training=False))
             return torch.autograd.grad(total, pixels)[0]
 
         return gradient
+
+    def attack_function(self, net: Net, kind: Kind, objective: Objective) -> Callable[..., Tensor]:
+        gradient = self.gradient_of(net, objective)
+
+        def attack(pictures: Tensor, images: Tensor, labels: Tensor, numbers: Numbers, steps: int) -> Tensor:
+            for _ in range(steps):  # nothing in here waits for the device
+                pictures = step(kind, numbers, pictures, images, gradient(pictures, labels))
+            return pictures
+
+        return attack
 
     def peak_device_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if self.device == "gpu" else None

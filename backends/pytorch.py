@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from backends.pytorch_attack import step
 from backends.pytorch_layers import InBfloat16, lower, to_host_order
 from harness import (
     SGD,
     Adam,
     Array,
+    Attack,
     Backend,
     Batches,
     Device,
@@ -25,6 +27,7 @@ from harness import (
     LossName,
     Model,
     Node,
+    Objective,
     Recipe,
     Trainer,
     Unsupported,
@@ -93,7 +96,11 @@ class Net(nn.Module):
                 tensor.requires_grad_(name.rpartition(".")[0] not in frozen)
 
 
-def loss_of(loss: LossName, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
+def loss_of(loss: Objective, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
+    if loss == "logit":
+        if logits.shape[1] == 1:
+            logits = torch.cat([-logits, logits], 1)
+        return -logits.gather(1, labels[:, None]).sum()
     if loss == "softmax":
         return F.cross_entropy(logits, labels, reduction=reduction)
     return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype), reduction=reduction)
@@ -287,12 +294,25 @@ class PyTorch(Backend[Net]):
     def native_trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> TorchTrainer:
         return TorchTrainer(self, net, recipe, seed, native=True)
 
-    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
+    def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
         net.eval()
-        pixels = torch.tensor(images, dtype=self.dtype, device=self.torch_device, requires_grad=True)
+        pixels = torch.tensor(images, dtype=self.dtype, device=self.torch_device)
         truth = torch.tensor(labels, dtype=torch.int64, device=self.torch_device)
-        total = loss_of(loss, net(pixels), truth, "sum")
-        return torch.autograd.grad(total, pixels)[0].cpu().numpy()
+        return self.pixel_gradient(net, pixels, truth, objective).cpu().numpy()
+
+    def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+        net.eval()
+        first, pictures = (torch.tensor(x, dtype=self.dtype, device=self.torch_device) for x in (images, start))
+        truth = torch.tensor(labels, dtype=torch.int64, device=self.torch_device)
+        for _ in range(attack.steps):  # nothing in here waits for the device
+            gradient = self.pixel_gradient(net, pictures, truth, attack.objective(loss))
+            pictures = step(attack, pictures, first, gradient)
+        return pictures.cpu().numpy()
+
+    @staticmethod
+    def pixel_gradient(net: Net, pixels: Tensor, labels: Tensor, objective: Objective) -> Tensor:
+        pixels = pixels.detach().requires_grad_()
+        return torch.autograd.grad(loss_of(objective, net(pixels), labels, "sum"), pixels)[0]
 
     def peak_device_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if self.device == "gpu" else None

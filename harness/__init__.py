@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "harness.attack": "Attack",
     "harness.augmentation": "Augmentation",
     "harness.backend": "Backend Device Precision Trainer",
     "harness.data": "Batches Dataset Examples",
@@ -20,7 +21,7 @@ _HOMES = {
     "harness.markers": "hookimpl",
     "harness.places": "Download Places",
     "harness.pretrained": "Pretrained in_package",
-    "harness.recipe": "Adam AdamW Constant Cosine LossName Optimizer Recipe SGD Schedule Steps Warmup",
+    "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule Steps Warmup",
     "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool "
     "Layer MaxPool Model Node Normalize Parameter Pool Residual Shape Sides Upto Weights Window relu relu6 sigmoid swish tanh",
     "harness.stopping": "Stopping Watch",
@@ -31,6 +32,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = sorted(_HOME_OF)
 
 if TYPE_CHECKING:  # the same names for editors and type checkers; a test compares them
+    from harness.attack import Attack as Attack
     from harness.augmentation import Augmentation as Augmentation
     from harness.backend import Backend as Backend
     from harness.backend import Device as Device
@@ -66,6 +68,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.recipe import Constant as Constant
     from harness.recipe import Cosine as Cosine
     from harness.recipe import LossName as LossName
+    from harness.recipe import Objective as Objective
     from harness.recipe import Optimizer as Optimizer
     from harness.recipe import Recipe as Recipe
     from harness.recipe import Schedule as Schedule

@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 from weakref import WeakKeyDictionary
 
+from harness.attack import Attack, changed_by
 from harness.data import Batches, Examples
 from harness.errors import SpecError, Unsupported, WrongDevice
-from harness.recipe import LossName, Recipe
+from harness.recipe import LossName, Objective, Recipe
 from harness.spec import Array, Model, Upto, Weights
 
 Net = TypeVar("Net")
@@ -138,14 +139,23 @@ class Backend(ABC, Generic[Net]):
         """
 
     @abstractmethod
-    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
-        """The derivative of each picture's loss with respect to its pixels, network in evaluation mode.
+    def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
+        """The derivative of each picture's objective with respect to its pixels, network in evaluation mode.
 
-        `images` are floating-point pictures; losses are not averaged, so a picture's result does not depend on
-        the others in its batch.
+        `images` are floating-point pictures; nothing is averaged, so a picture's result does not depend on the others
+        in its batch.
         """
 
     # What a backend may add
+
+    def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+        """The floating-point pictures after an attack that begins at `start`, network in evaluation mode.
+
+        This loop on the host is the definition. A backend that runs it on its device gives the same pictures; epsilon,
+        step size and weights may not be compiled in.
+        """
+        objective = attack.objective(loss)
+        return changed_by(attack, images, start, lambda x: self.input_gradient(net, x, labels, objective))
 
     def native_weights(self, model: Model, seed: int) -> dict[str, Array]:
         """First weights as this framework's own layers draw them when they are told nothing.

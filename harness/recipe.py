@@ -16,6 +16,8 @@ from harness.errors import SpecError
 from harness.spec import Array, Dropout, Model, Parameter
 
 LossName = Literal["softmax", "sigmoid"]
+Objective = Literal["softmax", "sigmoid", "logit"]
+"""What the pixels of a picture can be asked about: a loss, or minus the logit of its label, which falls as they do."""
 
 
 @dataclass(frozen=True, kw_only=True)

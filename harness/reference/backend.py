@@ -13,9 +13,9 @@ from harness.backend import Backend, Device, Trainer
 from harness.data import Batches, Examples
 from harness.errors import Unsupported
 from harness.markers import hookimpl
-from harness.recipe import LossName, Recipe
+from harness.recipe import Objective, Recipe
 from harness.reference.layers import LAYERS, Applied, Apply, Context
-from harness.reference.losses import cross_entropy
+from harness.reference.losses import cross_entropy, slope
 from harness.reference.optimizers import TensorOptimizer
 from harness.spec import Array, Layer, Model, Upto, Weights, check_weights
 
@@ -135,9 +135,9 @@ class NumPy(Backend[Net]):
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> NumPyTrainer:
         return self.training(self, net, recipe, seed)
 
-    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
+    def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
         done = net.run(np.asarray(images, np.float64))
-        return net.backward(done, cross_entropy(loss, done[net.model.end()].output, labels)[1])[Model.INPUT]
+        return net.backward(done, slope(objective, done[net.model.end()].output, labels))[Model.INPUT]
 
 
 @hookimpl

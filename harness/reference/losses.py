@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.recipe import LossName
+from harness.recipe import LossName, Objective
 from harness.spec import Array
 
 
@@ -19,6 +19,15 @@ def cross_entropy(loss: LossName, logits: Array, labels: Array) -> tuple[Array, 
     tail = np.exp(-np.abs(logit))  # never overflows
     probability = np.where(logit >= 0, 1, tail) / (1 + tail)
     return np.maximum(logit, 0) - logit * truth + np.log1p(tail), (probability - truth)[:, None]
+
+
+def slope(objective: Objective, logits: Array, labels: Array) -> Array:
+    """The derivative of each example's objective with respect to its logits."""
+    if objective != "logit":
+        return cross_entropy(objective, logits, labels)[1]
+    if logits.shape[1] == 1:  # it speaks for the second of two classes
+        return np.where(labels[:, None] == 1, -1.0, 1.0)
+    return -np.eye(logits.shape[1])[labels]
 
 
 def mean_loss(loss: LossName, logits: Array, labels: Array) -> float:

@@ -1,0 +1,44 @@
+"""One step of an attack on pictures that stay on the device: `harness.attack` in JAX."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from harness.attack import SMOOTH, Kind, Numbers
+
+
+def step(kind: Kind, numbers: Numbers, pictures: jax.Array, images: jax.Array, gradient: jax.Array) -> jax.Array:
+    """The pictures after one step; `gradient` is that of the loss, or of minus the logit."""
+    slope = -gradient if kind.targeted else gradient
+    if kind.smooth:
+        slope = slope - numbers.variation * variation_slope(pictures)
+    if kind.norm == "linf":
+        moved = pictures + numbers.step_size * jnp.sign(slope)
+        near = jnp.clip(moved, images - numbers.epsilon, images + numbers.epsilon)
+    elif kind.norm == "l2":
+        moved = pictures + numbers.step_size * over(slope, lengths(slope))
+        change = moved - images
+        length = lengths(change)
+        near = jnp.where(length > numbers.epsilon, images + change * over(numbers.epsilon, length), moved)
+    else:
+        near = pictures + numbers.step_size * images[0].size ** 0.5 * over(slope, lengths(slope))
+    return jnp.clip(near, 0, 1)
+
+
+def variation_slope(pictures: jax.Array) -> jax.Array:
+    """The derivative of the total variation with respect to each pixel."""
+    down = jnp.diff(pictures, axis=1, append=pictures[:, -1:])
+    right = jnp.diff(pictures, axis=2, append=pictures[:, :, -1:])
+    length = jnp.sqrt(down**2 + right**2 + SMOOTH**2)
+    down, right = down / length, right / length
+    return (-(down + right)).at[:, 1:].add(down[:, :-1]).at[:, :, 1:].add(right[:, :, :-1])
+
+
+def lengths(pictures: jax.Array) -> jax.Array:
+    return jnp.sqrt((pictures**2).sum((1, 2, 3), keepdims=True))
+
+
+def over(value: jax.Array, length: jax.Array) -> jax.Array:
+    """value / length, and 0 where the length is 0."""
+    return jnp.where(length > 0, value / length, 0)

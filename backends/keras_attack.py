@@ -1,0 +1,48 @@
+"""One step of an attack on pictures that stay on the device: `harness.attack` for every engine of Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from harness.attack import SMOOTH, Kind, Numbers
+
+
+def step(kind: Kind, numbers: Numbers, pictures: Any, images: Any, gradient: Any) -> Any:
+    """The pictures after one step; `gradient` is that of the loss, or of minus the logit."""
+    slope = -gradient if kind.targeted else gradient
+    if kind.smooth:
+        slope = slope - numbers.variation * variation_slope(pictures)
+    if kind.norm == "linf":
+        moved = pictures + numbers.step_size * ops.sign(slope)
+        near = ops.minimum(ops.maximum(moved, images - numbers.epsilon), images + numbers.epsilon)
+    elif kind.norm == "l2":
+        moved = pictures + numbers.step_size * over(slope, lengths(slope))
+        change = moved - images
+        length = lengths(change)
+        near = ops.where(length > numbers.epsilon, images + change * over(numbers.epsilon, length), moved)
+    else:
+        values = images.shape[1] * images.shape[2] * images.shape[3]
+        near = pictures + numbers.step_size * values**0.5 * over(slope, lengths(slope))
+    return ops.clip(near, 0.0, 1.0)
+
+
+def variation_slope(pictures: Any) -> Any:
+    """The derivative of the total variation with respect to each pixel."""
+    below, beside = [[0, 0], [0, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 1], [0, 0]]
+    down = ops.pad(pictures[:, 1:] - pictures[:, :-1], below)
+    right = ops.pad(pictures[:, :, 1:] - pictures[:, :, :-1], beside)
+    length = ops.sqrt(ops.square(down) + ops.square(right) + SMOOTH**2)
+    down, right = down / length, right / length
+    above, before = [[0, 0], [1, 0], [0, 0], [0, 0]], [[0, 0], [0, 0], [1, 0], [0, 0]]
+    return ops.pad(down[:, :-1], above) + ops.pad(right[:, :, :-1], before) - (down + right)
+
+
+def lengths(pictures: Any) -> Any:
+    return ops.sqrt(ops.sum(ops.square(pictures), axis=(1, 2, 3), keepdims=True))
+
+
+def over(value: Any, length: Any) -> Any:
+    """value / length, and 0 where the length is 0."""
+    return ops.where(length > 0, value / length, ops.zeros_like(length))

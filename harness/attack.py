@@ -1,0 +1,167 @@
+"""A change of pictures, as a value, after which a network sees something else in them.
+
+The rules below are the definition; `changed_by` is the same in NumPy, one gradient at a time. A backend may run the loop
+on its device instead: the pictures must be the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from harness.errors import SpecError
+from harness.recipe import LossName, Objective
+from harness.spec import Array
+
+Norm = Literal["linf", "l2", "free"]
+NORMS: tuple[Norm, ...] = ("linf", "l2", "free")
+Goal = Literal["loss", "logit"]
+GOALS: tuple[Goal, ...] = ("loss", "logit")
+
+SMOOTH = 1e-3
+"""Differences between neighbours that are much smaller than this count little in the total variation, so that it has a
+gradient everywhere."""
+
+
+class Kind(NamedTuple):
+    """What of an attack decides what is computed, and may be compiled in."""
+
+    norm: Norm
+    targeted: bool
+    smooth: bool
+
+
+class Numbers(NamedTuple):
+    """What may not: other numbers compile nothing anew."""
+
+    epsilon: Any
+    step_size: Any
+    variation: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """So many steps, each along the gradient g of the goal with respect to the pixels:
+
+        "linf"   x += step_size * sign(g)        then no pixel further than epsilon from where it was
+        "l2"     x += step_size * g / |g|        then the change of a picture no longer than epsilon, by scaling it
+        "free"   x += step_size * g / rms(g)     with no bound: what comes out is an ideal image of the target
+
+    and after each of them every pixel is brought into [0, 1]. A gradient of zero moves nothing.
+
+    The goal is the loss of the label, to be raised, or minus its logit; with `targeted`, the label is what the network is
+    to see, and the goal is turned round. `variation` is the weight of the picture's total variation, which is taken off the
+    goal: the sum, over all places, of the length of the difference to the neighbours below and to the right.
+    """
+
+    norm: Norm = "linf"
+    epsilon: float = 8 / 255
+    step_size: float = 2 / 255
+    steps: int = 10
+    targeted: bool = False
+    goal: Goal = "loss"
+    variation: float = 0.0
+    random_start: bool = False
+    """Begin at a random place within epsilon, drawn by the harness."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("norm", NORMS), ("goal", GOALS)):
+            if getattr(self, name) not in known:
+                raise SpecError(f"there is no {name} {getattr(self, name)!r} of attacks; there are {', '.join(known)}")
+        for name in ("epsilon", "step_size", "variation"):
+            if not (math.isfinite(value := getattr(self, name)) and value >= 0):
+                raise SpecError(f"{name} of an attack is a number of at least 0, not {value}")
+        if self.steps < 1:
+            raise SpecError(f"an attack takes 1 step or more, not {self.steps}")
+        if self.random_start and self.norm == "free":
+            raise SpecError("an attack without a bound has no place to draw its start from: leave random_start out")
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.norm, self.targeted, self.variation > 0)
+
+    @property
+    def numbers(self) -> Numbers:
+        return Numbers(self.epsilon, self.step_size, self.variation)
+
+    def objective(self, loss: LossName) -> Objective:
+        """What to ask the pixels about, in a network that is trained by `loss`."""
+        return loss if self.goal == "loss" else "logit"
+
+    def first(self, images: Array, seed: int) -> Array:
+        """Where it begins: the pictures themselves, or for a random start places drawn from the seed alone."""
+        if not self.random_start:
+            return images
+        random = np.random.default_rng(seed)
+        if self.norm == "linf":
+            change = random.uniform(-self.epsilon, self.epsilon, images.shape)
+        else:
+            change = random.normal(size=images.shape)
+            lengths = random.uniform(size=len(images)) ** (1 / math.prod(images.shape[1:])) * self.epsilon
+            change *= _over(lengths[:, None, None, None], _lengths(change))
+        return np.clip(images + change, 0, 1).astype(images.dtype)
+
+    def step(self, pictures: Array, images: Array, gradient: Array) -> Array:
+        """One step from `pictures` along the gradient of the goal; the originals are `images`."""
+        if self.norm == "linf":
+            moved = pictures + self.step_size * np.sign(gradient)
+            near = np.clip(moved, images - self.epsilon, images + self.epsilon)
+        elif self.norm == "l2":
+            moved = pictures + self.step_size * _over(gradient, _lengths(gradient))
+            change = moved - images
+            length = _lengths(change)
+            near = np.where(length > self.epsilon, images + change * _over(self.epsilon, length), moved)
+        else:
+            size = math.sqrt(math.prod(images.shape[1:]))
+            near = pictures + self.step_size * size * _over(gradient, _lengths(gradient))
+        return np.clip(near, 0, 1)
+
+
+def changed_by(attack: Attack, images: Array, start: Array, gradient: Callable[[Array], Array]) -> Array:
+    """The pictures after an attack that begins at `start`. `gradient` is that of the loss, or of minus the logit, of each
+    picture's label, with respect to its pixels."""
+    upwards = -1.0 if attack.targeted else 1.0
+    pictures = start
+    for _ in range(attack.steps):
+        slope = upwards * gradient(pictures)
+        if attack.variation:
+            slope = slope - attack.variation * variation_slope(pictures)
+        pictures = attack.step(pictures, images, slope)
+    return pictures
+
+
+def variation(pictures: Array) -> Array:
+    """The total variation of each picture: how much neighbours differ, over all places."""
+    return _lengths_of_differences(pictures)[2].sum((1, 2, 3))
+
+
+def variation_slope(pictures: Array) -> Array:
+    """The derivative of that with respect to each pixel."""
+    down, right, length = _lengths_of_differences(pictures)
+    down, right = down / length, right / length
+    slope: Array = -(down + right)
+    slope[:, 1:] += down[:, :-1]
+    slope[:, :, 1:] += right[:, :, :-1]
+    return slope
+
+
+def _lengths_of_differences(pictures: Array) -> tuple[Array, Array, Array]:
+    """The differences to the neighbours below and to the right, 0 at the border, and their length."""
+    down = np.diff(pictures, axis=1, append=pictures[:, -1:])
+    right = np.diff(pictures, axis=2, append=pictures[:, :, -1:])
+    return down, right, np.sqrt(down**2 + right**2 + SMOOTH**2)
+
+
+def _lengths(pictures: Array) -> Array:
+    """The Euclidean length of each picture."""
+    lengths: Array = np.sqrt((pictures**2).sum((1, 2, 3), keepdims=True))
+    return lengths
+
+
+def _over(value: Array | float, length: Array) -> Array:
+    """value / length, and 0 where the length is 0."""
+    return np.divide(value, length, out=np.zeros(np.broadcast(value, length).shape), where=length > 0)
