@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backends.pytorch_attack import step
+from backends import pytorch_attack
 from backends.pytorch_layers import InBfloat16, lower, to_host_order
 from harness import (
     SGD,
@@ -306,7 +306,7 @@ class PyTorch(Backend[Net]):
         truth = torch.tensor(labels, dtype=torch.int64, device=self.torch_device)
         for _ in range(attack.steps):  # nothing in here waits for the device
             gradient = self.pixel_gradient(net, pictures, truth, attack.objective(loss))
-            pictures = step(attack, pictures, first, gradient)
+            pictures = pytorch_attack.step(attack, pictures, first, gradient)
         return pictures.cpu().numpy()
 
     @staticmethod
