@@ -16,7 +16,7 @@ COMMANDS = {
     "run": "running",
     "rerun": "running",
     "learning-curve": "running",
-    "prepare": "running",
+    "prepare": "preparing",
     "report": "looking",
     "list": "looking",
     "show": "looking",

@@ -1,0 +1,62 @@
+"""The command that brings data and weights here: prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.data import Dataset
+    from harness.pretrained import Start
+
+
+@click.command("prepare", epilog="Example: samebench prepare --dataset cifar10")
+@click.option("--dataset", "datasets", multiple=True, help="A data set; may be given again.")
+@click.option("--weights", multiple=True, help="An entry of weights; may be given again.")
+@click.option(
+    "--model", help="The network whose input decides the size. Default: that of the weights, or two-block-cnn."
+)
+@click.option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="data.size=64 or data.broken=skip.")
+def prepare_command(
+    datasets: Sequence[str], weights: Sequence[str], model: str | None, data_dir: str | None, sets: Sequence[str]
+) -> None:
+    """Fetch, verify and decode data and weights, so that `run --offline` needs no network."""
+    from harness.commands.launching import set_places
+    from harness.inputs import Taker, load
+    from harness.places import Places
+    from harness.plugins import load_plugins
+    from harness.pretrained import start_from
+    from harness.running.config import Layer, Settings, from_words
+
+    if not datasets and not weights:
+        raise UsageError("say what to prepare: --dataset NAME or --weights NAME; see: samebench list")
+    plugins = load_plugins()
+    chosen = Layer("the command line", {"data_dir": data_dir} if data_dir else {})
+    settings = Settings.of(plugins, [*from_words(sets), chosen])
+    set_places(settings)
+    places = Places.from_environment()
+    starts = [start_from(name, model, plugins.weights, plugins.models, places) for name in weights]
+    for start in starts:
+        start.load()
+        click.echo(_weights_in_words(start))
+    takers = [Taker.untrained(plugins.models[model or "two-block-cnn"])] if model or not starts else []
+    takers += [Taker(start.build, start.model.input_shape, trained=True) for start in starts]
+    for name in datasets:
+        for taker in takers:
+            click.echo(_data_in_words(name, load(name, plugins.datasets, taker, settings.data, places)))
+
+
+def _weights_in_words(start: Start) -> str:
+    count, about = start.model.counts().total, start.about
+    return f"{start.name}: {count:,} parameters of {start.network}, {about['licence']}, from {about['source']}"
+
+
+def _data_in_words(name: str, found: Dataset) -> str:
+    size = "x".join(map(str, found.shape))
+    first = f"{name}: {len(found.train):,} + {len(found.test):,} pictures, {size}, {len(found.classes)} classes"
+    return "\n".join([first, *(f"  {note}" for note in found.notes)])
