@@ -58,6 +58,10 @@ class Net(nn.Module):
         self.model = model
         self.owners = {}
         self.layers = nn.ModuleDict()
+        readers = {name: node.name for node in model.nodes for name in node.inputs}  # the last one of each value
+        self.spent = {
+            node.name: [name for name in {*node.inputs} if readers[name] == node.name] for node in model.nodes
+        }
         for node in model.nodes:
             *before, owner = lower(node)
             self.owners[node.name] = owner
@@ -76,6 +80,8 @@ class Net(nn.Module):
             values[node.name] = self.layers[self.key(node.name)](*(values[name] for name in node.inputs))
             if node.name == end:
                 break
+            for name in self.spent[node.name]:  # as `x = layer(x)` would: large pictures fill the memory
+                del values[name]
         return to_host_order(values[end])
 
     def tensors(self) -> dict[str, Tensor]:
