@@ -1,0 +1,63 @@
+"""adversarial: pictures changed so little that nobody sees it, and so that a trained network sees something else.
+
+All backends attack the same weights, with the same pictures, along the same rules, so what they make must be the same
+pictures. How often the network is still right is told for several sizes of the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.attack import Attack
+from harness.data import Examples
+from harness.errors import UsageError
+from harness.fitting import first_evidence, in_order
+from harness.markers import hookimpl
+from harness.options import check_numbers
+from harness.recipe import Recipe
+from harness.spec import Array, Shape
+from harness.task import Bench, Findings, ModelBuilder, Subject, Task
+
+SIZES = (0.25, 0.5, 1.0, 2.0)
+"""Epsilons of the curve, in shares of the option."""
+
+
+@dataclass(frozen=True)
+class Options:
+    epsilon: float = 0.1
+    """How far a pixel may move in the norm "linf", on a scale from 0 to 1; in "l2", how far all of them together."""
+    norm: Literal["linf", "l2"] = "linf"
+    method: Literal["pgd", "fgsm"] = "pgd"
+    """Several short steps, or one of the full size."""
+    steps: int = 10
+    step_share: float = 0.25
+    """Of epsilon, for each of several steps."""
+    objective: Literal["loss", "logit"] = "loss"
+    target: int | None = None
+    """The class that the network is to see; None for any but the right one."""
+    random_start: bool = False
+    pictures: int | None = 256
+    """How many of the test split are attacked."""
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        check_numbers("adversarial", self, ("steps", "pictures", "batch_size"))
+        if not self.epsilon > 0 or not np.isfinite(self.epsilon):
+            raise UsageError(f"adversarial.epsilon must be above 0, not {self.epsilon}")
+        if not 0 < self.step_share <= 1:
+            raise UsageError(f"adversarial.step_share is above 0 and at most 1, not {self.step_share}")
+        if self.target is not None and self.target < 0:
+            raise UsageError(f"adversarial.target is the number of a class, from 0, not {self.target}")
+
+    def attack(self, size: float = 1.0) -> Attack:
+        """The attack with an epsilon of so many times the option's."""
+        epsilon, one = size * self.epsilon, self.method == "fgsm"
+        return Attack(
+            norm=self.norm, epsilon=epsilon, step_size=epsilon if one else epsilon * self.step_share,
+            steps=1 if one else self.steps, targeted=self.target is not None, goal=self.objective,
+            random_start=self.random_start and not one,
+        )  # fmt: skip
