@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
+from harness.attack import Attack
 from harness.backend import Backend, Trainer
 from harness.clock import Clock
 from harness.data import Dataset
@@ -19,10 +20,18 @@ ModelBuilder = Callable[[Shape, int], Model]
 
 @dataclass(frozen=True)
 class Subject:
-    """What a parity certificate is about: a network and a way to train it."""
+    """What a parity certificate is about: a network and a way to train it, or to attack it."""
 
     model: Model
-    recipe: Recipe
+    recipe: Recipe | None = None
+    attacks: tuple[Attack, ...] = ()
+
+
+class Trained(NamedTuple):
+    """A network that has learned something."""
+
+    model: Model
+    weights: Weights
 
 
 @dataclass
@@ -42,8 +51,8 @@ class Bench:
     own_ways: dict[str, str] = field(default_factory=dict)
     """What native semantics have changed so far, in words."""
 
-    start: Weights | None = None
-    """The trained weights to start from, by the names of `build_model`'s network, for a task that does."""
+    start: Trained | None = None
+    """The trained network to start from, for a task that does."""
 
     def first_weights(self, model: Model) -> Weights:
         """The harness's own first weights, or with native semantics the framework's."""
@@ -62,13 +71,6 @@ class Bench:
     def _went_its_way(self, topic: str) -> None:
         if topic in self.backend.native:
             self.own_ways[topic] = self.backend.native[topic]
-
-
-class Trained(NamedTuple):
-    """A network that a task has trained."""
-
-    model: Model
-    weights: Weights
 
 
 @dataclass
@@ -98,6 +100,9 @@ class Task(ABC):
     weights: ClassVar[str | None] = None
     """What it is run on where the user names nothing. A task that names weights here starts from trained ones, and its
     network is theirs."""
+
+    keeps_head: ClassVar[bool] = False
+    """Whether it works with the classes of the weights it starts from, and not with those of the data set."""
 
     @abstractmethod
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Any) -> list[Subject]:

@@ -130,7 +130,7 @@ def learn_head(bench: Bench, options: Head, train: Examples, validation: Example
     head = head_alone(model)
     first = bench.first_weights(head)
     with clock.phase("build"):
-        net = backend.build(model, {**trunk_of(bench.start or {}), **first})
+        net = backend.build(model, {**trunk_of(bench.start.weights if bench.start else {}), **first})
     evidence = first_evidence(bench, net, model)
 
     bench.tell("first features")

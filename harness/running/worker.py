@@ -74,7 +74,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     from harness.places import Places
     from harness.plugins import load_backend, load_plugins
     from harness.running.experiments import network_of
-    from harness.task import Bench
+    from harness.task import Bench, Trained
 
     clock, plugins, places = Clock(), load_plugins(), Places.from_environment()
     task = plugins.tasks[cell.task]
@@ -87,7 +87,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
     bench = Bench(
         backend, network.build, dataset, cell.seed, change(task.options(), options), clock, cell.semantics, tell,
-        start=start.load() if start else None,
+        start=Trained(start.model, start.load()) if start else None,
     )  # fmt: skip
     found = task.run(bench)
     if cell.device not in ("auto", found.evidence["device"]):
@@ -147,11 +147,12 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
     try:
         for name, wanted in request["subjects"].items():
             task = plugins.tasks[wanted["task"]]
-            network, _ = network_of(wanted["model"], wanted["weights"], plugins, places)
+            network, start = network_of(wanted["model"], wanted["weights"], plugins, places)
             data_options, options = inputs.split_options(wanted["options"])
             dataset = inputs.load(wanted["dataset"], plugins.datasets, network, data_options, places)
             options = change(task.options(), options)
-            subjects = task.subjects(network.build, dataset.shape, len(dataset.classes), options)
+            classes = start.model.logits_shape[0] if start and task.keeps_head else len(dataset.classes)
+            subjects = task.subjects(network.build, dataset.shape, classes, options)
             answers[name] = certificate(conditions, subjects, places)
     except (Exception, SystemExit) as error:
         traceback.print_exc()

@@ -61,3 +61,24 @@ class Options:
             steps=1 if one else self.steps, targeted=self.target is not None, goal=self.objective,
             random_start=self.random_start and not one,
         )  # fmt: skip
+
+
+class Adversarial(Task):
+    name = "adversarial"
+    rate = "attacked images"
+    options = Options
+    weights = "two-block-cnn-digits"
+    keeps_head = True
+
+    def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
+        attack = replace(options.attack(), targeted=False)  # a target changes a sign, and needs a class of its own
+        return [Subject(model(input_shape, classes), attacks=(attack,))]
+
+    def run(self, bench: Bench) -> Findings:
+        backend, options, clock = bench.backend, bench.options, bench.clock
+        model, weights = bench.start
+        examples, note = victims(bench, model, options)
+        with clock.phase("build"):
+            net = backend.build(model, weights)
+        evidence = first_evidence(bench, net, model)
+        ...
