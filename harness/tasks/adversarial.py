@@ -76,9 +76,39 @@ class Adversarial(Task):
 
     def run(self, bench: Bench) -> Findings:
         backend, options, clock = bench.backend, bench.options, bench.clock
-        model, weights = bench.start
-        examples, note = victims(bench, model, options)
+        model, weights = bench.trained
         with clock.phase("build"):
             net = backend.build(model, weights)
         evidence = first_evidence(bench, net, model)
-        ...
+        examples, note = victims(bench, net, model)
+        labels = np.full(len(examples), options.target, np.int32) if options.targeted else examples.labels
+        clean = logits_of(bench, net, examples)
+        right = clean.argmax(1) == examples.labels
+
+        bench.tell("first attack")
+        raid = Raid(bench, net, examples, labels)
+        curve = [{"epsilon": 0.0, "accuracy": float(right.mean())}]
+        for size in SIZES:
+            attack = options.attack(size)
+            pictures = raid.run(attack)
+            logits = logits_of(bench, net, Examples(pictures, examples.labels))
+            curve.append({"epsilon": attack.epsilon, "accuracy": accuracy(logits, examples.labels)})
+            if size == 1.0:
+                made, seen = pictures, logits
+        change = np.abs(made - raid.images)
+        fooled = seen.argmax(1) == labels if options.targeted else seen.argmax(1) != examples.labels
+        return Findings(
+            metrics={
+                "test_accuracy": float(right.mean()),
+                "robust_accuracy": curve,
+                "success_rate": float(fooled[right].mean()) if right.any() else 0.0,
+                "mean_perturbation": float(change.mean()),
+                "largest_perturbation": float(change.max()),
+                "vanished_gradients": raid.vanished(),
+                "attack_images_per_s": float(np.median(raid.rates)) if raid.rates else None,
+            },
+            rates=raid.rates,
+            parameters=model.counts(),
+            evidence=evidence | {"labels": note},
+            arrays={"adversarial": made, "clean": raid.images, "labels": examples.labels},
+        )
