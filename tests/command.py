@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -67,6 +68,19 @@ def report(folder: Path) -> dict[str, Any]:
 def cells(folder: Path) -> dict[str, tuple[str, str | None]]:
     """The status and reason of each cell, by the name of its backend."""
     return {Path(cell["backend"]).stem: (cell["status"], cell["reason"]) for cell in report(folder)["cells"]}
+
+
+def processor_seconds(*command: str) -> float:
+    """What a process costs the processor, whatever else the machine does."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def slowness() -> float:
+    """By how much this machine, at this moment, is slower than a usual one, on which importing NumPy takes 0.1 s."""
+    return max(1.0, min(processor_seconds(sys.executable, "-c", "import numpy") for _ in range(3)) / 0.1)
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:

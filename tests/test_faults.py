@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from command import SMALL, backend, cells, command, lives, report, samebench, wait_for, words
+from command import SMALL, backend, cells, command, lives, report, samebench, slowness, wait_for, words
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_cell_costs_little_beyond_its_own_process(tmp_path):
     written = [file.stat().st_mtime for file in files]
     processes = [json.loads(file.read_text())["time"]["process_s"] for file in files]
     ours = [after - before - took for before, after, took in zip(written, written[1:], processes[1:])]
-    assert min(ours) < 0.05
+    assert min(ours) < 0.05 * slowness()
 
 
 def test_processes_and_files_do_not_pile_up(tmp_path):
