@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from harness.attack import Attack
 from harness.conformance.kit import AnyBackend, Kit, network, rule
 from harness.probes import awkward_examples, stirred
-from harness.reference.attacks import attacked
+from harness.reference.attacks import settled_by
 from harness.reference.backend import NumPy
 from harness.spec import Array, BatchNorm, Conv, MaxPool, swish
 
 NETWORK = network(Conv(4, 3, padding=1), BatchNorm(), swish, MaxPool(2))
 FGSM = Attack(epsilon=1 / 32, step_size=1 / 32, steps=1)
+TEN_STEPS = Attack(epsilon=1 / 32, step_size=1 / 128, steps=10)
 ATTACKS = {
     "one step of its full size": FGSM,
-    "ten steps within a box": Attack(epsilon=1 / 32, step_size=1 / 128, steps=10),
+    "ten steps within a box": TEN_STEPS,
     "ten steps within a ball": Attack(norm="l2", epsilon=0.5, step_size=0.125, steps=10),
     "steps towards a class": Attack(epsilon=1 / 32, step_size=1 / 128, steps=4, targeted=True, goal="logit"),
     "an ideal image": Attack(norm="free", step_size=1 / 64, steps=4, targeted=True, goal="logit", variation=1 / 16),
@@ -42,20 +45,19 @@ def check_attacks(kit: Kit) -> None:
     examples = awkward_examples(NETWORK, 8)
     images, weights = examples.pixels(examples.images), stirred(NETWORK)
     judge = NumPy(precision="float64").build(NETWORK, weights)
-    settled = {
-        what: attacked(judge, images, examples.labels, attack, "softmax", images).settled
-        for what, attack in ATTACKS.items()
-    }
+    cases = {what: (attack, slice(None), images) for what, attack in ATTACKS.items()}
+    cases["begun elsewhere"] = (TEN_STEPS, slice(None), replace(TEN_STEPS, random_start=True).first(images, 3))
+    cases["one picture alone"] = (FGSM, slice(0, 1), images)
+
+    def run(made_by: Callable[..., Array], case: tuple[Attack, slice, Array]) -> Array:
+        attack, some, start = case
+        return made_by(images[some], examples.labels[some], attack, "softmax", start[some])
+
+    settled = {what: run(partial(settled_by, judge), case) for what, case in cases.items()}
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
-        net, seen = backend.build(NETWORK, weights), {}
-        for what, attack in ATTACKS.items():
-            for start, pictures in (("", images), (", begun elsewhere", attack.first(images, 3) if attack.norm != "free" else images)):
-                found = backend.perturb(net, images, examples.labels, attack, "softmax", pictures)
-                seen[what + start] = np.where(settled[what], found, 0.0)
-        alone = backend.perturb(net, images[:1], examples.labels[:1], FGSM, "softmax", images[:1])
-        seen["one picture alone"] = np.where(settled["one step of its full size"][:1], alone, 0.0)
-        return seen
+        attacks = partial(backend.perturb, backend.build(NETWORK, weights))
+        return {what: np.where(settled[what], run(attacks, case), 0.0) for what, case in cases.items()}
 
     kit.agree(observe)
 

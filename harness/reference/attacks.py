@@ -35,3 +35,8 @@ def attacked(net: Net, images: Array, labels: Array, attack: Attack, loss: LossN
 
     pictures = changed_by(attack, images, start, gradient)
     return Attacked(pictures, (smallest >= NO_GRADIENT) | (attack.norm != "linf"))
+
+
+def settled_by(net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+    """Only the pixels that are not left to rounding, as a mask."""
+    return attacked(net, images, labels, attack, loss, start).settled
