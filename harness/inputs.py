@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, cast
 
-from harness.data import Dataset
+from harness.data import Dataset, Examples
 from harness.errors import SpecError, UsageError
 from harness.kept import Pictures, kept_if_large
 from harness.options import change
 from harness.pictures import METHOD, MODES, brought_to
 from harness.places import Places
-from harness.spec import Model, Shape
+from harness.spec import Array, Model, Shape
 from harness.steps import check_steps, stepped, steps_key
 from harness.task import ModelBuilder
 
@@ -121,29 +121,28 @@ def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwis
 def _brought_to(shape: Shape, dataset: Dataset, places: Places) -> Dataset:
     if shape == dataset.shape:
         return dataset
-    parts = {"train": dataset.train, "test": dataset.test}
-
-    def splits(split: str) -> Pictures:
-        part = parts[split]
-        return zip(brought_to(part.images, part.pixel_max, shape), part.labels.tolist(), strict=True)
-
-    size, count = "x".join(map(str, shape)), len(dataset.train) + len(dataset.test)
-    key = f"brought-{dataset.fingerprint}-{size}-{METHOD}"
-    found = kept_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
-    own = "x".join(map(str, dataset.shape))
-    return replace(found, notes=(*dataset.notes, f"pictures were brought from {own} to {size}"))
+    own, size = ("x".join(map(str, one)) for one in (dataset.shape, shape))
+    key, note = f"brought-{dataset.fingerprint}-{size}-{METHOD}", f"pictures were brought from {own} to {size}"
+    return _remade(dataset, shape, lambda part: brought_to(part.images, part.pixel_max, shape), key, note, places)
 
 
 def _through(steps: tuple[str, ...], dataset: Dataset, places: Places) -> Dataset:
     if not steps:
         return dataset
+    key = f"stepped-{dataset.fingerprint}-{dataset.train.pixel_max}-{dataset.test.pixel_max}-{steps_key(steps)}"
+    note = f"pictures went through {', '.join(steps)}"
+    return _remade(dataset, dataset.shape, lambda part: stepped(steps, part.images, part.pixel_max), key, note, places)
+
+
+def _remade(
+    dataset: Dataset, shape: Shape, make: Callable[[Examples], Iterator[Array]], key: str, note: str, places: Places
+) -> Dataset:
+    """The data set with other pictures in the place of its own, kept under `key` if they are many, and told of."""
     parts = {"train": dataset.train, "test": dataset.test}
 
     def splits(split: str) -> Pictures:
-        part = parts[split]
-        return zip(stepped(steps, part.images, part.pixel_max), part.labels.tolist(), strict=True)
+        return zip(make(parts[split]), parts[split].labels.tolist(), strict=True)
 
-    key = f"stepped-{dataset.fingerprint}-{dataset.train.pixel_max}-{dataset.test.pixel_max}-{steps_key(steps)}"
     count = len(dataset.train) + len(dataset.test)
-    found = kept_if_large(places, key, dataset.name, dataset.classes, dataset.shape, splits, count)
-    return replace(found, notes=(*dataset.notes, f"pictures went through {', '.join(steps)}"))
+    found = kept_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
+    return replace(found, notes=(*dataset.notes, note))

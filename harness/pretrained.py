@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from harness.importing import canonical
 from harness.places import Download, Places, hash_of
 from harness.spec import Model, Normalize, Shape, Weights
 from harness.task import ModelBuilder
-from harness.weightfiles import load_safetensors, read_tensors, require, save_safetensors
+from harness.weightfiles import load_safetensors, read_tensors, save_safetensors
 
 FILE = "weights.safetensors"
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt")
@@ -116,11 +116,11 @@ def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
     key = f"{entry.name}-{entry.hash.partition(':')[2][:16]}-{network.fingerprint}"
 
     def convert(folder: Path) -> None:
-        save_safetensors(folder / FILE, canonical(network, read_tensors(entry.file(places)), entry.name), {})
+        save_safetensors(folder / FILE, _imported(network, entry.file(places), entry.name), {})
 
     def load() -> Weights:
         """From the cache, so that a file is read in its own format once, and by one process."""
-        return _checked(network, places.keep(key, convert) / FILE, entry.name)
+        return _imported(network, places.keep(key, convert) / FILE, entry.name)
 
     def class_names() -> tuple[Sequence[str], str]:
         return (entry.classes, f"the entry {entry.name}") if entry.classes else imagenet.class_names(places)
@@ -154,23 +154,24 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
     told = {name: notes.get(name, "not said") for name in TOLD} | {"hash": hash_of(path, "sha256:")}
     told["source"] = notes.get("source", str(path))
     return Start(
-        str(path), model, network, build, told | _pixels(network), partial(_imported, network, path), class_names
+        str(path),
+        model,
+        network,
+        build,
+        told | _pixels(network),
+        partial(_imported, network, path, str(path)),
+        class_names,
     )
 
 
-def _imported(network: Model, path: Path) -> Weights:
-    return canonical(network, read_tensors(path), str(path))
-
-
-def _checked(network: Model, path: Path, origin: str) -> Weights:
-    tensors = load_safetensors(path).tensors
-    require(tensors, {name: parameter.shape for name, parameter in network.parameters.items()}, origin)
-    return tensors
+def _imported(network: Model, path: Path, origin: str) -> Weights:
+    """A file's tensors under our names, if they are just those of the network."""
+    return canonical(network, read_tensors(path), origin)
 
 
 def _resized(network: Model, input_shape: Shape, classes: int) -> Model:
     """A network that no builder here makes, with its own layers; its head is for its own classes only."""
-    return Model(network.name, input_shape, network.trunk, network.head)
+    return replace(network, input_shape=input_shape)
 
 
 def _pixels(network: Model) -> dict[str, str]:

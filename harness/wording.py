@@ -45,10 +45,15 @@ def tables(report: Report) -> Iterator[Table]:
     yield from (Table(title, PROOF, rows) for title, rows in proofs.items())
 
 
+def network(row: Mapping[str, Any]) -> str:
+    """The network of a row of the summary, and what it started from."""
+    start = f" from {PurePath(row['weights']).name}" if row["weights"] else ""
+    return f"{row['model']}{start}"
+
+
 def experiment(row: Mapping[str, Any]) -> str:
     """What a row of the summary is about, backends aside: with its options where they are what differs."""
-    start = f" from {PurePath(row['weights']).name}" if row["weights"] else ""
-    title = f"{row['task']}: {row['model']}{start} on {row['dataset']}, {row['precision']}"
+    title = f"{row['task']}: {network(row)} on {row['dataset']}, {row['precision']}"
     title += "".join(f", {name}={value}" for name, value in row["varied"].items())
     return title + ("" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights")
 

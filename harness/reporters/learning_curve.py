@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from harness.drawing import drawn, paragraph
 from harness.markers import hookimpl
 from harness.report import Report
 from harness.text import printable
-from harness.wording import Table, notes, percent
+from harness.wording import Table, network, notes, percent
 
 LIMIT = "train_limit"
 NOTHING = "No task of this run was given a number of training pictures: see samebench learning-curve --help"
@@ -30,8 +29,7 @@ def _table(dataset: str, precision: str, rows: list[dict[str, Any]]) -> Table:
     counts = sorted({row["options"][LIMIT] for row in rows})
     lines: dict[tuple[str, str, str, str], dict[int, str]] = {}
     for row in rows:
-        start = f" from {PurePath(row['weights']).name}" if row["weights"] else ""
-        way = row["task"], row["model"] + start, row["backend"], row["mode"]
+        way = row["task"], network(row), row["backend"], row["mode"]
         lines.setdefault(way, {})[row["options"][LIMIT]] = percent(row.get("test_accuracy"))
     return Table(
         f"{dataset}, {precision}: test accuracy by the number of training pictures",

@@ -31,8 +31,8 @@ class Experiments(NamedTuple):
 
 
 def experiments(plugins: Plugins, config: Config) -> Experiments:
-    """One for each task that was asked for. A task that starts from weights is left out if the user names none and its own do not fit, or
-    refused if it was asked for by its name."""
+    """One for each task that was asked for. A task that starts from weights is left out if the user names none and its
+    own do not fit, or refused if it was asked for by its name."""
     tasks = [plugins.tasks[name] for name in dict.fromkeys(config.tasks or plugins.tasks)]
     found = Experiments([], [])
     for task in tasks:
