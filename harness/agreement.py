@@ -57,20 +57,10 @@ class Agreement:
 
 def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
     """One for each experiment that two or more backends have finished."""
-    groups: dict[tuple[str, ...], list[Result]] = {}
+    groups: dict[str, list[Result]] = {}
     for result in results:
         if result.status == "ok" and "first_losses" in result.evidence and result.cell.semantics == "aligned":
-            cell = result.cell
-            key = (
-                cell.task,
-                cell.model,
-                cell.dataset,
-                cell.precision,
-                str(cell.weights),
-                str(cell.seed),
-                repr(cell.options),
-            )
-            groups.setdefault(key, []).append(result)
+            groups.setdefault(result.cell.experiment, []).append(result)
     for group in groups.values():
         if len(group) > 1:
             yield _agree(group)

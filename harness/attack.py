@@ -136,7 +136,8 @@ def changed_by(attack: Attack, images: Array, start: Array, gradient: Callable[[
 
 def variation(pictures: Array) -> Array:
     """The total variation of each picture: how much neighbours differ, over all places."""
-    return _lengths_of_differences(pictures)[2].sum((1, 2, 3))
+    total: Array = _lengths_of_differences(pictures)[2].sum((1, 2, 3))
+    return total
 
 
 def variation_slope(pictures: Array) -> Array:

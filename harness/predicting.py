@@ -11,6 +11,7 @@ from harness.backend import Backend
 from harness.data import Batches, Examples
 from harness.errors import DataError, SamebenchError
 from harness.pictures import read_picture
+from harness.reference.losses import probabilities
 from harness.spec import Array, Model, Shape, Weights
 
 
@@ -24,13 +25,9 @@ def picture_in(file: Path, shape: Shape) -> Array:
         raise DataError(f"{file} cannot be read as a picture: {error}; give a JPEG or PNG file") from None
 
 
-def probabilities(backend: Backend[Any], model: Model, weights: Weights, picture: Array) -> Array:
+def seen_in(backend: Backend[Any], model: Model, weights: Weights, picture: Array) -> Array:
     """The probability of each class for one picture of whole numbers from 0 to 255, in float64."""
     examples = Examples(picture[None], np.zeros(1, np.int32))
     net = backend.build(model, weights)
-    logits = backend.forward(net, Batches.in_order(examples, 1))[0].astype(np.float64)
-    if len(logits) == 1:  # a single logit speaks for the second of two classes
-        logits = np.append(0.0, logits)
-    odds: Array = np.exp(logits - logits.max())
-    shares: Array = odds / odds.sum()
+    shares: Array = probabilities(backend.forward(net, Batches.in_order(examples, 1)))[0]
     return shares

@@ -176,8 +176,13 @@ class Recipe:
                 raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}")
         if all(self.rate(name) == 0 for name, parameter in model.parameters.items() if parameter.trainable):
             raise SpecError(f"nothing of {model.name} learns: every part that has parameters is at rate 0")
-        if (self.loss == "sigmoid") != (model.logits_shape == (1,)):
+        if self.loss != loss_for(model):
             raise SpecError(
                 f"{self.loss} loss does not fit {model.name} with {model.logits_shape[0]} logits: "
                 "sigmoid takes exactly one, softmax two or more"
             )
+
+
+def loss_for(model: Model) -> LossName:
+    """The loss that fits a network's logits."""
+    return "sigmoid" if model.logits_shape == (1,) else "softmax"

@@ -13,7 +13,7 @@ from harness.clock import Clock
 from harness.data import Dataset
 from harness.recipe import Recipe
 from harness.result import Semantics
-from harness.spec import Counts, Model, Shape, Weights
+from harness.spec import Array, Counts, Model, Shape, Weights
 
 ModelBuilder = Callable[[Shape, int], Model]
 
@@ -32,6 +32,8 @@ class Trained(NamedTuple):
 
     model: Model
     weights: Weights
+    classes: tuple[str, ...] = ()
+    """Their names, for a task that keeps the network's head."""
 
 
 @dataclass
@@ -84,6 +86,10 @@ class Findings:
     trained: Trained | None = None
     """To be kept, so that it can be used later."""
 
+    arrays: dict[str, Array] = field(default_factory=dict)
+    """Pictures, and what belongs to them, to be kept, judged and shown: "made" is what the task made, "labels" the class
+    that each is of."""
+
 
 class Task(ABC):
     """An experiment. It times its phases with `bench.clock`: build, first_step, warm_up, train, eval."""
@@ -102,7 +108,7 @@ class Task(ABC):
     network is theirs."""
 
     keeps_head: ClassVar[bool] = False
-    """Whether it works with the classes of the weights it starts from, and not with those of the data set."""
+    """Whether it works with the very network that it starts from, whose classes need not be those of the data set."""
 
     @abstractmethod
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Any) -> list[Subject]:

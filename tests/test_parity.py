@@ -35,11 +35,13 @@ from harness import (
     tanh,
 )
 from harness.conformance.suspects import SUSPECTS
-from harness.parity import Subject, Trial, certify
+from harness.parity import certify
+from harness.parity.standin import smaller
+from harness.parity.training import TrainingTrial
 from harness.probes import awkward_examples, deviation, stirred
 from harness.reference import layers
 from harness.reference.backend import NumPy
-from harness.standin import smaller
+from harness.task import Subject
 
 PLAIN = Model(
     "plain",
@@ -171,7 +173,7 @@ def test_batch_norms_that_learn_see_pictures_and_not_pixels():
 def test_a_deep_frozen_trunk_leaves_a_gradient_to_compare():
     block = Residual((Conv(8, 3, padding=1), BatchNorm(), relu))
     deep = Model("deep", (8, 8, 3), (Conv(8, 3), *(block,) * 12, GlobalAvgPool()), (Dense(3),))
-    trial = Trial(deep, Recipe(Adam(), rates=(("trunk", 0.0),)), 3, 4)
+    trial = TrainingTrial(deep, Recipe(Adam(), rates=(("trunk", 0.0),)), 3, 4)
     assert 0.01 < trial.losses[0] < 100
     assert np.abs(trial.gradients["head.dense1.kernel"]).max() > 0.01
 
@@ -235,6 +237,6 @@ def test_the_float32_limit_widens_where_float32_moves_the_reference():
     recipe, close = Recipe(Adam(lr=1e-3)), Normalize((0.25 + 1e-7,), (1e-7,))
     plain = Model("plain", (6, 6, 1), trunk=(tanh, Flatten()), head=(Dense(3),))
     delicate = Model("delicate", (6, 6, 1), trunk=(close, tanh, Flatten()), head=(Dense(3),))
-    assert Trial(plain, recipe, 5, 8).timed_limit("float32") == 1e-4
-    assert Trial(plain, recipe, 5, 8).timed_limit("tf32") == 3e-2
-    assert 1e-3 < Trial(delicate, recipe, 5, 8).timed_limit("float32") < 0.5
+    assert TrainingTrial(plain, recipe, 5, 8).timed_limit("float32") == 1e-4
+    assert TrainingTrial(plain, recipe, 5, 8).timed_limit("tf32") == 3e-2
+    assert 1e-3 < TrainingTrial(delicate, recipe, 5, 8).timed_limit("float32") < 0.5

@@ -29,7 +29,7 @@ def predict_command(
     from harness.environment import worker_environment
     from harness.places import Places
     from harness.plugins import load_backend, load_plugins
-    from harness.predicting import picture_in, probabilities
+    from harness.predicting import picture_in, seen_in
     from harness.pretrained import start_from
     from harness.running.trained import trained_in
 
@@ -44,7 +44,7 @@ def predict_command(
     picture = picture_in(image, start.model.input_shape)
     name = backend or _installed()
     loaded = load_backend(name)
-    shares = probabilities(loaded(precision=loaded.precisions[0]), start.model, start.load(), picture)
+    shares = seen_in(loaded(precision=loaded.precisions[0]), start.model, start.load(), picture)
     try:
         names, origin = start.class_names()
     except SamebenchError as error:

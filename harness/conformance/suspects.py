@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from harness import spec
+from harness.attack import Attack, changed_by
 from harness.data import Batches, Examples
-from harness.recipe import SGD, Adam, LossName, Recipe
+from harness.recipe import SGD, Adam, LossName, Objective, Recipe
 from harness.reference import layers as reference
 from harness.reference.backend import Net, NumPy, NumPyTrainer
 from harness.reference.layers import LAYERS, Applied, Apply, Context, Gradients
@@ -336,8 +337,8 @@ with_training("frozen_parts", "a frozen part that learns", **_with_recipe(lambda
 
 
 class _Averaged(NumPy):
-    def input_gradient(self, net: Net, images: Array, labels: Array, loss: LossName) -> Array:
-        return super().input_gradient(net, images, labels, loss) / len(labels)
+    def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
+        return super().input_gradient(net, images, labels, objective) / len(labels)
 
 
 class _By255(NumPy):
@@ -355,3 +356,50 @@ class _ChannelsFirstFeatures(NumPy):
 suspect("input_gradient", "losses averaged over the batch before the gradient is taken", _Averaged)
 suspect("pixels", "pixels divided by 255, whatever their largest value is", _By255)
 suspect("features", "pictures with channels first, as PyTorch keeps them", _ChannelsFirstFeatures)
+
+
+# Attacks
+
+
+def with_attack(cause: str, **members: Any) -> None:
+    """Suspect the reference with another step of attacks."""
+    kind = type("SuspectAttack", (Attack,), members)
+
+    def perturb(
+        self: NumPy, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array
+    ) -> Array:
+        other = kind(**vars(attack))
+        objective = other.objective(loss)
+        return changed_by(other, images, start, lambda x: self.input_gradient(net, x, labels, objective))
+
+    suspect("attacks", cause, type("Suspect", (NumPy,), {"perturb": perturb}))
+
+
+def _unclipped(self: Attack, pictures: Array, images: Array, gradient: Array) -> Array:
+    moved = pictures + self.step_size * np.sign(gradient)
+    if self.norm != "linf":
+        return Attack.step(self, pictures, images, gradient)
+    return np.clip(moved, images - self.epsilon, images + self.epsilon)
+
+
+def _unbounded(self: Attack, pictures: Array, images: Array, gradient: Array) -> Array:
+    return Attack.step(replace(self, epsilon=1e9), pictures, images, gradient)
+
+
+def _along_the_batch(self: Attack, pictures: Array, images: Array, gradient: Array) -> Array:
+    """The length of the whole batch's gradient in the place of each picture's."""
+    if self.norm == "linf":
+        return Attack.step(self, pictures, images, gradient)
+    lengths = np.sqrt((gradient**2).sum((1, 2, 3), keepdims=True))
+    share = lengths / np.sqrt((gradient**2).sum())
+    steps = [
+        Attack.step(replace(self, step_size=self.step_size * float(part)), picture[None], image[None], slope[None])
+        for part, picture, image, slope in zip(share.ravel(), pictures, images, gradient, strict=True)
+    ]
+    return np.concatenate(steps)
+
+
+with_attack("pixels below 0 or above 1", step=_unclipped)
+with_attack("no way back into the bound after a step", step=_unbounded)
+with_attack("gradients scaled by the length of the batch's, not of each picture's", step=_along_the_batch)
+with_attack("the loss where the logit was asked for", objective=lambda self, loss: loss)

@@ -33,3 +33,13 @@ def slope(objective: Objective, logits: Array, labels: Array) -> Array:
 def mean_loss(loss: LossName, logits: Array, labels: Array) -> float:
     """The loss of a whole data set, whatever precision its logits came in."""
     return float(cross_entropy(loss, logits.astype(np.float64), labels)[0].mean())
+
+
+def probabilities(logits: Array) -> Array:
+    """Of each class, whatever precision logits came in; a single logit speaks for the second of two."""
+    logits = logits.astype(np.float64)
+    if logits.shape[1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], 1)
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    shares: Array = odds / odds.sum(1, keepdims=True)
+    return shares

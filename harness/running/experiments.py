@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
-from harness.errors import UsageError
+from harness.errors import SamebenchError, UsageError
 from harness.inputs import Taker, split_name
 from harness.places import Places
 from harness.plugins import Plugins
 from harness.pretrained import Start, is_path, start_from
 from harness.running.config import Config
-from harness.task import Task
+from harness.task import ModelBuilder, Task, Trained
 
 
 class Experiment(NamedTuple):
@@ -56,6 +57,23 @@ def network_of(model: str, weights: str | None, plugins: Plugins, places: Places
         return Taker.untrained(plugins.models[model]), None
     start = start_from(weights, model, plugins.weights, plugins.models, places)
     return Taker(start.build, start.model.input_shape, trained=True), start
+
+
+def builder_of(task: Task, network: Taker, start: Start | None) -> ModelBuilder:
+    """What builds the network for a task: for pictures of a data set and its classes, or the trained one as it is, for
+    pictures of another size at most."""
+    if start and task.keeps_head:
+        return lambda input_shape, classes: replace(start.model, input_shape=input_shape)
+    return network.build
+
+
+def trained_network(start: Start) -> Trained:
+    """The network and its weights; classes that nobody names are numbered."""
+    try:
+        names = tuple(start.class_names()[0])
+    except SamebenchError:
+        names = tuple(f"class {number}" for number in range(max(start.model.logits_shape[0], 2)))
+    return Trained(start.model, start.load(), names)
 
 
 def _lacks_weights(task: Task, plugins: Plugins, config: Config) -> str | None:

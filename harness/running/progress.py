@@ -88,8 +88,9 @@ def _one_line(result: Result) -> str:
     who = f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}"
     if result.status != "ok":
         return f"{who}: {result.status}: {result.reason}"
-    headline = next(((name.replace("_", " "), value) for name, value in result.metrics.items()), ("done", ""))
-    return f"{who}: ok, {headline[0]} {headline[1]:.4g}, {result.time['total_s']:.1f} s"
+    numbers = ((name, value) for name, value in result.metrics.items() if isinstance(value, int | float))
+    headline = next((f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers), "done")
+    return f"{who}: ok, {headline}, {result.time['total_s']:.1f} s"
 
 
 def _duration(seconds: float) -> str:

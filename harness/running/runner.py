@@ -17,6 +17,7 @@ from harness.environment import describe_host, worker_environment
 from harness.places import hash_of
 from harness.pretrained import is_path
 from harness.result import Cell, Result, not_checked
+from harness.running.judging import cases, judge
 from harness.running.process import Ended, run_worker
 from harness.running.sources import code_of
 from harness.running.store import Store, write_json
@@ -72,6 +73,8 @@ class Runner:
             for number, cell in enumerate(_in_turns(todo, order_seed), 1):
                 self.watcher.started(f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}")
                 self.watcher.finished(self.run_cell(cell), number, len(todo))
+            if parity:
+                self._judge(cells)
             self.store.save_run(record | {"finished": _now()})
 
     def run_cell(self, cell: Cell) -> Result:
@@ -137,6 +140,13 @@ class Runner:
             known = ", known from before" if all(answer.get("cached") for answer in answers.values()) else ""
             for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
                 self.watcher.certified(f"{backend}/{mode}", verdict + known, ended.seconds)
+
+    def _judge(self, cells: Sequence[Cell]) -> None:
+        """Let every backend see the pictures that each has made."""
+        asked = {cell.experiment for cell in cells}
+        found = [case for case in cases(list(self.store.results())) if case.name in asked]
+        start = lambda folder, request, backend: self._start_worker(folder, "request.json", request, backend)  # noqa: E731
+        judge(self.store, found, start, self.watcher.started)
 
     def _start_worker(self, folder: Path, name: str, request: Mapping[str, Any], backend: str) -> Ended:
         """Run the worker on a request whose files lie in `folder`."""

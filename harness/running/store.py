@@ -17,12 +17,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.errors import UsageError
 from harness.result import SCHEMA, Cell, Result, digest
+from harness.spec import Array
 from harness.whole import written_whole
 
 SEAL = "sha256"
-ARTIFACTS = "artifacts"
+ARTIFACTS, PICTURES = "artifacts", "pictures.npz"
+"""The folder of what a cell makes; and in it, pictures and what belongs to them."""
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -37,6 +41,19 @@ def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
     """Write an object with a hash of what it says."""
     plain = _in_words(data)
     write_json(path, plain | {SEAL: digest(plain)})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays by their names, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as file:
+        np.savez_compressed(file, **dict[str, Any](arrays))
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """The inverse of `write_arrays`."""
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -100,8 +117,8 @@ class Store:
 
     def _clean_up(self) -> None:
         """Remove what a killed process had begun to write."""
-        for pattern in (".*.json.*", "cells/*/.*.json.*", "certificates/.*.json.*", "certificates/*/.*.json.*"):
-            for leftover in self.folder.glob(pattern):
+        for kind in ("json", "npz", "safetensors"):
+            for leftover in self.folder.rglob(f".*.{kind}.*"):
                 leftover.unlink(missing_ok=True)
 
     @property
@@ -143,6 +160,23 @@ class Store:
         """The certificate of what the cell runs, whatever its seed."""
         try:
             return read_sealed(self.folder / "certificates" / f"{cell.subject}.json")
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def judgements(self) -> Path:
+        """The folder of what others say of the pictures that cells have made."""
+        return self.folder / "judgements"
+
+    def feature_maps(self, case: str) -> Path:
+        return self.judgements / f"{case}.npz"
+
+    def save_judgement(self, case: str, said: Mapping[str, Any]) -> None:
+        write_sealed(self.judgements / f"{case}.json", said)
+
+    def judgement(self, case: str) -> dict[str, Any] | None:
+        try:
+            return read_sealed(self.judgements / f"{case}.json")
         except (OSError, ValueError):
             return None
 

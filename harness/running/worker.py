@@ -25,7 +25,7 @@ from harness.running.store import ARTIFACTS, write_json, write_sealed
 
 if TYPE_CHECKING:
     from harness.data import Dataset
-    from harness.task import Trained
+    from harness.task import Findings, Trained
 
 NATIVE = "each framework's own optimiser and first weights, as asked for by native semantics"
 
@@ -39,7 +39,8 @@ def main(request_file: str, result_file: str) -> None:
         result = Path(result_file)
         write_sealed(result, run_cell(Cell(**request["cell"]), result.parent / ARTIFACTS, _teller()).as_json())
     else:
-        write_json(Path(result_file), probe(**request["probe"]) if "probe" in request else certify(request))
+        answer = {"probe": probe, "judge": judge, "subjects": certify}
+        write_json(Path(result_file), next(answer[name](request) for name in answer if name in request))
 
 
 def run_cell(cell: Cell, artifacts: Path, tell: Callable[[str], None] = lambda line: None) -> Result:
@@ -73,8 +74,8 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     from harness.options import change
     from harness.places import Places
     from harness.plugins import load_backend, load_plugins
-    from harness.running.experiments import network_of
-    from harness.task import Bench, Trained
+    from harness.running.experiments import builder_of, network_of, trained_network
+    from harness.task import Bench
 
     clock, plugins, places = Clock(), load_plugins(), Places.from_environment()
     task = plugins.tasks[cell.task]
@@ -86,8 +87,8 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     with clock.phase("import"):
         backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
     bench = Bench(
-        backend, network.build, dataset, cell.seed, change(task.options(), options), clock, cell.semantics, tell,
-        start=Trained(start.model, start.load()) if start else None,
+        backend, builder_of(task, network, start), dataset, cell.seed, change(task.options(), options), clock,
+        cell.semantics, tell, start=trained_network(start) if start else None,
     )  # fmt: skip
     found = task.run(bench)
     if cell.device not in ("auto", found.evidence["device"]):
@@ -112,13 +113,25 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         versions=backend.versions(),
         parity=not_checked(NATIVE if cell.semantics == "native" else ""),
         settings=backend.settings(),
-        artifacts=_kept(found.trained, dataset, cell, artifacts) if found.trained and not problem else {},
+        artifacts={} if problem else _kept(found, dataset, cell, artifacts),
     )
 
 
-def _kept(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, str]:
-    """Write the trained weights beside the result; the hash of each file."""
+def _kept(found: Findings, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, str]:
+    """Write what the task has made beside the result; the hash of each file."""
     from harness.places import hash_of
+    from harness.running.store import PICTURES, write_arrays
+
+    files = []
+    if found.trained:
+        files.append(_keep_trained(found.trained, dataset, cell, folder))
+    if found.arrays:
+        write_arrays(folder / PICTURES, found.arrays)
+        files.append(folder / PICTURES)
+    return {file.name: hash_of(file, "sha256:") for file in files}
+
+
+def _keep_trained(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> Path:
     from harness.pretrained import FILE, save_trained
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +143,7 @@ def _kept(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> dict[
     }
     weights = {name: tensor.astype("float32") for name, tensor in trained.weights.items()}
     save_trained(folder / FILE, trained.model, weights, dataset.classes, told)
-    return {FILE: hash_of(folder / FILE, "sha256:")}
+    return folder / FILE
 
 
 def certify(request: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +153,7 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
     from harness.places import Places
     from harness.plugins import load_plugins
     from harness.running.certificates import Conditions, certificate
-    from harness.running.experiments import network_of
+    from harness.running.experiments import builder_of, network_of
 
     plugins, places, answers = load_plugins(), Places.from_environment(), {}
     conditions = Conditions(*(request[name] for name in Conditions._fields))
@@ -151,8 +164,8 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
             data_options, options = inputs.split_options(wanted["options"])
             dataset = inputs.load(wanted["dataset"], plugins.datasets, network, data_options, places)
             options = change(task.options(), options)
-            classes = start.model.logits_shape[0] if start and task.keeps_head else len(dataset.classes)
-            subjects = task.subjects(network.build, dataset.shape, classes, options)
+            build = builder_of(task, network, start)
+            subjects = task.subjects(build, dataset.shape, len(dataset.classes), options)
             answers[name] = certificate(conditions, subjects, places)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
@@ -160,10 +173,43 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
     return answers
 
 
-def probe(backend: str, device: str) -> dict[str, Any]:
+def judge(request: dict[str, Any]) -> dict[str, Any]:
+    """What a backend says of each case of pictures. The reference also says how far they lie apart, and keeps what the
+    network sees in one of them."""
+    from harness.judging import apart, feature_maps, judged
+    from harness.places import Places
+    from harness.plugins import load_backend, load_plugins
+    from harness.running.experiments import network_of, trained_network
+    from harness.running.judging import REFERENCE
+    from harness.running.store import read_arrays, write_arrays
+
+    who, answers = request["judge"], {}
+    for name, case in request["cases"].items():
+        try:
+            _, start = network_of(case["model"], case["weights"], load_plugins(), Places.from_environment())
+            assert start, "only tasks that start from weights make pictures"
+            trained = trained_network(start)
+            made = {key: read_arrays(Path(file)) for key, file in case["pictures"].items()}
+            backend = load_backend(who["backend"])(who["device"], who["mode"], who["precision"])
+            answers[name] = {"scores": judged(backend, trained, made)}
+            if who["backend"] == REFERENCE:
+                first = next(iter(made.values()))
+                answers[name]["beside"] = {"apart": apart([arrays["made"] for arrays in made.values()])}
+                if "shown" in first:
+                    row = first["shown"][0]
+                    pair = {"original": first["original"][row], "made": first["made"][row]}
+                    write_arrays(Path(case["maps"]), feature_maps(trained, pair))
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            answers[name] = {"problem": explain(error)[1]}
+    return answers
+
+
+def probe(request: dict[str, Any]) -> dict[str, Any]:
     """Whether a backend can be imported and started, and what it says of itself."""
     from harness.plugins import load_backend
 
+    backend, device = request["probe"]["backend"], request["probe"]["device"]
     try:
         loaded = load_backend(backend)
         started = loaded(device, precision=loaded.precisions[0])

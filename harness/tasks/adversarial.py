@@ -7,29 +7,31 @@ pictures. How often the network is still right is told for several sizes of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from harness.attack import Attack
-from harness.data import Examples
+from harness.attacking import Victim, pictures_for, predictions
 from harness.errors import UsageError
-from harness.fitting import first_evidence, in_order
 from harness.markers import hookimpl
 from harness.options import check_numbers
-from harness.recipe import Recipe
-from harness.spec import Array, Shape
+from harness.reference.losses import probabilities
+from harness.spec import Shape
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task
 
 SIZES = (0.25, 0.5, 1.0, 2.0)
 """Epsilons of the curve, in shares of the option."""
 
+DEFAULT_EPSILON = {"linf": 0.1, "l2": 0.5}
+
 
 @dataclass(frozen=True)
 class Options:
-    epsilon: float = 0.1
-    """How far a pixel may move in the norm "linf", on a scale from 0 to 1; in "l2", how far all of them together."""
+    epsilon: float | None = None
+    """How far a pixel may move in the norm "linf", on a scale from 0 to 1; in "l2", how far all of them together. None
+    stands for 0.1 or 0.5."""
     norm: Literal["linf", "l2"] = "linf"
     method: Literal["pgd", "fgsm"] = "pgd"
     """Several short steps, or one of the full size."""
@@ -40,13 +42,12 @@ class Options:
     target: int | None = None
     """The class that the network is to see; None for any but the right one."""
     random_start: bool = False
-    pictures: int | None = 256
-    """How many of the test split are attacked."""
-    batch_size: int = 64
+    pictures: int | None = None
+    """How many of the test split are attacked, chosen by the seed; None for 256, or fewer photos."""
 
     def __post_init__(self) -> None:
-        check_numbers("adversarial", self, ("steps", "pictures", "batch_size"))
-        if not self.epsilon > 0 or not np.isfinite(self.epsilon):
+        check_numbers("adversarial", self, ("steps", "pictures"))
+        if self.epsilon is not None and not (self.epsilon > 0 and np.isfinite(self.epsilon)):
             raise UsageError(f"adversarial.epsilon must be above 0, not {self.epsilon}")
         if not 0 < self.step_share <= 1:
             raise UsageError(f"adversarial.step_share is above 0 and at most 1, not {self.step_share}")
@@ -55,11 +56,11 @@ class Options:
 
     def attack(self, size: float = 1.0) -> Attack:
         """The attack with an epsilon of so many times the option's."""
-        epsilon, one = size * self.epsilon, self.method == "fgsm"
+        epsilon, once = size * (self.epsilon or DEFAULT_EPSILON[self.norm]), self.method == "fgsm"
         return Attack(
-            norm=self.norm, epsilon=epsilon, step_size=epsilon if one else epsilon * self.step_share,
-            steps=1 if one else self.steps, targeted=self.target is not None, goal=self.objective,
-            random_start=self.random_start and not one,
+            norm=self.norm, epsilon=epsilon, step_size=epsilon if once else epsilon * self.step_share,
+            steps=1 if once else self.steps, targeted=self.target is not None, goal=self.objective,
+            random_start=self.random_start,
         )  # fmt: skip
 
 
@@ -71,44 +72,57 @@ class Adversarial(Task):
     keeps_head = True
 
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
-        attack = replace(options.attack(), targeted=False)  # a target changes a sign, and needs a class of its own
-        return [Subject(model(input_shape, classes), attacks=(attack,))]
+        return [Subject(model(input_shape, classes), attacks=(options.attack(),))]
 
     def run(self, bench: Bench) -> Findings:
-        backend, options, clock = bench.backend, bench.options, bench.clock
-        model, weights = bench.trained
-        with clock.phase("build"):
-            net = backend.build(model, weights)
-        evidence = first_evidence(bench, net, model)
-        examples, note = victims(bench, net, model)
-        labels = np.full(len(examples), options.target, np.int32) if options.targeted else examples.labels
-        clean = logits_of(bench, net, examples)
-        right = clean.argmax(1) == examples.labels
-
-        bench.tell("first attack")
-        raid = Raid(bench, net, examples, labels)
+        options: Options = bench.options
+        victim = Victim(bench)
+        images, labels, note = pictures_for(victim, options.pictures)
+        wanted = labels if options.target is None else _target(options.target, victim, labels)
+        before = victim.logits(images)
+        right = predictions(before) == labels
         curve = [{"epsilon": 0.0, "accuracy": float(right.mean())}]
+        victim.prepare(options.attack(), images, wanted)
         for size in SIZES:
             attack = options.attack(size)
-            pictures = raid.run(attack)
-            logits = logits_of(bench, net, Examples(pictures, examples.labels))
-            curve.append({"epsilon": attack.epsilon, "accuracy": accuracy(logits, examples.labels)})
+            changed = victim.attacked(attack, images, wanted, attack.first(images, bench.seed))
+            after = victim.logits(changed)
+            curve.append({"epsilon": attack.epsilon, "accuracy": float((predictions(after) == labels).mean())})
             if size == 1.0:
-                made, seen = pictures, logits
-        change = np.abs(made - raid.images)
-        fooled = seen.argmax(1) == labels if options.targeted else seen.argmax(1) != examples.labels
+                made, seen = changed, after
+        asked = right if options.target is None else predictions(before) != wanted
+        fooled = (predictions(seen) == wanted) == (options.target is not None)
+        change = np.abs(made - images)
         return Findings(
             metrics={
                 "test_accuracy": float(right.mean()),
                 "robust_accuracy": curve,
-                "success_rate": float(fooled[right].mean()) if right.any() else 0.0,
+                "epsilon": options.attack().epsilon,
+                "success_rate": float(fooled[asked].mean()) if asked.any() else 0.0,
                 "mean_perturbation": float(change.mean()),
                 "largest_perturbation": float(change.max()),
-                "vanished_gradients": raid.vanished(),
-                "attack_images_per_s": float(np.median(raid.rates)) if raid.rates else None,
+                "vanished_gradients": float((change.max((1, 2, 3)) == 0).mean()),
+                "attack_images_per_s": float(np.median(victim.rates)),
+                "pictures": len(images),
             },
-            rates=raid.rates,
-            parameters=model.counts(),
-            evidence=evidence | {"labels": note},
-            arrays={"adversarial": made, "clean": raid.images, "labels": examples.labels},
-        )
+            rates=victim.rates,
+            parameters=victim.model.counts(),
+            evidence=victim.evidence | ({"notes": [note]} if note else {}),
+            arrays={
+                "original": images, "made": made, "labels": labels, "wanted": wanted,
+                "before": probabilities(before).astype(np.float32), "after": probabilities(seen).astype(np.float32),
+                "classes": np.array(victim.classes), "shown": np.argsort(~(fooled & asked), kind="stable"),
+            },
+        )  # fmt: skip
+
+
+def _target(target: int, victim: Victim, labels: np.ndarray) -> np.ndarray:
+    """The same wish for every picture."""
+    if target >= (count := len(victim.classes)):
+        raise UsageError(f"adversarial.target {target} is no class of {victim.model.name}: it has 0 to {count - 1}")
+    return np.full_like(labels, target)
+
+
+@hookimpl
+def samebench_tasks() -> Sequence[Task]:
+    return [Adversarial()]

@@ -35,7 +35,8 @@ from harness.conformance import RULES
 from harness.conformance.kit import check_rule
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
-from harness.parity import LIMIT, Subject, certify
+from harness.parity import LIMIT, certify
+from harness.task import Subject
 
 EVERY_LAYER = Model(
     "every-layer",

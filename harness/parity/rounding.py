@@ -12,13 +12,16 @@ from harness.reference.backend import Net, NumPy, NumPyTrainer
 from harness.reference.layers import LAYERS, Applied, Apply, Context
 from harness.spec import Array, Layer, Weights
 
+DOUBLE, SINGLE = 2.0**-52, 2.0**-23
+"""The rounding errors of float64 and float32, in shares of a value."""
 
-def rounding_reference() -> NumPy:
-    """The float64 reference with one more rounding error in every value that has been rounded at all.
+
+def rounding_reference(size: float = DOUBLE, seed: int = 0) -> NumPy:
+    """The float64 reference with one more rounding error of this size in every value that has been rounded at all.
 
     Values that are exact, such as sums of a few short fractions, stay exact, and ties between them stay ties.
     """
-    size, random = 2.0**-52, np.random.default_rng(0)
+    random = np.random.default_rng(seed)
 
     def rounding(apply: Apply) -> Apply:
         def rounded(layer: Layer, context: Context, *inputs: Array) -> Applied:

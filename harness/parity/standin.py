@@ -50,7 +50,7 @@ def without_dropout(model: Model) -> tuple[Model, list[str]]:
     return quiet, [] if quiet == model else ["dropout masks"]
 
 
-def smaller(model: Model, recipe: Recipe) -> tuple[Model, list[str]]:
+def smaller(model: Model, recipe: Recipe | None) -> tuple[Model, list[str]]:
     """A large model on the smallest pictures that will do, and what that leaves unproven; any other as it is."""
     if model.flops > LARGE:
         for shape in _sizes(model.input_shape):
@@ -63,9 +63,9 @@ def smaller(model: Model, recipe: Recipe) -> tuple[Model, list[str]]:
     return model, []
 
 
-def learning_norms(model: Model, recipe: Recipe) -> list[Node]:
+def learning_norms(model: Model, recipe: Recipe | None) -> list[Node]:
     """The batch norms through which what a picture gives depends on the others of its batch."""
-    return [node for node in model.nodes if isinstance(node.layer, BatchNorm) and recipe.rate(node.name)]
+    return [node for node in model.nodes if isinstance(node.layer, BatchNorm) and recipe and recipe.rate(node.name)]
 
 
 def with_statistics(model: Model, weights: Weights, examples: Examples) -> dict[str, Array]:

@@ -1,0 +1,42 @@
+"""What a certificate has found so far: the largest deviation of each kind, and what moved that may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.probes import deviation
+from harness.spec import Array
+
+
+@dataclass
+class Deviations:
+    """The largest deviation of each kind, and where it was; and by how much each frozen tensor moved that did."""
+
+    worst: dict[str, tuple[float, str]] = field(default_factory=dict)
+    thawed: dict[str, float] = field(default_factory=dict)
+
+    def compare(self, kind: str, where: str, actual: Array, reference: Array, scale: float | None = None) -> None:
+        found = deviation(actual, reference, scale)
+        if kind not in self.worst or not found <= self.worst[kind][0]:
+            self.worst[kind] = (found, where)
+
+    def hold(self, name: str, after: Array, before: Array) -> None:
+        """A frozen tensor must be what it was, to the last digit."""
+        if not np.array_equal(after, before):
+            moved = np.abs(after.astype(np.float64) - before).max() if after.shape == before.shape else float("inf")
+            self.thawed[name] = max(float(moved), self.thawed.get(name, 0.0))
+
+    def value(self, *kinds: str) -> float | None:
+        """The largest of several kinds; None where nothing of them was compared."""
+        return max((self.worst[kind][0] for kind in kinds if kind in self.worst), default=None)
+
+    def complaints(self, limit: float, label: str = "") -> Iterator[tuple[float, str]]:
+        """Each kind above the limit, and each frozen tensor that moved: by what factor, and in words."""
+        for kind, (found, where) in self.worst.items():
+            if not found <= limit:
+                yield found / limit, f"{label}{kind} of {where}: {found:.1e}, limit {limit:.0e}"
+        for name, moved in self.thawed.items():
+            yield float("inf"), f"{label}frozen {name} changed by {moved:.1e}"

@@ -1,0 +1,108 @@
+"""The step after the cells: every backend, and the reference, judges the pictures that each backend has made.
+
+One process for each judge, over all that there is to judge. What was judged before is known by the hash of the pictures,
+so a run that is taken up again judges what is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.result import Result
+from harness.running.process import Ended
+from harness.running.store import PICTURES, Store
+
+REFERENCE = "numpy"
+Start = Callable[[Path, Mapping[str, Any], str], Ended]
+"""Starts a worker in a folder, on a request, with the interpreter of a backend."""
+
+
+class Judge(NamedTuple):
+    """Who looks, and how."""
+
+    backend: str
+    mode: str
+    precision: str
+    device: str
+
+    @property
+    def name(self) -> str:
+        return self.backend if self.backend == REFERENCE else f"{Path(self.backend).stem}/{self.mode}"
+
+
+THE_REFERENCE = Judge(REFERENCE, "default", "float64", "cpu")
+
+
+@dataclass
+class Case:
+    """Pictures that were made of the same ones, by the same rules: each maker's, by its cell's key."""
+
+    name: str
+    makers: list[Result] = field(default_factory=list)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The hash of what each maker has made."""
+        return {maker.cell.key: maker.artifacts[PICTURES] for maker in self.makers}
+
+    @property
+    def judges(self) -> list[Judge]:
+        cells = (maker.cell for maker in self.makers)
+        return [THE_REFERENCE, *dict.fromkeys(Judge(c.backend, c.mode, c.precision, c.device) for c in cells)]
+
+
+def cases(results: Sequence[Result]) -> list[Case]:
+    """What there is to judge."""
+    found: dict[str, Case] = {}
+    for result in results:
+        if result.status == "ok" and PICTURES in result.artifacts:
+            name = result.cell.experiment
+            found.setdefault(name, Case(name)).makers.append(result)
+    return list(found.values())
+
+
+def judge(store: Store, found: Sequence[Case], start: Start, told: Callable[[str], None]) -> None:
+    """Let every judge see what it has not seen yet, and keep what it says."""
+    kept = {case.name: _known(store, case) for case in found}
+    judges = dict.fromkeys(judge for case in found for judge in case.judges)
+    for who in judges:
+        open_cases = [case for case in found if who in case.judges and who.name not in kept[case.name]["judges"]]
+        if not open_cases:
+            continue
+        told(f"{who.name} judges")
+        folder = store.judgements / "asked" / who.name.replace("/", ".")
+        ended = start(
+            folder, {"judge": who._asdict(), "cases": {c.name: _asked(store, c) for c in open_cases}}, who.backend
+        )
+        try:
+            answers = json.loads((folder / "result.json").read_text())
+        except (OSError, ValueError):
+            answers = {case.name: {"problem": ": ".join(ended.explain())} for case in open_cases}
+        for case in open_cases:
+            answer = answers[case.name]
+            kept[case.name] |= answer.pop("beside", {})
+            kept[case.name]["judges"][who.name] = answer
+            store.save_judgement(case.name, kept[case.name])
+
+
+def _known(store: Store, case: Case) -> dict[str, Any]:
+    """What is known of these very pictures. A judge that had a problem is asked again."""
+    known = store.judgement(case.name)
+    if not known or known["files"] != case.files:
+        return {"files": case.files, "judges": {}}
+    known["judges"] = {name: said for name, said in known["judges"].items() if "problem" not in said}
+    return known
+
+
+def _asked(store: Store, case: Case) -> dict[str, Any]:
+    cell = case.makers[0].cell
+    return {
+        "model": cell.model,
+        "weights": cell.weights,
+        "pictures": {maker.cell.key: str(store.artifacts(maker.cell) / PICTURES) for maker in case.makers},
+        "maps": str(store.feature_maps(case.name)),
+    }

@@ -1,0 +1,109 @@
+"""ideal-image: what a trained network would like to see of a class.
+
+From the same noise on all backends, gradient ascent makes a picture in which the logit of the class is as large as can be;
+once as it comes, and once with its total variation held down, so that neighbouring pixels go together and shapes appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.attack import Attack, variation
+from harness.attacking import Victim
+from harness.errors import UsageError
+from harness.markers import hookimpl
+from harness.options import check_numbers
+from harness.reference.losses import probabilities
+from harness.spec import Array, Shape
+from harness.task import Bench, Findings, ModelBuilder, Subject, Task
+
+ALL, SOME = 10, 4
+"""A network of so many classes, at most, shows all of them, and one of more so many, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Options:
+    classes: tuple[int, ...] = ()
+    """The numbers of the classes; none stands for all, or for four of many."""
+    steps: int = 128
+    step_size: float = 0.02
+    """How far a pixel moves in a step, on the average, on a scale from 0 to 1."""
+    variation: float = 0.02
+    """The weight of the total variation."""
+    noise: float = 0.05
+    """How far the first pictures are from grey."""
+
+    def __post_init__(self) -> None:
+        check_numbers("ideal-image", self, ("steps",))
+        for name in ("step_size", "variation"):
+            if not (np.isfinite(value := getattr(self, name)) and value > 0):
+                raise UsageError(f"ideal-image.{name} must be above 0, not {value}")
+        if not 0 <= self.noise <= 0.5:
+            raise UsageError(f"ideal-image.noise is from 0 to 0.5, not {self.noise}")
+        if any(number < 0 for number in self.classes):
+            raise UsageError(f"ideal-image.classes are numbers from 0, not {list(self.classes)}")
+
+    def ascent(self, variation: float) -> Attack:
+        return Attack(
+            norm="free", step_size=self.step_size, steps=self.steps, targeted=True, goal="logit", variation=variation
+        )
+
+
+class IdealImage(Task):
+    name = "ideal-image"
+    rate = "ideal images"
+    options = Options
+    weights = "two-block-cnn-digits"
+    keeps_head = True
+
+    def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
+        ways = options.ascent(0.0), options.ascent(options.variation)
+        return [Subject(model(input_shape, classes), attacks=ways)]
+
+    def run(self, bench: Bench) -> Findings:
+        options: Options = bench.options
+        victim = Victim(bench)
+        wanted = _chosen(options.classes, victim.classes)
+        random = np.random.default_rng(bench.seed)
+        noise = np.clip(0.5 + options.noise * random.normal(size=(1, *victim.model.input_shape)), 0, 1)
+        start = np.repeat(noise.astype(np.float32), len(wanted), 0)
+        made: dict[str, Array] = {}
+        for way, weight in (("plain", 0.0), ("smooth", options.variation)):
+            ascent = options.ascent(weight)
+            victim.prepare(ascent, start, wanted)
+            made[way] = victim.attacked(ascent, start, wanted, start)
+        seen = {way: probabilities(victim.logits(pictures)) for way, pictures in made.items()}
+        values = start[0].size
+        metrics: dict[str, object] = {"classes": [victim.classes[number] for number in wanted]}
+        for way, prefix in (("smooth", ""), ("plain", "plain_")):
+            of_target = seen[way][np.arange(len(wanted)), wanted]
+            metrics[f"{prefix}target_probability"] = float(of_target.mean())
+            metrics[f"{prefix}least_probability"] = float(of_target.min())
+            metrics[f"{prefix}total_variation"] = float((variation(made[way].astype(np.float64)) / values).mean())
+        return Findings(
+            metrics=metrics,
+            rates=victim.rates,
+            parameters=victim.model.counts(),
+            evidence=victim.evidence,
+            arrays={
+                "made": made["smooth"], "plain": made["plain"], "labels": wanted, "original": start,
+                "after": seen["smooth"].astype(np.float32), "plain_after": seen["plain"].astype(np.float32),
+                "classes": np.array(victim.classes),
+            },
+        )  # fmt: skip
+
+
+def _chosen(numbers: tuple[int, ...], classes: Sequence[str]) -> Array:
+    count = len(classes)
+    if wrong := [number for number in numbers if number >= count]:
+        raise UsageError(f"ideal-image.classes: {wrong[0]} is no class of this network: it has 0 to {count - 1}")
+    few = range(count) if count <= ALL else [(2 * place + 1) * count // (2 * SOME) for place in range(SOME)]
+    return np.array(numbers or tuple(few), np.int32)
+
+
+@hookimpl
+def samebench_tasks() -> Sequence[Task]:
+    return [IdealImage()]
