@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.judgements import ALIKE
 from harness.probes import LIMITS
 from harness.result import Result
 from harness.spec import Array
@@ -21,6 +22,7 @@ SAME = {
     "dataset": "data set",
     "model": "network",
     "batches": "batch order",
+    "pictures": "pictures",
     "augmented": "augmented pictures",
     "weights": "first weights",
     "tuning_batches": "batch order of the second training",
@@ -47,19 +49,25 @@ class Agreement:
     precision: str
     seed: int
     backends: tuple[str, ...]
-    first_loss_spread: float
-    first_losses_spread: float
+    shared: str
+    """What all of them were given: batches, or pictures."""
+
+    first_loss_spread: float | None
+    first_losses_spread: float | None
     first_segment_spread: float | None
     outliers: dict[str, str]
     features_spread: float | None = None
     """How far the features of a few pictures lie apart, where the task has kept some."""
+
+    accuracy_spread: float | None = None
+    """How far accuracies on clean and on changed pictures lie apart, where the task has changed some."""
 
 
 def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
     """One for each experiment that two or more backends have finished."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        if result.status == "ok" and "first_losses" in result.evidence and result.cell.semantics == "aligned":
+        if result.status == "ok" and "weights" in result.evidence and result.cell.semantics == "aligned":
             groups.setdefault(result.cell.experiment, []).append(result)
     for group in groups.values():
         if len(group) > 1:
@@ -80,7 +88,11 @@ def _agree(group: Sequence[Result]) -> Agreement:
     moved = max(base, *(result.parity["timed"].get("limit", base) for result in group))  # by rounding, as certified
     limits = {said: base * factor for said, factor in ROUNDING_GROWS.items()}
     limits |= {said: max(limits[said], moved) for said in ("first losses", "first segment")}
-    losses = {result.cell.key: np.array(result.evidence["first_losses"]) for result in group}
+    losses = {
+        result.cell.key: np.array(result.evidence["first_losses"])
+        for result in group
+        if "first_losses" in result.evidence
+    }
     segments = {
         result.cell.key: np.array([loss])
         for result in group
@@ -97,14 +109,20 @@ def _agree(group: Sequence[Result]) -> Agreement:
     features = {result.cell.key: sample for result in group if (sample := _features(result)) is not None}
     features_spread, far = _spread(features, "features", base * ROUNDING_GROWS["first losses"], relative=False)
     outliers = far | outliers
+    accuracies = {result.cell.key: found for result in group if (found := _accuracies(result)) is not None}
+    one_picture = 1.5 / min((result.metrics["pictures"] for result in group if "pictures" in result.metrics), default=1)
+    accuracy_spread, far = _spread(accuracies, "accuracy", max(ALIKE, one_picture), relative=False)
+    outliers = far | outliers
     return Agreement(
         cell.task, cell.model, cell.dataset, cell.precision, cell.seed,
         backends=tuple(f"{result.cell.backend}/{result.cell.mode}" for result in group),
-        first_loss_spread=spreads["first loss"] or 0.0,
-        first_losses_spread=spreads["first losses"] or 0.0,
+        shared="batches" if losses else "pictures",
+        first_loss_spread=spreads["first loss"],
+        first_losses_spread=spreads["first losses"],
         first_segment_spread=spreads["first segment"],
         outliers=outliers,
         features_spread=features_spread,
+        accuracy_spread=accuracy_spread,
     )  # fmt: skip
 
 
@@ -112,6 +130,12 @@ def _features(result: Result) -> Array | None:
     """A sample of the features, in shares of the largest."""
     kept = result.evidence.get("features")
     return np.ravel(kept["sample"]) / (kept["scale"] or 1.0) if kept else None
+
+
+def _accuracies(result: Result) -> Array | None:
+    """On clean pictures, and on those that were changed by each size."""
+    curve = result.metrics.get("robust_accuracy")
+    return np.array([point["accuracy"] for point in curve]) if curve else None
 
 
 def _spread(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,6 +41,10 @@ class Victim:
     def logits(self, images: Array) -> Array:
         """What the network says of pictures. No phase of the clock counts this."""
         return self.backend.forward(self.net, in_order(Examples(images, np.zeros(len(images), np.int32))))
+
+    def takes(self, images: Array) -> None:
+        """Keep as evidence what is attacked: all backends must have been given the same."""
+        self.evidence["pictures"] = hashlib.sha256(images.tobytes()).hexdigest()[:16]
 
     def prepare(self, attack: Attack, images: Array, labels: Array) -> None:
         """One step of an attack of this kind: where a framework compiles, it does so now, and no rate counts it."""

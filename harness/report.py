@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from harness.agreement import Agreement, agreements
+from harness.judgements import Case, doubted, matrices
 from harness.result import SCHEMA, Result
+from harness.spec import Array
 from harness.stats import mean_interval, median_interval
+
+
+class Stored(Protocol):
+    """A run as it is kept."""
+
+    @property
+    def run(self) -> Mapping[str, Any]: ...
+    def results(self) -> Iterable[Result]: ...
+    def judged(self) -> Mapping[str, Case]: ...
+    def pictures(self, result: Result) -> Mapping[str, Array]: ...
+    def feature_maps(self, result: Result) -> Mapping[str, Array]: ...
 
 
 @dataclass(frozen=True)
@@ -22,16 +35,27 @@ class Report:
     results: Sequence[Result]
     agreements: Sequence[Agreement]
     summary: Sequence[dict[str, Any]]
+    judgements: Sequence[dict[str, Any]]
+    """What every backend sees in the pictures that each has made; see `harness.judgements`."""
+
+    pictures: Callable[[Result], Mapping[str, Array]]
+    """The pictures that a cell has kept, and what belongs to them; raises LookupError where there are none."""
+
+    feature_maps: Callable[[Result], Mapping[str, Array]]
+    """What the network sees in one of them, layer by layer; as above."""
 
     @classmethod
-    def of(cls, run: Mapping[str, Any], stored: Iterable[Result]) -> Report:
+    def of(cls, run: Stored) -> Report:
         """The report of a run as it stands, finished or not."""
-        results = list(stored)
+        results = list(run.results())
+        judged = run.judged()
         found = list(agreements(results))
         outliers = {key: reason for agreement in found for key, reason in agreement.outliers.items()}
+        outliers |= doubted(results, judged)
         results = [_with_outlier(result, outliers.get(result.cell.key)) for result in results]
-        said = {name: value for name, value in run.items() if name not in ("schema", "plan")}
-        return cls(said, results, found, _summary(results))
+        said = {name: value for name, value in run.run.items() if name not in ("schema", "plan")}
+        judgements = list(matrices(results, judged))
+        return cls(said, results, found, _summary(results), judgements, run.pictures, run.feature_maps)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -40,6 +64,7 @@ class Report:
             "cells": [result.as_json() for result in self.results],
             "summary": list(self.summary),
             "agreement": [asdict(agreement) for agreement in self.agreements],
+            "judgements": list(self.judgements),
         }
 
 
@@ -72,12 +97,14 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
     cell, good = group[0].cell, [result for result in group if result.status == "ok"]
     verdicts = [result.parity["verdict"] for result in good] or ["not-checked"]
     row: dict[str, Any] = {
+        "subject": cell.subject,
         "task": cell.task, "backend": cell.backend, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
         "weights": cell.weights, "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
         "parity": next((verdict for verdict in verdicts if verdict != "equal"), "equal"),
     }  # fmt: skip
     if accuracies := [result.metrics["test_accuracy"] for result in good if "test_accuracy" in result.metrics]:
         row["test_accuracy"] = mean_interval(accuracies)
+    row |= _attacked(good)
     if rates := [rate for result in good for rate in result.time["images_per_s"]]:
         row["images_per_s"] = median_interval(rates)
     if good:
@@ -86,6 +113,28 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters
     return row | _evaluated(good)
+
+
+def _attacked(good: Sequence[Result]) -> dict[str, Any]:
+    """What is known of pictures that were changed: means over seeds, at each size of the change."""
+    numbers = (
+        "success_rate", "mean_perturbation", "largest_perturbation", "vanished_gradients", "target_probability",
+        "total_variation", "plain_total_variation",
+    )  # fmt: skip
+    found: dict[str, Any] = {
+        name: mean_interval(values)
+        for name in numbers
+        if (values := [result.metrics[name] for result in good if name in result.metrics])
+    }
+    if curves := [result.metrics["robust_accuracy"] for result in good if "robust_accuracy" in result.metrics]:
+        found["robust_accuracy"] = [
+            {"epsilon": points[0]["epsilon"], "accuracy": mean_interval([point["accuracy"] for point in points])}
+            for points in zip(*curves)
+        ]
+        found["epsilon"] = good[0].metrics["epsilon"]
+        at = {point["epsilon"]: point["accuracy"] for point in found["robust_accuracy"]}
+        found["accuracy_at_epsilon"] = at.get(found["epsilon"])
+    return found
 
 
 def _evaluated(good: Sequence[Result]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_the_tables_of_the_readme_are_those_of_the_stored_cells():
     assert [folder for folder, _ in blocks] == ["results/digits", "results/cifar10"]
     for folder, shown in blocks:
         store = Store.open(ROOT / folder)
-        assert shown == load_plugins().reporters["table"](Report.of(store.run, store.results()))
+        assert shown == load_plugins().reporters["table"](Report.of(store))
 
 
 def test_editors_and_type_checkers_see_the_public_names():

@@ -42,8 +42,29 @@ def curve(points: int) -> list[dict[str, float]]:
     return [Point(i + 1.0, 0.5, 0.4, 0.9, *((0.6, 0.8) if i else ())).as_json() for i in range(points)]
 
 
-def report(*results: Result) -> Report:
-    return Report.of({"id": "run", "host": {"processor": "a processor", "cores": 2}}, results)
+class Kept:
+    """A run as a store keeps it, in memory."""
+
+    run = {"id": "run", "host": {"processor": "a processor", "cores": 2}}
+
+    def __init__(self, results=(), judged=(), pictures=(), maps=()) -> None:
+        self._results, self._judged, self._pictures, self._maps = results, dict(judged), dict(pictures), dict(maps)
+
+    def results(self):
+        return self._results
+
+    def judged(self):
+        return self._judged
+
+    def pictures(self, result):
+        return self._pictures[result.cell.key]
+
+    def feature_maps(self, result):
+        return self._maps[result.cell.experiment]
+
+
+def report(*results: Result, **kept) -> Report:
+    return Report.of(Kept(results, **kept))
 
 
 @pytest.mark.parametrize("name", list(REPORTERS))

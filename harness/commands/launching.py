@@ -27,7 +27,7 @@ from harness.running.experiments import experiments, network_of
 from harness.running.plan import LIMIT, plan_cells
 from harness.running.progress import watching
 from harness.running.runner import Limits, Runner
-from harness.running.store import Store
+from harness.running.store import PICTURES, Store
 
 HALVES, FEWEST = 5, 64
 """How often a learning curve halves its pictures, and how many it needs: fewer do not fill the usual batches."""
@@ -123,9 +123,11 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
     with _ending_well(store.folder), watching(len(cells)) as watcher:
         record = settings.as_record(list(dict.fromkeys(cell.task for cell in cells)))
         Runner(store, limits, watcher).run(cells, record, config.parity)
-    report = Report.of(store.run, store.results())
+    report = Report.of(store)
     click.echo("\n" + plugins.reporters[form](report))
     click.echo(f"\nThis run is kept in {store.folder}; for programs: samebench report {store.folder} --format json")
+    if any(PICTURES in result.artifacts for result in report.results):
+        click.echo(f"Its pictures: samebench report {store.folder} --format gallery -o gallery.html")
     if not _all_ok(report, cells, typed["strict"]):
         sys.exit(NOT_OK)
 

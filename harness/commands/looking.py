@@ -56,7 +56,7 @@ def report_command(folder: Path, name: str, output: Path | None) -> None:
     from harness.running.store import Store
 
     store = Store.open(folder)
-    text = load_plugins().reporters[name](Report.of(store.run, store.results()))
+    text = load_plugins().reporters[name](Report.of(store))
     if output is None:
         click.echo(text)
         return

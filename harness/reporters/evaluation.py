@@ -10,7 +10,7 @@ from harness.drawing import drawn, paragraph
 from harness.markers import hookimpl
 from harness.report import Report
 from harness.text import printable
-from harness.wording import Table, experiment, finished, notes, percent
+from harness.wording import Table, experiments, finished, notes, percent
 
 Row = Mapping[str, Any]
 """A row of the summary: one experiment on one backend, over its seeds."""
@@ -40,17 +40,9 @@ CURVE = {
 
 
 def as_evaluation(report: Report) -> str:
-    sections = [text for title, rows in _experiments(report.summary).items() for text in _section(title, rows)]
+    sections = [text for title, rows in experiments(report).items() for text in _section(title, rows)]
     paragraphs = [paragraph(lines) for lines in notes(report) if lines]
     return printable("\n\n".join([*(sections or ["There is nothing to evaluate: the run has no cells."]), *paragraphs]))
-
-
-def _experiments(summary: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows that may be compared, under what they are about."""
-    groups: dict[str, list[Row]] = {}
-    for row in summary:
-        groups.setdefault(experiment(row), []).append(row)
-    return groups
 
 
 def _section(title: str, rows: Sequence[Row]) -> Iterator[str]:

@@ -104,5 +104,5 @@ def _asked(store: Store, case: Case) -> dict[str, Any]:
         "model": cell.model,
         "weights": cell.weights,
         "pictures": {maker.cell.key: str(store.artifacts(maker.cell) / PICTURES) for maker in case.makers},
-        "maps": str(store.feature_maps(case.name)),
+        "maps": str(store.maps_file(case.name)),
     }

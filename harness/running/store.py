@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
+from harness.places import hash_of
 from harness.result import SCHEMA, Cell, Result, digest
 from harness.spec import Array
 from harness.whole import written_whole
@@ -168,8 +169,27 @@ class Store:
         """The folder of what others say of the pictures that cells have made."""
         return self.folder / "judgements"
 
-    def feature_maps(self, case: str) -> Path:
+    def maps_file(self, case: str) -> Path:
         return self.judgements / f"{case}.npz"
+
+    def judged(self) -> dict[str, Any]:
+        """What is kept of every case."""
+        names = [path.stem for path in sorted(self.judgements.glob("*.json"))]
+        return {name: said for name in names if (said := self.judgement(name))}
+
+    def pictures(self, result: Result) -> dict[str, Array]:
+        """What the cell has made; raises LookupError if it has made none, or if they are no longer those."""
+        file, wanted = self.artifacts(result.cell) / PICTURES, result.artifacts.get(PICTURES)
+        if not wanted or not file.is_file() or hash_of(file, wanted) != wanted:
+            raise LookupError(f"{result.cell.key} has kept no pictures")
+        return read_arrays(file)
+
+    def feature_maps(self, result: Result) -> dict[str, Array]:
+        """What the network sees in one of the pictures; raises LookupError if that is not known."""
+        file = self.maps_file(result.cell.experiment)
+        if not file.is_file():
+            raise LookupError(f"nothing is known of what the network sees in pictures of {result.cell.key}")
+        return read_arrays(file)
 
     def save_judgement(self, case: str, said: Mapping[str, Any]) -> None:
         write_sealed(self.judgements / f"{case}.json", said)

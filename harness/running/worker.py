@@ -14,13 +14,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.environment import keep_within
-from harness.errors import PluginError, Unavailable, Unsupported, WrongDevice
-from harness.result import Cell, Result, Status, diverged, not_checked
+from harness.errors import WrongDevice
+from harness.result import Cell, Result, diverged, not_checked
+from harness.running.explaining import explain
 from harness.running.guard import stand_guard
-from harness.running.process import OUT_OF_MEMORY, PROGRESS
+from harness.running.process import PROGRESS
 from harness.running.store import ARTIFACTS, write_json, write_sealed
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def main(request_file: str, result_file: str) -> None:
         result = Path(result_file)
         write_sealed(result, run_cell(Cell(**request["cell"]), result.parent / ARTIFACTS, _teller()).as_json())
     else:
+        from harness.running.asked import certify, judge, probe
+
         answer = {"probe": probe, "judge": judge, "subjects": certify}
         write_json(Path(result_file), next(answer[name](request) for name in answer if name in request))
 
@@ -51,21 +54,6 @@ def run_cell(cell: Cell, artifacts: Path, tell: Callable[[str], None] = lambda l
         traceback.print_exc()
         status, reason = explain(error)
         return Result(cell, status, reason)
-
-
-def explain(error: BaseException) -> tuple[Status, str]:
-    """A status and a reason for an exception."""
-    if isinstance(error, Unsupported):
-        return "unsupported", str(error)
-    if isinstance(error, WrongDevice):
-        return "wrong-device", str(error)
-    if isinstance(error, Unavailable | PluginError):
-        return "unavailable", str(error)
-    # Each framework has an exception of its own for this, and none of them is known here.
-    if isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY):
-        return "oom", f"{type(error).__name__}: {error}"
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
 
 def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
@@ -144,80 +132,6 @@ def _keep_trained(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) 
     weights = {name: tensor.astype("float32") for name, tensor in trained.weights.items()}
     save_trained(folder / FILE, trained.model, weights, dataset.classes, told)
     return folder / FILE
-
-
-def certify(request: dict[str, Any]) -> dict[str, Any]:
-    """One certificate for each subject that the request names; an error becomes the verdict of those left."""
-    from harness import inputs
-    from harness.options import change
-    from harness.places import Places
-    from harness.plugins import load_plugins
-    from harness.running.certificates import Conditions, certificate
-    from harness.running.experiments import builder_of, network_of
-
-    plugins, places, answers = load_plugins(), Places.from_environment(), {}
-    conditions = Conditions(*(request[name] for name in Conditions._fields))
-    try:
-        for name, wanted in request["subjects"].items():
-            task = plugins.tasks[wanted["task"]]
-            network, start = network_of(wanted["model"], wanted["weights"], plugins, places)
-            data_options, options = inputs.split_options(wanted["options"])
-            dataset = inputs.load(wanted["dataset"], plugins.datasets, network, data_options, places)
-            options = change(task.options(), options)
-            build = builder_of(task, network, start)
-            subjects = task.subjects(build, dataset.shape, len(dataset.classes), options)
-            answers[name] = certificate(conditions, subjects, places)
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        answers = dict.fromkeys(request["subjects"], not_checked(explain(error)[1])) | answers
-    return answers
-
-
-def judge(request: dict[str, Any]) -> dict[str, Any]:
-    """What a backend says of each case of pictures. The reference also says how far they lie apart, and keeps what the
-    network sees in one of them."""
-    from harness.judging import apart, feature_maps, judged
-    from harness.places import Places
-    from harness.plugins import load_backend, load_plugins
-    from harness.running.experiments import network_of, trained_network
-    from harness.running.judging import REFERENCE
-    from harness.running.store import read_arrays, write_arrays
-
-    who, answers = request["judge"], {}
-    for name, case in request["cases"].items():
-        try:
-            _, start = network_of(case["model"], case["weights"], load_plugins(), Places.from_environment())
-            assert start, "only tasks that start from weights make pictures"
-            trained = trained_network(start)
-            made = {key: read_arrays(Path(file)) for key, file in case["pictures"].items()}
-            backend = load_backend(who["backend"])(who["device"], who["mode"], who["precision"])
-            answers[name] = {"scores": judged(backend, trained, made)}
-            if who["backend"] == REFERENCE:
-                first = next(iter(made.values()))
-                answers[name]["beside"] = {"apart": apart([arrays["made"] for arrays in made.values()])}
-                if "shown" in first:
-                    row = first["shown"][0]
-                    pair = {"original": first["original"][row], "made": first["made"][row]}
-                    write_arrays(Path(case["maps"]), feature_maps(trained, pair))
-        except (Exception, SystemExit) as error:
-            traceback.print_exc()
-            answers[name] = {"problem": explain(error)[1]}
-    return answers
-
-
-def probe(request: dict[str, Any]) -> dict[str, Any]:
-    """Whether a backend can be imported and started, and what it says of itself."""
-    from harness.plugins import load_backend
-
-    backend, device = request["probe"]["backend"], request["probe"]["device"]
-    try:
-        loaded = load_backend(backend)
-        started = loaded(device, precision=loaded.precisions[0])
-        found = {"modes": loaded.modes, "precisions": loaded.precisions, "device": started.device}
-        return {"reason": None, **found, "versions": started.versions(), "settings": started.settings()}
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        return {"reason": explain(error)[1]}
 
 
 def _teller() -> Callable[[str], None]:

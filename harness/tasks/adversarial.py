@@ -79,6 +79,7 @@ class Adversarial(Task):
         victim = Victim(bench)
         images, labels, note = pictures_for(victim, options.pictures)
         wanted = labels if options.target is None else _target(options.target, victim, labels)
+        victim.takes(images)
         before = victim.logits(images)
         right = predictions(before) == labels
         curve = [{"epsilon": 0.0, "accuracy": float(right.mean())}]

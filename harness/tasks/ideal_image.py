@@ -70,6 +70,7 @@ class IdealImage(Task):
         random = np.random.default_rng(bench.seed)
         noise = np.clip(0.5 + options.noise * random.normal(size=(1, *victim.model.input_shape)), 0, 1)
         start = np.repeat(noise.astype(np.float32), len(wanted), 0)
+        victim.takes(start)
         made: dict[str, Array] = {}
         for way, weight in (("plain", 0.0), ("smooth", options.variation)):
             ascent = options.ascent(weight)

@@ -1,0 +1,91 @@
+"""What the judges of a run have said of the pictures in it, put together: a matrix for each experiment, over its seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness.result import Cell, Result
+
+REFERENCE = "numpy"
+ALIKE = 0.005
+"""How far the share that a backend has found may be from what the reference finds in the same pictures; or one picture."""
+
+Case = Mapping[str, Any]
+"""What is kept of one experiment and seed: the files, what each judge says, and how far the pictures lie apart."""
+
+
+def matrices(results: Sequence[Result], cases: Mapping[str, Case]) -> Iterator[dict[str, Any]]:
+    """For each experiment: `scores[maker][judge]`, means over seeds, and how far pictures lie apart at most."""
+    groups: dict[str, list[tuple[Case, dict[str, Cell]]]] = {}
+    for result in results:
+        case = cases.get(result.cell.experiment)
+        if case and result.cell.key in case["files"]:
+            group = groups.setdefault(replace(result.cell, seed=0).experiment, [])
+            if not any(known is case for known, _ in group):
+                group.append((case, {}))
+            next(cells for known, cells in group if known is case)[result.cell.key] = result.cell
+    yield from map(_matrix, groups.values())
+
+
+def _matrix(group: Sequence[tuple[Case, Mapping[str, Cell]]]) -> dict[str, Any]:
+    cells = [cell for _, makers in group for cell in makers.values()]
+    judges = list(dict.fromkeys(name for case, _ in group for name in case["judges"]))
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    for maker in dict.fromkeys(map(name_of, cells)):
+        scores[maker] = {}
+        for judge in judges:
+            said = [
+                case["judges"][judge]["scores"][key]
+                for case, makers in group
+                for key, cell in makers.items()
+                if name_of(cell) == maker and "scores" in case["judges"].get(judge, {})
+            ]
+            if said:
+                scores[maker][judge] = {what: statistics.fmean(one[what] for one in said) for what in said[0]}
+    several = [case["apart"] for case, makers in group if "apart" in case and len(makers) > 1]
+    return {
+        "subject": cells[0].subject,
+        "task": cells[0].task,
+        "n": len(group),
+        "judges": judges,
+        "scores": scores,
+        "apart": {what: max(one[what] for one in several) for what in several[0]} if several else None,
+        "problems": sorted(
+            f"{judge} could not judge: {said['problem']}"
+            for case, _ in group
+            for judge, said in case["judges"].items()
+            if "problem" in said
+        ),
+    }
+
+
+def doubted(results: Sequence[Result], cases: Mapping[str, Case]) -> dict[str, str]:
+    """The cells whose own number is not what the reference finds in their pictures, and why."""
+    found = {}
+    for result in results:
+        score = cases.get(result.cell.experiment, {}).get("judges", {}).get(REFERENCE, {}).get("scores", {})
+        own, what = claim(result)
+        if own is None or result.cell.key not in score:
+            continue
+        judged, limit = score[result.cell.key][what], max(ALIKE, 1.5 / result.metrics.get("pictures", 1000))
+        if abs(own - judged) > limit:
+            found[result.cell.key] = (
+                f"it says {what} {own:.2%} of its pictures, in which the reference finds {judged:.2%} (limit {limit:.2%})"
+            )
+    return found
+
+
+def claim(result: Result) -> tuple[float | None, str]:
+    """What a cell says of its own pictures, and which score of a judge that is."""
+    metrics = result.metrics
+    if "robust_accuracy" in metrics:
+        at = {point["epsilon"]: point["accuracy"] for point in metrics["robust_accuracy"]}
+        return at.get(metrics.get("epsilon")), "accuracy"
+    return metrics.get("target_probability"), "probability"
+
+
+def name_of(cell: Cell) -> str:
+    return f"{cell.backend}/{cell.mode}"

@@ -1,0 +1,158 @@
+"""Pictures that were changed or made, side by side on all backends: one HTML page that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from harness.judgements import name_of
+from harness.markers import hookimpl
+from harness.report import Report
+from harness.result import Result
+from harness.spec import Array
+from harness.text import printable
+from harness.wording import experiments
+
+SHOWN = 8
+"""Pictures of each experiment, at most."""
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --quiet: #888; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; } p { max-width: 46rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; } th { font-weight: 600; text-align: left; }
+th, td { padding: .35rem .6rem .35rem 0; vertical-align: top; } tbody tr { border-top: 1px solid var(--line); }
+figure { margin: 0; width: 8.5rem; } figcaption { font-size: .8rem; color: var(--quiet); overflow-wrap: anywhere; }
+img { width: 100%; image-rendering: pixelated; display: block; background: #8882; } .maps figure { width: 5.5rem; }
+"""
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{style}</style></head>
+<body><h1>{title}</h1>
+{body}
+</body></html>"""
+
+
+class Kept(NamedTuple):
+    """What one backend has kept of an experiment."""
+
+    result: Result
+    arrays: Mapping[str, Array]
+
+    @property
+    def who(self) -> str:
+        return name_of(self.result.cell)
+
+    def caption(self, shares: str, row: int) -> str:
+        """The class that the network sees in a picture, and its probability."""
+        odds, classes = self.arrays[shares][row], self.arrays["classes"]
+        return f"{classes[odds.argmax()]}, {odds.max():.1%}"
+
+
+def as_gallery(report: Report) -> str:
+    parts = [part for title, rows in experiments(report).items() for part in _section(report, title, rows)]
+    nothing = "<p>No cell of this run has kept pictures: the tasks adversarial and ideal-image do.</p>"
+    title = f"samebench: pictures of {report.run.get('id', 'a run')}"
+    return PAGE.format(title=_text(title), style=STYLE, body="\n".join(parts) or nothing)
+
+
+def _section(report: Report, title: str, rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    subjects = {row["subject"] for row in rows}
+    kept: dict[str, Kept] = {}
+    for result in report.results:
+        if result.status == "ok" and result.cell.subject in subjects and name_of(result.cell) not in kept:
+            with suppress(LookupError):
+                kept[name_of(result.cell)] = Kept(result, report.pictures(result))
+    if not kept:
+        return
+    seed = next(iter(kept.values())).result.cell.seed
+    yield f"<h2>{_text(title)}, seed {seed}</h2>"
+    several = list(kept.values())
+    if "plain" in several[0].arrays:
+        yield _ideal(several)
+        return
+    yield _attacked(several)
+    with suppress(LookupError):
+        yield _maps(report.feature_maps(several[0].result), several[0])
+
+
+def _attacked(kept: Sequence[Kept]) -> str:
+    """Each picture as it was, and what each backend has added to it, magnified, and made of it."""
+    first = kept[0].arrays
+    largest = max(float(np.abs(one.arrays["made"] - one.arrays["original"]).max()) for one in kept)
+    factor = max(1, int(0.5 / largest)) if largest else 1
+    headers = ["original"]
+    for one in kept:
+        headers += [f"{one.who}: the change, {factor} times", f"{one.who}: adversarial"]
+    lines = []
+    for row in first["shown"][:SHOWN]:
+        cells = [_figure(first["original"][row], kept[0].caption("before", row))]
+        for one in kept:
+            change = 0.5 + factor * (one.arrays["made"][row] - one.arrays["original"][row])
+            cells += [_figure(change, ""), _figure(one.arrays["made"][row], one.caption("after", row))]
+        lines.append(cells)
+    told = f"A pixel has changed by {largest:.3g} at most, on a scale from 0 to 1; grey stands for no change. Pictures that fooled the network come first."
+    return f"<p>{told}</p>{_table(headers, lines)}"
+
+
+def _ideal(kept: Sequence[Kept]) -> str:
+    """What each backend has made for each class, without and with the loss that holds neighbouring pixels together."""
+    headers = ["class"]
+    for one in kept:
+        headers += [f"{one.who}: as it comes", f"{one.who}: with total variation"]
+    lines = []
+    for row, label in enumerate(kept[0].arrays["labels"][:SHOWN]):
+        cells = [_text(f"{kept[0].arrays['classes'][label]} ({label})")]
+        for one in kept:
+            cells += [
+                _figure(one.arrays["plain"][row], one.caption("plain_after", row)),
+                _figure(one.arrays["made"][row], one.caption("after", row)),
+            ]
+        lines.append(cells)
+    return f"<p>Made from the same noise. Below each: what the network sees in it.</p>{_table(headers, lines)}"
+
+
+def _maps(maps: Mapping[str, Array], kept: Kept) -> str:
+    """What single channels of some layers make of the first picture, before and after the attack."""
+    row = kept.arrays["shown"][0]
+    lines = []
+    for name, values in maps.items():
+        for which, channels in zip(("original", "adversarial"), values, strict=True):
+            figures = [_figure(channels[..., place, None], "") for place in range(channels.shape[-1])]
+            lines.append([_text(f"{name}, {which}"), *figures])
+    headers = ["layer", *(f"channel {place + 1}" for place in range(len(lines[0]) - 1))]
+    before, after = kept.caption("before", row), kept.caption("after", row)
+    told = f"What the network sees in the first picture ({_text(before)}, then {_text(after)}): the channels that vary most, by the reference."
+    return f'<p>{told}</p><div class="maps">{_table(headers, lines)}</div>'
+
+
+def _table(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{_text(header)}</th>" for header in headers)
+    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for cells in lines)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+
+
+def _figure(picture: Array, caption: str) -> str:
+    """A picture of values from 0 to 1, as part of the page."""
+    values = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values[..., :3]).save(data, "PNG")
+    source = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+    return f'<figure><img alt="{_text(caption)}" src="{source}"><figcaption>{_text(caption)}</figcaption></figure>'
+
+
+def _text(text: str) -> str:
+    return html.escape(printable(text))
+
+
+@hookimpl
+def samebench_reporters() -> Mapping[str, Callable[[Report], str]]:
+    return {"gallery": as_gallery}

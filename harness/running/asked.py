@@ -1,0 +1,81 @@
+"""What a worker is asked besides cells: certificates, judgements, and whether a backend works at all."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from harness import inputs
+from harness.judging import apart, feature_maps, judged
+from harness.options import change
+from harness.places import Places
+from harness.plugins import load_backend, load_plugins
+from harness.result import not_checked
+from harness.running.certificates import Conditions, certificate
+from harness.running.experiments import builder_of, network_of, trained_network
+from harness.running.explaining import explain
+from harness.running.judging import REFERENCE
+from harness.running.store import read_arrays, write_arrays
+
+
+def certify(request: dict[str, Any]) -> dict[str, Any]:
+    """One certificate for each subject that the request names; an error becomes the verdict of those left."""
+
+    plugins, places, answers = load_plugins(), Places.from_environment(), {}
+    conditions = Conditions(*(request[name] for name in Conditions._fields))
+    try:
+        for name, wanted in request["subjects"].items():
+            task = plugins.tasks[wanted["task"]]
+            network, start = network_of(wanted["model"], wanted["weights"], plugins, places)
+            data_options, options = inputs.split_options(wanted["options"])
+            dataset = inputs.load(wanted["dataset"], plugins.datasets, network, data_options, places)
+            options = change(task.options(), options)
+            build = builder_of(task, network, start)
+            subjects = task.subjects(build, dataset.shape, len(dataset.classes), options)
+            answers[name] = certificate(conditions, subjects, places)
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        answers = dict.fromkeys(request["subjects"], not_checked(explain(error)[1])) | answers
+    return answers
+
+
+def judge(request: dict[str, Any]) -> dict[str, Any]:
+    """What a backend says of each case of pictures. The reference also says how far they lie apart, and keeps what the
+    network sees in one of them."""
+
+    who = request["judge"]
+    answers: dict[str, Any] = {}
+    for name, case in request["cases"].items():
+        try:
+            _, start = network_of(case["model"], case["weights"], load_plugins(), Places.from_environment())
+            assert start, "only tasks that start from weights make pictures"
+            trained = trained_network(start)
+            made = {key: read_arrays(Path(file)) for key, file in case["pictures"].items()}
+            backend = load_backend(who["backend"])(who["device"], who["mode"], who["precision"])
+            answers[name] = {"scores": judged(backend, trained, made)}
+            if who["backend"] == REFERENCE:
+                first = next(iter(made.values()))
+                answers[name]["beside"] = {"apart": apart([arrays["made"] for arrays in made.values()])}
+                if "shown" in first:
+                    row = first["shown"][0]
+                    pair = {"original": first["original"][row], "made": first["made"][row]}
+                    write_arrays(Path(case["maps"]), feature_maps(trained, pair))
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            answers[name] = {"problem": explain(error)[1]}
+    return answers
+
+
+def probe(request: dict[str, Any]) -> dict[str, Any]:
+    """Whether a backend can be imported and started, and what it says of itself."""
+
+    backend, device = request["probe"]["backend"], request["probe"]["device"]
+    try:
+        loaded = load_backend(backend)
+        started = loaded(device, precision=loaded.precisions[0])
+        found = {"modes": loaded.modes, "precisions": loaded.precisions, "device": started.device}
+        return {"reason": None, **found, "versions": started.versions(), "settings": started.settings()}
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        return {"reason": explain(error)[1]}

@@ -1,0 +1,25 @@
+"""A status and a reason for what went wrong in a worker."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from harness.errors import PluginError, Unavailable, Unsupported, WrongDevice
+from harness.result import Status
+from harness.running.process import OUT_OF_MEMORY
+
+
+def explain(error: BaseException) -> tuple[Status, str]:
+    """A status and a reason for an exception."""
+    if isinstance(error, Unsupported):
+        return "unsupported", str(error)
+    if isinstance(error, WrongDevice):
+        return "wrong-device", str(error)
+    if isinstance(error, Unavailable | PluginError):
+        return "unavailable", str(error)
+    # Each framework has an exception of its own for this, and none of them is known here.
+    if isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY):
+        return "oom", f"{type(error).__name__}: {error}"
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"

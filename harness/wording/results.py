@@ -1,0 +1,105 @@
+"""The results of each experiment, and how far each backend is from the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.report import Report
+from harness.result import Result
+from harness.wording.attacks import attacks, judgements
+from harness.wording.tables import Table, experiment, finished, percent, plain, tiny
+
+Row = dict[str, Any]
+PROOF = (
+    "backend", "mode", "steps", "logits", "gradients", "losses, weights", "attack", "timed logits", "timed losses",
+    "limit",
+)  # fmt: skip
+
+
+def tables(report: Report) -> Iterator[Table]:
+    """For each experiment its results; then what was found of changed pictures; then the proof."""
+    for title, rows in experiments(report).items():
+        yield Table(title, _headers(rows), [_cells(row, _headlines(rows)) for row in rows])
+        yield from attacks(title, rows)
+        yield from judgements(report, title, rows)
+    proofs: dict[str, list[tuple[str, ...]]] = {}
+    for result in one_each(report.results):
+        if result.parity["verdict"] == "equal":
+            title = (
+                f"{result.cell.task}, {result.cell.model}: largest deviation from the NumPy reference, in float64 "
+                f"(limit 1e-9) and in the timed {result.cell.precision}"
+            )
+            proofs.setdefault(title, []).append(_proof(result))
+    yield from (_without_empty_columns(Table(title, PROOF, rows)) for title, rows in proofs.items())
+
+
+def experiments(report: Report) -> dict[str, list[Row]]:
+    """The rows of the summary that may be compared, under what they are about."""
+    groups: dict[str, list[Row]] = {}
+    for row in report.summary:
+        groups.setdefault(experiment(row), []).append(row)
+    return groups
+
+
+def one_each(results: Sequence[Result]) -> list[Result]:
+    """One result for each backend, mode, task and verdict."""
+    found = {
+        (r.cell.task, r.cell.model, r.cell.backend, r.cell.mode, r.parity["verdict"]): r
+        for r in results
+        if r.status == "ok"
+    }
+    return list(found.values())
+
+
+def _headlines(rows: Sequence[Row]) -> tuple[str, ...]:
+    """What is most worth knowing of these cells."""
+    if any("robust_accuracy" in row for row in rows):
+        return "clean accuracy", "robust accuracy"
+    if any("target_probability" in row for row in rows):
+        return "probability", "variation", "without its loss"
+    return ("test accuracy",)
+
+
+def _headers(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The rate is called by what it counts: images, features."""
+    rate = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
+    return "backend", "mode", "n", *_headlines(rows), f"{rate}/s", "first step", "parameters", "parity"
+
+
+def _cells(row: Row, headlines: Sequence[str]) -> tuple[str, ...]:
+    speed = first = parameters = "-"
+    if rate := row.get("images_per_s"):
+        digits = ",.0f" if rate["median"] >= 10 else ".2g"
+        speed = f"{rate['median']:{digits}}"
+        if rate["low"] is not None:
+            speed += f" ({rate['low']:{digits}} to {rate['high']:{digits}})"
+    if row["n"]:
+        first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
+        parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
+    said = {
+        "test accuracy": percent(row.get("test_accuracy")),
+        "clean accuracy": percent(row.get("test_accuracy")),
+        "robust accuracy": percent(row.get("accuracy_at_epsilon")),
+        "probability": percent(row.get("target_probability")),
+        "variation": plain(row.get("total_variation")),
+        "without its loss": plain(row.get("plain_total_variation")),
+    }
+    verdict = row["parity"].partition(":")[0]
+    shares = (said[name] for name in headlines)
+    return row["backend"], row["mode"], finished(row), *shares, speed, first, parameters, verdict
+
+
+def _proof(result: Result) -> tuple[str, ...]:
+    cell, parity = result.cell, result.parity
+    timed = parity["timed"]
+    exact = (parity["logits"], parity["gradients"], parity["trajectory"], parity["attack"])
+    deviations = map(tiny, (*exact, timed["logits"], timed["losses"], timed["limit"]))
+    return cell.backend, cell.mode, str(parity["steps"]), *deviations
+
+
+def _without_empty_columns(table: Table) -> Table:
+    """What was compared on no backend needs no column."""
+    kept = [place for place in range(len(table.headers)) if any(row[place] != "-" for row in table.rows)]
+    headers, *rows = (tuple(row[place] for place in kept) for row in (table.headers, *table.rows))
+    return Table(table.title, headers, rows)
