@@ -316,7 +316,7 @@ class Jax(Backend[Net]):
         pixels = jnp.asarray(images, self.dtype)
         return np.array(net.input_gradient(nnx.state(net.network), pixels, jnp.asarray(labels), objective))
 
-    def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+    def run_attack(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
         first, pictures = (jnp.asarray(x, self.dtype) for x in (images, start))
         numbers = Numbers(*(jnp.asarray(number, self.dtype) for number in attack.numbers))
         given = nnx.state(net.network), first, jnp.asarray(labels), numbers, attack.kind, attack.objective(loss)

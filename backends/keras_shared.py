@@ -198,7 +198,7 @@ class KerasBackend(Backend[Net]):
             net.compiled[kind, objective] = self.attack_function(net, kind, objective)
         return net.compiled[kind, objective]
 
-    def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+    def run_attack(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
         dtype = keras.config.floatx()
         first, pictures = (ops.convert_to_tensor(x, dtype) for x in (images, start))
         numbers = Numbers(*(ops.convert_to_tensor(number, dtype) for number in attack.numbers))

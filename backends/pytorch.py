@@ -306,7 +306,7 @@ class PyTorch(Backend[Net]):
         truth = torch.tensor(labels, dtype=torch.int64, device=self.torch_device)
         return self.pixel_gradient(net, pixels, truth, objective).cpu().numpy()
 
-    def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+    def run_attack(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
         net.eval()
         first, pictures = (torch.tensor(x, dtype=self.dtype, device=self.torch_device) for x in (images, start))
         truth = torch.tensor(labels, dtype=torch.int64, device=self.torch_device)

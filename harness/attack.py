@@ -121,6 +121,25 @@ class Attack:
         return np.clip(near, 0, 1)
 
 
+def check_pictures(images: Array, labels: Array, start: Array) -> None:
+    """Raise unless these are floating-point pictures with a label each, and a place to start from for each."""
+    if images.ndim != 4 or start.shape != images.shape or labels.shape != images.shape[:1]:
+        raise SpecError(
+            "an attack takes pictures (n, rows, columns, channels), as many labels, and a start of the same shape, not "
+            f"{images.shape}, {labels.shape} and {start.shape}"
+        )
+    for what, pictures in (("pictures", images), ("the start", start)):
+        if not np.issubdtype(pictures.dtype, np.floating):
+            raise SpecError(f"{what} of an attack are floating-point numbers from 0 to 1, not {pictures.dtype}")
+        if wrong := np.flatnonzero(~((pictures >= 0) & (pictures <= 1)).all((1, 2, 3))).tolist():
+            least, most = pictures[wrong[0]].min(), pictures[wrong[0]].max()
+            raise SpecError(
+                f"{what} of an attack are numbers from 0 to 1: number {wrong[0]} has values from {least:g} to {most:g}"
+            )
+    if len(labels) and labels.min() < 0:
+        raise SpecError(f"labels of an attack are numbers of classes, from 0, not {labels.min()}")
+
+
 def changed_by(attack: Attack, images: Array, start: Array, gradient: Callable[[Array], Array]) -> Array:
     """The pictures after an attack that begins at `start`. `gradient` is that of the loss, or of minus the logit, of each
     picture's label, with respect to its pixels."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.attack import Attack
 from harness.data import Batches, Examples
+from harness.errors import UsageError
 from harness.fitting import first_evidence, in_order
 from harness.recipe import loss_for
 from harness.reference.losses import probabilities
@@ -64,6 +65,13 @@ class Victim:
 
     def _perturbed(self, attack: Attack, images: Array, labels: Array, start: Array) -> Array:
         return self.backend.perturb(self.net, images, labels, attack, self.loss, start)
+
+
+def check_class(option: str, number: int | None, model: Model) -> None:
+    """Raise unless there is such a class; None names none."""
+    count = max(model.logits_shape[0], 2)
+    if number is not None and not 0 <= number < count:
+        raise UsageError(f"{option}: {model.name} has the classes 0 to {count - 1}, and no {number}")
 
 
 def at_once(images: Array, most: int = AT_ONCE) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 from weakref import WeakKeyDictionary
 
-from harness.attack import Attack, changed_by
+from harness.attack import Attack, changed_by, check_pictures
 from harness.data import Batches, Examples
 from harness.errors import SpecError, Unsupported, WrongDevice
 from harness.recipe import LossName, Objective, Recipe
@@ -146,14 +146,17 @@ class Backend(ABC, Generic[Net]):
         in its batch.
         """
 
+    @final
+    def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+        """The floating-point pictures after an attack that begins at `start`, network in evaluation mode."""
+        check_pictures(images, labels, start)
+        return self.run_attack(net, images, labels, attack, loss, start)
+
     # What a backend may add
 
-    def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
-        """The floating-point pictures after an attack that begins at `start`, network in evaluation mode.
-
-        This loop on the host is the definition. A backend that runs it on its device gives the same pictures; epsilon,
-        step size and weights may not be compiled in.
-        """
+    def run_attack(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
+        """The work of `perturb`. This loop on the host is the definition; a backend that runs it on its device gives the
+        same pictures, and compiles neither epsilon, step size nor weights in."""
         objective = attack.objective(loss)
         return changed_by(attack, images, start, lambda x: self.input_gradient(net, x, labels, objective))
 

@@ -281,6 +281,21 @@ def _without_bias(layer: Any, context: Any, x: Any) -> Any:
     return done._replace(backward=lambda dy: (done.backward(dy)[0], done.backward(dy)[1] | zero))
 
 
+def _logit_upwards(self, net, images, labels, objective):
+    gradient = NumPy.input_gradient(self, net, images, labels, objective)
+    return -gradient if objective == "logit" else gradient
+
+
+def _in_place(self, net, images, labels, attack, loss, start):
+    images += 0.01
+    return NumPy.run_attack(self, net, images, labels, attack, loss, start)
+
+
+def _training_statistics(self, net, images, labels, attack, loss, start):
+    net.weights = {name: tensor * 1.01 if "mean" in name else tensor for name, tensor in net.weights.items()}
+    return NumPy.run_attack(self, net, images, labels, attack, loss, start)
+
+
 FAULTS: dict[str, list[tuple[Real, str]]] = {
     "self_description": [
         (wrap(NumPy, versions=lambda self: {}), "versions\\(\\) is empty"),
@@ -325,4 +340,9 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
     "dropout_evaluation": [(backend_with_layer(Dropout, _left_on), "drop-out was left on")],
     "recording": [(wrong_without_record(NumPy), "without record")],
     "thawing": [(_FreezesForGood, "trunk")],
+    "logit_gradient": [(wrap(NumPy, input_gradient=_logit_upwards), "minus the logit")],
+    "attacks_change_nothing_else": [
+        (wrap(NumPy, run_attack=_in_place), "was written to: copy it"),
+        (wrap(NumPy, run_attack=_training_statistics), "runs in evaluation mode"),
+    ],
 }

@@ -150,3 +150,22 @@ def test_the_gradient_is_asked_once_a_step(pictures):
 def test_what_makes_no_sense_is_refused(options, said):
     with pytest.raises(SpecError, match=said):
         Attack(**options)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: np.where(x > 0.5, np.nan, x), "number 0 has values from nan to nan"),
+        (lambda x: x * 255, "numbers from 0 to 1"),
+        (lambda x: (x * 255).astype(np.uint8), "floating-point numbers from 0 to 1, not uint8"),
+        (lambda x: x[0], r"not \(8, 8, 1\)"),
+    ],
+)
+def test_pictures_that_make_no_sense_are_refused(pictures, network, change, said):
+    with pytest.raises(SpecError, match=said):
+        perturbed(FGSM, change(pictures), **network)
+
+
+def test_labels_below_zero_are_refused(pictures, network):
+    with pytest.raises(SpecError, match="numbers of classes, from 0, not -1"):
+        perturbed(FGSM, pictures, **(network | {"labels": network["labels"] - 1}))

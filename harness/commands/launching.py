@@ -23,7 +23,7 @@ from harness.plugins import Plugins, load_plugins
 from harness.report import Report
 from harness.result import Cell
 from harness.running.config import Layer, Settings, from_file, from_profile, from_words, seeds_of
-from harness.running.experiments import experiments, network_of
+from harness.running.experiments import Experiment, builder_of, experiments, network_of
 from harness.running.plan import LIMIT, plan_cells
 from harness.running.progress import watching
 from harness.running.runner import Limits, Runner
@@ -112,11 +112,8 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
         sys.exit(NOTHING)
     for reason in left_out:
         click.echo(f"Left out: {reason}", err=True)
-    for one in chosen:  # what is wrong with data or weights is said now, not by every cell
-        network, start = network_of(one.model, one.weights, plugins, Places.from_environment())
-        load(one.dataset, plugins.datasets, network, settings.data, Places.from_environment())
-        if start:
-            start.load()
+    for one in chosen:
+        _check(one, plugins, settings)
     store = Store(typed["out"] or Path("runs", datetime.now().strftime("%Y-%m-%d-%H%M%S")))
     memory = int(config.memory_gb * 2**30) if config.memory_gb else None
     limits = Limits(config.timeout, config.threads, memory, settings.python)
@@ -130,6 +127,17 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
         click.echo(f"Its pictures: samebench report {store.folder} --format gallery -o gallery.html")
     if not _all_ok(report, cells, typed["strict"]):
         sys.exit(NOT_OK)
+
+
+def _check(one: Experiment, plugins: Plugins, settings: Settings) -> None:
+    """Raise now, and not in every cell, if there is something wrong with data, with weights, or with options that the
+    network does not allow."""
+    task, places = plugins.tasks[one.task], Places.from_environment()
+    network, start = network_of(one.model, one.weights, plugins, places)
+    data = load(one.dataset, plugins.datasets, network, settings.data, places)
+    if start:
+        start.load()
+    task.subjects(builder_of(task, network, start), data.shape, len(data.classes), settings.tasks[one.task])
 
 
 def set_places(settings: Settings) -> None:

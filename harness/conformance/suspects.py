@@ -365,14 +365,14 @@ def with_attack(cause: str, **members: Any) -> None:
     """Suspect the reference with another step of attacks."""
     kind = type("SuspectAttack", (Attack,), members)
 
-    def perturb(
+    def run_attack(
         self: NumPy, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array
     ) -> Array:
         other = kind(**vars(attack))
         objective = other.objective(loss)
         return changed_by(other, images, start, lambda x: self.input_gradient(net, x, labels, objective))
 
-    suspect("attacks", cause, type("Suspect", (NumPy,), {"perturb": perturb}))
+    suspect("attacks", cause, type("Suspect", (NumPy,), {"run_attack": run_attack}))
 
 
 def _unclipped(self: Attack, pictures: Array, images: Array, gradient: Array) -> Array:

@@ -18,7 +18,7 @@ from harness.report import Report
 from harness.result import Result
 from harness.spec import Array
 from harness.text import printable
-from harness.wording import experiments
+from harness.wording import experiments, notes
 
 SHOWN = 8
 """Pictures of each experiment, at most."""
@@ -26,7 +26,7 @@ SHOWN = 8
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #888; }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; } p { max-width: 46rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; } p, li { max-width: 46rem; } ul { margin-top: 2.5rem; font-size: .85rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; } th { font-weight: 600; text-align: left; }
 th, td { padding: .35rem .6rem .35rem 0; vertical-align: top; } tbody tr { border-top: 1px solid var(--line); }
@@ -61,7 +61,8 @@ def as_gallery(report: Report) -> str:
     parts = [part for title, rows in experiments(report).items() for part in _section(report, title, rows)]
     nothing = "<p>No cell of this run has kept pictures: the tasks adversarial and ideal-image do.</p>"
     title = f"samebench: pictures of {report.run.get('id', 'a run')}"
-    return PAGE.format(title=_text(title), style=STYLE, body="\n".join(parts) or nothing)
+    told = "".join(f"<li>{_text(line)}</li>" for lines in notes(report) for line in lines)
+    return PAGE.format(title=_text(title), style=STYLE, body="\n".join([*(parts or [nothing]), f"<ul>{told}</ul>"]))
 
 
 def _section(report: Report, title: str, rows: Sequence[Mapping[str, object]]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from harness.attack import Attack
-from harness.attacking import Victim, pictures_for, predictions
+from harness.attacking import Victim, check_class, pictures_for, predictions
 from harness.errors import UsageError
 from harness.markers import hookimpl
 from harness.options import check_numbers
@@ -51,8 +51,6 @@ class Options:
             raise UsageError(f"adversarial.epsilon must be above 0, not {self.epsilon}")
         if not 0 < self.step_share <= 1:
             raise UsageError(f"adversarial.step_share is above 0 and at most 1, not {self.step_share}")
-        if self.target is not None and self.target < 0:
-            raise UsageError(f"adversarial.target is the number of a class, from 0, not {self.target}")
 
     def attack(self, size: float = 1.0) -> Attack:
         """The attack with an epsilon of so many times the option's."""
@@ -72,13 +70,15 @@ class Adversarial(Task):
     keeps_head = True
 
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
-        return [Subject(model(input_shape, classes), attacks=(options.attack(),))]
+        network = model(input_shape, classes)
+        check_class("adversarial.target", options.target, network)
+        return [Subject(network, attacks=(options.attack(),))]
 
     def run(self, bench: Bench) -> Findings:
         options: Options = bench.options
         victim = Victim(bench)
         images, labels, note = pictures_for(victim, options.pictures)
-        wanted = labels if options.target is None else _target(options.target, victim, labels)
+        wanted = labels if options.target is None else np.full_like(labels, options.target)
         victim.takes(images)
         before = victim.logits(images)
         right = predictions(before) == labels
@@ -115,13 +115,6 @@ class Adversarial(Task):
                 "classes": np.array(victim.classes), "shown": np.argsort(~(fooled & asked), kind="stable"),
             },
         )  # fmt: skip
-
-
-def _target(target: int, victim: Victim, labels: np.ndarray) -> np.ndarray:
-    """The same wish for every picture."""
-    if target >= (count := len(victim.classes)):
-        raise UsageError(f"adversarial.target {target} is no class of {victim.model.name}: it has 0 to {count - 1}")
-    return np.full_like(labels, target)
 
 
 @hookimpl

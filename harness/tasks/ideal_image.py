@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.attack import Attack, variation
-from harness.attacking import Victim
+from harness.attacking import Victim, check_class
 from harness.errors import UsageError
 from harness.markers import hookimpl
 from harness.options import check_numbers
@@ -43,8 +43,6 @@ class Options:
                 raise UsageError(f"ideal-image.{name} must be above 0, not {value}")
         if not 0 <= self.noise <= 0.5:
             raise UsageError(f"ideal-image.noise is from 0 to 0.5, not {self.noise}")
-        if any(number < 0 for number in self.classes):
-            raise UsageError(f"ideal-image.classes are numbers from 0, not {list(self.classes)}")
 
     def ascent(self, variation: float) -> Attack:
         return Attack(
@@ -60,8 +58,11 @@ class IdealImage(Task):
     keeps_head = True
 
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
+        network = model(input_shape, classes)
+        for number in options.classes:
+            check_class("ideal-image.classes", number, network)
         ways = options.ascent(0.0), options.ascent(options.variation)
-        return [Subject(model(input_shape, classes), attacks=ways)]
+        return [Subject(network, attacks=ways)]
 
     def run(self, bench: Bench) -> Findings:
         options: Options = bench.options
@@ -98,9 +99,8 @@ class IdealImage(Task):
 
 
 def _chosen(numbers: tuple[int, ...], classes: Sequence[str]) -> Array:
+    """Those that were asked for, or all of few, or some of many."""
     count = len(classes)
-    if wrong := [number for number in numbers if number >= count]:
-        raise UsageError(f"ideal-image.classes: {wrong[0]} is no class of this network: it has 0 to {count - 1}")
     few = range(count) if count <= ALL else [(2 * place + 1) * count // (2 * SOME) for place in range(SOME)]
     return np.array(numbers or tuple(few), np.int32)
 
