@@ -12,7 +12,7 @@ def step(kind: Kind, numbers: Numbers, pictures: jax.Array, images: jax.Array, g
     """The pictures after one step; `gradient` is that of the loss, or of minus the logit."""
     slope = -gradient if kind.targeted else gradient
     if kind.smooth:
-        slope = slope - numbers.variation * variation_slope(pictures)
+        slope = levelled(slope) - numbers.variation * variation_slope(pictures)
     if kind.norm == "linf":
         moved = pictures + numbers.step_size * jnp.sign(slope)
         near = jnp.clip(moved, images - numbers.epsilon, images + numbers.epsilon)
@@ -22,7 +22,7 @@ def step(kind: Kind, numbers: Numbers, pictures: jax.Array, images: jax.Array, g
         length = lengths(change)
         near = jnp.where(length > numbers.epsilon, images + change * over(numbers.epsilon, length), moved)
     else:
-        near = pictures + numbers.step_size * images[0].size ** 0.5 * over(slope, lengths(slope))
+        near = pictures + numbers.step_size * levelled(slope)
     return jnp.clip(near, 0, 1)
 
 
@@ -33,6 +33,11 @@ def variation_slope(pictures: jax.Array) -> jax.Array:
     length = jnp.sqrt(down**2 + right**2 + SMOOTH**2)
     down, right = down / length, right / length
     return (-(down + right)).at[:, 1:].add(down[:, :-1]).at[:, :, 1:].add(right[:, :, :-1])
+
+
+def levelled(gradient: jax.Array) -> jax.Array:
+    """The gradient with a root mean square of 1 in each picture, or of 0."""
+    return gradient[0].size ** 0.5 * over(gradient, lengths(gradient))
 
 
 def lengths(pictures: jax.Array) -> jax.Array:

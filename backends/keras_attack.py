@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from keras import ops
@@ -13,7 +14,7 @@ def step(kind: Kind, numbers: Numbers, pictures: Any, images: Any, gradient: Any
     """The pictures after one step; `gradient` is that of the loss, or of minus the logit."""
     slope = -gradient if kind.targeted else gradient
     if kind.smooth:
-        slope = slope - numbers.variation * variation_slope(pictures)
+        slope = levelled(slope) - numbers.variation * variation_slope(pictures)
     if kind.norm == "linf":
         moved = pictures + numbers.step_size * ops.sign(slope)
         near = ops.minimum(ops.maximum(moved, images - numbers.epsilon), images + numbers.epsilon)
@@ -23,8 +24,7 @@ def step(kind: Kind, numbers: Numbers, pictures: Any, images: Any, gradient: Any
         length = lengths(change)
         near = ops.where(length > numbers.epsilon, images + change * over(numbers.epsilon, length), moved)
     else:
-        values = images.shape[1] * images.shape[2] * images.shape[3]
-        near = pictures + numbers.step_size * values**0.5 * over(slope, lengths(slope))
+        near = pictures + numbers.step_size * levelled(slope)
     return ops.clip(near, 0.0, 1.0)
 
 
@@ -37,6 +37,12 @@ def variation_slope(pictures: Any) -> Any:
     down, right = down / length, right / length
     above, before = [[0, 0], [1, 0], [0, 0], [0, 0]], [[0, 0], [0, 0], [1, 0], [0, 0]]
     return ops.pad(down[:, :-1], above) + ops.pad(right[:, :, :-1], before) - (down + right)
+
+
+def levelled(gradient: Any) -> Any:
+    """The gradient with a root mean square of 1 in each picture, or of 0."""
+    values = math.prod(gradient.shape[1:])
+    return values**0.5 * over(gradient, lengths(gradient))
 
 
 def lengths(pictures: Any) -> Any:

@@ -14,7 +14,7 @@ def step(attack: Attack, pictures: Tensor, images: Tensor, gradient: Tensor) -> 
     """The pictures after one step; `gradient` is that of the loss, or of minus the logit."""
     slope = -gradient if attack.targeted else gradient
     if attack.variation:
-        slope = slope - attack.variation * variation_slope(pictures)
+        slope = levelled(slope) - attack.variation * variation_slope(pictures)
     if attack.norm == "linf":
         moved = pictures + attack.step_size * slope.sign()
         near = moved.clamp(images - attack.epsilon, images + attack.epsilon)
@@ -24,7 +24,7 @@ def step(attack: Attack, pictures: Tensor, images: Tensor, gradient: Tensor) -> 
         length = lengths(change)
         near = torch.where(length > attack.epsilon, images + change * (attack.epsilon / length), moved)
     else:
-        near = pictures + attack.step_size * images[0].numel() ** 0.5 * over(slope, lengths(slope))
+        near = pictures + attack.step_size * levelled(slope)
     return near.clamp(0, 1)
 
 
@@ -38,6 +38,11 @@ def variation_slope(pictures: Tensor) -> Tensor:
     slope[:, 1:] += down[:, :-1]
     slope[:, :, 1:] += right[:, :, :-1]
     return slope
+
+
+def levelled(gradient: Tensor) -> Tensor:
+    """The gradient with a root mean square of 1 in each picture, or of 0."""
+    return gradient[0].numel() ** 0.5 * over(gradient, lengths(gradient))
 
 
 def lengths(pictures: Tensor) -> Tensor:

@@ -54,8 +54,9 @@ class Attack:
     and after each of them every pixel is brought into [0, 1]. A gradient of zero moves nothing.
 
     The goal is the loss of the label, to be raised, or minus its logit; with `targeted`, the label is what the network is
-    to see, and the goal is turned round. `variation` is the weight of the picture's total variation, which is taken off the
-    goal: the sum, over all places, of the length of the difference to the neighbours below and to the right.
+    to see, and the goal is turned round. `variation` is the weight of the picture's total variation: the sum, over all
+    places, of the length of the difference to the neighbours below and to the right. Its derivative, so many times, is
+    taken off g / rms(g), so that one weight does for every network.
     """
 
     norm: Norm = "linf"
@@ -116,8 +117,7 @@ class Attack:
             length = _lengths(change)
             near = np.where(length > self.epsilon, images + change * _over(self.epsilon, length), moved)
         else:
-            size = math.sqrt(math.prod(images.shape[1:]))
-            near = pictures + self.step_size * size * _over(gradient, _lengths(gradient))
+            near = pictures + self.step_size * _levelled(gradient)
         return np.clip(near, 0, 1)
 
 
@@ -148,7 +148,7 @@ def changed_by(attack: Attack, images: Array, start: Array, gradient: Callable[[
     for _ in range(attack.steps):
         slope = upwards * gradient(pictures)
         if attack.variation:
-            slope = slope - attack.variation * variation_slope(pictures)
+            slope = _levelled(slope) - attack.variation * variation_slope(pictures)
         pictures = attack.step(pictures, images, slope)
     return pictures
 
@@ -174,6 +174,11 @@ def _lengths_of_differences(pictures: Array) -> tuple[Array, Array, Array]:
     down = np.diff(pictures, axis=1, append=pictures[:, -1:])
     right = np.diff(pictures, axis=2, append=pictures[:, :, -1:])
     return down, right, np.sqrt(down**2 + right**2 + SMOOTH**2)
+
+
+def _levelled(gradient: Array) -> Array:
+    """The gradient with a root mean square of 1 in each picture, or of 0."""
+    return math.sqrt(math.prod(gradient.shape[1:])) * _over(gradient, _lengths(gradient))
 
 
 def _lengths(pictures: Array) -> Array:

@@ -17,6 +17,7 @@ from harness.plugins import load_plugins
 from harness.pretrained import start_from
 from harness.probes import deviation
 from harness.reference.backend import NumPy
+from harness.running.experiments import trained_network
 from harness.task import Bench, Findings
 from harness.tasks.feature_extraction import FeatureExtraction
 from harness.tasks.feature_extraction import Options as Extracting
@@ -42,8 +43,8 @@ def run(case: str, backend, data: Dataset, places: Places) -> tuple[Findings, di
     task, options = CASES[case]
     plugins = load_plugins()
     start = start_from("two-block-cnn-digits04", None, plugins.weights, plugins.models, places)
-    weights = start.load()
-    return task.run(Bench(backend, start.build, data, 3, options, start=weights)), dict(weights)
+    trained = trained_network(start)
+    return task.run(Bench(backend, start.build, data, 3, options, start=trained)), dict(trained.weights)
 
 
 @pytest.mark.parametrize("case", CASES)

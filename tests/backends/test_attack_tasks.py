@@ -1,0 +1,91 @@
+"""The tasks that change pictures on one backend, in float64, beside the reference: the same pictures come out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalAvgPool, MaxPool, Model, relu, swish
+from harness.attack import Attack
+from harness.data import Dataset
+from harness.datasets.digits import digits
+from harness.inputs import Wanted
+from harness.parity import certify
+from harness.places import Places
+from harness.plugins import load_plugins
+from harness.pretrained import start_from
+from harness.reference.backend import NumPy
+from harness.running.experiments import builder_of, trained_network
+from harness.task import Bench, Findings, Subject
+from harness.tasks.adversarial import Adversarial
+from harness.tasks.adversarial import Options as Attacking
+from harness.tasks.ideal_image import IdealImage
+from harness.tasks.ideal_image import Options as Imagining
+
+ADVERSARIAL, IDEAL = Adversarial(), IdealImage()
+CASES = {
+    "ten steps": (ADVERSARIAL, Attacking(pictures=40)),
+    "one step": (ADVERSARIAL, Attacking(pictures=40, method="fgsm")),
+    "within a ball, from a random start": (ADVERSARIAL, Attacking(pictures=40, norm="l2", random_start=True)),
+    "towards a class, by its logit": (ADVERSARIAL, Attacking(pictures=40, target=3, objective="logit")),
+    "ideal images": (IDEAL, Imagining(classes=(2, 7), steps=20)),
+}
+DEEP = Model(
+    "deep",
+    (12, 11, 3),
+    trunk=(
+        Conv(6, 3, stride=2, padding=((0, 1), (1, 1)), bias=False), BatchNorm(), swish,
+        Conv(6, 3, padding=1, groups=6), BatchNorm(), relu, MaxPool(2), Dropout(0.5), GlobalAvgPool(), Flatten(),
+    ),
+    head=(Dense(5),),
+)  # fmt: skip
+ONE_LOGIT = replace(DEEP, name="one-logit", head=(Dense(1),))
+BOTH_NORMS = (
+    Attack(epsilon=1 / 16, step_size=1 / 16, steps=1),
+    Attack(epsilon=1 / 16, step_size=1 / 64),
+    Attack(norm="l2", epsilon=0.5, step_size=0.125),
+    Attack(norm="l2", epsilon=0.5, step_size=0.125, random_start=True, targeted=True, goal="logit"),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Dataset:
+    return digits(Wanted(Places(None, tmp_path_factory.mktemp("cache"))))
+
+
+def run(case: str, backend, data: Dataset, places: Places) -> Findings:
+    task, options = CASES[case]
+    plugins = load_plugins()
+    start = start_from("two-block-cnn-digits", None, plugins.weights, plugins.models, places)
+    build = builder_of(task, None, start)
+    return task.run(Bench(backend, build, data, 3, options, start=trained_network(start)))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_pictures_are_those_of_the_reference(backend, mode, data, tmp_path, case):
+    if mode == "compiled" and case not in ("ten steps", "ideal images"):
+        pytest.skip("the compiler takes minutes; two cases have all that it could break")
+    places = Places(None, tmp_path, offline=True)
+    expected = run(case, NumPy(precision="float64"), data, places)
+    found = run(case, backend("cpu", mode, "float64"), data, places)
+    apart = np.abs(found.arrays["made"] - expected.arrays["made"])
+    off = (apart > 1e-6).any((1, 2, 3))  # pictures are kept in float32
+    assert off.mean() <= 0.05, "two of 40 may hang on which of equals a pool takes"
+    for name in ("robust_accuracy", "success_rate", "vanished_gradients"):
+        assert found.metrics.get(name) == expected.metrics.get(name), name
+    for name in {"target_probability", "total_variation", "mean_perturbation"} & expected.metrics.keys():
+        assert found.metrics[name] == pytest.approx(expected.metrics[name], rel=1e-3), name
+    assert {n: found.evidence[n] for n in ("pictures", "model", "weights")} == {
+        n: expected.evidence[n] for n in ("pictures", "model", "weights")
+    }
+
+
+@pytest.mark.parametrize("model", [DEEP, ONE_LOGIT], ids=lambda model: model.name)
+def test_attacks_are_certified(backend, mode, model):
+    if mode == "compiled" and model is ONE_LOGIT:
+        pytest.skip("the compiler takes minutes; one network has all that it could break")
+    found = certify(lambda precision: backend("cpu", mode, precision), Subject(model, attacks=BOTH_NORMS))
+    print(found)
+    assert found.verdict == "equal" and found.attack <= 1e-9

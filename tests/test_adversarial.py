@@ -1,0 +1,185 @@
+"""The tasks that change pictures, on the reference: what they find, what they keep, and how it is judged and shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import samebench, words
+
+from harness import Dense, Examples, Flatten, Model, relu
+from harness.attacking import OWN_LABELS, at_once
+from harness.data import Dataset
+from harness.datasets.digits import digits
+from harness.inputs import Wanted
+from harness.places import Places
+from harness.plugins import load_plugins
+from harness.pretrained import save_trained, start_from
+from harness.reference.backend import NumPy
+from harness.running.experiments import trained_network
+from harness.running.store import Store
+from harness.task import Bench, Findings, Trained
+from harness.tasks.adversarial import Adversarial
+from harness.tasks.adversarial import Options as Attacking
+from harness.tasks.ideal_image import IdealImage
+from harness.tasks.ideal_image import Options as Imagining
+
+QUICK = ["--backend", "numpy", "--precision", "float64"]
+FEW = ["--set", "adversarial.pictures=24", "--set", "ideal-image.steps=8"]
+TASKS = ["--task", "adversarial", "--task", "ideal-image"]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> Places:
+    return Places(None, tmp_path_factory.mktemp("cache"), offline=True)
+
+
+@pytest.fixture(scope="module")
+def data(places) -> Dataset:
+    return digits(Wanted(places))
+
+
+@pytest.fixture(scope="module")
+def trained(places) -> Trained:
+    plugins = load_plugins()
+    return trained_network(start_from("two-block-cnn-digits", None, plugins.weights, plugins.models, places))
+
+
+def run(task, options, data: Dataset, trained: Trained, seed: int = 0) -> Findings:
+    build = lambda shape, classes: replace(trained.model, input_shape=shape)  # noqa: E731
+    return task.run(Bench(NumPy(precision="float64"), build, data, seed, options, start=trained))
+
+
+def test_a_larger_epsilon_leaves_less_accuracy_and_the_bound_holds(data, trained):
+    found = run(Adversarial(), Attacking(pictures=48), data, trained)
+    curve = [point["accuracy"] for point in found.metrics["robust_accuracy"]]
+    assert curve == sorted(curve, reverse=True) and curve[0] > 0.9 > 0.4 > curve[-1]
+    assert [point["epsilon"] for point in found.metrics["robust_accuracy"]] == [0, 0.025, 0.05, 0.1, 0.2]
+    assert found.metrics["largest_perturbation"] == pytest.approx(0.1)
+    assert 0 < found.metrics["mean_perturbation"] < 0.1
+    change = found.arrays["made"] - found.arrays["original"]
+    assert np.abs(change).max() <= 0.1 + 1e-6 and found.arrays["made"].min() >= 0 and found.arrays["made"].max() <= 1
+    right = found.metrics["test_accuracy"] - found.metrics["robust_accuracy"][3]["accuracy"]
+    assert found.metrics["success_rate"] == pytest.approx(right / found.metrics["test_accuracy"])
+    assert found.metrics["vanished_gradients"] == 0 and len(found.rates) == 4
+
+
+def test_several_steps_fool_more_often_than_one(data, trained):
+    once = run(Adversarial(), Attacking(pictures=48, method="fgsm"), data, trained)
+    often = run(Adversarial(), Attacking(pictures=48), data, trained)
+    assert often.metrics["success_rate"] >= once.metrics["success_rate"] > 0
+
+
+def test_a_target_is_what_the_network_comes_to_see(data, trained):
+    found = run(Adversarial(), Attacking(pictures=32, target=8, epsilon=0.3, steps=20), data, trained)
+    seen = found.arrays["after"].argmax(1)
+    asked = found.arrays["before"].argmax(1) != 8
+    assert (
+        found.metrics["success_rate"] == pytest.approx((seen[asked] == 8).mean())
+        and found.metrics["success_rate"] > 0.5
+    )
+
+
+def test_the_seed_chooses_the_pictures_and_all_of_a_batch_are_real(data, trained):
+    first, again, other = (run(Adversarial(), Attacking(pictures=70), data, trained, seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.arrays["made"], again.arrays["made"])
+    assert first.evidence["pictures"] != other.evidence["pictures"]
+    assert len(first.arrays["made"]) == 70 and len(np.unique(first.arrays["original"], axis=0)) == 70
+    assert at_once(np.zeros((1, 224, 224, 3))) == 8 and at_once(np.zeros((1, 8, 8, 1))) == 64
+
+
+def test_classes_that_the_network_does_not_know_make_its_own_view_the_truth(data, trained):
+    strange = replace(data, classes=tuple(f"cat {number}" for number in range(10)))
+    found = run(Adversarial(), Attacking(pictures=24), strange, trained)
+    assert found.evidence["notes"] == [OWN_LABELS] and found.metrics["test_accuracy"] == 1
+    reordered = replace(data, classes=data.classes[::-1], test=Examples(data.test.images, 9 - data.test.labels, 16))
+    told = run(Adversarial(), Attacking(pictures=24), reordered, trained)
+    assert "notes" not in told.evidence and told.metrics["test_accuracy"] > 0.9, "classes go by their names"
+
+
+def test_a_network_without_gradients_is_not_fooled_and_that_is_said(data):
+    dead = Model("dead", (8, 8, 1), trunk=(Flatten(), Dense(4), relu), head=(Dense(10),))
+    weights = {name: np.full(parameter.shape, -1.0, np.float32) for name, parameter in dead.parameters.items()}
+    found = run(Adversarial(), Attacking(pictures=8), data, Trained(dead, weights, data.classes))
+    assert found.metrics["vanished_gradients"] == 1 and found.metrics["largest_perturbation"] == 0
+    assert found.metrics["success_rate"] == 0
+    for norm in ("linf", "l2"):
+        still = run(Adversarial(), Attacking(pictures=8, norm=norm), data, Trained(dead, weights, data.classes))
+        assert np.array_equal(still.arrays["made"], still.arrays["original"])
+
+
+def test_ideal_images_are_of_their_class_and_smoother_with_the_loss(data, trained):
+    found = run(IdealImage(), Imagining(classes=(3, 8)), data, trained)
+    assert found.metrics["classes"] == ["3", "8"] and found.metrics["least_probability"] > 0.9
+    assert found.metrics["total_variation"] < 0.6 * found.metrics["plain_total_variation"]
+    assert (found.arrays["original"][0] == found.arrays["original"][1]).all(), "all begin at the same noise"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("attacks") / "run"
+    done = samebench("run", *QUICK, *TASKS, *FEW, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_run_keeps_pictures_judges_them_and_shows_them(finished):
+    report = json.loads(samebench("report", finished, "--format", "json").stdout)
+    attack, ideal = report["cells"]
+    assert attack["parity"]["attack"] == 0.0 and attack["parity"]["verdict"] == "equal"
+    assert attack["time"]["rate"] == "attacked images" and min(attack["time"]["images_per_s"]) > 0
+    judged = {found["task"]: found for found in report["judgements"]}
+    at = {point["epsilon"]: point["accuracy"] for point in attack["metrics"]["robust_accuracy"]}
+    assert judged["adversarial"]["scores"]["numpy/default"]["numpy"]["accuracy"] == at[0.1]
+    assert judged["ideal-image"]["scores"]["numpy/default"]["numpy"]["probability"] == pytest.approx(
+        ideal["metrics"]["target_probability"]
+    )
+    table = words(samebench("report", finished).stdout)
+    assert "robust accuracy" in table and "accuracy by epsilon" in table and "as a column judges them" in table
+    page = samebench("report", finished, "--format", "gallery").stdout
+    assert page.startswith("<!doctype html>") and page.count("<img") > 20 and "the change, 4 times" in page
+
+
+def test_what_was_judged_is_not_judged_again(finished):
+    store = Store.open(finished)
+    before = {path: path.stat().st_mtime_ns for path in store.judgements.glob("*.json")}
+    assert len(before) == 2
+    assert samebench("run", *QUICK, *TASKS, *FEW, "--out", finished).returncode == 0
+    assert before == {path: path.stat().st_mtime_ns for path in store.judgements.glob("*.json")}
+    next(iter(before)).write_text("{}")
+    assert samebench("run", *QUICK, *TASKS, *FEW, "--out", finished).returncode == 0
+    assert len(store.judged()) == 2, "what was damaged is judged anew"
+
+
+def test_options_that_a_network_does_not_allow_are_refused_before_anything_runs(tmp_path):
+    for option, said in {
+        "adversarial.target=10": "two-block-cnn has the classes 0 to 9, and no 10",
+        "adversarial.target=-1": "and no -1",
+        "adversarial.epsilon=-0.1": "adversarial.epsilon must be above 0, not -0.1",
+        "adversarial.epsilon=0": "must be above 0",
+        "adversarial.steps=0": "adversarial.steps must be at least 1, not 0",
+        "adversarial.step_share=1.5": "above 0 and at most 1, not 1.5",
+        "adversarial.norm=l1": "must be 'linf' or 'l2', not 'l1'",
+        "ideal-image.classes=[1,12]": "ideal-image.classes: two-block-cnn has the classes 0 to 9, and no 12",
+        "ideal-image.variation=0": "ideal-image.variation must be above 0",
+        "ideal-image.noise=2": "ideal-image.noise is from 0 to 0.5, not 2",
+    }.items():
+        done = samebench("run", *QUICK, "--set", option, "--out", tmp_path / "run")
+        assert done.returncode == 2 and said in words(done.stderr), (option, done.stderr)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_was_trained_here_can_be_attacked(tmp_path, trained):
+    save_trained(
+        tmp_path / "mine.safetensors", trained.model, trained.weights, trained.classes,
+        {"variant": "8x8x1", "source": "me", "licence": "mine", "trained_on": "digits"},
+    )  # fmt: skip
+    done = samebench(
+        "run", *QUICK, "--task", "adversarial", *FEW, "--weights", tmp_path / "mine.safetensors", "--dataset", "digits",
+        "--no-parity", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "trained on digits; mine; me" in words(done.stdout)
