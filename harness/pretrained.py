@@ -17,7 +17,7 @@ from harness.importing import canonical
 from harness.places import Download, Places, hash_of
 from harness.spec import Model, Normalize, Shape, Weights
 from harness.task import ModelBuilder
-from harness.weightfiles import load_safetensors, read_tensors, save_safetensors
+from harness.weightfiles import read_tensors, safetensors_notes, save_safetensors
 
 FILE = "weights.safetensors"
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt")
@@ -132,7 +132,7 @@ def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
 def _from_file(path: Path, model: str | None, builders: Named) -> Start:
     if not path.is_file():
         raise UsageError(f"there is no file of weights {path}")
-    notes = load_safetensors(path).notes if path.suffix == ".safetensors" else {}
+    notes = safetensors_notes(path) if path.suffix == ".safetensors" else {}
     if NETWORK in notes:
         try:
             network = model_of(json.loads(notes[NETWORK]))
@@ -200,9 +200,13 @@ def in_package(package: str, file: str, hash: str, command: str) -> Callable[[Pl
         folders = spec.submodule_search_locations if spec else None
         if not folders:
             raise DataError(f"{file} is in a package that is not installed: {command}")
-        path = Path(folders[0]) / file
-        if (found := hash_of(path, hash)) != hash:
-            raise DataError(f"{path} is not the published file: its hash is {found}, not {hash}: {command}")
-        return path
+        return verified(Path(folders[0]) / file, hash, command)
 
     return find
+
+
+def verified(path: Path, hash: str, mend: str) -> Path:
+    """The path, if the file is the one that was published; `mend` says how to come by it."""
+    if (found := hash_of(path, hash)) != hash:
+        raise DataError(f"{path} is not the published file: its hash is {found}, not {hash}: {mend}")
+    return path

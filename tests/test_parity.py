@@ -41,6 +41,7 @@ from harness.parity.training import TrainingTrial
 from harness.probes import awkward_examples, deviation, stirred
 from harness.reference import layers
 from harness.reference.backend import NumPy
+from harness.running import certificates
 from harness.task import Subject
 
 PLAIN = Model(
@@ -240,3 +241,34 @@ def test_the_float32_limit_widens_where_float32_moves_the_reference():
     assert TrainingTrial(plain, recipe, 5, 8).timed_limit("float32") == 1e-4
     assert TrainingTrial(plain, recipe, 5, 8).timed_limit("tf32") == 3e-2
     assert 1e-3 < TrainingTrial(delicate, recipe, 5, 8).timed_limit("float32") < 0.5
+    assert Trial(plain, recipe, 5, 8).timed_limit("float32") == 1e-4
+    assert Trial(plain, recipe, 5, 8).timed_limit("tf32") == 3e-2
+    assert 1e-3 < Trial(delicate, recipe, 5, 8).timed_limit("float32") < 0.5
+
+
+def test_several_certificates_are_as_good_as_the_worst_of_them(monkeypatch):
+    found = [
+        {"verdict": "equal", "logits": 1e-15, "gradients": None, "attack": None, "steps": 5, "excludes": ["a"]},
+        {
+            "verdict": "differs: it does",
+            "logits": 3e-15,
+            "gradients": 1.0,
+            "attack": None,
+            "steps": 20,
+            "excludes": ["a", "b"],
+        },
+        {"verdict": "equal", "logits": 2e-15, "gradients": "inf", "attack": None, "steps": 5, "excludes": []},
+    ]
+    for number, one in enumerate(found):
+        one |= {
+            "input_gradients": 0.0,
+            "trajectory": 1e-14,
+            "cached": True,
+            "timed": {"logits": number * 1e-6, "limit": 1e-4},
+        }
+    monkeypatch.setattr(certificates, "_one", lambda conditions, subject, places: found[subject])
+    merged = certificates.certificate(None, range(3), None)
+    assert merged["verdict"] == "differs: it does" and merged["steps"] == 20 and merged["excludes"] == ["a", "b"]
+    assert merged["logits"] == 3e-15 and merged["gradients"] == float("inf") and merged["attack"] is None
+    assert merged["timed"] == {"logits": 2e-6, "limit": 1e-4}
+    assert certificates.certificate(None, [0, 0], None)["verdict"] == "equal"

@@ -6,7 +6,7 @@ the version of every installed package, and the machine. No seed: a certificate 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import distributions
 from pathlib import Path
@@ -22,6 +22,9 @@ from harness.running.sources import code_of, digest_of
 from harness.running.store import read_sealed, write_sealed
 from harness.task import Subject
 
+DEVIATIONS = ("logits", "gradients", "input_gradients", "trajectory", "attack")
+"""The numbers of a certificate in float64."""
+
 
 class Conditions(NamedTuple):
     """How a backend is run."""
@@ -33,9 +36,22 @@ class Conditions(NamedTuple):
 
 
 def certificate(conditions: Conditions, subjects: Iterable[Subject], places: Places) -> dict[str, Any]:
-    """The first certificate among those of the subjects that is not "equal"; or one that is."""
+    """One for all of the subjects: the first verdict that is not "equal", and the largest deviation of each kind."""
     found = [_one(conditions, subject, places) for subject in subjects]
-    return next((answer for answer in found if answer["verdict"] != "equal"), found[0])
+    return {
+        "verdict": next((one["verdict"] for one in found if one["verdict"] != "equal"), "equal"),
+        **_largest(found, DEVIATIONS),
+        "steps": max(one["steps"] for one in found),
+        "timed": _largest([one["timed"] for one in found], found[0]["timed"]),
+        "excludes": list(dict.fromkeys(left for one in found for left in one["excludes"])),
+        "cached": all(one["cached"] for one in found),
+    }
+
+
+def _largest(found: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, float | None]:
+    """The largest of each number; None where nobody has one. What is not finite is the largest of all."""
+    numbers = {name: [value for one in found if (value := one[name]) is not None] for name in names}
+    return {name: max(map(float, values), default=None) for name, values in numbers.items()}
 
 
 def _one(conditions: Conditions, subject: Subject, places: Places) -> dict[str, Any]:

@@ -14,4 +14,5 @@ from harness.weightfiles.files import read_tensors as read_tensors
 from harness.weightfiles.fit import require as require
 from harness.weightfiles.safetensors import Stored as Stored
 from harness.weightfiles.safetensors import load_safetensors as load_safetensors
+from harness.weightfiles.safetensors import safetensors_notes as safetensors_notes
 from harness.weightfiles.safetensors import save_safetensors as save_safetensors

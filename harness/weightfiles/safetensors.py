@@ -44,6 +44,21 @@ class Place(NamedTuple):
     end: int
 
 
+class Header(NamedTuple):
+    """What a file says of itself before its tensors begin."""
+
+    notes: dict[str, str]
+    places: dict[str, Place]
+    start: int
+    """Where the tensors' bytes begin."""
+
+
+def safetensors_notes(path: Path) -> dict[str, str]:
+    """The notes of a file alone, without reading its tensors."""
+    with opened(path) as file:
+        return _header_of(file).notes
+
+
 def load_safetensors(path: Path) -> Stored:
     """The tensors of a file, in the order of its header, and its notes."""
     with opened(path) as file:
@@ -77,11 +92,20 @@ def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> 
 
 def read_safetensors(file: BinaryIO) -> Stored:
     """As `load_safetensors`, from an open file."""
+    header, tensors = _header_of(file), {}
+    for name, place in header.places.items():
+        file.seek(header.start + place.begin)
+        tensors[name] = decode(file.read(place.end - place.begin), place.code).reshape(place.shape)
+    return Stored(tensors, header.notes)
+
+
+def _header_of(file: BinaryIO) -> Header:
+    """The header, if all that it announces can be in the file."""
     length = length_of(file)
     size = int.from_bytes(file.read(8), "little")
     if size > min(length - 8, LONGEST):
         raise Refusal(f"it claims a header of {size:,} bytes, and has {length:,} bytes in all; get it again")
-    header = _header(file.read(size))
+    header = _parsed(file.read(size))
     notes = header.pop(NOTES, {})
     if type(notes) is not dict or not all(type(note) is str for note in notes.values()):
         raise Refusal(f"its {NOTES} are not texts")
@@ -93,14 +117,10 @@ def read_safetensors(file: BinaryIO) -> Stored:
         end = place.end
     if 8 + size + end != length:
         raise Refusal(f"its header announces {8 + size + end:,} bytes, and it has {length:,}; get it again")
-    tensors = {}
-    for name, place in places.items():
-        file.seek(8 + size + place.begin)
-        tensors[name] = decode(file.read(place.end - place.begin), place.code).reshape(place.shape)
-    return Stored(tensors, notes)
+    return Header(notes, places, 8 + size)
 
 
-def _header(text: bytes) -> dict[str, Any]:
+def _parsed(text: bytes) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         if len(set(names)) != len(names):

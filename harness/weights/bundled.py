@@ -7,10 +7,8 @@ can be tried without a download. The second network has seen the digits 0 to 4 o
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import DataError
 from harness.markers import hookimpl
-from harness.places import Places, hash_of
-from harness.pretrained import Pretrained
+from harness.pretrained import Pretrained, verified
 
 FOLDER = Path(__file__).parent / "bundled"
 DIGITS = "sha256:e0ab973c81775f9f580460463dde38afa4b01e5ab895bc8d76d3194466816d79"
@@ -18,14 +16,6 @@ DIGITS04 = "sha256:7e0d7610f2f0fd24c106bfd2e960a0899a40eb81e36ae184f6cacc4b161fd
 
 
 def _bundled(name: str, classes: str, hash: str) -> Pretrained:
-    def find(places: Places) -> Path:
-        path = FOLDER / f"{name}.safetensors"
-        if (found := hash_of(path, hash)) != hash:
-            raise DataError(
-                f"{path} is not what samebench ships: its hash is {found}, not {hash}: install samebench anew"
-            )
-        return path
-
     return Pretrained(
         name,
         model="two-block-cnn",
@@ -34,7 +24,7 @@ def _bundled(name: str, classes: str, hash: str) -> Pretrained:
         licence="Apache-2.0",
         trained_on=f"the digits {classes[0]} to {classes[-1]} of scikit-learn, training split",
         hash=hash,
-        file=find,
+        file=lambda places: verified(FOLDER / f"{name}.safetensors", hash, "install samebench anew"),
         input_shape=(8, 8, 1),
         classes=tuple(classes),
     )
