@@ -114,7 +114,7 @@ def test_a_network_without_gradients_is_not_fooled_and_that_is_said(data):
 def test_ideal_images_are_of_their_class_and_smoother_with_the_loss(data, trained):
     found = run(IdealImage(), Imagining(classes=(3, 8)), data, trained)
     assert found.metrics["classes"] == ["3", "8"] and found.metrics["least_probability"] > 0.9
-    assert found.metrics["total_variation"] < 0.75 * found.metrics["plain_total_variation"]
+    assert found.metrics["total_variation"] < 0.85 * found.metrics["plain_total_variation"]
     assert (found.arrays["original"][0] == found.arrays["original"][1]).all(), "all begin at the same noise"
 
 

@@ -31,7 +31,7 @@ class Options:
     steps: int = 256
     step_size: float = 0.02
     """How far a pixel moves in a step, on the average, on a scale from 0 to 1."""
-    variation: float = 0.25
+    variation: float = 0.15
     """The weight of the total variation, where the gradient of the logit has a root mean square of 1."""
     noise: float = 0.05
     """How far the first pictures are from grey."""
