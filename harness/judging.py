@@ -16,11 +16,11 @@ from harness.backend import Backend
 from harness.data import Batches, Examples
 from harness.reference.backend import Net
 from harness.reference.losses import probabilities
-from harness.spec import Array
+from harness.spec import Array, Model
 from harness.task import Trained
 
-STAGES, CHANNELS = 4, 8
-"""How many layers are shown, and how many channels of each."""
+STAGES, CHANNELS = 5, 8
+"""How many layers are shown, at most, and how many channels of each."""
 
 VISIBLE = 1 / 255
 """Pixels that lie further apart than this would be told apart in a file of 8 bits."""
@@ -57,7 +57,7 @@ def feature_maps(trained: Trained, pictures: Mapping[str, Array]) -> dict[str, A
     model = replace(trained.model, input_shape=images.shape[1:])
     done = Net(model, trained.weights).run(images)
     maps = {}
-    for node in _stages([node.name for node in model.nodes if len(node.shape) == 3 and min(node.shape[:2]) > 1]):
+    for node in _stages(model):
         values = done[node].output
         chosen = np.argsort(-values[0].var((0, 1)), kind="stable")[:CHANNELS]
         values = values[..., chosen] - values[..., chosen].min((0, 1, 2))
@@ -65,7 +65,7 @@ def feature_maps(trained: Trained, pictures: Mapping[str, Array]) -> dict[str, A
     return maps
 
 
-def _stages(names: Sequence[str]) -> list[str]:
-    """Some of the layers, evenly spread, the last one among them."""
-    places = np.linspace(0, len(names) - 1, STAGES + 1).round().astype(int)[1:]
-    return [names[place] for place in dict.fromkeys(places.tolist())]
+def _stages(model: Model) -> list[str]:
+    """The last layer of each size that pictures have on their way; the first sizes, if there are many."""
+    last = {node.shape[:2]: node.name for node in model.nodes if len(node.shape) == 3 and min(node.shape[:2]) > 1}
+    return list(last.values())[:STAGES]

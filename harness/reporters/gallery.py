@@ -23,6 +23,9 @@ from harness.wording import experiments, notes
 SHOWN = 8
 """Pictures of each experiment, at most."""
 
+FEW = 64
+"""Pictures of so many rows, at most, are shown pixel by pixel."""
+
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #888; }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
@@ -31,7 +34,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; } p, li {
 table { border-collapse: collapse; } th { font-weight: 600; text-align: left; }
 th, td { padding: .35rem .6rem .35rem 0; vertical-align: top; } tbody tr { border-top: 1px solid var(--line); }
 figure { margin: 0; width: 8.5rem; } figcaption { font-size: .8rem; color: var(--quiet); overflow-wrap: anywhere; }
-img { width: 100%; image-rendering: pixelated; display: block; background: #8882; } .maps figure { width: 5.5rem; }
+img { width: 100%; display: block; background: #8882; } .few { image-rendering: pixelated; } .maps figure { width: 5.5rem; }
 """
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -147,7 +150,8 @@ def _figure(picture: Array, caption: str) -> str:
     data = io.BytesIO()
     Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values[..., :3]).save(data, "PNG")
     source = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
-    return f'<figure><img alt="{_text(caption)}" src="{source}"><figcaption>{_text(caption)}</figcaption></figure>'
+    few = ' class="few"' if len(values) <= FEW else ""
+    return f'<figure><img{few} alt="{_text(caption)}" src="{source}"><figcaption>{_text(caption)}</figcaption></figure>'
 
 
 def _text(text: str) -> str:
