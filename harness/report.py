@@ -131,7 +131,7 @@ def _attacked(good: Sequence[Result]) -> dict[str, Any]:
             {"epsilon": points[0]["epsilon"], "accuracy": mean_interval([point["accuracy"] for point in points])}
             for points in zip(*curves)
         ]
-        found["epsilon"] = good[0].metrics["epsilon"]
+        found |= {name: good[0].metrics[name] for name in ("epsilon", "pictures")}
         at = {point["epsilon"]: point["accuracy"] for point in found["robust_accuracy"]}
         found["accuracy_at_epsilon"] = at.get(found["epsilon"])
     return found

@@ -109,6 +109,8 @@ def test_a_network_without_gradients_is_not_fooled_and_that_is_said(data):
     for norm in ("linf", "l2"):
         still = run(Adversarial(), Attacking(pictures=8, norm=norm), data, Trained(dead, weights, data.classes))
         assert np.array_equal(still.arrays["made"], still.arrays["original"])
+    begun = run(Adversarial(), Attacking(pictures=8, random_start=True), data, Trained(dead, weights, data.classes))
+    assert begun.metrics["vanished_gradients"] == 1 and begun.metrics["largest_perturbation"] > 0.05
 
 
 def test_ideal_images_are_of_their_class_and_smoother_with_the_loss(data, trained):

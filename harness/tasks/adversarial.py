@@ -86,11 +86,12 @@ class Adversarial(Task):
         victim.prepare(options.attack(), images, wanted)
         for size in SIZES:
             attack = options.attack(size)
-            changed = victim.attacked(attack, images, wanted, attack.first(images, bench.seed))
+            start = attack.first(images, bench.seed)
+            changed = victim.attacked(attack, images, wanted, start)
             after = victim.logits(changed)
             curve.append({"epsilon": attack.epsilon, "accuracy": float((predictions(after) == labels).mean())})
             if size == 1.0:
-                made, seen = changed, after
+                made, seen, still = changed, after, (changed == start).all((1, 2, 3))
         asked = right if options.target is None else predictions(before) != wanted
         fooled = (predictions(seen) == wanted) == (options.target is not None)
         change = np.abs(made - images)
@@ -102,7 +103,7 @@ class Adversarial(Task):
                 "success_rate": float(fooled[asked].mean()) if asked.any() else 0.0,
                 "mean_perturbation": float(change.mean()),
                 "largest_perturbation": float(change.max()),
-                "vanished_gradients": float((change.max((1, 2, 3)) == 0).mean()),
+                "vanished_gradients": float(still.mean()),
                 "attack_images_per_s": float(np.median(victim.rates)),
                 "pictures": len(images),
             },

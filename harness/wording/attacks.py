@@ -25,7 +25,8 @@ def attacks(title: str, rows: Sequence[Row]) -> Iterator[Table]:
     sizes = [point["epsilon"] for point in known[0]["robust_accuracy"]]
     headers = ("backend", "mode", *(f"{size:.3g}" for size in sizes), *(header for header, _ in CHANGE.values()))
     yield Table(
-        f"{title}: accuracy by epsilon; success and changes at {known[0]['epsilon']:.3g}",
+        f"{title}: accuracy by epsilon, of {known[0]['pictures']} pictures a seed; success and changes at "
+        f"{known[0]['epsilon']:.3g}",
         headers,
         [_attack(row) for row in known],
     )
