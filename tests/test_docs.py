@@ -15,7 +15,7 @@ from harness.running.store import Store
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-RESULTS = ("digits", "cifar10", "cats-vs-dogs", "unlike")
+RESULTS = ("digits", "cifar10", "cats-vs-dogs", "unlike", "attacks")
 """Runs whose tables stand in the README, in this order."""
 
 

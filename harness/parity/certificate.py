@@ -64,7 +64,7 @@ def certify(
         attack=exact.value("attacked pictures"),
         steps=trial.steps,
         timed={"logits": timed.value("features", "logits"), "losses": timed.value("losses"), "limit": limit},
-        excludes=masks + size + trial.excludes,
+        excludes=(masks if subject.recipe else []) + size + trial.excludes,
     )
 
 
