@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from harness.attack import SMOOTH, Kind, Numbers
 
 
+@partial(jax.jit, static_argnames="kind")
 def step(kind: Kind, numbers: Numbers, pictures: jax.Array, images: jax.Array, gradient: jax.Array) -> jax.Array:
     """The pictures after one step; `gradient` is that of the loss, or of minus the logit."""
     slope = -gradient if kind.targeted else gradient

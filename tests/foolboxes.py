@@ -43,7 +43,14 @@ def jax(net: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
     return foolbox.JAXModel(logits, BOUNDS), jnp.asarray
 
 
-NETWORKS = {"pytorch": pytorch, "keras": keras, "jax": jax}
+def jax_as_it_comes(net: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
+    """Without the jit that foolbox does not put around it."""
+    import jax.numpy as jnp
+
+    return foolbox.JAXModel(lambda pixels: net.network(pixels, "logits"), BOUNDS), jnp.asarray
+
+
+NETWORKS = {"pytorch": pytorch, "keras": keras, "jax": jax, "jax, not jitted": jax_as_it_comes}
 
 
 def perturb(name: str, net: Any) -> Perturb:

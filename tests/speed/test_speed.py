@@ -1,6 +1,6 @@
 """What the contract costs: a backend trains at least 0.9 times as fast as a loop written by hand, extracts features at
-least 0.95 times as fast as its framework's best own loop, and attacks at least as fast as foolbox does: in JAX, where
-foolbox compiles the network and not the loop, twice as fast.
+least 0.95 times as fast as its framework's best own loop, and attacks at least as fast as foolbox does: twice as fast as
+its own way with JAX, in which nothing is compiled.
 
 Both work in turns, in one process; the median of the paired ratios counts.
 """
@@ -11,6 +11,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import handwritten
 import numpy as np
@@ -23,7 +24,8 @@ from harness.models.two_block_cnn import two_block_cnn
 
 PAIRS, MOST_PAIRS, STEPS, BATCH, FLOOR = 7, 31, 40, 64, 0.9
 PICTURES, OWN = 256, 0.95
-ATTACKS = {"default": 0.97, "compiled": 1.0, "jax": 2.0}
+FOOLBOX = {"pytorch": {"pytorch": 0.97}, "keras": {"keras": 0.97}, "jax": {"jax": 0.97, "jax, not jitted": 2.0}}
+"""How fast we must be, in shares of foolbox, by the form in which it is given our network."""
 
 
 def test_a_backend_is_as_fast_as_a_loop_written_by_hand(backend: type) -> None:
@@ -71,13 +73,12 @@ def test_attacks_are_as_fast_as_those_of_foolbox(
     images = random.uniform(size=(batch, *shape)).astype(np.float32)
     labels = random.integers(0, model.logits_shape[0], batch).astype(np.int32)
     net, attack = runner.build(model, model.init(0)), Attack()
-    theirs = foolboxes.perturb(backend.name, net)
-    floor = ATTACKS[mode] if backend.name != "jax" else ATTACKS["jax"]
-    by_us, by_them = (
-        lambda: runner.perturb(net, images, labels, attack, "softmax", images),
-        lambda: theirs(images, labels, attack),
-    )
-    assert ratio(by_them, by_us, f"{backend.name}, {mode}, attacks on {model.name}", floor) >= floor
+    for given, floor in FOOLBOX[backend.name].items():
+        theirs = foolboxes.perturb(given, net)
+        by_us = partial(runner.perturb, net, images, labels, attack, "softmax", images)
+        by_them = partial(theirs, images, labels, attack)
+        floor = max(floor, float(mode == "compiled"))
+        assert ratio(by_them, by_us, f"{given}, {mode}, attacks on {model.name}", floor) >= floor
 
 
 def ratio(theirs: Callable[[], object], ours: Callable[[], object], what: str, floor: float) -> float:
