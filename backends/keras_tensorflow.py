@@ -80,17 +80,27 @@ class KerasTensorFlow(KerasBackend):
         return gradient
 
     def attack_function(self, net: Net, kind: Kind, objective: Objective) -> Any:
-        gradient = self.gradient_of(net, objective)
+        gradient, compiled = self.gradient_of(net, objective), self.mode == "compiled"
 
-        @tf.function(jit_compile=self.mode == "compiled", reduce_retracing=True)
-        def attack(
-            pictures: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, numbers: Numbers, steps: tf.Tensor
-        ) -> tf.Tensor:
+        @tf.function(jit_compile=compiled, reduce_retracing=True)
+        def one(pictures: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, numbers: Numbers) -> tf.Tensor:
+            return step(kind, numbers, pictures, images, gradient(pictures, labels))
+
+        @tf.function(jit_compile=compiled, reduce_retracing=True)
+        def all_steps(pictures: tf.Tensor, steps: tf.Tensor, *given: Any) -> tf.Tensor:
             for _ in tf.range(steps):
-                pictures = step(kind, numbers, pictures, images, gradient(pictures, labels))
+                pictures = one(pictures, *given)
             return pictures
 
-        return lambda *given: attack(*given[:-1], tf.constant(given[-1]))
+        def attack(pictures: tf.Tensor, *given: Any) -> tf.Tensor:
+            *others, steps = given
+            if not compiled or self.device == "gpu":
+                return all_steps(pictures, tf.constant(steps), *others)
+            for _ in range(steps):  # on a CPU, XLA is slow at convolutions inside a loop of its own
+                pictures = one(pictures, *others)
+            return pictures
+
+        return attack
 
     def peak_device_bytes(self) -> int | None:
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] if self.device == "gpu" else None

@@ -19,21 +19,21 @@ Pictures = np.ndarray
 Perturb = Callable[[Pictures, np.ndarray, Attack], Pictures]
 
 
-def pytorch(net: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
+def pytorch(net: Any, mode: str) -> tuple[Any, Callable[[np.ndarray], Any]]:
     import torch
 
     net.eval()
     return foolbox.PyTorchModel(net, BOUNDS, device="cpu"), torch.from_numpy
 
 
-def keras(net: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
+def keras(net: Any, mode: str) -> tuple[Any, Callable[[np.ndarray], Any]]:
     import tensorflow as tf
 
-    logits = tf.function(lambda pixels: net.keras["logits"](pixels, training=False))
+    logits = tf.function(lambda pixels: net.keras["logits"](pixels, training=False), jit_compile=mode == "compiled")
     return foolbox.TensorFlowModel(logits, BOUNDS, device="/CPU:0"), tf.constant
 
 
-def jax(net: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
+def jax(net: Any, mode: str) -> tuple[Any, Callable[[np.ndarray], Any]]:
     import jax
     import jax.numpy as jnp
     from flax import nnx
@@ -43,7 +43,7 @@ def jax(net: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
     return foolbox.JAXModel(logits, BOUNDS), jnp.asarray
 
 
-def jax_as_it_comes(net: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
+def jax_as_it_comes(net: Any, mode: str) -> tuple[Any, Callable[[np.ndarray], Any]]:
     """Without the jit that foolbox does not put around it."""
     import jax.numpy as jnp
 
@@ -53,9 +53,10 @@ def jax_as_it_comes(net: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
 NETWORKS = {"pytorch": pytorch, "keras": keras, "jax": jax, "jax, not jitted": jax_as_it_comes}
 
 
-def perturb(name: str, net: Any) -> Perturb:
-    """foolbox's way from pictures to attacked ones, on the host at both ends, as ours is."""
-    model, tensor = NETWORKS[name](net)
+def perturb(name: str, net: Any, mode: str = "default") -> Perturb:
+    """foolbox's way from pictures to attacked ones, on the host at both ends, as ours is. In the mode "compiled" the network
+    that it is given is compiled as well."""
+    model, tensor = NETWORKS[name](net, mode)
 
     def run(pictures: Pictures, labels: np.ndarray, attack: Attack) -> Pictures:
         kind = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}[attack.norm]

@@ -74,7 +74,7 @@ def test_attacks_are_as_fast_as_those_of_foolbox(
     labels = random.integers(0, model.logits_shape[0], batch).astype(np.int32)
     net, attack = runner.build(model, model.init(0)), Attack()
     for given, floor in FOOLBOX[backend.name].items():
-        theirs = foolboxes.perturb(given, net)
+        theirs = foolboxes.perturb(given, net, mode)
         by_us = partial(runner.perturb, net, images, labels, attack, "softmax", images)
         by_them = partial(theirs, images, labels, attack)
         floor = max(floor, float(mode == "compiled"))
