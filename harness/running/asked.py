@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import inputs
+from harness.judgements import REFERENCE
 from harness.judging import apart, feature_maps, judged
 from harness.options import change
 from harness.places import Places
@@ -15,7 +16,6 @@ from harness.result import not_checked
 from harness.running.certificates import Conditions, certificate
 from harness.running.experiments import builder_of, network_of, trained_network
 from harness.running.explaining import explain
-from harness.running.judging import REFERENCE
 from harness.running.store import read_arrays, write_arrays
 
 

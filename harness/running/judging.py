@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.judgements import REFERENCE
 from harness.result import Result
 from harness.running.process import Ended
 from harness.running.store import PICTURES, Store
 
-REFERENCE = "numpy"
 Start = Callable[[Path, Mapping[str, Any], str], Ended]
 """Starts a worker in a folder, on a request, with the interpreter of a backend."""
 
