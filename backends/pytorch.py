@@ -301,18 +301,18 @@ class PyTorch(Backend[Net]):
         return TorchTrainer(self, net, recipe, seed, native=True)
 
     def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
-        net.eval()
         pixels = torch.tensor(images, dtype=self.dtype, device=self.torch_device)
         truth = torch.tensor(labels, dtype=torch.int64, device=self.torch_device)
-        return self.pixel_gradient(net, pixels, truth, objective).cpu().numpy()
+        with pytorch_attack.only_pixels_learn(net):
+            return self.pixel_gradient(net, pixels, truth, objective).cpu().numpy()
 
     def run_attack(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
-        net.eval()
         first, pictures = (torch.tensor(x, dtype=self.dtype, device=self.torch_device) for x in (images, start))
         truth = torch.tensor(labels, dtype=torch.int64, device=self.torch_device)
-        for _ in range(attack.steps):  # nothing in here waits for the device
-            gradient = self.pixel_gradient(net, pictures, truth, attack.objective(loss))
-            pictures = pytorch_attack.step(attack, pictures, first, gradient)
+        with pytorch_attack.only_pixels_learn(net):
+            for _ in range(attack.steps):  # nothing in here waits for the device
+                gradient = self.pixel_gradient(net, pictures, truth, attack.objective(loss))
+                pictures = pytorch_attack.step(attack, pictures, first, gradient)
         return pictures.cpu().numpy()
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from harness.result import Cell, Result
@@ -88,4 +89,4 @@ def claim(result: Result) -> tuple[float | None, str]:
 
 
 def name_of(cell: Cell) -> str:
-    return f"{cell.backend}/{cell.mode}"
+    return f"{Path(cell.backend).stem}/{cell.mode}"
