@@ -18,6 +18,8 @@ from harness.running.plan import plan_cells
 PLUGINS = load_plugins()
 TOLD = {"variant": "small", "source": "a test", "licence": "CC0", "trained_on": "noise"}
 BUNDLED = ("two-block-cnn", "digits:5-9", "two-block-cnn-digits04")
+WHOLE = ("two-block-cnn", "digits", "two-block-cnn-digits")
+TRANSFER, CHANGING = ("feature-extraction", "fine-tuning"), ("adversarial", "ideal-image")
 
 
 def found(**named) -> Experiments:
@@ -26,19 +28,20 @@ def found(**named) -> Experiments:
 
 def test_with_nothing_named_each_task_has_its_own():
     chosen, left_out = found()
-    assert chosen == [
-        Experiment("feature-extraction", *BUNDLED),
-        Experiment("fine-tuning", *BUNDLED),
-        Experiment("scratch-cnn", "two-block-cnn", "digits", None),
-    ]
+    assert sorted(chosen) == sorted(
+        [
+            *(Experiment(task, *BUNDLED) for task in TRANSFER),
+            *(Experiment(task, *WHOLE) for task in CHANGING),
+            Experiment("scratch-cnn", "two-block-cnn", "digits", None),
+        ]
+    )
     assert not left_out
 
 
 def test_weights_bring_their_network_and_scratch_keeps_its_own():
     chosen, _ = found(weights="efficientnet-lite0", dataset="cats-vs-dogs")
     assert {(one.task, one.model, one.weights) for one in chosen} == {
-        ("feature-extraction", "efficientnet-lite0", "efficientnet-lite0"),
-        ("fine-tuning", "efficientnet-lite0", "efficientnet-lite0"),
+        *((task, "efficientnet-lite0", "efficientnet-lite0") for task in (*TRANSFER, *CHANGING)),
         ("scratch-cnn", "two-block-cnn", None),
     }
     assert {one.dataset for one in chosen} == {"cats-vs-dogs"}
@@ -49,8 +52,9 @@ def test_weights_bring_their_network_and_scratch_keeps_its_own():
 @pytest.mark.parametrize("named", [{"dataset": "mnist"}, {"model": "lenet5"}])
 def test_without_weights_that_fit_transfer_is_left_out_or_refused(named):
     chosen, left_out = found(**named)
-    assert [one.task for one in chosen] == ["scratch-cnn"] and len(left_out) == 2
-    assert "feature-extraction starts from trained weights: say which with --weights" in left_out[0]
+    assert [one.task for one in chosen] == ["scratch-cnn"] and len(left_out) == 4
+    for task, said in zip(sorted((*TRANSFER, *CHANGING)), sorted(left_out), strict=True):
+        assert f"{task} starts from trained weights: say which with --weights" in said
     with pytest.raises(UsageError, match=r"two-block-cnn-digits04, are for two-block-cnn on digits:5-9"):
         found(tasks=["fine-tuning"], **named)
 
@@ -85,7 +89,8 @@ def test_unknown_names_are_refused(named, said):
 
 
 def test_a_learning_curve_is_a_matrix_over_numbers_of_pictures():
-    settings = Settings.of(PLUGINS, [Layer("here", {"backends": ["numpy"], "train_limits": [64, 128]})])
+    asked = {"backends": ["numpy"], "train_limits": [64, 128], "tasks": [*TRANSFER, "scratch-cnn"]}
+    settings = Settings.of(PLUGINS, [Layer("here", asked)])
     cells = plan_cells(settings, experiments(PLUGINS, settings.config).chosen)
     assert [(cell.task, cell.options["train_limit"]) for cell in cells[:2]] == [
         ("feature-extraction", 64),

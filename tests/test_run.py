@@ -278,7 +278,8 @@ def test_list_for_programs():
         "parameters": {"total": 61706, "trainable": 61706, "buffers": 0},
         "flops": 833_040,
     } in found["models"]
-    assert [task["name"] for task in found["tasks"]] == ["feature-extraction", "fine-tuning", "scratch-cnn"]
+    tasks = ["adversarial", "feature-extraction", "fine-tuning", "ideal-image", "scratch-cnn"]
+    assert [task["name"] for task in found["tasks"]] == tasks
     names = [row["name"] for row in json.loads(samebench("list", "datasets", "--json").stdout)["datasets"]]
     assert names == sorted(names) and {"digits", "mnist", "cifar10", "folder", "synthetic", "cats-vs-dogs"} <= {*names}
 

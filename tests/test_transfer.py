@@ -16,7 +16,7 @@ from harness.plugins import load_plugins
 from harness.recipe import Adam
 from harness.reference.backend import NumPy, NumPyTrainer
 from harness.stopping import Stopping
-from harness.task import Bench
+from harness.task import Bench, Trained
 from harness.tasks.feature_extraction import FeatureExtraction
 from harness.tasks.feature_extraction import Options as Extracting
 from harness.tasks.fine_tuning import FineTuning
@@ -65,7 +65,15 @@ class Spy(NumPy):
 
 def bench(options, backend=None, build=two_block_cnn, data=DATA, **told) -> Bench:
     start = build((8, 8, 1), 10).init(7)
-    return Bench(backend or NumPy(precision="float64"), build, data, 0, options, start=start, **told)
+    return Bench(
+        backend or NumPy(precision="float64"),
+        build,
+        data,
+        0,
+        options,
+        start=Trained(small(), start) if start else None,
+        **told,
+    )
 
 
 # Heads and trunks
@@ -110,7 +118,7 @@ def test_every_picture_goes_through_the_trunk_exactly_once_and_in_order(count, s
     spy = Spy(precision="float64")
     examples = stripes(count, 2)
     task = bench(Extracting(), spy)
-    trunk = Trunk(task, spy.build(two_block_cnn((8, 8, 1)), task.start))
+    trunk = Trunk(task, spy.build(two_block_cnn((8, 8, 1)), task.start.weights))
     features = trunk.features(examples)
     assert spy.seen == [(id(examples), row) for row in range(count)]
     expected = spy.forward(trunk.net, Batches.in_order(examples, 256), upto="features")
