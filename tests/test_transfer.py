@@ -204,7 +204,7 @@ def test_the_network_that_is_kept_is_the_one_that_was_judged():
         (FineTuning(), Tuning(head=Head(epochs=3), epochs=2)),
     ):
         found = task.run(bench(options, reference))
-        net = reference.build(*found.trained)
+        net = reference.build(found.trained.model, found.trained.weights)
         logits = reference.forward(net, Batches.in_order(DATA.test, 64))
         assert (logits.argmax(1) == DATA.test.labels).mean() == found.metrics["test_accuracy"]
 
