@@ -50,7 +50,8 @@ class Report:
         results = list(run.results())
         judged = run.judged()
         found = list(agreements(results))
-        outliers = {key: reason for agreement in found for key, reason in agreement.outliers.items()}
+        verdicts = {result.cell.key: result.parity["verdict"] for result in results}
+        outliers = {key: why for agreement in found for key, why in _blamed(agreement, verdicts).items()}
         outliers |= doubted(results, judged)
         results = [_with_outlier(result, outliers.get(result.cell.key)) for result in results]
         said = {name: value for name, value in run.run.items() if name not in ("schema", "plan")}
@@ -66,6 +67,12 @@ class Report:
             "agreement": [asdict(agreement) for agreement in self.agreements],
             "judgements": list(self.judgements),
         }
+
+
+def _blamed(agreement: Agreement, verdicts: Mapping[str, str]) -> dict[str, str]:
+    """The outliers; but if the certificate of one of them says already that it differs, then it is not the others' fault."""
+    guilty = {key: why for key, why in agreement.outliers.items() if verdicts[key].startswith("differs")}
+    return guilty or agreement.outliers
 
 
 def _with_outlier(result: Result, reason: str | None) -> Result:

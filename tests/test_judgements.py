@@ -151,3 +151,12 @@ def test_no_name_breaks_out_of_the_gallery(name):
 
 def test_a_gallery_without_pictures_says_so():
     assert "No cell of this run has kept pictures" in REPORTERS["gallery"](Report.of(Kept([attacked()])))
+
+
+def test_whom_the_certificate_knows_to_differ_is_to_blame_for_a_difference():
+    results = [attacked("one"), attacked("two", robust=0.9)]
+    both = [result.parity["verdict"] for result in Report.of(Kept(results)).results]
+    assert all("nobody knows who is right" in verdict for verdict in both)
+    results[1].parity |= {"verdict": "differs: attacked pictures of a network: 2.5e-01, limit 1e-09"}
+    honest, guilty = Report.of(Kept(results)).results
+    assert honest.parity["verdict"] == "equal" and guilty.parity["verdict"].startswith("differs")
