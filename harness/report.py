@@ -76,7 +76,10 @@ def _blamed(agreement: Agreement, verdicts: Mapping[str, str]) -> dict[str, str]
 
 
 def _with_outlier(result: Result, reason: str | None) -> Result:
-    return replace(result, parity=result.parity | {"verdict": f"differs: {reason}"}) if reason else result
+    """An outlier loses its verdict; one that has lost it by its certificate keeps that reason, which says more."""
+    if reason is None or result.parity["verdict"].startswith("differs"):
+        return result
+    return replace(result, parity=result.parity | {"verdict": f"differs: {reason}"})
 
 
 def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
