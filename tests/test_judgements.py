@@ -161,3 +161,8 @@ def test_whom_the_certificate_knows_to_differ_is_to_blame_for_a_difference():
     honest, guilty = Report.of(Kept(results)).results
     assert honest.parity["verdict"] == "equal"
     assert guilty.parity["verdict"] == "differs: attacked pictures of a network: 2.5e-01, limit 1e-09"
+
+
+def test_what_trains_nothing_is_not_evaluated():
+    page = REPORTERS["evaluation"](Report.of(Kept([attacked()])))
+    assert "no cell of the run has trained a network" in page and "over-fitting" not in page

@@ -40,9 +40,19 @@ CURVE = {
 
 
 def as_evaluation(report: Report) -> str:
-    sections = [text for title, rows in experiments(report).items() for text in _section(title, rows)]
+    trained = {title: rows for title, rows in experiments(report).items() if not any(map(_changed_pictures, rows))}
+    sections = [text for title, rows in trained.items() for text in _section(title, rows)]
     paragraphs = [paragraph(lines) for lines in notes(report) if lines]
-    return printable("\n\n".join([*(sections or ["There is nothing to evaluate: the run has no cells."]), *paragraphs]))
+    return printable(
+        "\n\n".join(
+            [*(sections or ["There is nothing to evaluate: no cell of the run has trained a network."]), *paragraphs]
+        )
+    )
+
+
+def _changed_pictures(row: Row) -> bool:
+    """Whether its task has changed pictures, and trained nothing that could be evaluated."""
+    return "robust_accuracy" in row or "target_probability" in row
 
 
 def _section(title: str, rows: Sequence[Row]) -> Iterator[str]:
