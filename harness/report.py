@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from harness.agreement import Agreement, agreements
-from harness.judgements import Case, doubted, matrices
+from harness.judgements import Case, claim, doubted, matrices
 from harness.result import SCHEMA, Result
 from harness.spec import Array
 from harness.stats import mean_interval, median_interval
@@ -142,8 +142,8 @@ def _attacked(good: Sequence[Result]) -> dict[str, Any]:
             for points in zip(*curves)
         ]
         found |= {name: good[0].metrics[name] for name in ("epsilon", "pictures")}
-        at = {point["epsilon"]: point["accuracy"] for point in found["robust_accuracy"]}
-        found["accuracy_at_epsilon"] = at.get(found["epsilon"])
+        if claims := [own for result in good if (own := claim(result)[0]) is not None]:
+            found["accuracy_at_epsilon"] = mean_interval(claims)
     return found
 
 

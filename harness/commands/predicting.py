@@ -10,8 +10,6 @@ import click
 from harness.errors import SamebenchError, UsageError
 from harness.text import printable
 
-REFERENCE = "numpy"
-
 
 @click.command("predict", epilog="Example: samebench predict cat.jpg --weights efficientnet-lite0")
 @click.argument("image", type=click.Path(path_type=Path))
@@ -58,6 +56,7 @@ def predict_command(
 
 def _installed() -> str:
     """The first backend that is there; the reference always is."""
+    from harness.judgements import REFERENCE
     from harness.plugins import find_backends
     from harness.running.plan import SHIPPED
 

@@ -21,7 +21,6 @@ from harness.running.store import read_arrays, write_arrays
 
 def certify(request: dict[str, Any]) -> dict[str, Any]:
     """One certificate for each subject that the request names; an error becomes the verdict of those left."""
-
     plugins, places, answers = load_plugins(), Places.from_environment(), {}
     conditions = Conditions(*(request[name] for name in Conditions._fields))
     try:
@@ -43,14 +42,13 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
 def judge(request: dict[str, Any]) -> dict[str, Any]:
     """What a backend says of each case of pictures. The reference also says how far they lie apart, and keeps what the
     network sees in one of them."""
-
-    who = request["judge"]
+    who, plugins, places = request["judge"], load_plugins(), Places.from_environment()
     answers: dict[str, Any] = {}
     for name, case in request["cases"].items():
         try:
-            _, start = network_of(case["model"], case["weights"], load_plugins(), Places.from_environment())
+            _, start = network_of(case["model"], case["weights"], plugins, places)
             assert start, "only tasks that start from weights make pictures"
-            trained = trained_network(start)
+            trained = trained_network(start, names=False)
             made = {key: read_arrays(Path(file)) for key, file in case["pictures"].items()}
             backend = load_backend(who["backend"])(who["device"], who["mode"], who["precision"])
             answers[name] = {"scores": judged(backend, trained, made)}
@@ -69,7 +67,6 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
     """Whether a backend can be imported and started, and what it says of itself."""
-
     backend, device = request["probe"]["backend"], request["probe"]["device"]
     try:
         loaded = load_backend(backend)

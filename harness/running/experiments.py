@@ -67,13 +67,17 @@ def builder_of(task: Task, network: Taker, start: Start | None) -> ModelBuilder:
     return network.build
 
 
-def trained_network(start: Start) -> Trained:
-    """The network and its weights; classes that nobody names are numbered."""
+def trained_network(start: Start, names: bool = True) -> Trained:
+    """The network and its weights, and the names of its classes, which may have to be fetched; classes that nobody names
+    are numbered."""
+    return Trained(start.model, start.load(), _class_names(start) if names else ())
+
+
+def _class_names(start: Start) -> tuple[str, ...]:
     try:
-        names = tuple(start.class_names()[0])
+        return tuple(start.class_names()[0])
     except SamebenchError:
-        names = tuple(f"class {number}" for number in range(max(start.model.logits_shape[0], 2)))
-    return Trained(start.model, start.load(), names)
+        return tuple(f"class {number}" for number in range(max(start.model.logits_shape[0], 2)))
 
 
 def _lacks_weights(task: Task, plugins: Plugins, config: Config) -> str | None:

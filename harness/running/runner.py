@@ -79,7 +79,7 @@ class Runner:
 
     def run_cell(self, cell: Cell) -> Result:
         """One cell in a process of its own; whatever happens to it, there is a result."""
-        ended = self._start_worker(self.store.cell_folder(cell), "cell.json", {"cell": asdict(cell)}, cell.backend)
+        ended = self._start_worker(self.store.cell_folder(cell), {"cell": asdict(cell)}, cell.backend, "cell.json")
         try:
             result = self.store.load(cell) or Result(cell, *ended.explain())
         except ValueError as error:
@@ -130,7 +130,7 @@ class Runner:
             }  # fmt: skip
             self.watcher.started(f"certificate of {backend}/{mode}")
             folder = self.store.folder / "certificates" / next(iter(subjects))
-            ended = self._start_worker(folder, "request.json", request, backend)
+            ended = self._start_worker(folder, request, backend)
             try:
                 answers = json.loads((folder / "result.json").read_text())
             except (OSError, ValueError):
@@ -145,10 +145,11 @@ class Runner:
         """Let every backend see the pictures that each has made."""
         asked = {cell.experiment for cell in cells}
         found = [case for case in cases(list(self.store.results())) if case.name in asked]
-        start = lambda folder, request, backend: self._start_worker(folder, "request.json", request, backend)  # noqa: E731
-        judge(self.store, found, start, self.watcher.started)
+        judge(self.store, found, self._start_worker, self.watcher.started)
 
-    def _start_worker(self, folder: Path, name: str, request: Mapping[str, Any], backend: str) -> Ended:
+    def _start_worker(
+        self, folder: Path, request: Mapping[str, Any], backend: str, name: str = "request.json"
+    ) -> Ended:
         """Run the worker on a request whose files lie in `folder`."""
         limits = {"threads": self.limits.threads, "memory_bytes": self.limits.memory_bytes}
         write_json(folder / name, {**request, "limits": limits})

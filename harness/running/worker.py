@@ -76,7 +76,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
     bench = Bench(
         backend, builder_of(task, network, start), dataset, cell.seed, change(task.options(), options), clock,
-        cell.semantics, tell, start=trained_network(start) if start else None,
+        cell.semantics, tell, start=trained_network(start, names=task.keeps_head) if start else None,
     )  # fmt: skip
     found = task.run(bench)
     if cell.device not in ("auto", found.evidence["device"]):
