@@ -26,12 +26,8 @@ def places(x, window, value=0.0):
 
 def batch_norm(layer, w, x, training):
     axes = tuple(range(x.ndim - 1))
-    used = (
-        {"mean": x.mean(axes), "variance": x.var(axes)}
-        if training
-        else {name: w[name] for name in ("mean", "variance")}
-    )
-    new = {name: layer.momentum * w[name] + (1 - layer.momentum) * value for name, value in used.items()}
+    used = {"mean": x.mean(axes), "variance": x.var(axes)} if training else w
+    new = {name: layer.momentum * w[name] + (1 - layer.momentum) * used[name] for name in ("mean", "variance")}
     unit = (x - used["mean"]) / jnp.sqrt(used["variance"] + layer.epsilon)
     return unit * w.get("scale", 1) + w.get("offset", 0), new if training else {}
 
@@ -83,10 +79,12 @@ def run(model, weights, pixels, training=(), key=None, upto="logits"):
 
 
 def losses(loss, logits, labels):
+    """Each picture's loss, or minus its label's logit, which an attack may ask for."""
     if loss == "sigmoid":
-        z = logits[:, 0]
-        return jax.nn.relu(z) - z * labels + jnp.log1p(jnp.exp(-jnp.abs(z)))
-    return jax.nn.logsumexp(logits, 1) - jnp.take_along_axis(logits, labels[:, None], 1)[:, 0]
+        return jax.nn.softplus(logits[:, 0]) - logits[:, 0] * labels
+    both = jnp.concatenate([-logits, logits], 1) if logits.shape[1] == 1 else logits
+    chosen = jnp.take_along_axis(both, labels[:, None], 1)[:, 0]
+    return -chosen if loss == "logit" else jax.nn.logsumexp(logits, 1) - chosen
 
 
 def direction(optimizer, w, g, first, second, t, decays):
