@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,8 +108,19 @@ def test_a_matrix_that_is_too_large_needs_a_yes():
 
 def test_a_record_is_a_configuration():
     found = settings(SCRATCH, {"seeds": [3, 1], "scratch-cnn": {"epochs": 2}, "data": {"size": 16}})
-    again = Settings.of(PLUGINS, [Layer("record", json.loads(json.dumps(found.as_record(["scratch-cnn"]))))])
+    again = Settings.of(PLUGINS, [Layer("record", json.loads(json.dumps(found.as_record(planned(found)))))])
     assert planned(again) == planned(found)
+
+
+def test_a_record_names_the_tasks_and_backends_that_were_run():
+    """Another installation, or a later version, may have more of them: the run would not be the same."""
+    found = settings({"backends": ["numpy"], "dataset": "cifar10"})
+    cells = planned(found)
+    record = found.as_record(cells)
+    assert record["tasks"] == ("scratch-cnn",) and record["backends"] == ("numpy",)
+    everything = settings({})
+    record = everything.as_record([*cells, replace(cells[0], backend="jax")])
+    assert record["tasks"] == ("scratch-cnn",) and record["backends"] == ("numpy", "jax")
 
 
 def test_a_folder_of_pictures_is_named_by_its_whole_path(tmp_path, monkeypatch):

@@ -118,8 +118,7 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
     memory = int(config.memory_gb * 2**30) if config.memory_gb else None
     limits = Limits(config.timeout, config.threads, memory, settings.python)
     with _ending_well(store.folder), watching(len(cells)) as watcher:
-        record = settings.as_record(list(dict.fromkeys(cell.task for cell in cells)))
-        Runner(store, limits, watcher).run(cells, record, config.parity)
+        Runner(store, limits, watcher).run(cells, settings.as_record(cells), config.parity)
     report = Report.of(store)
     click.echo("\n" + plugins.reporters[form](report))
     click.echo(f"\nThis run is kept in {store.folder}; for programs: samebench report {store.folder} --format json")

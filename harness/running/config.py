@@ -17,7 +17,7 @@ from harness.errors import SpecError, UsageError
 from harness.inputs import DataOptions
 from harness.options import change, flatten, names_first, nearest, parse
 from harness.plugins import Plugins
-from harness.result import Semantics
+from harness.result import Cell, Semantics
 
 Profile = Literal["quick", "standard", "rigorous"]
 
@@ -114,12 +114,15 @@ class Settings:
             raise UsageError(f"there is no option {path}; {nearest(first, [*names, *self.tasks, 'data', 'python'])}")
         return replace(self, config=change(self.config, {path: value}))
 
-    def as_record(self, used: Sequence[str]) -> dict[str, Any]:
-        """As a layer, complete but for the tasks that are not used: what run.json keeps."""
-        tasks = {f"{name}.{path}": value for name in used for path, value in flatten(self.tasks[name]).items()}
+    def as_record(self, cells: Sequence[Cell]) -> dict[str, Any]:
+        """As a layer, complete but for the tasks that are not run: what run.json keeps. Where nobody named tasks or
+        backends it names those that are run, as another installation may have others."""
+        used = {name: list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "backend")}
+        config = asdict(replace(self.config, tasks=tuple(used["task"]), backends=tuple(used["backend"])))
+        tasks = {f"{name}.{path}": value for name in used["task"] for path, value in flatten(self.tasks[name]).items()}
         data = {f"data.{path}": value for path, value in flatten(self.data).items()}
         python = {f"python.{name}": path for name, path in self.python.items()}
-        return asdict(self.config) | data | tasks | python
+        return config | data | tasks | python
 
 
 def from_file(file: Path) -> Layer:
