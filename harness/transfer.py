@@ -77,7 +77,7 @@ class Trunk:
     def __init__(self, bench: Bench, net: Any) -> None:
         self.bench, self.net = bench, net
         self.rates: list[float] = []
-        """Features per second, of each timed stretch."""
+        """Features per second, of each timed stretch. A last batch that is short has been filled up, and counts as full."""
 
     def features(self, examples: Examples) -> Examples:
         """The pictures' features, as pictures of one pixel, with the same labels."""
@@ -89,7 +89,7 @@ class Trunk:
         for part in (batches[start:stop] for start, stop in pairwise(cuts) if start < stop):
             with clock.phase("extract"):
                 done.append(forward(self.net, part, upto="features"))
-            self.rates.append(len(part.rows) / clock.stretches["extract"][-1])
+            self.rates.append(len(part) * part.batch_size / clock.stretches["extract"][-1])
             self.bench.tell(f"features of {part.rows[-1] + 1} of {len(examples)} pictures")
         features = np.concatenate(done)
         return Examples(features.reshape(len(features), 1, 1, -1), examples.labels)
@@ -165,9 +165,16 @@ def unfrozen(model: Model, blocks: int, layers: int | None, norms: bool, rate: f
 
 
 def _blocks(nodes: Sequence[Node]) -> list[int]:
-    """Where blocks begin: runs of layers that give pictures of one size. One without parameters does not count."""
-    runs = (list(run) for _, run in groupby(range(len(nodes)), key=lambda place: nodes[place].shape[:-1]))
+    """Where blocks begin: runs of layers that give pictures of one size. Paths that run side by side are one layer, and
+    belong together. A run without parameters does not count."""
+    given = {_layer_of(node): node.shape[:-1] for node in nodes}  # its last node's, where the paths meet
+    runs = (list(run) for _, run in groupby(range(len(nodes)), key=lambda place: given[_layer_of(nodes[place])]))
     return [run[0] for run in runs if any(nodes[place].parameters for place in run)]
+
+
+def _layer_of(node: Node) -> str:
+    """The layer of the trunk that a node belongs to, be it a residual or branches."""
+    return node.name.split(".")[1]
 
 
 def _layers(nodes: Sequence[Node]) -> list[int]:

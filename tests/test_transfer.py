@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalAvgPool, MaxPool, Model, Recipe, relu
+from harness import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalAvgPool, MaxPool, Model, Recipe, fitting, relu
 from harness.augmentation import Augmentation
 from harness.data import Batches, Dataset, Examples
 from harness.errors import SamebenchError, SpecError, UsageError
@@ -124,6 +124,9 @@ def test_every_picture_goes_through_the_trunk_exactly_once_and_in_order(count, s
     expected = spy.forward(trunk.net, Batches.in_order(examples, 256), upto="features")
     assert (features.images[:, 0, 0] == expected).all() and (features.labels == examples.labels).all()
     assert len(trunk.rates) == stretches, "the first batch compiles: no rate"
+    timed = zip(trunk.rates, task.clock.stretches.get("extract", []), strict=True)
+    batches = -(-count // 256) - 1
+    assert round(sum(rate * seconds for rate, seconds in timed)) == 256 * batches, "a short batch costs a full one"
 
 
 # What learns
@@ -146,6 +149,20 @@ def test_a_block_is_a_run_of_layers_that_give_pictures_of_one_size():
     assert nodes(model, blocks=2, norms=True) == nodes(model) | second | {"batchnorm2"}
     assert nodes(model, blocks=3) == nodes(model, blocks=2) | {"conv1", "relu1"}
     assert nodes(two_block_cnn((8, 8, 1))) >= {"conv2"} and "conv1" not in nodes(two_block_cnn((8, 8, 1)))
+
+
+@pytest.mark.parametrize(
+    ("network", "blocks", "whole"),
+    [("inception-v3", 1, ("mixed8", "mixed9", "mixed10")), ("resnet50-v1.5", 1, ("conv5_block1", "conv5_block2"))],
+)
+def test_paths_that_run_side_by_side_learn_together(network, blocks, whole):
+    """The paths of the first of these layers give pictures of two sizes on their way."""
+    model = load_plugins().models[network]()
+    learning = nodes(model, blocks=blocks, norms=True)
+    for name in whole:
+        inside = {node.name.removeprefix("trunk.") for node in model.nodes if node.name.startswith(f"trunk.{name}.")}
+        assert inside and inside <= learning
+    assert not any(name.startswith(("mixed7", "conv4")) for name in learning)
 
 
 def test_layers_are_counted_from_the_end_by_their_kernels():
@@ -184,11 +201,13 @@ def test_a_change_of_one_bit_in_what_is_frozen_is_seen():
 # The tasks
 
 
-def test_features_are_extracted_once_and_a_head_learns_from_them():
+def test_features_are_extracted_once_and_a_head_learns_from_them(monkeypatch):
+    monkeypatch.setattr(fitting, "AT_ONCE", 16)
     spy = Spy(precision="float64")
     found = FeatureExtraction().run(bench(Extracting(epochs=10, batch_size=16, validation=0.25), spy))
     assert len(spy.seen) == len({*spy.seen}) == len(DATA.train) + len(DATA.test), "each picture once"
     assert found.metrics["test_accuracy"] >= 0.95 and found.metrics["validation_accuracy"] >= 0.9
+    assert found.metrics["features_per_s"] == np.median(found.rates) > 0
     counts = found.parameters
     assert counts.trainable == 256 * 2 + 2 and counts.frozen == counts.total - counts.trainable
     start = two_block_cnn((8, 8, 1)).init(7)

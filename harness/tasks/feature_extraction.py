@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.fitting import metrics_of
 from harness.markers import hookimpl
 from harness.options import check_numbers
@@ -45,10 +47,12 @@ class FeatureExtraction(Task):
         learned = learn_head(bench, options, train, validation)
         test = learned.trunk.features(data.test)
         held = {"validation_accuracy": learned.points[-1].validation_accuracy} if validation else {}
+        rates = learned.trunk.rates  # none, where one batch is all
+        speed = {"features_per_s": float(np.median(rates))} if rates else {}
         frozen = Recipe(options.optimizer, rates=FROZEN_TRUNK).frozen(learned.model)
         return Findings(
-            metrics=metrics_of(learned.fit, learned.features, test, learned.points) | held,
-            rates=learned.trunk.rates,
+            metrics=metrics_of(learned.fit, learned.features, test, learned.points) | held | speed,
+            rates=rates,
             parameters=learned.model.counts(frozen),
             evidence=learned.evidence,
             trained=Trained(learned.model, learned.weights),
