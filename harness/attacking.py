@@ -16,13 +16,13 @@ from harness.errors import UsageError
 from harness.fitting import first_evidence, in_order
 from harness.recipe import loss_for
 from harness.reference.losses import probabilities
-from harness.spec import Array, Model
+from harness.spec import Array, Model, class_count
 from harness.task import Bench
 
 AT_ONCE, VALUES = 64, 1_250_000
 """Pictures that are attacked together, at most: so many, and so many values of pixels. Large photos go 8 at a time."""
 
-OWN_LABELS = "no labels of the data set fit the network's classes: each picture counts as what the network sees in it"
+OWN_VIEW = "each picture counts as what the network sees in it"
 
 
 class Victim:
@@ -31,6 +31,8 @@ class Victim:
     def __init__(self, bench: Bench) -> None:
         assert bench.start, "a task that names weights is given them"
         self.bench, self.backend, self.classes = bench, bench.backend, bench.start.classes
+        unnamed = bench.start.unnamed
+        self.unnamed = unnamed and f"the names of the network's classes are not known ({unnamed})"
         self.model: Model = bench.build_model(bench.dataset.shape, len(self.classes))
         self.loss = loss_for(self.model)
         with bench.clock.phase("build"):
@@ -43,9 +45,11 @@ class Victim:
         """What the network says of pictures. No phase of the clock counts this."""
         return self.backend.forward(self.net, in_order(Examples(images, np.zeros(len(images), np.int32))))
 
-    def takes(self, images: Array) -> None:
-        """Keep as evidence what is attacked: all backends must have been given the same."""
-        self.evidence["pictures"] = hashlib.sha256(images.tobytes()).hexdigest()[:16]
+    def takes(self, images: Array, labels: Array | None = None) -> None:
+        """Keep as evidence what is attacked, and what is right if the network itself does not decide that: all backends
+        must have been given the same."""
+        given = images.tobytes() + (b"" if labels is None else labels.tobytes())
+        self.evidence["pictures"] = hashlib.sha256(given).hexdigest()[:16]
 
     def prepare(self, attack: Attack, images: Array, labels: Array) -> None:
         """One step of an attack of this kind: where a framework compiles, it does so now, and no rate counts it."""
@@ -69,7 +73,7 @@ class Victim:
 
 def check_class(option: str, number: int | None, model: Model) -> None:
     """Raise unless there is such a class; None names none."""
-    count = max(model.logits_shape[0], 2)
+    count = class_count(model)
     if number is not None and not 0 <= number < count:
         raise UsageError(f"{option}: {model.name} has the classes 0 to {count - 1}, and no {number}")
 
@@ -84,8 +88,8 @@ class Pictures(NamedTuple):
 
     images: Array
     labels: Array
-    note: str | None
-    """What must be said of the labels."""
+    own: str | None
+    """If that is what the network sees in them now: why. It is then right about all of them, and no accuracy says so."""
 
 
 def pictures_for(victim: Victim, most: int | None) -> Pictures:
@@ -96,15 +100,20 @@ def pictures_for(victim: Victim, most: int | None) -> Pictures:
     rows = np.random.default_rng(bench.seed).permutation(len(test))[:most]
     some = test.take(np.sort(rows))
     images = some.pixels(some.images, np.float32)
-    if (numbers := _among(bench.dataset.classes, victim.classes)) is not None:
-        return Pictures(images, numbers[some.labels].astype(np.int32), None)
-    return Pictures(images, predictions(victim.logits(images)).astype(np.int32), OWN_LABELS)
+    if why := victim.unnamed or _unfit(bench.dataset.classes, victim.classes):
+        return Pictures(images, predictions(victim.logits(images)).astype(np.int32), f"{why}: {OWN_VIEW}")
+    numbers = np.array([victim.classes.index(name) for name in bench.dataset.classes], np.int32)
+    return Pictures(images, numbers[some.labels], None)
 
 
-def _among(classes: Sequence[str], known: Sequence[str]) -> Array | None:
-    """The number that each class has among the known ones; None unless all are there."""
-    places = {name: place for place, name in enumerate(known)}
-    return np.array([places[name] for name in classes]) if all(name in places for name in classes) else None
+def _unfit(classes: Sequence[str], known: Sequence[str]) -> str | None:
+    """Why labels of these classes say nothing about a network that knows those; None if they do."""
+    for name in classes:
+        if (count := known.count(name)) > 1:
+            return f"{count} classes of the network are named {name!r}"
+        if not count:
+            return f"the network knows no class {name!r}"
+    return None
 
 
 def predictions(logits: Array) -> Array:

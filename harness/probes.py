@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.backend import Precision
 from harness.data import Examples
-from harness.spec import Array, Model
+from harness.spec import Array, Model, class_count
 
 LIMITS: Mapping[Precision, float] = {"float64": 1e-9, "float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2}
 """How far a backend may be from the reference, in each precision."""
@@ -70,5 +70,5 @@ def awkward_examples(model: Model, count: int, seed: int = 0) -> Examples:
         lambda: random.integers(0, 256, (rows, columns, channels), np.uint8),
     )
     images = np.stack([kinds[number % len(kinds)]() for number in range(count)])
-    labels = random.integers(0, max(model.logits_shape[0], 2), count).astype(np.int32)
+    labels = random.integers(0, class_count(model), count).astype(np.int32)
     return Examples(images, labels, pixel_max=256)  # so that pixels are short fractions too

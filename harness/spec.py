@@ -454,6 +454,11 @@ class Model:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
 
+def class_count(model: Model) -> int:
+    """How many classes a network tells apart: one logit does for two."""
+    return max(model.logits_shape[0], 2)
+
+
 def check_weights(model: Model, weights: Weights) -> None:
     """Raise unless `weights` holds exactly the tensors of `model`, in their shapes."""
     wrong = [f"missing {name}" for name in model.parameters if name not in weights]

@@ -35,6 +35,9 @@ class Trained(NamedTuple):
     classes: tuple[str, ...] = ()
     """Their names, for a task that keeps the network's head."""
 
+    unnamed: str | None = None
+    """Why those are numbers only, where nobody could say the names."""
+
 
 @dataclass
 class Bench:

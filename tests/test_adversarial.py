@@ -11,7 +11,7 @@ import pytest
 from command import samebench, words
 
 from harness import Dense, Examples, Flatten, Model, relu
-from harness.attacking import OWN_LABELS, at_once
+from harness.attacking import OWN_VIEW, at_once
 from harness.data import Dataset
 from harness.datasets.digits import digits
 from harness.inputs import Wanted
@@ -94,10 +94,22 @@ def test_the_seed_chooses_the_pictures_and_all_of_a_batch_are_real(data, trained
 def test_classes_that_the_network_does_not_know_make_its_own_view_the_truth(data, trained):
     strange = replace(data, classes=tuple(f"cat {number}" for number in range(10)))
     found = run(Adversarial(), Attacking(pictures=24), strange, trained)
-    assert found.evidence["notes"] == [OWN_LABELS] and found.metrics["test_accuracy"] == 1
+    assert found.evidence["notes"] == [f"the network knows no class 'cat 0': {OWN_VIEW}"]
+    assert "test_accuracy" not in found.metrics, "it would be 1, whatever the network"
+    assert found.metrics["robust_accuracy"][0]["accuracy"] == 1
     reordered = replace(data, classes=data.classes[::-1], test=Examples(data.test.images, 9 - data.test.labels, 16))
     told = run(Adversarial(), Attacking(pictures=24), reordered, trained)
     assert "notes" not in told.evidence and told.metrics["test_accuracy"] > 0.9, "classes go by their names"
+    assert told.evidence["pictures"] != found.evidence["pictures"], "other labels are another experiment"
+
+
+def test_names_of_classes_that_are_unknown_or_doubled_are_no_ground_for_labels(data, trained):
+    """A network has two cranes; and where nobody could say its names, it is no fault of the data set's."""
+    doubled = trained._replace(classes=("4", *data.classes[1:]))
+    found = run(Adversarial(), Attacking(pictures=8), replace(data, classes=("4", *data.classes[1:])), doubled)
+    assert found.evidence["notes"] == [f"2 classes of the network are named '4': {OWN_VIEW}"]
+    found = run(Adversarial(), Attacking(pictures=8), data, trained._replace(unnamed="offline"))
+    assert found.evidence["notes"] == [f"the names of the network's classes are not known (offline): {OWN_VIEW}"]
 
 
 def test_a_network_without_gradients_is_not_fooled_and_that_is_said(data):

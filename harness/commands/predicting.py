@@ -29,6 +29,7 @@ def predict_command(
     from harness.plugins import load_backend, load_plugins
     from harness.predicting import picture_in, seen_in
     from harness.pretrained import start_from
+    from harness.running.experiments import numbered
     from harness.running.trained import trained_in
 
     os.environ.update(worker_environment())
@@ -46,7 +47,7 @@ def predict_command(
     try:
         names, origin = start.class_names()
     except SamebenchError as error:
-        names, origin = [f"class {number}" for number in range(len(shares))], f"none: {error}"
+        names, origin = numbered(len(shares)), f"none: {error}"
     rows, columns, _ = start.model.input_shape
     click.echo(printable(f"{image}, its middle at {rows}x{columns}, as {start.name} sees it on {name}:"))
     for number in shares.argsort()[::-1][:top]:

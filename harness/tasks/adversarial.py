@@ -77,9 +77,9 @@ class Adversarial(Task):
     def run(self, bench: Bench) -> Findings:
         options: Options = bench.options
         victim = Victim(bench)
-        images, labels, note = pictures_for(victim, options.pictures)
+        images, labels, own = pictures_for(victim, options.pictures)
         wanted = labels if options.target is None else np.full_like(labels, options.target)
-        victim.takes(images)
+        victim.takes(images, None if own else labels)
         before = victim.logits(images)
         right = predictions(before) == labels
         curve = [{"epsilon": 0.0, "accuracy": float(right.mean())}]
@@ -95,9 +95,10 @@ class Adversarial(Task):
         asked = right if options.target is None else predictions(before) != wanted
         fooled = (predictions(seen) == wanted) == (options.target is not None)
         change = np.abs(made - images)
+        clean = {} if own else {"test_accuracy": float(right.mean())}
         return Findings(
-            metrics={
-                "test_accuracy": float(right.mean()),
+            metrics=clean
+            | {
                 "robust_accuracy": curve,
                 "epsilon": options.attack().epsilon,
                 "success_rate": float(fooled[asked].mean()) if asked.any() else 0.0,
@@ -109,7 +110,7 @@ class Adversarial(Task):
             },
             rates=victim.rates,
             parameters=victim.model.counts(),
-            evidence=victim.evidence | ({"notes": [note]} if note else {}),
+            evidence=victim.evidence | ({"notes": [own]} if own else {}),
             arrays={
                 "original": images, "made": made, "labels": labels, "wanted": wanted,
                 "before": probabilities(before).astype(np.float32), "after": probabilities(seen).astype(np.float32),
