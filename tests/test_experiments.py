@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
+from harness import Dense, Model, relu
+from harness.errors import SamebenchError, UsageError
 from harness.models.lenet5 import lenet5
+from harness.places import Places
 from harness.plugins import load_plugins
 from harness.pretrained import save_trained
 from harness.running.config import Layer, Settings
-from harness.running.experiments import Experiment, Experiments, experiments
+from harness.running.experiments import Experiment, Experiments, builder_of, experiments, network_of
 from harness.running.plan import plan_cells
+from harness.spec import Shape
 
 PLUGINS = load_plugins()
 TOLD = {"variant": "small", "source": "a test", "licence": "CC0", "trained_on": "noise"}
@@ -99,3 +103,38 @@ def test_a_learning_curve_is_a_matrix_over_numbers_of_pictures():
     assert len(cells) == 6
     with pytest.raises(UsageError, match="named once"):
         Settings.of(PLUGINS, [Layer("here", {"train_limits": [64, 64]})])
+
+
+def kept(weights: str, input_shape: Shape, model: str | None = None) -> Model:
+    """The network that a task which keeps its head gets for pictures of this size."""
+    places = Places(None, Path("nowhere"), offline=True)
+    network, start = network_of(model or "two-block-cnn", weights, PLUGINS, places)
+    return builder_of(PLUGINS.tasks["adversarial"], network, start)(input_shape, 3)
+
+
+def test_a_network_that_keeps_its_head_is_built_for_the_size_of_the_pictures(tmp_path):
+    build = PLUGINS.models["efficientnet-lite0"]
+    at_99 = build((99, 99, 3), 1000)
+    assert kept("efficientnet-lite0", (224, 224, 3), "efficientnet-lite0") == build()
+    assert kept("efficientnet-lite0", (99, 99, 3), "efficientnet-lite0") == at_99
+    assert at_99.trunk != build().trunk, "it is padded otherwise"
+    tuned = replace(build((32, 32, 3), 3), head=(Dense(4), relu, Dense(3)))
+    save_trained(tmp_path / "w.safetensors", tuned, tuned.init(0), ("a", "b", "c"), TOLD)
+    assert kept(str(tmp_path / "w.safetensors"), (99, 99, 3)) == replace(at_99, head=tuned.head)
+
+
+@pytest.mark.parametrize(
+    ("weights", "model", "shape", "message"),
+    [
+        (
+            "two-block-cnn-digits",
+            "two-block-cnn",
+            (16, 16, 1),
+            "two-block-cnn for 8x8x1, and do not fit it for 16x16x1",
+        ),
+        ("vgg16-imagenet", "vgg16", (128, 128, 3), "vgg16 takes RGB pictures of 224x224, not 128x128x3"),
+    ],
+)
+def test_a_size_that_trained_weights_do_not_fit_is_refused(weights, model, shape, message):
+    with pytest.raises(SamebenchError, match=message):
+        kept(weights, shape, model)

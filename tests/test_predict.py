@@ -12,8 +12,10 @@ from PIL import Image
 
 from harness.errors import DataError
 from harness.imagenet import class_names
+from harness.models.lenet5 import lenet5
 from harness.places import Places
 from harness.plugins import load_plugins
+from harness.weightfiles.safetensors import save_safetensors
 
 QUICK = ["--backend", "numpy", "--precision", "float64", "--no-parity"]
 SHORT = ["feature-extraction.epochs=20", "scratch-cnn.epochs=2", "fine-tuning.epochs=1", "fine-tuning.head.epochs=20"]
@@ -137,6 +139,17 @@ def test_names_of_imagenets_classes_come_from_the_users_folder(tmp_path):
     file.unlink()
     with pytest.raises(DataError, match=r"imagenet needs imagenet_class_index.json"):
         class_names(places)
+
+
+def test_prepare_brings_the_names_of_classes_too(tmp_path):
+    """They are fetched when a network is asked about them, which must not be during `run --offline`."""
+    done = samebench("prepare", "--weights", "two-block-cnn-digits")
+    assert "names of its classes: the entry two-block-cnn-digits" in done.stdout
+    start = lenet5()
+    save_safetensors(tmp_path / "w.safetensors", start.init(0), {})
+    done = samebench("prepare", "--weights", tmp_path / "w.safetensors", "--model", "lenet5")
+    assert done.returncode == 0, done.stderr
+    assert f"names of its classes: none: {tmp_path}/w.safetensors does not name its classes" in done.stdout
 
 
 def test_a_learning_curve(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import UsageError
+from harness.errors import SamebenchError, UsageError
 
 if TYPE_CHECKING:
     from harness.data import Dataset
@@ -43,7 +43,7 @@ def prepare_command(
     starts = [start_from(name, model, plugins.weights, plugins.models, places) for name in weights]
     for start in starts:
         start.load()
-        click.echo(_weights_in_words(start))
+        click.echo(_weights_in_words(start) + f"\n  names of its classes: {_names_in_words(start)}")
     takers = [Taker.untrained(plugins.models[model or "two-block-cnn"])] if model or not starts else []
     takers += [Taker(start.build, start.model.input_shape, trained=True) for start in starts]
     for name in datasets:
@@ -54,6 +54,14 @@ def prepare_command(
 def _weights_in_words(start: Start) -> str:
     count, about = start.model.counts().total, start.about
     return f"{start.name}: {count:,} parameters of {start.network}, {about['licence']}, from {about['source']}"
+
+
+def _names_in_words(start: Start) -> str:
+    """Where they come from. Without them a network can be run, and its classes are numbers."""
+    try:
+        return start.class_names()[1]
+    except SamebenchError as error:
+        return f"none: {error}"
 
 
 def _data_in_words(name: str, found: Dataset) -> str:
