@@ -14,12 +14,16 @@ REFERENCE = "numpy"
 ALIKE = 0.005
 """How far the share that a backend has found may be from what the reference finds in the same pictures; or one picture."""
 
+PICTURES = "pictures.npz"
+"""What a cell has made and others judge, by its name among the artifacts of the cell."""
+
 Case = Mapping[str, Any]
 """What is kept of one experiment and seed: the files, what each judge says, and how far the pictures lie apart."""
 
 
-def matrices(results: Sequence[Result], cases: Mapping[str, Case]) -> Iterator[dict[str, Any]]:
+def matrices(results: Sequence[Result], kept: Mapping[str, Case]) -> Iterator[dict[str, Any]]:
     """For each experiment: `scores[maker][judge]`, means over seeds, and how far pictures lie apart at most."""
+    cases = _of_these_pictures(results, kept)
     groups: dict[str, list[tuple[Case, dict[str, Cell]]]] = {}
     for result in results:
         case = cases.get(result.cell.experiment)
@@ -63,9 +67,9 @@ def _matrix(group: Sequence[tuple[Case, Mapping[str, Cell]]]) -> dict[str, Any]:
     }
 
 
-def doubted(results: Sequence[Result], cases: Mapping[str, Case]) -> dict[str, str]:
+def doubted(results: Sequence[Result], kept: Mapping[str, Case]) -> dict[str, str]:
     """The cells whose own number is not what the reference finds in their pictures, and why."""
-    found = {}
+    cases, found = _of_these_pictures(results, kept), {}
     for result in results:
         score = cases.get(result.cell.experiment, {}).get("judges", {}).get(REFERENCE, {}).get("scores", {})
         own, what = claim(result)
@@ -77,6 +81,26 @@ def doubted(results: Sequence[Result], cases: Mapping[str, Case]) -> dict[str, s
                 f"it says {what} {own:.2%} of its pictures, in which the reference finds {judged:.2%} (limit {limit:.2%})"
             )
     return found
+
+
+def _of_these_pictures(results: Sequence[Result], kept: Mapping[str, Case]) -> dict[str, Case]:
+    """What was said of the pictures that cells have now. A cell may have been done anew since it was judged, and have made
+    others, or have failed: what was said of the old ones says nothing of it."""
+    made = {result.cell.key: result.artifacts.get(PICTURES) for result in results if result.status == "ok"}
+    return {
+        name: _only(case, [key for key, file in case["files"].items() if made.get(key) == file])
+        for name, case in kept.items()
+    }
+
+
+def _only(case: Case, keys: Sequence[str]) -> Case:
+    """What was said of these cells alone. How far all lie apart is unknown where some are left out."""
+    judges = {
+        judge: said | {"scores": {key: said["scores"][key] for key in keys}} if "scores" in said else said
+        for judge, said in case["judges"].items()
+    }
+    left = {name: said for name, said in case.items() if name != "apart" or len(keys) == len(case["files"])}
+    return left | {"files": {key: case["files"][key] for key in keys}, "judges": judges}
 
 
 def claim(result: Result) -> tuple[float | None, str]:

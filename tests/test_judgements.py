@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_reporters import CELL, NASTY, Kept, ok
 
+from harness.judgements import PICTURES
 from harness.judging import VISIBLE, apart, feature_maps
 from harness.models.two_block_cnn import two_block_cnn
 from harness.plugins import load_plugins
 from harness.report import Report
 from harness.result import Result
+from harness.running import judging
+from harness.running.process import Ended
+from harness.running.store import Store, write_arrays
 from harness.task import Trained
 
 REPORTERS = load_plugins().reporters
@@ -29,6 +37,7 @@ def attacked(backend: str = "one", seed: int = 0, robust: float = 0.5, **metrics
     return ok(
         replace(ATTACK, backend=backend, seed=seed),
         metrics=found | metrics,
+        artifacts={PICTURES: "sha256:1"},
         evidence={"device": "cpu", "model": "m", "weights": "w", "pictures": "p"},
         parity={"verdict": "equal", "timed": {"limit": 1e-4, "logits": 0.0, "losses": 0.0}, "excludes": []}
         | dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory", "attack"), 0.0)
@@ -75,6 +84,58 @@ def test_a_number_that_the_reference_does_not_find_loses_its_verdict():
     honest, doubtful = Report.of(Kept(results, judged=cases)).results
     assert honest.parity["verdict"] == "equal"
     assert "in which the reference finds 53.00%" in doubtful.parity["verdict"]
+
+
+def since_then(*results: Result, **changes) -> Report:
+    """The report of a run in which the last cell was done anew after the judges had looked."""
+    cases = judged(results, lambda maker, judge: 0.53 if maker == results[-1].cell.backend else 0.5)
+    return Report.of(Kept([*results[:-1], replace(results[-1], **changes)], judged=cases))
+
+
+def test_what_was_said_of_other_pictures_is_not_said_of_these():
+    report = since_then(attacked("one"), attacked("two"), artifacts={PICTURES: "sha256:2"})
+    assert [result.parity["verdict"] for result in report.results] == ["equal", "equal"]
+    (found,) = report.judgements
+    assert list(found["scores"]) == ["one/default"], "nobody has seen what the other has made"
+    assert list(found["scores"]["one/default"]) == found["judges"], "the first has made nothing new"
+    assert found["apart"] is None, "how far these pictures lie apart is unknown"
+
+
+def test_old_pictures_of_a_cell_that_fails_now_are_in_no_matrix():
+    failed = {"status": "failed", "reason": "it broke", "artifacts": {}}
+    assert list(since_then(attacked("one"), attacked("two"), **failed).judgements[0]["scores"]) == ["one/default"]
+    assert not since_then(attacked("one"), **failed).judgements
+
+
+def test_feature_maps_are_of_the_pictures_that_a_cell_has_now(tmp_path):
+    store, before = Store(tmp_path), attacked()
+    write_arrays(store.maps_file(before), {"trunk.conv1": np.ones((2, 6, 5, 8))})
+    assert list(store.feature_maps(before)) == ["trunk.conv1"]
+    for now in (replace(before, artifacts={PICTURES: "sha256:2"}), replace(before, artifacts={})):
+        with pytest.raises(LookupError, match="nothing is known of what the network sees"):
+            store.feature_maps(now)
+
+
+def test_a_judge_is_asked_anew_once_its_code_has_changed(tmp_path, monkeypatch):
+    store, asked, code = Store(tmp_path), [], {"numpy": "a", "one": "a", "two": "a"}
+    found = judging.cases([attacked("one"), attacked("two")])
+
+    def start(folder, request, backend):
+        asked.append(backend)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "result.json").write_text(json.dumps({name: {"scores": {}} for name in request["cases"]}))
+        return Ended(0, 0.1, folder / "log.txt")
+
+    def judge() -> list[str]:
+        asked.clear()
+        judging.judge(store, found, start, lambda said: None)
+        return asked
+
+    monkeypatch.setattr(judging, "code_of", lambda backend: code[backend])
+    assert judge() == ["numpy", "one", "two"]
+    assert judge() == []
+    code["two"] = "b"
+    assert judge() == ["two"] and judge() == []
 
 
 def test_accuracies_that_lie_apart_are_outliers():
@@ -139,6 +200,55 @@ def test_the_gallery_shows_every_backend_beside_the_original():
     assert page.count("<img") == 3 * (1 + 2 * 2) + 2 * 8
     assert "one/default: adversarial" in page and "a, 60.0%" in page and "b, 70.0%" in page
     assert "trunk.conv1, adversarial" in page
+
+
+def gallery(*results: Result, made=kept_pictures, without=(), maps=()) -> str:
+    """The page of these results; pictures of the cells `without` are lost."""
+    pictures = {result.cell.key: made() for result in results if result not in without}
+    return REPORTERS["gallery"](Report.of(Kept(results, pictures=pictures, maps=maps)))
+
+
+def test_the_gallery_shows_one_seed_and_the_first_that_most_backends_have():
+    cells = [attacked(backend, seed) for backend in ("one", "two") for seed in (0, 1, 2)]
+    failed = Result(cells[3].cell, "failed", "it broke")
+    page = gallery(*cells[:3], failed, *cells[4:])
+    assert ", seed 1</h2>" in page and page.count("<img") == 3 * (1 + 2 * 2)
+    lost = gallery(*cells, without=cells[3:])
+    assert ", seed 0</h2>" in lost and lost.count("<img") == 3 * (1 + 2) and "two/default: adversarial" not in lost
+
+
+def test_every_column_of_feature_maps_has_a_header():
+    random, result = np.random.default_rng(0), attacked()
+    maps = {name: random.uniform(size=(2, 6, 5, channels)) for name, channels in (("few", 2), ("many", 8))}
+    page = gallery(result, maps={result.cell.experiment: maps})
+    assert "<th>channel 8</th>" in page and "channel 9" not in page
+    assert "channel" not in gallery(result, maps={result.cell.experiment: {}}), "a network without windows has none"
+
+
+def test_feature_maps_are_shown_beside_the_pictures_that_they_are_of(monkeypatch):
+    results = [attacked("one"), attacked("two")]
+    maps = {"trunk.conv1": np.random.default_rng(0).uniform(size=(2, 6, 5, 8))}
+
+    def of_the_second(kept, result):
+        return maps if result.cell.backend == "two" else {}[result.cell.key]
+
+    monkeypatch.setattr(Kept, "feature_maps", of_the_second)
+    assert "trunk.conv1, adversarial" in gallery(*results)
+
+
+def test_a_browser_runs_and_fetches_nothing_for_the_gallery():
+    page = gallery(attacked())
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    assert policy and policy.start() < page.index("<style>") < page.index("<img"), "it counts for what follows it"
+    rules = dict(rule.split(maxsplit=1) for rule in policy[1].split("; "))
+    (style,) = re.findall("<style>(.*?)</style>", page, re.DOTALL)
+    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert rules == {
+        "default-src": "'none'", "style-src": f"'sha256-{allowed}'", "img-src": "data:",
+        "base-uri": "'none'", "form-action": "'none'",
+    }  # fmt: skip
+    assert "style=" not in page and "<script" not in page and "://" not in page
+    assert set(re.findall(r'src="(.*?)[^a-z:]', page)) == {"data:image"}
 
 
 @pytest.mark.parametrize("name", NASTY)

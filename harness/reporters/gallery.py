@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,8 +37,14 @@ th, td { padding: .35rem .6rem .35rem 0; vertical-align: top; } tbody tr { borde
 figure { margin: 0; width: 8.5rem; } figcaption { font-size: .8rem; color: var(--quiet); overflow-wrap: anywhere; }
 img { width: 100%; display: block; background: #8882; } .few { image-rendering: pixelated; } .maps figure { width: 5.5rem; }
 """
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:; base-uri 'none'; form-action 'none'"
+"""What a browser may do with the page: show the pictures in it, by the style in it. Names come from strangers; if one
+broke out of its place in spite of all, nothing would run and nothing would be fetched."""
+
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>{style}</style></head>
 <body><h1>{title}</h1>
 {body}
@@ -65,27 +72,45 @@ def as_gallery(report: Report) -> str:
     nothing = "<p>No cell of this run has kept pictures: the tasks adversarial and ideal-image do.</p>"
     title = f"samebench: pictures of {report.run.get('id', 'a run')}"
     told = "".join(f"<li>{_text(line)}</li>" for lines in notes(report) for line in lines)
-    return PAGE.format(title=_text(title), style=STYLE, body="\n".join([*(parts or [nothing]), f"<ul>{told}</ul>"]))
+    return PAGE.format(
+        policy=POLICY, title=_text(title), style=STYLE, body="\n".join([*(parts or [nothing]), f"<ul>{told}</ul>"])
+    )
 
 
 def _section(report: Report, title: str, rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
     subjects = {row["subject"] for row in rows}
-    kept: dict[str, Kept] = {}
-    for result in report.results:
-        if result.status == "ok" and result.cell.subject in subjects and name_of(result.cell) not in kept:
-            with suppress(LookupError):
-                kept[name_of(result.cell)] = Kept(result, report.pictures(result))
-    if not kept:
+    several = _best_kept(report, [result for result in report.results if result.cell.subject in subjects])
+    if not several:
         return
-    seed = next(iter(kept.values())).result.cell.seed
-    yield f"<h2>{_text(title)}, seed {seed}</h2>"
-    several = list(kept.values())
+    yield f"<h2>{_text(title)}, seed {several[0].result.cell.seed}</h2>"
     if "plain" in several[0].arrays:
         yield _ideal(several)
         return
     yield _attacked(several)
-    with suppress(LookupError):
-        yield _maps(report.feature_maps(several[0].result), several[0])
+    yield from _first_maps(report, several)
+
+
+def _best_kept(report: Report, results: Sequence[Result]) -> list[Kept]:
+    """What backends have kept of one seed, the first of those that the most of them have kept. No two seeds are mixed: they
+    draw other pictures."""
+    experiments_of_seeds: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda result: result.cell.seed):
+        experiments_of_seeds.setdefault(result.cell.experiment, []).append(result)
+    best: list[Kept] = []
+    for together in experiments_of_seeds.values():
+        if len(together) > len(best):  # or there is no need to read it
+            best = max(best, _kept(report, together), key=len)
+    return best
+
+
+def _kept(report: Report, results: Sequence[Result]) -> list[Kept]:
+    """What each backend has kept, if it has."""
+    kept: dict[str, Kept] = {}
+    for result in results:
+        if result.status == "ok" and name_of(result.cell) not in kept:
+            with suppress(LookupError):
+                kept[name_of(result.cell)] = Kept(result, report.pictures(result))
+    return list(kept.values())
 
 
 def _attacked(kept: Sequence[Kept]) -> str:
@@ -124,6 +149,15 @@ def _ideal(kept: Sequence[Kept]) -> str:
     return f"<p>Made from the same noise. Below each: what the network sees in it.</p>{_table(headers, lines)}"
 
 
+def _first_maps(report: Report, kept: Sequence[Kept]) -> Iterator[str]:
+    """The feature maps of the first backend whose pictures have been looked into."""
+    for one in kept:
+        with suppress(LookupError):
+            if maps := report.feature_maps(one.result):  # a network without windows has none
+                yield _maps(maps, one)
+            return
+
+
 def _maps(maps: Mapping[str, Array], kept: Kept) -> str:
     """What single channels of some layers make of the first picture, before and after the attack."""
     row = kept.arrays["shown"][0]
@@ -132,7 +166,7 @@ def _maps(maps: Mapping[str, Array], kept: Kept) -> str:
         for which, channels in zip(("original", "adversarial"), values, strict=True):
             figures = [_figure(channels[..., place, None], "") for place in range(channels.shape[-1])]
             lines.append([_text(f"{name}, {which}"), *figures])
-    headers = ["layer", *(f"channel {place + 1}" for place in range(len(lines[0]) - 1))]
+    headers = ["layer", *(f"channel {place + 1}" for place in range(max(map(len, lines)) - 1))]
     before, after = kept.caption("before", row), kept.caption("after", row)
     told = f"What the network sees in the first picture ({_text(before)}, then {_text(after)}): the channels that vary most, by the reference."
     return f'<p>{told}</p><div class="maps">{_table(headers, lines)}</div>'

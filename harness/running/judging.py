@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.judgements import REFERENCE
+from harness.judgements import PICTURES, REFERENCE
 from harness.result import Result
 from harness.running.process import Ended
-from harness.running.store import PICTURES, Store
+from harness.running.sources import code_of
+from harness.running.store import Store
 
 Start = Callable[[Path, Mapping[str, Any], str], Ended]
 """Starts a worker in a folder, on a request, with the interpreter of a backend."""
@@ -83,26 +84,31 @@ def judge(store: Store, found: Sequence[Case], start: Start, told: Callable[[str
         except (OSError, ValueError):
             answers = {case.name: {"problem": ": ".join(ended.explain())} for case in open_cases}
         for case in open_cases:
-            answer = answers[case.name]
+            answer = answers[case.name] | {"code": code_of(who.backend)}
             kept[case.name] |= answer.pop("beside", {})
             kept[case.name]["judges"][who.name] = answer
             store.save_judgement(case.name, kept[case.name])
 
 
 def _known(store: Store, case: Case) -> dict[str, Any]:
-    """What is known of these very pictures. A judge that had a problem is asked again."""
+    """What is known of these very pictures. A judge that had a problem or has changed since is asked again."""
     known = store.judgement(case.name)
     if not known or known["files"] != case.files:
         return {"files": case.files, "judges": {}}
-    known["judges"] = {name: said for name, said in known["judges"].items() if "problem" not in said}
+    codes = {who.name: code_of(who.backend) for who in case.judges}
+    known["judges"] = {
+        name: said
+        for name, said in known["judges"].items()
+        if "problem" not in said and said.get("code") in (None, codes.get(name))
+    }
     return known
 
 
 def _asked(store: Store, case: Case) -> dict[str, Any]:
-    cell = case.makers[0].cell
+    first, cell = case.makers[0], case.makers[0].cell
     return {
         "model": cell.model,
         "weights": cell.weights,
         "pictures": {maker.cell.key: str(store.artifacts(maker.cell) / PICTURES) for maker in case.makers},
-        "maps": str(store.maps_file(case.name)),
+        "maps": str(store.maps_file(first)),
     }

@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UsageError
+from harness.judgements import PICTURES as PICTURES
 from harness.places import hash_of
 from harness.result import SCHEMA, Cell, Result, digest
 from harness.spec import Array
 from harness.whole import written_whole
 
 SEAL = "sha256"
-ARTIFACTS, PICTURES = "artifacts", "pictures.npz"
-"""The folder of what a cell makes; and in it, pictures and what belongs to them."""
+ARTIFACTS = "artifacts"
+"""The folder of what a cell makes."""
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -169,8 +170,10 @@ class Store:
         """The folder of what others say of the pictures that cells have made."""
         return self.folder / "judgements"
 
-    def maps_file(self, case: str) -> Path:
-        return self.judgements / f"{case}.npz"
+    def maps_file(self, result: Result) -> Path:
+        """The file for what the network sees in the pictures of a cell: named by them, as the cell may make others."""
+        pictures = result.artifacts[PICTURES].partition(":")[2]
+        return self.judgements / f"{result.cell.experiment}.{pictures[:10]}.npz"
 
     def judged(self) -> dict[str, Any]:
         """What is kept of every case."""
@@ -186,8 +189,7 @@ class Store:
 
     def feature_maps(self, result: Result) -> dict[str, Array]:
         """What the network sees in one of the pictures; raises LookupError if that is not known."""
-        file = self.maps_file(result.cell.experiment)
-        if not file.is_file():
+        if PICTURES not in result.artifacts or not (file := self.maps_file(result)).is_file():
             raise LookupError(f"nothing is known of what the network sees in pictures of {result.cell.key}")
         return read_arrays(file)
 
