@@ -175,8 +175,6 @@ class Ahead:
 
     def __init__(self, examples: Examples, augmentation: Augmentation, seed: int, epochs: int) -> None:
         self.examples, self.augmentation, self.seed, self.epochs = examples, augmentation, seed, epochs
-        self.waited_s = 0.0
-        """Seconds that the caller has waited for pictures."""
         self.worked_s = 0.0
         """Seconds that the thread has worked, most of them while the caller did something else."""
         self._given = 0
@@ -190,9 +188,7 @@ class Ahead:
     def __next__(self) -> Examples:
         if self._given == self.epochs or self._stop.is_set():
             raise StopIteration
-        start = time.perf_counter()
         self._thread.join()
-        self.waited_s += time.perf_counter() - start
         made, self._made = self._made, Stopped()
         if not isinstance(made, Examples):
             self._stop.set()
