@@ -6,7 +6,6 @@ A framework that has fooled itself alone has fooled nobody: pictures count when 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,8 +29,7 @@ def judged(
     backend: Backend[Any], trained: Trained, made: Mapping[str, Mapping[str, Array]]
 ) -> dict[str, dict[str, float]]:
     """For each maker of pictures, how often this backend sees the class that they are labelled with, and how surely."""
-    shape = next(iter(made.values()))["made"].shape[1:]
-    net = backend.build(replace(trained.model, input_shape=shape), trained.weights)
+    net = backend.build(trained.model, trained.weights)
     scores = {}
     for maker, arrays in made.items():
         labels = arrays["labels"]
@@ -54,10 +52,9 @@ def feature_maps(trained: Trained, pictures: Mapping[str, Array]) -> dict[str, A
     """What the network sees in a picture, layer by layer, by the reference: the channels that vary most in the first of
     the pictures, and the same ones in the others. Values are brought to 0..1 together."""
     images = np.stack(list(pictures.values())).astype(np.float64)
-    model = replace(trained.model, input_shape=images.shape[1:])
-    done = Net(model, trained.weights).run(images)
+    done = Net(trained.model, trained.weights).run(images)
     maps = {}
-    for node in _stages(model):
+    for node in _stages(trained.model):
         values = done[node].output
         chosen = np.argsort(-values[0].var((0, 1)), kind="stable")[:CHANNELS]
         values = values[..., chosen] - values[..., chosen].min((0, 1, 2))

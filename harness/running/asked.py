@@ -14,7 +14,7 @@ from harness.places import Places
 from harness.plugins import load_backend, load_plugins
 from harness.result import not_checked
 from harness.running.certificates import Conditions, certificate
-from harness.running.experiments import builder_of, network_of, trained_network
+from harness.running.experiments import as_trained, builder_of, network_of, trained_network
 from harness.running.explaining import explain
 from harness.running.store import read_arrays, write_arrays
 
@@ -48,12 +48,12 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
         try:
             _, start = network_of(case["model"], case["weights"], plugins, places)
             assert start, "only tasks that start from weights make pictures"
-            trained = trained_network(start, names=False)
             made = {key: read_arrays(Path(file)) for key, file in case["pictures"].items()}
+            first = next(iter(made.values()))
+            trained = trained_network(start, names=False)._replace(model=as_trained(start, first["made"].shape[1:]))
             backend = load_backend(who["backend"])(who["device"], who["mode"], who["precision"])
             answers[name] = {"scores": judged(backend, trained, made)}
             if who["backend"] == REFERENCE:
-                first = next(iter(made.values()))
                 answers[name]["beside"] = {"apart": apart([arrays["made"] for arrays in made.values()])}
                 if "shown" in first:
                     row = first["shown"][0]

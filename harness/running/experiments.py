@@ -64,11 +64,11 @@ def builder_of(task: Task, network: Taker, start: Start | None) -> ModelBuilder:
     """What builds the network for a task: for pictures of a data set and its classes, or the trained one as it is, for
     pictures of another size at most."""
     if start and task.keeps_head:
-        return lambda input_shape, classes: _as_trained(start, input_shape)
+        return lambda input_shape, classes: as_trained(start, input_shape)
     return network.build
 
 
-def _as_trained(start: Start, input_shape: Shape) -> Model:
+def as_trained(start: Start, input_shape: Shape) -> Model:
     """The trained network, with its own head, for pictures of another size: some networks are padded otherwise for those,
     and some cannot take them."""
     trained = start.model
