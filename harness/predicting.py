@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from harness.errors import DataError, SamebenchError
 from harness.pictures import read_picture
 from harness.reference.losses import probabilities
 from harness.spec import Array, Model, Shape, Weights
+from harness.steps import stepped
 
 
-def picture_in(file: Path, shape: Shape) -> Array:
-    """The middle of a picture file, brought to the shape that a network takes."""
+def picture_in(file: Path, shape: Shape, steps: Sequence[str] = ()) -> Array:
+    """The middle of a picture file, brought to the shape that a network takes, and through the steps that the pictures
+    it has learned from went through."""
     try:
-        return read_picture(file, shape)
+        picture = read_picture(file, shape)
+        return next(stepped(steps, picture[None], 255)) if steps else picture
     except SamebenchError:
         raise
     except Exception as error:  # Pillow has one for each way in which a file can be broken

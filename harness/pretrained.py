@@ -15,14 +15,16 @@ from harness.described import described, model_of
 from harness.errors import DataError, SpecError, UsageError
 from harness.importing import canonical
 from harness.places import Download, Places, hash_of
-from harness.spec import Model, Normalize, Shape, Weights
+from harness.spec import Model, Normalize, Shape, Weights, class_count
+from harness.steps import check_steps
 from harness.task import ModelBuilder
 from harness.weightfiles import read_tensors, safetensors_notes, save_safetensors
 
 FILE = "weights.safetensors"
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt")
-NETWORK, CLASSES, TOLD = "network", "classes", ("variant", "source", "licence", "trained_on")
-"""Notes of a file of ours: the network, the names of its classes, and what a reader should know."""
+NETWORK, CLASSES, STEPS, TOLD = "network", "classes", "steps", ("variant", "source", "licence", "trained_on")
+"""Notes of a file of ours: the network, the names of its classes, the steps that its pictures went through, and what a
+reader should know."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,9 @@ class Start:
     class_names: Callable[[], tuple[Sequence[str], str]]
     """The names of its classes, and who says so."""
 
+    steps: tuple[str, ...] = ()
+    """What the pictures that it learned from had gone through; see harness/steps.py."""
+
 
 def start_from(weights: str, model: str | None, entries: Named, builders: Named, places: Places) -> Start:
     """What the name of an entry, or the path of a file, stands for. `model` is the network of a file that does not say
@@ -100,9 +105,12 @@ def is_path(weights: str) -> bool:
     return "/" in weights or weights.endswith(SUFFIXES)
 
 
-def save_trained(path: Path, model: Model, weights: Weights, classes: Sequence[str], told: dict[str, str]) -> None:
-    """Write trained weights as a file that needs no other: it says which network they are of."""
-    notes = {NETWORK: json.dumps(described(model)), CLASSES: json.dumps(list(classes))}
+def save_trained(
+    path: Path, model: Model, weights: Weights, classes: Sequence[str], told: dict[str, str], steps: Sequence[str] = ()
+) -> None:
+    """Write trained weights as a file that needs no other: it says which network they are of, and what its pictures went
+    through."""
+    notes = {NETWORK: json.dumps(described(model)), CLASSES: json.dumps(list(classes)), STEPS: json.dumps(list(steps))}
     save_safetensors(path, weights, notes | {name: told[name] for name in TOLD})
 
 
@@ -137,17 +145,19 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
         try:
             network = model_of(json.loads(notes[NETWORK]))
             names: Sequence[str] = json.loads(notes.get(CLASSES, "[]"))
-        except ValueError as error:
-            raise SpecError(f"{path}: its notes are no JSON: {error}") from None
+            steps = tuple(json.loads(notes.get(STEPS, "[]")))
+            check_steps(steps)
+        except (ValueError, TypeError) as error:
+            raise SpecError(f"{path}: its notes are no JSON that samebench has written: {error}") from None
         model = network.name
     elif model is None:
         raise UsageError(f"{path} does not say which network its weights are of: add --model NAME")
     else:
-        network, names = builders[model](), ()
+        network, names, steps = builders[model](), (), ()
     build: ModelBuilder = builders[model] if model in builders else partial(_resized, network)
 
     def class_names() -> tuple[Sequence[str], str]:
-        if len(names) != network.logits_shape[0]:
+        if len(names) != class_count(network):
             raise DataError(f"{path} does not name its classes")
         return names, f"{path} itself"
 
@@ -158,9 +168,10 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
         model,
         network,
         build,
-        told | _pixels(network),
+        told | _pixels(network, steps),
         partial(_imported, network, path, str(path)),
         class_names,
+        steps,
     )
 
 
@@ -174,13 +185,13 @@ def _resized(network: Model, input_shape: Shape, classes: int) -> Model:
     return replace(network, input_shape=input_shape)
 
 
-def _pixels(network: Model) -> dict[str, str]:
-    """What the network does to pixels first, in words."""
-    first = network.trunk[0] if network.trunk else None
-    if not isinstance(first, Normalize):
-        return {"preprocessing": "pixels from 0 to 1"}
-    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (first.mean, first.std))
-    return {"preprocessing": f"pixels from 0 to 1, less {mean}, divided by {std}"}
+def _pixels(network: Model, steps: Sequence[str] = ()) -> dict[str, str]:
+    """What happens to pixels before the network's own layers, in words."""
+    first, words = network.trunk[0] if network.trunk else None, "pixels from 0 to 1"
+    if isinstance(first, Normalize):
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (first.mean, first.std))
+        words = f"{words}, less {mean}, divided by {std}"
+    return {"preprocessing": "; ".join(filter(None, [", ".join(steps), words]))}
 
 
 def from_keras(name: str, model: str, variant: str, file: str, hash: str, licence: str) -> Pretrained:

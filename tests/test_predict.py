@@ -15,6 +15,9 @@ from harness.imagenet import class_names
 from harness.models.lenet5 import lenet5
 from harness.places import Places
 from harness.plugins import load_plugins
+from harness.predicting import picture_in, seen_in
+from harness.pretrained import start_from
+from harness.reference.backend import NumPy
 from harness.weightfiles.safetensors import save_safetensors
 
 QUICK = ["--backend", "numpy", "--precision", "float64", "--no-parity"]
@@ -66,6 +69,27 @@ def test_networks_that_a_run_has_trained_can_be_asked(run, picture, task):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1].split()[1] == "7", done.stdout
     assert "weights.safetensors itself" in done.stdout
+
+
+def test_a_picture_goes_through_the_steps_that_the_network_has_learned_from(picture, tmp_path):
+    pytest.importorskip("cv2", reason="needs OpenCV")
+    steps = ["scratch-cnn.epochs=2", 'data.steps=["equalise", "median:3"]']
+    sets = [word for option in steps for word in ("--set", option)]
+    done = samebench("run", *QUICK, *sets, "--task", "scratch-cnn", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    (kept,) = tmp_path.glob("run/cells/*/artifacts/weights.safetensors")
+    plugins = load_plugins()
+    start = start_from(str(kept), None, plugins.weights, plugins.models, Places(None, tmp_path))
+    assert start.about["preprocessing"] == "equalise, median:3; pixels from 0 to 1"
+    shares = [
+        seen_in(
+            NumPy(precision="float64"), start.model, start.load(), picture_in(picture, start.model.input_shape, steps)
+        )
+        for steps in (("equalise", "median:3"), ())
+    ]
+    right, wrong = (f"{share.max():7.2%}".strip() for share in shares)
+    said = samebench("predict", picture, "--run", tmp_path / "run").stdout.splitlines()[1].split()[0]
+    assert said == right != wrong
 
 
 def test_what_a_run_has_trained_is_where_another_can_start(run, tmp_path):

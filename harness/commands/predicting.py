@@ -40,7 +40,7 @@ def predict_command(
         weights, backend = str(found.file), backend or found.backend
     plugins, places = load_plugins(), Places.from_environment()
     start = start_from(weights or "", model, plugins.weights, plugins.models, places)
-    picture = picture_in(image, start.model.input_shape)
+    picture = picture_in(image, start.model.input_shape, start.steps)
     name = backend or _installed()
     loaded = load_backend(name)
     shares = seen_in(loaded(precision=loaded.precisions[0]), start.model, start.load(), picture)

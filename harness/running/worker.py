@@ -130,7 +130,8 @@ def _keep_trained(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) 
         "trained_on": f"{cell.weights}, then {cell.dataset}" if cell.weights else cell.dataset,
     }
     weights = {name: tensor.astype("float32") for name, tensor in trained.weights.items()}
-    save_trained(folder / FILE, trained.model, weights, dataset.classes, told)
+    steps = cell.options.get("data.steps", ())
+    save_trained(folder / FILE, trained.model, weights, dataset.classes, told, steps)
     return folder / FILE
 
 
