@@ -19,6 +19,7 @@ from harness import (
     SGD,
     Adam,
     AdamW,
+    Attack,
     BatchNorm,
     Conv,
     Cosine,
@@ -32,14 +33,17 @@ from harness import (
     Recipe,
     Residual,
     relu,
+    swish,
     tanh,
 )
+from harness.conformance.kit import RULES, ConformanceError, Kit
 from harness.conformance.suspects import SUSPECTS
-from harness.parity import certify
+from harness.parity import certify, trial
+from harness.parity.rounding import rounding_reference
 from harness.parity.standin import smaller
 from harness.parity.training import TrainingTrial
 from harness.probes import awkward_examples, deviation, stirred
-from harness.reference import layers
+from harness.reference import attacks, layers
 from harness.reference.backend import NumPy
 from harness.running import certificates
 from harness.task import Subject
@@ -269,3 +273,76 @@ def test_several_certificates_are_as_good_as_the_worst_of_them(monkeypatch):
     assert merged["logits"] == 3e-15 and merged["gradients"] == float("inf") and merged["attack"] is None
     assert merged["timed"] == {"logits": 2e-6, "limit": 1e-4}
     assert certificates.certificate(None, [0, 0], None)["verdict"] == "equal"
+
+
+STEP = Attack(epsilon=1 / 32, step_size=1 / 64, steps=2)
+UNREAD = Model("unread", (8, 8, 2), (Conv(4, 1, stride=2), swish, Flatten()), (Dense(3),))
+HALVES = Model("halves", (8, 8, 1), (Conv(2, 1, bias=False), swish, Flatten()), (Dense(3),))
+
+
+def attack_certificate(backend, model: Model):
+    return certify(lambda precision: backend(precision="float64"), Subject(model, attacks=(STEP,)), "float64")
+
+
+def settled(model: Model, weights, labels) -> np.ndarray:
+    images = np.random.default_rng(0).integers(64, 192, (len(labels), *model.input_shape)) / 256
+    plain, noisy = (b.build(model, weights) for b in (NumPy(precision="float64"), rounding_reference(back=True)))
+    loss = "softmax" if model.logits_shape[0] > 1 else "sigmoid"
+    return attacks.attacked(plain, noisy, images, np.array(labels), STEP, loss, images).settled
+
+
+def cancelling(model: Model) -> dict[str, np.ndarray]:
+    """Weights of HALVES by which two equal channels cancel on the left of a picture."""
+    weights = stirred(model)
+    weights["trunk.conv1.kernel"][...] = 0.5
+    head = weights["head.dense1.kernel"].reshape(8, 8, 2, 3)  # a view
+    head[:, :4, 1] = -head[:, :4, 0]
+    return weights
+
+
+def test_pixels_that_nothing_reads_are_compared_and_not_left_out():
+    assert settled(UNREAD, stirred(UNREAD), [0, 1]).all()
+    found = attack_certificate(NumPy, UNREAD)
+    assert found.verdict == "equal" and not any("attacked pixels" in what for what in found.excludes)
+
+
+def test_a_backend_that_moves_what_nothing_reads_differs():
+    class Moving(NumPy):
+        def run_attack(self, net, images, labels, attack, loss, start):
+            moved = super().run_attack(net, images, labels, attack, loss, start)
+            moved[:, 1::2] = np.clip(start[:, 1::2] + attack.step_size, 0, 1)  # rows that the stride steps over
+            return moved
+
+    assert attack_certificate(Moving, UNREAD).verdict.startswith("differs: attacked pictures of unread, linf")
+
+
+def test_zeros_that_are_left_when_terms_cancel_are_left_out_and_too_many_prove_nothing(monkeypatch):
+    found = settled(HALVES, cancelling(HALVES), [0, 1])
+    assert found[:, :, 4:].all() and not found[:, :, :4].any()
+    monkeypatch.setattr(trial, "stirred", cancelling)
+    assert re.fullmatch(
+        r"not-checked: \d\d\.\d\d% of the pixels of an attack have a gradient that is nothing but rounding, limit 0\.1%",
+        attack_certificate(NumPy, HALVES).verdict,
+    )
+
+
+def test_what_differs_does_so_however_much_is_left_out(monkeypatch):
+    monkeypatch.setattr(trial, "stirred", cancelling)
+    verdict = attack_certificate(SUSPECTS["attacks"]["pixels below 0 or above 1"], HALVES).verdict
+    assert verdict.startswith("differs: attacked pictures of halves, linf")
+
+
+def test_a_loss_without_any_slope_left_is_left_to_rounding():
+    model = replace(UNREAD, head=(Dense(1),))
+    weights = stirred(model)
+    weights["head.dense1.bias"][...] = 60.0
+    sure, wrong = settled(model, weights, [1, 0])
+    assert not sure.any(), "1 / (1 + e^-60) is 1: written otherwise, its distance to 1 is e^-60"
+    assert wrong.all()
+
+
+def test_the_rule_about_attacks_wants_pixels_to_compare(monkeypatch):
+    RULES["attacks"](Kit(NumPy))
+    monkeypatch.setattr(attacks, "NO_GRADIENT", 0.1)
+    with pytest.raises(ConformanceError, match=r"leaves \d+\.\d% of its pixels to rounding, limit 0\.1%"):
+        RULES["attacks"](Kit(NumPy))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from harness.attack import Attack
 from harness.conformance.kit import AnyBackend, Kit, network, rule
+from harness.parity.rounding import rounding_reference
 from harness.probes import awkward_examples, stirred
-from harness.reference.attacks import settled_by
+from harness.recipe import LossName
+from harness.reference.attacks import MOST_LEFT_OUT, attacked
 from harness.reference.backend import NumPy
 from harness.spec import Array, BatchNorm, Conv, MaxPool, swish
 
@@ -44,20 +44,31 @@ def check_attacks(kit: Kit) -> None:
     """An attacked picture is the one that the rules in `harness.attack` make, whatever else is in the batch."""
     examples = awkward_examples(NETWORK, 8)
     images, weights = examples.pixels(examples.images), stirred(NETWORK)
-    judge = NumPy(precision="float64").build(NETWORK, weights)
+    plain, noisy = (
+        judge.build(NETWORK, weights) for judge in (NumPy(precision="float64"), rounding_reference(back=True))
+    )
     cases = {what: (attack, slice(None), images) for what, attack in ATTACKS.items()}
     cases["begun elsewhere"] = (TEN_STEPS, slice(None), replace(TEN_STEPS, random_start=True).first(images, 3))
     cases["one picture alone"] = (FGSM, slice(0, 1), images)
 
-    def run(made_by: Callable[..., Array], case: tuple[Attack, slice, Array]) -> Array:
+    def given(case: tuple[Attack, slice, Array]) -> tuple[Array, Array, Attack, LossName, Array]:
         attack, some, start = case
-        return made_by(images[some], examples.labels[some], attack, "softmax", start[some])
+        return images[some], examples.labels[some], attack, "softmax", start[some]
 
-    settled = {what: run(partial(settled_by, judge), case) for what, case in cases.items()}
+    made = {what: attacked(plain, noisy, *given(case)) for what, case in cases.items()}
+    for what, expected in made.items():
+        left = expected.left_out
+        kit.demand(
+            left <= MOST_LEFT_OUT,
+            f"{what} leaves {left:.1%} of its pixels to rounding, limit {MOST_LEFT_OUT:.1%}: pictures that are equal "
+            "elsewhere would prove nothing of the backend; give the rule another network",
+        )
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
-        attacks = partial(backend.perturb, backend.build(NETWORK, weights))
-        return {what: np.where(settled[what], run(attacks, case), 0.0) for what, case in cases.items()}
+        net = backend.build(NETWORK, weights)
+        return {
+            what: np.where(made[what].settled, backend.perturb(net, *given(case)), 0.0) for what, case in cases.items()
+        }
 
     kit.agree(observe)
 

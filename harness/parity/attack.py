@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from harness.parity.rounding import SINGLE, rounding_reference
 from harness.parity.trial import AnyBackend, Trial
 from harness.probes import LIMITS, deviation
 from harness.recipe import LossName, loss_for
-from harness.reference.attacks import attacked
+from harness.reference.attacks import MOST_LEFT_OUT, Attacked, attacked
 from harness.reference.backend import NumPy
 from harness.reference.losses import cross_entropy
 from harness.spec import Array, Model
@@ -27,7 +28,8 @@ START = 1
 class AttackTrial(Trial):
     """One network, some attacks.
 
-    Where a pixel has next to no gradient, rounding decides its sign: such pixels are left out, and counted.
+    Where a pixel has next to no gradient, rounding decides its sign: such pixels are left out, and counted. If an attack has
+    too many of them, its pictures prove nothing: an error might lie in what was left out.
     """
 
     def __init__(self, model: Model, attacks: Sequence[Attack], most: int, batch: int) -> None:
@@ -35,11 +37,21 @@ class AttackTrial(Trial):
         self.attacks = [replace(attack, steps=min(attack.steps, most)) for attack in attacks]
         self.steps = max(attack.steps for attack in self.attacks)
         super().__init__(model, loss_for(model), batch)
-        net = NumPy(precision="float64").build(model, self.weights)
-        self.made = [attacked(net, *self._given(attack, batch)) for attack in self.attacks]
-        if left := sum(int((~made.settled).sum()) for made in self.made):
-            total = sum(made.settled.size for made in self.made)
+        self.made = [self._made(*self._given(attack, batch)) for attack in self.attacks]
+        if partly := [made.settled for made in self.made if made.left_out]:
+            left, total = sum(int((~some).sum()) for some in partly), sum(some.size for some in partly)
             self.excludes.append(f"{left} of {total} attacked pixels (their gradient is nothing but rounding)")
+        worst = max(made.left_out for made in self.made)
+        if worst > MOST_LEFT_OUT:
+            self.too_little = f"{worst:.2%} of the pixels of an attack have a gradient that is nothing but rounding, limit {MOST_LEFT_OUT:.1%}"
+
+    def _made(self, *given: Any) -> Attacked:
+        """What the reference makes of pictures, and which of their pixels it leaves to rounding."""
+        net, noisy = (
+            reference.build(self.model, self.weights)
+            for reference in (NumPy(precision="float64"), rounding_reference(back=True))
+        )
+        return attacked(net, noisy, *given)
 
     def _given(self, attack: Attack, count: int) -> tuple[Array, Array, Attack, LossName, Array]:
         """What a backend is given: some pictures, their labels, the attack, the loss, and where to start."""
@@ -51,11 +63,9 @@ class AttackTrial(Trial):
         off, pixels = super()._off_by_rounding(examples), examples.pixels(examples.images)
         for attack in self.attacks:
             given = pixels, examples.labels, attack, self.loss, attack.first(pixels, START)
-            plain, noisy = (
-                attacked(reference.build(self.model, self.weights), *given)
-                for reference in (NumPy(precision="float64"), rounding_reference())
-            )
-            apart = np.where(plain.settled, np.abs(plain.pictures - noisy.pictures), 0.0)
+            plain, noisy = self._made(*given), rounding_reference()
+            noisily = noisy.perturb(noisy.build(self.model, self.weights), *given)
+            apart = np.where(plain.settled, np.abs(plain.pictures - noisily), 0.0)
             off = np.maximum(off, apart.max((1, 2, 3)))
         return off
 
@@ -85,9 +95,10 @@ class AttackTrial(Trial):
         if precision == "float32":
             for attack, expected in zip(self.attacks, self.made, strict=True):
                 for seed in range(3):
-                    net = rounding_reference(SINGLE, seed).build(self.model, self.weights)
-                    made = attacked(net, *self._given(attack, len(expected.pictures)))
-                    moved.append(deviation(self._loss(made.pictures), self._loss(expected.pictures)))
+                    noisy = rounding_reference(SINGLE, seed)
+                    net = noisy.build(self.model, self.weights)
+                    pictures = noisy.perturb(net, *self._given(attack, len(expected.pictures)))
+                    moved.append(deviation(self._loss(pictures), self._loss(expected.pictures)))
         return max(limit, 3 * max(moved, default=0.0))
 
     def _loss(self, pictures: Array) -> Array:

@@ -20,7 +20,8 @@ Make = Callable[[Precision], AnyBackend]
 
 @dataclass
 class Certificate:
-    """What was found. `verdict` is "equal", or "differs: " and where, by how much, and the limit."""
+    """What was found. `verdict` is "equal", or "differs: " and where, by how much, and the limit; or "not-checked: " and why
+    what was found equal proves too little."""
 
     verdict: str
     logits: float | None
@@ -55,8 +56,9 @@ def certify(
     if any(timed.complaints(limit)):  # only then is it worth asking how far rounding goes
         limit = trial.timed_limit(precision)
     complaints = sorted([*exact.complaints(LIMIT), *timed.complaints(limit, f"in {precision}, ")])
+    proven = f"not-checked: {trial.too_little}" if trial.too_little else "equal"
     return Certificate(
-        verdict=f"differs: {complaints[-1][1]}" if complaints else "equal",
+        verdict=f"differs: {complaints[-1][1]}" if complaints else proven,
         logits=exact.value("features", "logits"),
         gradients=exact.value("gradients"),
         input_gradients=exact.value("input gradients"),

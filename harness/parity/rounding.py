@@ -9,27 +9,36 @@ import numpy as np
 
 from harness.data import Examples
 from harness.reference.backend import Net, NumPy, NumPyTrainer
-from harness.reference.layers import LAYERS, Applied, Apply, Context
+from harness.reference.layers import LAYERS, Applied, Apply, Context, Gradients
 from harness.spec import Array, Layer, Weights
 
 DOUBLE, SINGLE = 2.0**-52, 2.0**-23
 """The rounding errors of float64 and float32, in shares of a value."""
 
 
-def rounding_reference(size: float = DOUBLE, seed: int = 0) -> NumPy:
-    """The float64 reference with one more rounding error of this size in every value that has been rounded at all.
+def rounding_reference(size: float = DOUBLE, seed: int = 0, back: bool = False) -> NumPy:
+    """The float64 reference with one more rounding error of this size in every value that has been rounded at all; with
+    `back`, also in every gradient of a layer's input.
 
     Values that are exact, such as sums of a few short fractions, stay exact, and ties between them stay ties.
     """
     random = np.random.default_rng(seed)
 
+    def off(values: Array) -> Array:
+        mantissa, _ = np.frexp(values)
+        exact = mantissa * 2.0**-8 / size % 1 == 0  # eight digits fewer than there is room for
+        rounded: Array = values * (1 + np.where(exact, 0.0, size * random.uniform(-1, 1, values.shape)))
+        return rounded
+
     def rounding(apply: Apply) -> Apply:
         def rounded(layer: Layer, context: Context, *inputs: Array) -> Applied:
             done = apply(layer, context, *inputs)
-            mantissa, _ = np.frexp(done.output)
-            exact = mantissa * 2.0**-8 / size % 1 == 0  # eight digits fewer than there is room for
-            error = np.where(exact, 0.0, size * random.uniform(-1, 1, done.output.shape))
-            return done._replace(output=done.output * (1 + error))
+
+            def backward(gradient: Array) -> tuple[tuple[Array, ...], Gradients]:
+                flowing, own = done.backward(gradient)
+                return tuple(map(off, flowing)), own
+
+            return done._replace(output=off(done.output), backward=backward if back else done.backward)
 
         return rounded
 

@@ -40,6 +40,9 @@ class Trial(ABC):
         features = model.end("features") not in (Model.INPUT, model.end())
         self.outputs: tuple[Upto, ...] = ("features", "logits") if features else ("logits",)
         self.excludes: list[str] = []
+        self.too_little: str | None = None
+        """Why equal results prove too little; None where they do not."""
+
         self.examples = self._settled(pictures, 3 * batch)
         self.evaluation = Batches(self.examples, np.arange(2 * batch + 1), 2 * batch)  # the last batch is short
         reference = NumPy(precision="float64")
