@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +18,7 @@ from harness.parity import certify
 from harness.places import Places
 from harness.plugins import load_plugins
 from harness.pretrained import start_from
+from harness.probes import awkward_examples, deviation, stirred
 from harness.reference.backend import NumPy
 from harness.running.experiments import builder_of, trained_network
 from harness.task import Bench, Findings, Subject
@@ -89,3 +92,36 @@ def test_attacks_are_certified(backend, mode, model):
     found = certify(lambda precision: backend("cpu", mode, precision), Subject(model, attacks=BOTH_NORMS))
     print(found)
     assert found.verdict == "equal" and found.attack <= 1e-9
+    left_out = [re.match(r"(\d+) of (\d+) attacked pixels", what) for what in found.excludes]
+    assert all(int(count[1]) <= 0.001 * int(count[2]) for count in left_out if count)
+
+
+IN_A_LOOP_OF_XLA = {
+    "box": BOTH_NORMS[1],
+    "ball": BOTH_NORMS[3],
+    "no bound, smooth": Attack(norm="free", step_size=1 / 64, steps=8, targeted=True, goal="logit", variation=1 / 16),
+}
+
+
+@pytest.mark.parametrize("bound", IN_A_LOOP_OF_XLA)
+def test_the_loop_of_a_gpu_makes_the_pictures_of_the_reference(backend, monkeypatch, bound):
+    """On a CPU the loop is Python's, and this one is never compiled: here the backend takes the CPU for a GPU."""
+    if backend.name not in ("jax", "keras-on-jax"):
+        pytest.skip("its loop is the same on every device")
+    attack, reference, compiled = IN_A_LOOP_OF_XLA[bound], NumPy(precision="float64"), []
+    started, lax = backend("cpu", "default", "float64"), sys.modules["jax"].lax
+    loop = lax.fori_loop
+    monkeypatch.setattr(lax, "fori_loop", lambda *given: compiled.append(given) or loop(*given))
+    monkeypatch.setattr(started, "device", "gpu")
+    for module in ("backends.flax_nnx", "backends.flax_layers"):
+        if module in sys.modules:
+            monkeypatch.setattr(sys.modules[module], "on_cpu", lambda: False)
+
+    weights, examples = stirred(DEEP), awkward_examples(DEEP, 24)
+    pictures = examples.pixels(examples.images)[3::4]  # noise: in the others of these, pools tie
+    given = pictures, examples.labels[3::4], attack, "softmax", attack.first(pictures, 1)
+    expected = reference.perturb(reference.build(DEEP, weights), *given)
+    found = started.perturb(started.build(DEEP, weights), *given)
+    assert len(compiled) == 1, "the loop was XLA's"
+    assert np.abs(expected - pictures).max() > 1e-3
+    assert deviation(found, expected) <= 1e-9
