@@ -259,6 +259,7 @@ def test_several_certificates_are_as_good_as_the_worst_of_them(monkeypatch):
             "excludes": ["a", "b"],
         },
         {"verdict": "equal", "logits": 2e-15, "gradients": "inf", "attack": None, "steps": 5, "excludes": []},
+        {"verdict": "not-checked: too little", "logits": 0, "gradients": None, "attack": 0, "steps": 2, "excludes": []},
     ]
     for number, one in enumerate(found):
         one |= {
@@ -273,6 +274,8 @@ def test_several_certificates_are_as_good_as_the_worst_of_them(monkeypatch):
     assert merged["logits"] == 3e-15 and merged["gradients"] == float("inf") and merged["attack"] is None
     assert merged["timed"] == {"logits": 2e-6, "limit": 1e-4}
     assert certificates.certificate(None, [0, 0], None)["verdict"] == "equal"
+    assert certificates.certificate(None, [0, 3], None)["verdict"] == "not-checked: too little"
+    assert certificates.certificate(None, [3, 1], None)["verdict"] == "differs: it does"
 
 
 STEP = Attack(epsilon=1 / 32, step_size=1 / 64, steps=2)

@@ -36,16 +36,21 @@ class Conditions(NamedTuple):
 
 
 def certificate(conditions: Conditions, subjects: Iterable[Subject], places: Places) -> dict[str, Any]:
-    """One for all of the subjects: the first verdict that is not "equal", and the largest deviation of each kind."""
+    """One for all of the subjects: the worst verdict, and the largest deviation of each kind."""
     found = [_one(conditions, subject, places) for subject in subjects]
     return {
-        "verdict": next((one["verdict"] for one in found if one["verdict"] != "equal"), "equal"),
+        "verdict": min((one["verdict"] for one in found), key=_goodness),
         **_largest(found, DEVIATIONS),
         "steps": max(one["steps"] for one in found),
         "timed": _largest([one["timed"] for one in found], found[0]["timed"]),
         "excludes": list(dict.fromkeys(left for one in found for left in one["excludes"])),
         "cached": all(one["cached"] for one in found),
     }
+
+
+def _goodness(verdict: str) -> int:
+    """Worst is what differs; then comes what could not be checked."""
+    return ("differs", "not-checked", "equal").index(verdict.partition(":")[0])
 
 
 def _largest(found: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, float | None]:
