@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from harness import Attack
 from harness.attack import SMOOTH
-
-
-@contextmanager
-def only_pixels_learn(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and no gradients of weights, which a compiled network would compute whether asked for or not."""
-    net.eval()
-    learning = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    for parameter in learning:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)
 
 
 def step(attack: Attack, pictures: Tensor, images: Tensor, gradient: Tensor) -> Tensor:
