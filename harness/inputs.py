@@ -15,6 +15,7 @@ from harness.places import Places
 from harness.spec import Array, Model, Shape
 from harness.steps import check_steps, stepped, steps_key
 from harness.task import ModelBuilder
+from harness.text import by
 
 PREFIX = "data."
 
@@ -121,7 +122,7 @@ def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwis
 def _brought_to(shape: Shape, dataset: Dataset, places: Places) -> Dataset:
     if shape == dataset.shape:
         return dataset
-    own, size = ("x".join(map(str, one)) for one in (dataset.shape, shape))
+    own, size = (by(one) for one in (dataset.shape, shape))
     key, note = f"brought-{dataset.fingerprint}-{size}-{METHOD}", f"pictures were brought from {own} to {size}"
     return _remade(dataset, shape, lambda part: brought_to(part.images, part.pixel_max, shape), key, note, places)
 

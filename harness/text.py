@@ -1,8 +1,9 @@
-"""Text from elsewhere, made fit for a terminal."""
+"""Text made fit for a reader: that from elsewhere, and sizes."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
@@ -15,3 +16,8 @@ def printable(text: str) -> str:
 
 def _spelled_out(character: str) -> str:
     return character.encode("unicode_escape").decode() if ord(character) != 0xFFFD else character
+
+
+def by(sides: Sequence[int]) -> str:
+    """A size in words: 224x224x3."""
+    return "x".join(map(str, sides))

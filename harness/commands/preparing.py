@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.errors import SamebenchError, UsageError
+from harness.text import by
 
 if TYPE_CHECKING:
     from harness.data import Dataset
@@ -65,6 +66,6 @@ def _names_in_words(start: Start) -> str:
 
 
 def _data_in_words(name: str, found: Dataset) -> str:
-    size = "x".join(map(str, found.shape))
+    size = by(found.shape)
     first = f"{name}: {len(found.train):,} + {len(found.test):,} pictures, {size}, {len(found.classes)} classes"
     return "\n".join([first, *(f"  {note}" for note in found.notes)])

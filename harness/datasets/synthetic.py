@@ -18,6 +18,7 @@ from harness.inputs import DatasetLoader, Wanted
 from harness.kept import Pictures, kept_if_large
 from harness.markers import hookimpl
 from harness.spec import Array, Shape
+from harness.text import by
 
 VERSION = 1
 """Goes up when the pixels change."""
@@ -33,7 +34,7 @@ OWN, NOISE = 2, 32
 
 def synthetic(wanted: Wanted) -> Dataset:
     shape = _shape(wanted.argument) if wanted.argument else wanted.shape
-    size = "x".join(map(str, shape))
+    size = by(shape)
     classes = tuple(f"pattern {label}" for label in range(CLASSES))
     return kept_if_large(
         wanted.places, f"synthetic-{VERSION}-{size}", f"synthetic:{size}", classes, shape,

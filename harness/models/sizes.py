@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from harness.errors import SpecError
 from harness.spec import Conv, Shape
+from harness.text import by
 
 RGB = (3,)
 
@@ -26,6 +27,4 @@ def exactly(size: int, input_shape: Shape, name: str) -> None:
 
 
 def _refusal(rule: str, shape: Shape, published: int) -> SpecError:
-    return SpecError(
-        f"{rule}, not {'x'.join(map(str, shape))}: bring them to its size with --set data.size={published}"
-    )
+    return SpecError(f"{rule}, not {by(shape)}: bring them to its size with --set data.size={published}")

@@ -17,6 +17,7 @@ from harness.recipe import Recipe
 from harness.reference.backend import Net
 from harness.reference.layers import LAYERS, Applied, Context, batch_norm
 from harness.spec import Array, BatchNorm, Branches, Dropout, Layer, Model, Node, Residual, Shape, Weights
+from harness.text import by
 
 LARGE = 20e6
 """Networks of more operations a picture than this are certified over fewer steps, and on smaller pictures."""
@@ -59,7 +60,7 @@ def smaller(model: Model, recipe: Recipe | None) -> tuple[Model, list[str]]:
             except SpecError:  # a window does not fit
                 continue
             if all(min(node.shape[:-1], default=LEAST) >= LEAST for node in learning_norms(copy, recipe)):
-                return copy, [f"pictures of {_size(model.input_shape)} (certified on {_size(shape)})"]
+                return copy, [f"pictures of {by(model.input_shape[:-1])} (certified on {by(shape[:-1])})"]
     return model, []
 
 
@@ -103,7 +104,3 @@ def _sizes(shape: Shape) -> Iterator[Shape]:
         if smaller == shape:
             return
         yield smaller
-
-
-def _size(shape: Shape) -> str:
-    return "x".join(map(str, shape[:-1]))

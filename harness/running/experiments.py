@@ -14,6 +14,7 @@ from harness.pretrained import Start, is_path, start_from
 from harness.running.config import Config
 from harness.spec import Model, Shape, class_count
 from harness.task import ModelBuilder, Task, Trained
+from harness.text import by
 
 
 class Experiment(NamedTuple):
@@ -79,18 +80,14 @@ def as_trained(start: Start, input_shape: Shape) -> Model:
     resized = replace(trained, input_shape=input_shape, trunk=trunk)
     if _shapes(resized) != _shapes(trained):
         raise UsageError(
-            f"the weights {start.name} are of {trained.name} for {_size(trained.input_shape)}, and do not fit it for "
-            f"{_size(input_shape)}: leave data.size out"
+            f"the weights {start.name} are of {trained.name} for {by(trained.input_shape)}, and do not fit it for "
+            f"{by(input_shape)}: leave data.size out"
         )
     return resized
 
 
 def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
     return {name: parameter.shape for name, parameter in model.parameters.items()}
-
-
-def _size(shape: Shape) -> str:
-    return "x".join(map(str, shape))
 
 
 def trained_network(start: Start, names: bool = True) -> Trained:

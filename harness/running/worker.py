@@ -121,10 +121,11 @@ def _kept(found: Findings, dataset: Dataset, cell: Cell, folder: Path) -> dict[s
 
 def _keep_trained(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> Path:
     from harness.pretrained import FILE, save_trained
+    from harness.text import by
 
     folder.mkdir(parents=True, exist_ok=True)
     told = {
-        "variant": "x".join(map(str, trained.model.input_shape)),
+        "variant": by(trained.model.input_shape),
         "source": f"samebench {cell.task}, {cell.backend}, seed {cell.seed}",
         "licence": "that of its training data" + (", and of the weights it started from" if cell.weights else ""),
         "trained_on": f"{cell.weights}, then {cell.dataset}" if cell.weights else cell.dataset,
