@@ -102,9 +102,14 @@ class Attack:
             change = random.uniform(-self.epsilon, self.epsilon, images.shape)
         else:
             change = random.normal(size=images.shape)
-            lengths = random.uniform(size=len(images)) ** (1 / math.prod(images.shape[1:])) * self.epsilon
-            change *= _over(lengths[:, None, None, None], _lengths(change))
+            distances = random.uniform(size=len(images)) ** (1 / math.prod(images.shape[1:])) * self.epsilon
+            change *= over(distances[:, None, None, None], lengths(change))
         return np.clip(images + change, 0, 1).astype(images.dtype)
+
+    def slope(self, pictures: Array, gradient: Array) -> Array:
+        """The direction of a step, given the gradient of the label's loss, or of minus its logit."""
+        upwards = -gradient if self.targeted else gradient
+        return levelled(upwards) - self.variation * variation_slope(pictures) if self.variation else upwards
 
     def step(self, pictures: Array, images: Array, gradient: Array) -> Array:
         """One step from `pictures` along the gradient of the goal; the originals are `images`."""
@@ -112,12 +117,12 @@ class Attack:
             moved = pictures + self.step_size * np.sign(gradient)
             near = np.clip(moved, images - self.epsilon, images + self.epsilon)
         elif self.norm == "l2":
-            moved = pictures + self.step_size * _over(gradient, _lengths(gradient))
+            moved = pictures + self.step_size * over(gradient, lengths(gradient))
             change = moved - images
-            length = _lengths(change)
-            near = np.where(length > self.epsilon, images + change * _over(self.epsilon, length), moved)
+            length = lengths(change)
+            near = np.where(length > self.epsilon, images + change * over(self.epsilon, length), moved)
         else:
-            near = pictures + self.step_size * _levelled(gradient)
+            near = pictures + self.step_size * levelled(gradient)
         return np.clip(near, 0, 1)
 
 
@@ -143,13 +148,9 @@ def check_pictures(images: Array, labels: Array, start: Array) -> None:
 def changed_by(attack: Attack, images: Array, start: Array, gradient: Callable[[Array], Array]) -> Array:
     """The pictures after an attack that begins at `start`. `gradient` is that of the loss, or of minus the logit, of each
     picture's label, with respect to its pixels."""
-    upwards = -1.0 if attack.targeted else 1.0
     pictures = start
     for _ in range(attack.steps):
-        slope = upwards * gradient(pictures)
-        if attack.variation:
-            slope = _levelled(slope) - attack.variation * variation_slope(pictures)
-        pictures = attack.step(pictures, images, slope)
+        pictures = attack.step(pictures, images, attack.slope(pictures, gradient(pictures)))
     return pictures
 
 
@@ -176,17 +177,17 @@ def _lengths_of_differences(pictures: Array) -> tuple[Array, Array, Array]:
     return down, right, np.sqrt(down**2 + right**2 + SMOOTH**2)
 
 
-def _levelled(gradient: Array) -> Array:
+def levelled(gradient: Array) -> Array:
     """The gradient with a root mean square of 1 in each picture, or of 0."""
-    return math.sqrt(math.prod(gradient.shape[1:])) * _over(gradient, _lengths(gradient))
+    return math.sqrt(math.prod(gradient.shape[1:])) * over(gradient, lengths(gradient))
 
 
-def _lengths(pictures: Array) -> Array:
+def lengths(pictures: Array) -> Array:
     """The Euclidean length of each picture."""
-    lengths: Array = np.sqrt((pictures**2).sum((1, 2, 3), keepdims=True))
-    return lengths
+    found: Array = np.sqrt((pictures**2).sum((1, 2, 3), keepdims=True))
+    return found
 
 
-def _over(value: Array | float, length: Array) -> Array:
+def over(value: Array | float, length: Array) -> Array:
     """value / length, and 0 where the length is 0."""
     return np.divide(value, length, out=np.zeros(np.broadcast(value, length).shape), where=length > 0)

@@ -105,20 +105,20 @@ with_layer("normalize", "a variance given where a std is asked for, as Keras' No
 
 def _zero_padded_max(layer: spec.MaxPool, context: Context, x: Array) -> Applied:
     (top, _bottom), (left, _right) = layer.window.padding
-    y, backward, _ = reference.max_pool(replace(layer, padding=0), context, reference._pad(x, layer.window))
+    y, backward, _ = reference.max_pool(replace(layer, padding=0), context, reference.pad(x, layer.window))
     rows, columns = x.shape[1:3]
     return Applied(y, lambda dy: ((backward(dy)[0][0][:, top : top + rows, left : left + columns],), {}))
 
 
 def _shared_ties(layer: spec.MaxPool, context: Context, x: Array) -> Applied:
     window = layer.window
-    flat = reference._windows(reference._pad(x, window, -np.inf), window)
+    flat = reference.windows(reference.pad(x, window, -np.inf), window)
     best = flat.max((-2, -1), keepdims=True)
     share = (flat == best) / (flat == best).sum((-2, -1), keepdims=True)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Gradients]:
         parts = (share * dy[..., None, None]).transpose(0, 1, 2, 4, 5, 3)
-        return (reference._gather(parts, x, window),), {}
+        return (reference.gather(parts, x, window),), {}
 
     return Applied(best[..., 0, 0], backward)
 

@@ -40,6 +40,7 @@ def certify(
     precision: Precision = "float32",
     steps: int | None = None,
     batch: int | None = None,
+    seed: int = 0,
 ) -> Certificate:
     """Hold the backend that `make` makes against the reference: over 20 steps of 16 pictures, or an attack of 10 steps on 8; a
     large network over 5 steps of 4, or of 2 where pictures do not meet in a batch norm.
@@ -48,7 +49,7 @@ def certify(
     """
     quiet, masks = without_dropout(subject.model)
     model, size = smaller(quiet, subject.recipe)
-    trial = _trial(subject, model, steps, batch)
+    trial = trial_of(subject, model, steps, batch, seed)
     timed, exact = Deviations(), Deviations()
     trial.compare_timed(make(precision), timed)
     trial.compare_exact(make("float64"), exact)
@@ -70,12 +71,14 @@ def certify(
     )
 
 
-def _trial(subject: Subject, model: Model, steps: int | None, batch: int | None) -> Trial:
+def trial_of(
+    subject: Subject, model: Model, steps: int | None = None, batch: int | None = None, seed: int = 0
+) -> Trial:
     """Of the subject's recipe or attacks, on the model that stands for its own."""
     large = subject.model.flops > LARGE
     few = 4 if learning_norms(model, subject.recipe) else 2
     if subject.recipe:
         steps = steps or (FIRST_LOSSES if large else 20)
-        return TrainingTrial(model, subject.recipe, steps, batch or (few if large else 16))
+        return TrainingTrial(model, subject.recipe, steps, batch or (few if large else 16), seed)
     steps = steps or (FIRST_LOSSES if large else 10)
-    return AttackTrial(model, subject.attacks, steps, batch or (few if large else 8))
+    return AttackTrial(model, subject.attacks, steps, batch or (few if large else 8), seed)

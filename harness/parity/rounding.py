@@ -1,75 +1,266 @@
-"""References that round otherwise: how far rounding alone can move a result.
+"""How large rounding errors are: an estimate beside each value of the reference, on the way forward and back.
 
-Whatever they do not agree on with the reference, no recipe decides, and no backend can be held to it.
+Every framework adds up a sum in an order of its own. The results differ by about the unit of rounding times the sum of
+the terms' magnitudes, however small the sum itself is: terms that cancel to zero in one order leave a little in another.
+Sums of a few short fractions are exact in every order, and get no error.
+
+Errors of different terms are independent of each other, so their squares are added up. What bends (relu, a pool) is
+unsure where a value lies as close to the bend as its error: the whole gradient behind it may then flow, or not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
 import numpy as np
 
-from harness.data import Examples
-from harness.reference.backend import Net, NumPy, NumPyTrainer
-from harness.reference.layers import LAYERS, Applied, Apply, Context, Gradients
-from harness.spec import Array, Layer, Weights
+from harness import spec
+from harness.recipe import Objective
+from harness.reference.backend import Net
+from harness.reference.layers import LAYERS, Applied, Context, gather, pad, windows
+from harness.reference.losses import probabilities, slope
+from harness.spec import Array, Model
 
 DOUBLE, SINGLE = 2.0**-52, 2.0**-23
-"""The rounding errors of float64 and float32, in shares of a value."""
+"""The units of rounding of float64 and float32."""
+
+CERTAIN = 32
+"""A value is certain up to so many times its estimated error."""
+
+BENDS = {"relu": (0.0,), "relu6": (0.0, 6.0)}
+"""Where activations bend. Others are smooth."""
 
 
-def rounding_reference(size: float = DOUBLE, seed: int = 0, back: bool = False) -> NumPy:
-    """The float64 reference with one more rounding error of this size in every value that has been rounded at all; with
-    `back`, also in every gradient of a layer's input.
+class Estimate(NamedTuple):
+    """Values of the reference, and the size of the rounding errors in each."""
 
-    Values that are exact, such as sums of a few short fractions, stay exact, and ties between them stay ties.
-    """
-    random = np.random.default_rng(seed)
+    values: Array
+    errors: Array
 
-    def off(values: Array) -> Array:
-        mantissa, _ = np.frexp(values)
-        exact = mantissa * 2.0**-8 / size % 1 == 0  # eight digits fewer than there is room for
-        rounded: Array = values * (1 + np.where(exact, 0.0, size * random.uniform(-1, 1, values.shape)))
-        return rounded
-
-    def rounding(apply: Apply) -> Apply:
-        def rounded(layer: Layer, context: Context, *inputs: Array) -> Applied:
-            done = apply(layer, context, *inputs)
-
-            def backward(gradient: Array) -> tuple[tuple[Array, ...], Gradients]:
-                flowing, own = done.backward(gradient)
-                return tuple(map(off, flowing)), own
-
-            return done._replace(output=off(done.output), backward=backward if back else done.backward)
-
-        return rounded
-
-    network = type("RoundingNet", (Net,), {"layers": {kind: rounding(apply) for kind, apply in LAYERS.items()}})
-    backend: NumPy = type("RoundingNumPy", (NumPy,), {"network": network})(precision="float64")
-    return backend
+    def certain(self) -> Array:
+        """Where the sign is certain; a zero is, if every framework must come to exactly zero."""
+        sure: Array = (np.abs(self.values) > CERTAIN * self.errors) | (self.errors == 0)
+        return sure
 
 
-def single_precision_reference() -> NumPy:
-    """The reference in float32, rounded wherever a framework would round."""
+def quantum(values: Array) -> float:
+    """The largest power of two of which all values are whole multiples; infinite if all are zero."""
+    mantissas, exponents = np.frexp(values[values != 0])
+    if not mantissas.size:
+        return float("inf")
+    digits = np.ldexp(mantissas, 53).astype(np.int64)
+    _, places = np.frexp((digits & -digits).astype(np.float64))
+    return float(np.ldexp(1.0, int((places - 1 + exponents).min()) - 53))
 
-    class SingleNet(Net):
-        def load(self, weights: Weights) -> None:
-            super().load(weights)
-            self.round()
 
-        def round(self) -> None:
-            self.weights = {name: tensor.astype(np.float32) for name, tensor in self.weights.items()}
+def rounded(terms: Array, unit: float, whole: float = 0.0) -> Array:
+    """The errors of sums whose terms have magnitudes that add up to `terms`. All terms are multiples of `whole`: sums
+    that have room for all their digits are exact."""
+    return np.where(terms * unit <= 2 * whole, 0.0, unit * terms)
 
-    class SingleTrainer(NumPyTrainer):
-        net: SingleNet
 
-        def step(self, pixels: Array, labels: Array, lr: float) -> float:
-            loss = super().step(pixels, labels, lr)
-            self.net.round()
-            return loss
+def term_magnitudes(layer: spec.Layer, context: Context, *inputs: Array) -> Applied:
+    """The layer with the magnitude of every term: its output is the sum of them, and so are the gradients on its way
+    back from the magnitude of a gradient."""
+    sizes = {name: np.abs(value) for name, value in context.weights.items()}
+    inputs = tuple(map(np.abs, inputs))
+    match layer:
+        case spec.BatchNorm() if context.training:
+            return _learning_norm(layer, sizes, *inputs)
+        case spec.BatchNorm():
+            sizes["mean"] = -sizes["mean"]  # it is subtracted
+        case spec.Normalize():
+            layer = replace(layer, mean=tuple(-abs(value) for value in layer.mean))
+    return LAYERS[type(layer)](layer, context._replace(weights=sizes), *inputs)
 
-    class SingleNumPy(NumPy):
-        network, training = SingleNet, SingleTrainer
 
-        def upload(self, examples: Examples) -> tuple[Array, Array]:
-            return examples.pixels(examples.images, np.float32), examples.labels
+def _learning_norm(layer: spec.BatchNorm, sizes: Mapping[str, Array], x: Array) -> Applied:
+    """A batch norm that learns. Some frameworks take the variance as the difference of two means of squares."""
+    axes = tuple(range(x.ndim - 1))
+    scale, offset = sizes.get("scale", np.ones(())), sizes.get("offset", np.zeros(()))
+    square, variance = (x**2).mean(axes), x.var(axes) + layer.epsilon
+    unit = (x + x.mean(axes)) / np.sqrt(variance) * (1 + square / variance)
 
-    return SingleNumPy(precision="float64")
+    def backward(dy: Array) -> tuple[tuple[Array, ...], dict[str, Array]]:
+        gradients = {"scale": (dy * unit).sum(axes), "offset": dy.sum(axes)}
+        dunit = dy * scale
+        dx = (dunit + dunit.mean(axes) + unit * (dunit * unit).mean(axes)) / np.sqrt(variance)
+        return (dx,), {name: value for name, value in gradients.items() if name in sizes}
+
+    return Applied(unit * scale + offset, backward)
+
+
+def squared_factors(layer: spec.Layer, context: Context, *squares: Array) -> Applied:
+    """The layer with the square of each factor and no constants: what becomes of the squares of independent errors."""
+    own = context.weights
+    factors = {name: own[name] ** 2 for name in ("kernel", "scale") if name in own}
+    match layer:
+        case spec.BatchNorm():
+            factors |= {name: np.zeros_like(own[name]) for name in ("mean", "offset") if name in own}
+            factors["variance"] = (own["variance"] + layer.epsilon) ** 2 - layer.epsilon
+        case spec.Normalize():
+            layer = replace(layer, mean=(0.0,) * len(layer.mean), std=tuple(value**2 for value in layer.std))
+    return LAYERS[type(layer)](layer, context._replace(weights=factors), *squares)
+
+
+class OwnErrors(NamedTuple):
+    """The sizes of the errors that a layer itself adds to its output, and to the gradients that it gives back."""
+
+    output: Array
+    backward: Callable[[Array, Array], tuple[Sequence[Array], Mapping[str, Array]]]
+    """Of a gradient and of those of its values that are exact: for each input, and for each weight."""
+
+
+def own_errors(
+    layer: spec.Layer, context: Context, inputs: Sequence[Array], output: Array, exact: Sequence[Array], unit: float
+) -> OwnErrors:
+    """Those of one layer; `exact` holds those values of each input that are exact."""
+    match layer:
+        case spec.Activation(function=function):
+            size = 0.0 if function in BENDS else 4 * unit
+            return OwnErrors(size * np.abs(output), lambda dy, exact: ([size * np.abs(dy)], {}))
+        case spec.MaxPool() | spec.Flatten() | spec.Concat() | spec.Dropout():  # nothing is computed
+            return OwnErrors(np.zeros_like(output), lambda dy, exact: ([np.zeros(())] * len(inputs), {}))
+    terms = term_magnitudes(layer, context, *inputs)
+    bias = quantum(context.weights.get("bias", np.zeros(1)))
+    whole = min(bias, *(_whole(layer, context, values) for values in exact))
+
+    def backward(dy: Array, exact: Array) -> tuple[Sequence[Array], Mapping[str, Array]]:
+        flowing, own = terms.backward(np.abs(dy))
+        whole = _whole(layer, context, exact)
+        return [rounded(size, unit, whole) for size in flowing], {name: unit * size for name, size in own.items()}
+
+    return OwnErrors(rounded(terms.output, unit, whole), backward)
+
+
+def _whole(layer: spec.Layer, context: Context, values: Array) -> float:
+    """Of what power of two all terms are multiples that are made of these values; 0 if they have no end of digits."""
+    match layer:
+        case spec.Conv() | spec.Dense():
+            return quantum(values) * quantum(context.weights["kernel"])
+        case spec.Add():
+            return quantum(values)
+    return 0.0
+
+
+class _Step(NamedTuple):
+    """One node with its errors: those of its output, squared, and the way back for a gradient and its squared errors."""
+
+    output: Array
+    squares: Array
+    backward: Callable[[Array, Array], Sequence[tuple[Array, Array]]]
+    origin: Array
+    """The exact value that each value is a function of, the same function in a whole channel; NaN where there is none. What
+    comes of equal exact values is equal in every framework."""
+
+
+def _exact(values: Array, squares: Array) -> Array:
+    return np.where(squares == 0, values, np.nan)
+
+
+class RunningErrors:
+    """A network of the reference in evaluation mode, with an estimate of the error beside each value."""
+
+    def __init__(self, net: Net, unit: float = DOUBLE) -> None:
+        self.net, self.unit = net, unit
+
+    def run(self, pixels: Array) -> dict[str, _Step]:
+        """Every node; the pixels are exact."""
+        steps = {Model.INPUT: _Step(pixels, np.zeros_like(pixels), lambda dy, squares: ((dy, squares),), pixels)}
+        for node in self.net.model.nodes:
+            own = {name: self.net.weights[f"{node.name}.{name}"] for name in node.parameters}
+            context = Context(own, False, self.net.random)
+            steps[node.name] = self._step(node.layer, context, [steps[name] for name in node.inputs])
+        return steps
+
+    def input_gradient(self, pixels: Array, labels: Array, objective: Objective) -> Estimate:
+        """The gradient of each picture's objective with respect to its pixels."""
+        model, steps = self.net.model, self.run(np.asarray(pixels, np.float64))
+        logits = steps[model.end()]
+        flowing = {model.end(): (slope(objective, logits.output, labels), self._of_slope(objective, logits, labels))}
+        for node in reversed(model.nodes):
+            back = steps[node.name].backward(*flowing.pop(node.name))
+            for name, (gradient, squares) in zip(node.inputs, back, strict=True):
+                if name in flowing:
+                    before, errors = flowing[name]
+                    size = (self.unit * (np.abs(gradient) + np.abs(before))) ** 2
+                    gradient, squares = gradient + before, squares + errors + size
+                flowing[name] = gradient, squares
+        gradient, squares = flowing[Model.INPUT]
+        return Estimate(gradient, np.sqrt(squares))
+
+    def _of_slope(self, objective: Objective, logits: _Step, labels: Array) -> Array:
+        """The squared errors in the derivative of the objective, a probability or that minus 1."""
+        if objective == "logit":
+            return np.zeros_like(logits.output)
+        shares = probabilities(logits.output)[:, -logits.output.shape[1] :]
+        truth = np.abs(slope(objective, logits.output, labels) - shares)
+        moved = shares * (np.sqrt(logits.squares) + (shares * np.sqrt(logits.squares)).sum(1, keepdims=True))
+        squares: Array = (4 * self.unit * (shares + truth)) ** 2 + moved**2
+        return squares
+
+    def _step(self, layer: spec.Layer, context: Context, before: Sequence[_Step]) -> _Step:
+        inputs = [step.output for step in before]
+        squares = [step.squares for step in before]
+        done = LAYERS[type(layer)](layer, context, *inputs)
+        exact = [values[errors == 0] for values, errors in zip(inputs, squares, strict=True)]
+        own = own_errors(layer, context, inputs, done.output, exact, self.unit)
+        match layer:
+            case spec.Activation(function=function):
+                return self._activation(function, done, own, before[0])
+            case spec.MaxPool():
+                return self._max_pool(layer, done, before[0])
+        flowing = squared_factors(layer, context, *squares)
+
+        def backward(dy: Array, dsquares: Array) -> Sequence[tuple[Array, Array]]:
+            added, _ = own.backward(dy, dy[dsquares == 0])
+            pairs = zip(done.backward(dy)[0], flowing.backward(dsquares)[0], added, strict=True)
+            return [(gradient, moved + size**2) for gradient, moved, size in pairs]
+
+        moved = flowing.output + own.output**2
+        place_by_place = isinstance(layer, spec.BatchNorm | spec.Normalize)
+        origin = before[0].origin if place_by_place else _exact(done.output, moved)
+        return _Step(done.output, moved, backward, origin)
+
+    def _activation(self, function: str, done: Applied, own: OwnErrors, before: _Step) -> _Step:
+        """Errors are passed on by the slope. A smooth slope errs by about as much as its input does; where a function
+        bends, an unsure slope is 0 or 1."""
+        x, errors = before.output, np.sqrt(before.squares)
+        if bends := BENDS.get(function):
+            off = np.any([np.abs(x - bend) <= CERTAIN * errors for bend in bends], 0) & (errors > 0)
+        else:
+            off = errors + 4 * self.unit
+
+        slopes = done.backward(np.ones_like(x))[0][0]
+        spread = (np.abs(slopes) + off) ** 2
+
+        def backward(dy: Array, dsquares: Array) -> Sequence[tuple[Array, Array]]:
+            return [(dy * slopes, dsquares * spread + (dy * off) ** 2)]
+
+        return _Step(done.output, before.squares * spread + own.output**2, backward, before.origin)
+
+    def _max_pool(self, layer: spec.MaxPool, done: Applied, before: _Step) -> _Step:
+        """Every value of a window that may be its largest may get the gradient. Between values of one origin, the first
+        is taken."""
+        window, x, errors = layer.window, before.output, np.sqrt(before.squares)
+        margin = CERTAIN * errors
+        least = windows(pad(x - margin, window, -np.inf), window).max((-2, -1))
+        may_win = windows(pad(x + margin, window, -np.inf), window) >= least[..., None, None]
+        origins = windows(pad(before.origin, window, -np.inf), window)
+        lowest, highest = np.where(may_win, origins, np.inf), np.where(may_win, origins, -np.inf)
+        tied = lowest.min((-2, -1)) == highest.max((-2, -1))  # never if one of them is NaN
+        inexact = (may_win & (windows(pad(errors, window), window) > 0)).any((-2, -1))
+        contested = (may_win.sum((-2, -1)) > 1) & inexact & ~tied
+
+        def backward(dy: Array, dsquares: Array) -> Sequence[tuple[Array, Array]]:
+            gradient, moved = (done.backward(flow)[0][0] for flow in (dy, dsquares))
+            if contested.any():
+                lost = np.where(contested, dy**2 + dsquares, 0.0)[..., None, None] * may_win
+                moved = moved + gather(lost.transpose(0, 1, 2, 4, 5, 3), x, window)
+            return [(gradient, moved)]
+
+        squares = np.where(may_win, windows(pad(before.squares, window), window), 0.0).max((-2, -1))
+        origin = np.where(tied, highest.max((-2, -1)), _exact(done.output, squares))
+        return _Step(done.output, squares, backward, origin)

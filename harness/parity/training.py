@@ -12,7 +12,7 @@ import numpy as np
 from harness.backend import Precision
 from harness.data import Batches
 from harness.parity.deviations import Deviations
-from harness.parity.rounding import rounding_reference, single_precision_reference
+from harness.parity.noise import rounding_reference, single_precision_reference
 from harness.parity.trial import LIMIT, AnyBackend, Trial
 from harness.probes import GRADIENT_LR, LIMITS, deviation
 from harness.recipe import SGD, Recipe
@@ -25,8 +25,8 @@ FIRST_LOSSES = 5
 class TrainingTrial(Trial):
     """One network, one recipe, so many steps."""
 
-    def __init__(self, model: Model, recipe: Recipe, steps: int, batch: int) -> None:
-        super().__init__(model, recipe.loss, batch)
+    def __init__(self, model: Model, recipe: Recipe, steps: int, batch: int, seed: int = 0) -> None:
+        super().__init__(model, recipe.loss, batch, seed)
         self.recipe, self.steps = recipe, steps
         self.frozen = [name for name in model.parameters if not recipe.rate(name)]
         epochs = range(-(-steps // 3))

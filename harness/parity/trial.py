@@ -10,9 +10,9 @@ import numpy as np
 from harness.backend import Backend, Precision
 from harness.data import Batches, Examples
 from harness.parity.deviations import Deviations
-from harness.parity.rounding import rounding_reference
+from harness.parity.rounding import RunningErrors
 from harness.parity.standin import with_statistics
-from harness.probes import LIMITS, awkward_examples, deviation, stirred
+from harness.probes import LIMITS, awkward_examples, stirred
 from harness.recipe import LossName
 from harness.reference.backend import NumPy
 from harness.spec import Array, Model, Upto, Weights
@@ -24,26 +24,26 @@ AnyBackend = Backend[Any]
 class Trial(ABC):
     """One network, and what the reference says of it.
 
-    Some of that no specification decides but rounding: which of two equal values a pool takes, once the layers before it
-    have rounded; the bias before a batch norm, whose gradient is zero, but which Adam moves by steps of full size. So the
-    reference is run a second time with rounding errors of its own: pictures and tensors on which it disagrees with
-    itself are left out, and named.
+    Some of that rounding decides, and no specification: which of two equal values a pool takes, once the layers before it
+    have rounded; or the bias before a batch norm, whose gradient is zero, but which Adam moves by steps of full size.
+    Pictures and tensors of that kind are left out, and named.
     """
 
     steps: int
     """How long whatever is tried goes on."""
 
-    def __init__(self, model: Model, loss: LossName, batch: int) -> None:
+    def __init__(self, model: Model, loss: LossName, batch: int, seed: int = 0) -> None:
+        """`seed` draws the weights and the pictures."""
         self.model, self.loss, self.batch = model, loss, batch
-        pictures = awkward_examples(model, 4 * batch)
-        self.weights: Weights = with_statistics(model, stirred(model), pictures)
+        self.pictures = awkward_examples(model, 4 * batch, seed)
+        self.weights: Weights = with_statistics(model, stirred(model, seed), self.pictures)
         features = model.end("features") not in (Model.INPUT, model.end())
         self.outputs: tuple[Upto, ...] = ("features", "logits") if features else ("logits",)
         self.excludes: list[str] = []
         self.too_little: str | None = None
         """Why equal results prove too little; None where they do not."""
 
-        self.examples = self._settled(pictures, 3 * batch)
+        self.examples = self._settled(self.pictures, 3 * batch)
         self.evaluation = Batches(self.examples, np.arange(2 * batch + 1), 2 * batch)  # the last batch is short
         reference = NumPy(precision="float64")
         net = reference.build(model, self.weights)
@@ -73,17 +73,17 @@ class Trial(ABC):
             return examples.take(np.arange(count))
         if not settled.all():
             told = f"{(~settled).sum()} of {len(settled)} pictures"
-            self.excludes.append(f"{told} (rounding decides which of equals a pool takes)")
+            self.excludes.append(f"{told} (rounding decides their gradient)")
         return examples.take(np.resize(np.flatnonzero(settled), count))
 
     def _off_by_rounding(self, examples: Examples) -> Array:
-        """How far rounding alone moves the input gradient of each picture."""
-        pixels, labels = examples.pixels(examples.images), examples.labels
-        plain, noisy = (
-            reference.input_gradient(reference.build(self.model, self.weights), pixels, labels, self.loss)
-            for reference in (NumPy(precision="float64"), rounding_reference())
-        )
-        return np.array([deviation(b, a) for a, b in zip(plain, noisy, strict=True)])
+        """How far rounding alone may move the input gradient of each picture, relative to its largest value."""
+        net = NumPy(precision="float64").build(self.model, self.weights)
+        pixels = examples.pixels(examples.images)
+        values, errors = RunningErrors(net).input_gradient(pixels, examples.labels, self.loss)
+        largest = np.abs(values).max((1, 2, 3))
+        off: Array = np.divide(errors.max((1, 2, 3)), largest, out=np.zeros(len(pixels)), where=largest > 0)
+        return off
 
     def _compare_outputs(self, backend: AnyBackend, net: Any, found: Deviations) -> None:
         for upto, expected in self.expected.items():

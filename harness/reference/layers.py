@@ -49,7 +49,7 @@ def conv(layer: spec.Conv, context: Context, x: Array) -> Applied:
     kernel = context.weights["kernel"]
     rows, columns, depth, channels = kernel.shape
     window, groups = layer.window, layer.groups
-    patches = _windows(_pad(x, window), window)  # n, out rows, out columns, channels in, rows, columns
+    patches = windows(pad(x, window), window)  # n, out rows, out columns, channels in, rows, columns
     n, height, width = patches.shape[:3]
     patches = patches.reshape(n * height * width, groups, depth, rows * columns).transpose(1, 0, 3, 2)
     patches = patches.reshape(groups, n * height * width, rows * columns * depth)
@@ -62,7 +62,7 @@ def conv(layer: spec.Conv, context: Context, x: Array) -> Applied:
         gradients = {"kernel": dmatrix.transpose(1, 0, 2).reshape(kernel.shape)}
         dpatches = (parts @ matrix.transpose(0, 2, 1)).reshape(groups, n, height, width, rows, columns, depth)
         dpatches = dpatches.transpose(1, 2, 3, 4, 5, 0, 6).reshape(n, height, width, rows, columns, groups * depth)
-        return (_gather(dpatches, x, window),), gradients
+        return (gather(dpatches, x, window),), gradients
 
     return _with_bias(context, y, backward)
 
@@ -125,13 +125,13 @@ FUNCTIONS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
 
 def max_pool(layer: spec.MaxPool, context: Context, x: Array) -> Applied:
     window = layer.window
-    flat = _windows(_pad(x, window, -np.inf), window)
+    flat = windows(pad(x, window, -np.inf), window)
     flat = flat.reshape(*flat.shape[:4], -1)
     winner = flat.argmax(-1)  # the first of equals, in row-major order
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Gradients]:
         places = np.arange(flat.shape[-1]).reshape(window.kernel)[..., None]
-        return (_gather((winner[:, :, :, None, None] == places) * dy[:, :, :, None, None], x, window),), {}
+        return (gather((winner[:, :, :, None, None] == places) * dy[:, :, :, None, None], x, window),), {}
 
     return Applied(flat.max(-1), backward)
 
@@ -139,13 +139,13 @@ def max_pool(layer: spec.MaxPool, context: Context, x: Array) -> Applied:
 def avg_pool(layer: spec.AvgPool, context: Context, x: Array) -> Applied:
     window = layer.window
     counted = np.ones((1, *x.shape[1:3], 1), x.dtype)
-    area = _windows(_pad(counted, window, float(layer.count_padding)), window).sum((-2, -1))
+    area = windows(pad(counted, window, float(layer.count_padding)), window).sum((-2, -1))
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Gradients]:
         share = np.broadcast_to((dy / area)[:, :, :, None, None], (*dy.shape[:3], *window.kernel, dy.shape[3]))
-        return (_gather(share, x, window),), {}
+        return (gather(share, x, window),), {}
 
-    return Applied(_windows(_pad(x, window), window).sum((-2, -1)) / area, backward)
+    return Applied(windows(pad(x, window), window).sum((-2, -1)) / area, backward)
 
 
 def global_avg_pool(layer: spec.GlobalAvgPool, context: Context, x: Array) -> Applied:
@@ -200,17 +200,17 @@ def _with_bias(context: Context, y: Array, backward: Backward) -> Applied:
     return Applied(y + context.weights["bias"], with_bias)
 
 
-def _pad(x: Array, window: Window, value: float = 0.0) -> Array:
+def pad(x: Array, window: Window, value: float = 0.0) -> Array:
     return np.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=value)
 
 
-def _windows(padded: Array, window: Window) -> Array:
+def windows(padded: Array, window: Window) -> Array:
     """Every position of the window: (n, out rows, out columns, channels, window rows, window columns)."""
     down, right = window.stride
     return sliding_window_view(padded, window.kernel, axis=(1, 2))[:, ::down, ::right]
 
 
-def _gather(parts: Array, x: Array, window: Window) -> Array:
+def gather(parts: Array, x: Array, window: Window) -> Array:
     """Add up what flows back through each place of each window, (n, out rows, out columns, window rows, window
     columns, channels), where windows overlap; what flows into the padding is lost."""
     (top, bottom), (left, right) = window.padding
