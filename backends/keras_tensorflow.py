@@ -16,6 +16,21 @@ from harness import Array, Batches, Device, Examples, Objective, Unsupported
 from harness.attack import Kind, Numbers
 
 
+AHEAD = 2
+"""Batches that the pipeline holds ready."""
+
+
+def fixed_pipeline() -> tf.data.Options:
+    """Options of a pipeline that does not tune itself while it runs.
+
+    With its tuner on, `fit` ends when the tuner's thread next wakes up, which sleeps for 10, 20, 40, ... ms: a call then
+    takes 1.27, 2.55 or 5.11 s and nothing in between.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
+
+
 class Uploaded(NamedTuple):
     """Examples as tensors, and the pipeline that gathers batches of them in whatever order `order` holds.
 
@@ -41,6 +56,9 @@ class KerasTensorFlow(KerasBackend):
         self.start_keras("tensorflow")
         return "gpu" if gpus and device != "cpu" else "cpu"
 
+    def settings(self) -> dict[str, str]:
+        return super().settings() | {"tf.data": f"autotune off, {AHEAD} batches ahead"}
+
     def versions(self) -> dict[str, str]:
         return {"keras": keras.__version__, "tensorflow": tf.__version__}
 
@@ -55,7 +73,7 @@ class KerasTensorFlow(KerasBackend):
             pixels = tf.cast(tf.gather(images, rows), dtype) / tf.constant(divisor, dtype)
             return pixels, tf.gather(labels, rows)
 
-        return Uploaded(order, tf.data.Dataset.counter().map(batch).prefetch(tf.data.AUTOTUNE))
+        return Uploaded(order, tf.data.Dataset.counter().map(batch).prefetch(AHEAD).with_options(fixed_pipeline()))
 
     def feed(self, batches: Batches) -> tf.data.Dataset:
         uploaded = self.on_device(batches.examples)
