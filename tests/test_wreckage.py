@@ -264,7 +264,9 @@ def test_an_answer_that_is_no_certificate_is_not_checked_and_its_cells_run(tmp_p
     assert Store(tmp_path).certificate(one)["verdict"] == "equal", "one that cannot be used is made again"
 
 
-@pytest.mark.parametrize("act", [lambda p: p.write_text("[" * 2_000_000), os.mkfifo, folder_for_file], ids=str)
+@pytest.mark.parametrize(
+    "act", [lambda p: p.write_text("[" * 2_000_000), os.mkfifo, folder_for_file], ids=["deep", "pipe", "folder"]
+)
 def test_an_answer_that_cannot_be_read_is_not_checked(tmp_path, monkeypatch, act):
     def work(request, result):
         answer(request, result) if "cell" in request else act(result)
@@ -324,7 +326,9 @@ def test_a_stored_judgement_of_another_form_is_not_used(tmp_path, monkeypatch, s
     assert set(store.judged()) == {one.experiment}, "it is asked for again"
 
 
-@pytest.mark.parametrize("act", [lambda p: p.write_text("[" * 2_000_000), os.mkfifo, folder_for_file], ids=str)
+@pytest.mark.parametrize(
+    "act", [lambda p: p.write_text("[" * 2_000_000), os.mkfifo, folder_for_file], ids=["deep", "pipe", "folder"]
+)
 def test_a_report_reads_files_that_are_none(tmp_path, monkeypatch, act):
     one = cell(task="adversarial", weights="two-block-cnn-digits")
     run_here(tmp_path, [one], monkeypatch, parity=True)
