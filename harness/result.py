@@ -6,11 +6,25 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from harness.backend import Precision
+from harness.forms import (
+    HASH,
+    Problems,
+    certificate_problems,
+    evidence_problems,
+    fields_of,
+    is_number,
+    is_plain_name,
+    is_share,
+    mistyped,
+    shown,
+)
 
 SCHEMA = 1
 Semantics = Literal["aligned", "native"]
@@ -46,6 +60,23 @@ SHARES = (
 
 MAY_BE_NONE = ("recall", "f1")
 """Those of a class without pictures."""
+
+NUMBERS = (
+    "success_rate",
+    "mean_perturbation",
+    "largest_perturbation",
+    "vanished_gradients",
+    "target_probability",
+    "total_variation",
+    "plain_total_variation",
+)
+"""Names of what a report takes means of, besides shares."""
+
+TIMES = {"total_s": float, "first_step_s": float, "images_per_s": list[float]}
+"""What every finished cell has measured."""
+
+NAMED = 8
+"""An error names at most so many problems."""
 
 OF_A_CLASS = {"class", "precision", "recall", "f1", "count"}
 """What each object of `per_class` says."""
@@ -124,13 +155,12 @@ class Result:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Result:
         """The inverse of `as_json`; raises ValueError with the path of what is wrong."""
-        if problems := list(_problems(data)):
-            raise ValueError("; ".join(problems))
-        own = {field.name: data[field.name] for field in fields(Cell)}
-        return cls(Cell(**own), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
+        _raise_if_any(_problems(data))
+        return cls(cell_of(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
 
 
-def _problems(data: Any) -> Iterator[str]:
+def _problems(data: Any) -> Problems:
+    """What is wrong with a stored result, each with its path."""
     if not isinstance(data, dict):
         yield f"a result is an object, not {type(data).__name__}"
         return
@@ -140,20 +170,78 @@ def _problems(data: Any) -> Iterator[str]:
     yield from (f"{name} is unknown" for name in unknown)
     if missing or unknown:
         return
-    if data["status"] not in STATUSES:
-        yield f"status {data['status']!r} is none of {', '.join(STATUSES)}"
-    if data["status"] != "ok":
+    if problems := [*cell_problems(data), *_mistyped_fields(data, Result), *_unlike_a_hash(data.get("artifacts"))]:
+        yield from problems
         return
+    yield from certificate_problems(data["parity"], "parity")
+    yield from evidence_problems(data["evidence"], data["status"] == "ok")
+    if data["status"] == "ok":
+        yield from _problems_of_finished(data)
+
+
+def cell_problems(data: Any) -> Problems:
+    """What is wrong with the fields of a cell in an object of plain data. They are names of folders, too."""
+    needed = [field.name for field in fields(Cell) if field.default is MISSING]
+    if problems := [*fields_of(data, dict.fromkeys(needed, Any), ""), *_mistyped_fields(data, Cell)]:
+        yield from problems
+        return
+    for name in ("task", "mode", "device"):
+        if not is_plain_name(data[name]):
+            yield f"{name} {shown(data[name])} is no name"
+    for path, value in _parts(data["options"], "options"):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield f"{path} must be a finite number, not {value}"
+    if not is_plain_name(Path(data["backend"]).stem):
+        yield f"backend {shown(data['backend'])} is no name and no file"
+
+
+def cell_of(data: Any) -> Cell:
+    """The cell that an object of plain data describes; raises ValueError with the path of what is wrong."""
+    _raise_if_any(cell_problems(data))
+    return Cell(**{field.name: data[field.name] for field in fields(Cell) if field.name in data})
+
+
+def _raise_if_any(problems: Problems) -> None:
+    """Raise ValueError if there are problems; the message names the first of them."""
+    if named := list(islice(problems, NAMED)):
+        raise ValueError("; ".join(named))
+
+
+def _mistyped_fields(data: Any, kind: type) -> Problems:
+    """Where the fields of a cell or of a result have another type than that of the dataclass."""
+    if isinstance(data, dict):
+        for name, hint in _hints(kind).items():
+            if name in data:
+                yield from mistyped(data[name], hint, name)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return {name: hint for name, hint in get_type_hints(kind).items() if name != "cell"}
+
+
+def _unlike_a_hash(artifacts: Any) -> Problems:
+    if isinstance(artifacts, dict):
+        for name, value in artifacts.items():
+            if not (is_plain_name(name) and isinstance(value, str) and HASH.fullmatch(value)):
+                yield f"artifacts holds files and their sha256:..., not {shown(name)}: {shown(value)}"
+
+
+def _problems_of_finished(data: Mapping[str, Any]) -> Problems:
+    """What is wrong with the numbers of a cell that is ok."""
     for path, value in _parts(data["metrics"], "metrics"):
         name = path.rpartition(".")[2]
-        share = isinstance(value, int | float) and (math.isnan(value) or 0 <= value <= 1)
-        if name in SHARES and not share and not (value is None and name in MAY_BE_NONE):
-            yield f"{path} is a share from 0 to 1, not {value!r}"
+        if name in SHARES and not is_share(value) and not (value is None and name in MAY_BE_NONE):
+            yield f"{path} is a share from 0 to 1, not {shown(value)}"
     yield from _misshapen(data["metrics"])
+    yield from fields_of(data["time"], TIMES, "time")
     for name, value in data["time"].items():
         values = value if isinstance(value, list) else [value]
-        if name != "rate" and not all(isinstance(v, int | float) and v >= 0 for v in values):
-            yield f"time.{name} is a duration or a rate of at least 0, not {value!r}"
+        if name != "rate" and not all(isinstance(v, int | float) and 0 <= v < math.inf for v in values):
+            yield f"time.{name} is a duration or a rate of at least 0, not {shown(value)}"
+    yield from fields_of(
+        data["parameters"], dict.fromkeys(("total", "trainable", "frozen", "buffers"), int), "parameters"
+    )
 
 
 def _misshapen(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -167,8 +255,26 @@ def _misshapen(metrics: Mapping[str, Any]) -> Iterator[str]:
     if not (isinstance(curve, list) and all(map(_is_point, curve))):
         yield "metrics.curve is a list of objects of numbers, each with its epoch"
     gap = metrics.get("overfitting_gap", 0.0)
-    if not (isinstance(gap, int | float) and abs(gap) <= 1):
-        yield f"metrics.overfitting_gap is a difference of two shares, not {gap!r}"
+    if not (is_number(gap) and abs(gap) <= 1):
+        yield f"metrics.overfitting_gap is a difference of two shares, not {shown(gap)}"
+    for name in NUMBERS:
+        if name in metrics and not is_number(metrics[name]):
+            yield f"metrics.{name} is a number, not {shown(metrics[name])}"
+    if "robust_accuracy" in metrics:
+        yield from _no_curve_of_epsilons(metrics)
+
+
+def _no_curve_of_epsilons(metrics: Mapping[str, Any]) -> Problems:
+    curve = metrics["robust_accuracy"]
+    if not (isinstance(curve, list) and curve and all(map(_is_point_of_epsilon, curve))):
+        yield "metrics.robust_accuracy is a list of objects with an epsilon and an accuracy"
+    yield from fields_of(metrics, {"epsilon": float, "pictures": int}, "metrics")
+    if metrics.get("pictures") == 0:
+        yield "metrics.pictures is at least 1, not 0"
+
+
+def _is_point_of_epsilon(point: Any) -> bool:
+    return isinstance(point, dict) and is_number(point.get("epsilon")) and is_share(point.get("accuracy"))
 
 
 def _is_class(row: Any) -> bool:
@@ -189,7 +295,7 @@ def _is_square(rows: Any, side: int) -> bool:
 
 
 def _is_point(point: Any) -> bool:
-    return isinstance(point, dict) and "epoch" in point and all(isinstance(v, int | float) for v in point.values())
+    return isinstance(point, dict) and "epoch" in point and all(map(is_number, point.values()))
 
 
 def _parts(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

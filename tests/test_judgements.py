@@ -123,7 +123,9 @@ def test_a_judge_is_asked_anew_once_its_code_has_changed(tmp_path, monkeypatch):
     def start(folder, request, backend):
         asked.append(backend)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result.json").write_text(json.dumps({name: {"scores": {}} for name in request["cases"]}))
+        score = {"accuracy": 0.5, "probability": 0.5}
+        answers = {name: {"scores": dict.fromkeys(case["pictures"], score)} for name, case in request["cases"].items()}
+        (folder / "result.json").write_text(json.dumps(answers))
         return Ended(0, 0.1, folder / "log.txt")
 
     def judge() -> list[str]:

@@ -65,7 +65,34 @@ def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
 def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
     if typed["out"] and typed["out"].resolve() == folder.resolve():
         raise UsageError(f"{folder} is the run itself, and would only be resumed: choose another --out")
-    _run([Layer(f"{folder}/run.json", Store.open(folder).run["config"])], typed)
+    record = Layer(f"{folder}/run.json", Store.open(folder).run["config"])
+    named = _chosen({"pythons": typed["pythons"], "seeds": None, "no_parity": False})
+    _refuse_programs(folder, Settings.of(load_plugins(), [record]), typed["backend"], named.settings)
+    _run([record, named], typed)
+
+
+def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], named: Mapping[str, Any]) -> None:
+    """Raise UsageError if the record of a run names programs, and the user does not: the run may be a stranger's. A file is
+    executed only if it is given by --backend, an interpreter is replaced by that of --python."""
+    known, given = _files(recorded.config.backends), list(map(os.path.realpath, files))
+    if other := [file for file in given if file not in known]:
+        raise UsageError(
+            f"--backend allows a backend file of {folder} to run; {other[0]} is none. There are: {', '.join(known) or 'none'}"
+        )
+    allow = [word for file in known if file not in given for word in ("--backend", file)]
+    for backend, python in recorded.python.items():
+        if f"python.{backend}" not in named:
+            allow += ["--python", f"{backend}={python}"]
+    if allow:
+        raise UsageError(
+            f"{folder} names programs that a rerun would execute: {', '.join(allow[1::2])}. If you know and trust them, name "
+            f"them again: {shlex.join(['samebench', *sys.argv[1:], *allow])}"
+        )
+
+
+def _files(backends: Sequence[str]) -> list[str]:
+    """Those that are given as files, each by its full path."""
+    return [os.path.realpath(name) for name in backends if name.endswith(".py")]
 
 
 def _chosen(typed: Mapping[str, Any]) -> Layer:

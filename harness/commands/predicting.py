@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -37,7 +39,7 @@ def predict_command(
         raise UsageError("say which network is to look: either --weights NAME_OR_PATH or --run RUN")
     if folder:
         found = trained_in(folder, task)
-        weights, backend = str(found.file), backend or found.backend
+        weights, backend = str(found.file), backend or _trusted(found.backend)
     plugins, places = load_plugins(), Places.from_environment()
     start = start_from(weights or "", model, plugins.weights, plugins.models, places)
     picture = picture_in(image, start.model.input_shape, start.steps)
@@ -53,6 +55,17 @@ def predict_command(
     for number in shares.argsort()[::-1][:top]:
         click.echo(printable(f"  {shares[number]:7.2%}  {names[number]} ({number})"))
     click.echo(printable(f"Names of classes: {origin}"))
+
+
+def _trusted(backend: str) -> str:
+    """The backend that has trained the network, unless it is a file: the run may be a stranger's."""
+    if not backend.endswith(".py"):
+        return backend
+    again = shlex.join(["samebench", *sys.argv[1:], "--backend", os.path.realpath(backend)])
+    raise UsageError(
+        f"the network was trained by the file {backend}, which would be executed. If you know and trust it, name it again: "
+        f"{again}; or name another backend: --backend numpy"
+    )
 
 
 def _installed() -> str:

@@ -80,6 +80,10 @@ def learning_curve_command(counts: str | None, **typed: Any) -> None:
 
 @click.command("rerun", epilog="Example: samebench rerun results/digits --out runs/again")
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--backend", multiple=True, metavar="FILE.py", help="A backend file of the run that may be executed.")
+@click.option(
+    "--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="The interpreter to run a backend with."
+)
 @_where_to
 def rerun_command(folder: Path, **typed: Any) -> None:
     """Repeat a run from its own record, in a new folder."""

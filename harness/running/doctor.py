@@ -5,7 +5,6 @@ What came of it is kept until the backend's code or the installed packages chang
 
 from __future__ import annotations
 
-import json
 import os
 import sysconfig
 import tempfile
@@ -19,6 +18,7 @@ from harness.result import digest
 from harness.running.process import run_worker
 from harness.running.sources import code_of
 from harness.running.store import read_sealed, write_json, write_sealed
+from harness.whole import read_json
 
 TIMEOUT = 120.0
 
@@ -34,7 +34,9 @@ def probe(backend: str, places: Places, device: str = "auto", timeout: float = T
             environment=worker_environment(), timeout=timeout,
         )  # fmt: skip
         try:
-            found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+            found: dict[str, Any] = read_json(folder / "result.json")
+            if not isinstance(found, dict) or "reason" not in found:
+                raise ValueError("its answer has another form")
         except (OSError, ValueError):
             status, reason = ended.explain()
             found = {"reason": f"{status} when it was started: {reason.partition(' its log')[0].rstrip(';:')}"}

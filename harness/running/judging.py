@@ -6,17 +6,18 @@ so a run that is taken up again judges what is new.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.forms import answer_problems
 from harness.judgements import PICTURES, REFERENCE
 from harness.result import Result
 from harness.running.process import Ended
 from harness.running.sources import code_of
-from harness.running.store import Store
+from harness.running.store import ASKED, Store
+from harness.whole import read_json
 
 Start = Callable[[Path, Mapping[str, Any], str], Ended]
 """Starts a worker in a folder, on a request, with the interpreter of a backend."""
@@ -44,6 +45,8 @@ class Case:
 
     name: str
     makers: list[Result] = field(default_factory=list)
+    named: Collection[str] = ()
+    """The backends that the user has named: no other file is run."""
 
     @property
     def files(self) -> dict[str, str]:
@@ -52,17 +55,17 @@ class Case:
 
     @property
     def judges(self) -> list[Judge]:
-        cells = (maker.cell for maker in self.makers)
+        cells = [m.cell for m in self.makers if m.cell.backend in self.named or not m.cell.backend.endswith(".py")]
         return [THE_REFERENCE, *dict.fromkeys(Judge(c.backend, c.mode, c.precision, c.device) for c in cells)]
 
 
-def cases(results: Sequence[Result]) -> list[Case]:
-    """What there is to judge."""
+def cases(results: Sequence[Result], named: Collection[str] = ()) -> list[Case]:
+    """What there is to judge, with the backends that the user has named."""
     found: dict[str, Case] = {}
     for result in results:
         if result.status == "ok" and PICTURES in result.artifacts:
             name = result.cell.experiment
-            found.setdefault(name, Case(name)).makers.append(result)
+            found.setdefault(name, Case(name, named=named)).makers.append(result)
     return list(found.values())
 
 
@@ -75,31 +78,59 @@ def judge(store: Store, found: Sequence[Case], start: Start, told: Callable[[str
         if not open_cases:
             continue
         told(f"{who.name} judges")
-        folder = store.judgements / "asked" / who.name.replace("/", ".")
+        folder = store.room("judgements", ASKED, who.name.replace("/", "."))
         ended = start(
             folder, {"judge": who._asdict(), "cases": {c.name: _asked(store, c) for c in open_cases}}, who.backend
         )
-        try:
-            answers = json.loads((folder / "result.json").read_text())
-        except (OSError, ValueError):
-            answers = {case.name: {"problem": ": ".join(ended.explain())} for case in open_cases}
+        answers = _answers(folder / "result.json", open_cases, ended)
         for case in open_cases:
-            answer = answers[case.name] | {"code": code_of(who.backend)}
+            answer = answers[case.name] | _code_of(who)
             kept[case.name] |= answer.pop("beside", {})
             kept[case.name]["judges"][who.name] = answer
             store.save_judgement(case.name, kept[case.name])
 
 
+def _answers(file: Path, asked: Sequence[Case], ended: Ended) -> dict[str, dict[str, Any]]:
+    """What the worker says of each case; where that cannot be used, the problem."""
+    try:
+        answers = read_json(file)
+    except FileNotFoundError:
+        return {case.name: {"problem": ": ".join(ended.explain())} for case in asked}
+    except ValueError as error:
+        return {case.name: {"problem": f"invalid: {error}"} for case in asked}
+    return {
+        case.name: _answer(answers.get(case.name) if isinstance(answers, dict) else answers, case) for case in asked
+    }
+
+
+def _answer(said: Any, case: Case) -> dict[str, Any]:
+    """What is known now: a problem, or the scores, and how far the pictures lie apart."""
+    if problem := next(answer_problems(said, case.files), None):
+        return {"problem": f"invalid: {problem}"}
+    if "problem" in said:
+        return {"problem": said["problem"]}
+    apart = {name: value for name, value in said.get("beside", {}).items() if name == "apart"}
+    return {"scores": said["scores"], "beside": apart}
+
+
+def _code_of(who: Judge) -> dict[str, str]:
+    """The code of the judge, unless a cell has removed it."""
+    try:
+        return {"code": code_of(who.backend)}
+    except OSError:
+        return {}
+
+
 def _known(store: Store, case: Case) -> dict[str, Any]:
-    """What is known of these very pictures. A judge that had a problem or has changed since is asked again."""
+    """What is known of these very pictures. A judge that had a problem or has changed since is asked again, if it can be."""
     known = store.judgement(case.name)
     if not known or known["files"] != case.files:
         return {"files": case.files, "judges": {}}
-    codes = {who.name: code_of(who.backend) for who in case.judges}
+    codes = {who.name: _code_of(who).get("code") for who in case.judges}
     known["judges"] = {
         name: said
         for name, said in known["judges"].items()
-        if "problem" not in said and said.get("code") in (None, codes.get(name))
+        if name not in codes or ("problem" not in said and said.get("code") in (None, codes[name]))
     }
     return known
 

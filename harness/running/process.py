@@ -16,6 +16,7 @@ from pathlib import Path
 from harness.result import Status
 from harness.running import guard
 from harness.text import printable
+from harness.whole import NEW, free
 
 PROGRESS = "SAMEBENCH_PROGRESS_FD"
 """The environment variable that names the pipe on which a worker says how far it is."""
@@ -26,6 +27,15 @@ GRACE = 5.0
 LOG_HEAD, LOG_LIMIT, FLOOD = 256 * 1024, 2 * 1024 * 1024, 64 * 1024 * 1024
 """A log beyond the limit keeps its head and its end. It is cut when its writer has ended; earlier only in a flood, when
 a line that is written at that moment may be lost."""
+
+LOG_END, LAST = 64 * 1024, 20
+"""Of the end of a log so many bytes are read, and so many lines are looked at."""
+
+LINE = 1000
+"""A longer line of progress is several."""
+
+NOT_STARTED = 127
+"""The exit code of a process that could not be started, as shells have it."""
 
 POLL = 0.2
 OUT_OF_MEMORY = (
@@ -46,6 +56,8 @@ class Ended:
     seconds: float
     log: Path
     by_kernel: bool = False  # the machine ran out of memory, and the kernel chose a victim
+    last_lines: tuple[str, ...] = ()
+    """How its log ends."""
 
     def explain(self) -> tuple[Status, str]:
         """The status and reason of a process that left no valid result."""
@@ -54,16 +66,14 @@ class Ended:
         if self.code == 0:
             return "invalid", f"the worker ended without a valid result; its log: {self.log}"
         how = signal.Signals(-self.code).name if self.code < 0 else f"exit code {self.code}"
-        if self.by_kernel or any(word in line for line in self._last_lines(20) for word in OUT_OF_MEMORY):
+        if self.by_kernel or any(word in line for line in self.last_lines for word in OUT_OF_MEMORY):
             return "oom", f"host memory ran out ({how}); {self._last_words()}"
         return "crashed", f"{how}; {self._last_words()}"
 
     def _last_words(self) -> str:
-        lines = self._last_lines(1)
-        return f"its log ends: {printable(lines[0][:300])}" if lines else f"its log {self.log} is empty"
-
-    def _last_lines(self, count: int) -> list[str]:
-        return self.log.read_text(errors="replace").strip().splitlines()[-count:]
+        if not self.last_lines:
+            return f"its log {self.log} is empty"
+        return f"its log ends: {printable(self.last_lines[-1][:300])}"
 
 
 def run_worker(
@@ -81,32 +91,67 @@ def run_worker(
     heard, said = os.pipe()
     start, kills = time.monotonic(), _kernel_kills()
     try:
-        with log.open("a") as output:
-            output.truncate(0)
-            process = subprocess.Popen(
-                [python, "-P", "-m", "harness.running.worker", str(request), str(result)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**environment, guard.PIPE: str(alive), PROGRESS: str(said)}, pass_fds=(alive, said),
-            )  # fmt: skip
-        os.close(said)
-        said = -1
-        hearing = threading.Thread(target=_hear, args=(heard, listen), daemon=True)
-        hearing.start()
-        try:
-            code = _wait(process, start + timeout, log)
-        finally:
-            _end_group(process)
-        hearing.join(1.0)
+        with Log(log) as output:
+            try:
+                process = subprocess.Popen(
+                    [python, "-P", "-m", "harness.running.worker", str(request), str(result)],
+                    stdin=subprocess.DEVNULL, stdout=output.end, stderr=subprocess.STDOUT, start_new_session=True,
+                    env={**environment, guard.PIPE: str(alive), PROGRESS: str(said)}, pass_fds=(alive, said),
+                )  # fmt: skip
+            except OSError as error:
+                os.close(heard)
+                return Ended(NOT_STARTED, 0.0, log, last_lines=(f"{python} cannot be started: {error.strerror}",))
+            os.close(said)
+            said = -1
+            hearing = threading.Thread(target=_hear, args=(heard, listen), daemon=True)
+            hearing.start()
+            try:
+                code = _wait(process, start + timeout, output)
+            finally:
+                _end_group(process)
+            hearing.join(1.0)
+            output.cap(LOG_LIMIT)
+            last_lines = output.last_lines()
     finally:
         for end in (alive, ours, said):
             if end >= 0:
                 os.close(end)
-    _cap(log, LOG_LIMIT)
     by_kernel = code == -signal.SIGKILL and _kernel_kills() > kills
-    return Ended(code, time.monotonic() - start, log, by_kernel)
+    return Ended(code, time.monotonic() - start, log, by_kernel, last_lines)
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float, log: Path) -> int | None:
+class Log:
+    """A new file for the output of a worker. It is held open, so that it can be cut and read whatever a cell does to its name."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(free(path), os.O_RDWR | NEW, 0o666)
+        self.end = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        """For writers: they append, wherever the end is."""
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._file)
+        os.close(self.end)
+
+    def cap(self, limit: int) -> None:
+        """Cut what lies between the head of the log and its end, if it is too long."""
+        size = os.fstat(self._file).st_size
+        if size <= limit:
+            return
+        tail = os.pread(self._file, LOG_HEAD, size - LOG_HEAD)
+        os.ftruncate(self._file, LOG_HEAD)
+        left_out = f"\n[samebench: {size - 2 * LOG_HEAD} bytes left out here]\n"
+        os.pwrite(self._file, left_out.encode() + tail, LOG_HEAD)
+
+    def last_lines(self) -> tuple[str, ...]:
+        size = os.fstat(self._file).st_size
+        text = os.pread(self._file, LOG_END, max(size - LOG_END, 0)).decode(errors="replace")
+        return tuple(text.strip().splitlines()[-LAST:])
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float, log: Log) -> int | None:
     """The exit code; None when the deadline has passed. Meanwhile the log is kept from filling the disk."""
     ended = threading.Event()
 
@@ -118,27 +163,14 @@ def _wait(process: subprocess.Popen[bytes], deadline: float, log: Path) -> int |
     while not ended.wait(max(min(POLL, deadline - time.monotonic()), 0)):
         if time.monotonic() >= deadline:
             return None
-        _cap(log, FLOOD)
+        log.cap(FLOOD)
     return process.returncode
 
 
 def _hear(pipe: int, listen: Callable[[str], None]) -> None:
     with open(pipe, errors="replace") as lines:
-        for line in lines:
+        while line := lines.readline(LINE):
             listen(printable(line.rstrip("\n")))
-
-
-def _cap(log: Path, limit: int) -> None:
-    """Cut what lies between the head of a log and its end, if it is too long. Writers append, wherever the end is."""
-    size = log.stat().st_size
-    if size <= limit:
-        return
-    with log.open("r+b") as file:
-        file.seek(size - LOG_HEAD)
-        tail = file.read()
-        file.truncate(LOG_HEAD)
-        file.seek(LOG_HEAD)
-        file.write(f"\n[samebench: {size - 2 * LOG_HEAD} bytes left out here]\n".encode() + tail)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.environment import describe_host, worker_environment
+from harness.forms import certificate_problems
 from harness.places import hash_of
 from harness.pretrained import is_path
 from harness.result import Cell, Result, not_checked
@@ -21,6 +21,7 @@ from harness.running.judging import cases, judge
 from harness.running.process import Ended, run_worker
 from harness.running.sources import code_of
 from harness.running.store import Store, write_json
+from harness.whole import free, read_json
 
 
 class Watcher(Protocol):
@@ -54,7 +55,7 @@ class Runner:
     def run(self, cells: Sequence[Cell], config: Mapping[str, Any], parity: bool) -> None:
         """Run what has no result yet. Backends take turns in a random order, so that a drift of the machine hits all
         alike."""
-        with self.store.locked():
+        with self.store.locked(cells):
             earlier = self.store.plan() if self.store.exists else []
             known = {cell.key for cell in earlier}
             record = {
@@ -74,22 +75,25 @@ class Runner:
                 self.watcher.started(f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}")
                 self.watcher.finished(self.run_cell(cell), number, len(todo))
             if parity:
+                self.store.save_run(record)  # whatever a cell has done to it
                 self._judge(cells)
             self.store.save_run(record | {"finished": _now()})
 
     def run_cell(self, cell: Cell) -> Result:
         """One cell in a process of its own; whatever happens to it, there is a result."""
-        ended = self._start_worker(self.store.cell_folder(cell), {"cell": asdict(cell)}, cell.backend, "cell.json")
+        folder = self.store.room("cells", cell.key)
+        self.store.clear_artifacts(cell)
+        ended = self._start_worker(folder, {"cell": asdict(cell)}, cell.backend, "cell.json")
         try:
             result = self.store.load(cell) or Result(cell, *ended.explain())
         except ValueError as error:
-            self.store.set_aside(cell)
-            result = Result(cell, "invalid", f"{error}; it is kept as result.rejected.json")
+            result = Result(cell, "invalid", f"{error}; it is kept as {self.store.set_aside(cell)}")
         if result.status == "ok":
             result.time["process_s"] = ended.seconds
             if ended.code:
                 result.warnings.append(f"its process ended badly after the result was there: {ended.explain()[1]}")
-        result.evidence["backend_code"] = code_of(cell.backend)
+        with contextlib.suppress(OSError):  # the cell has removed its own code
+            result.evidence["backend_code"] = code_of(cell.backend)
         self.store.save(result)
         return result
 
@@ -129,12 +133,9 @@ class Runner:
                 },
             }  # fmt: skip
             self.watcher.started(f"certificate of {backend}/{mode}")
-            folder = self.store.folder / "certificates" / next(iter(subjects))
+            folder = self.store.room("certificates", next(iter(subjects)))
             ended = self._start_worker(folder, request, backend)
-            try:
-                answers = json.loads((folder / "result.json").read_text())
-            except (OSError, ValueError):
-                answers = {name: not_checked(": ".join(ended.explain())) for name in subjects}
+            answers = _certificates(folder / "result.json", subjects, ended)
             for name, answer in answers.items():
                 self.store.save_certificate(name, answer)
             known = ", known from before" if all(answer.get("cached") for answer in answers.values()) else ""
@@ -142,9 +143,10 @@ class Runner:
                 self.watcher.certified(f"{backend}/{mode}", verdict + known, ended.seconds)
 
     def _judge(self, cells: Sequence[Cell]) -> None:
-        """Let every backend see the pictures that each has made."""
-        asked = {cell.experiment for cell in cells}
-        found = [case for case in cases(list(self.store.results())) if case.name in asked]
+        """Let every backend see the pictures that each has made. A backend that is a file is asked only if this command has
+        named it: the run may be a stranger's."""
+        asked, named = {cell.experiment for cell in cells}, {cell.backend for cell in cells}
+        found = [case for case in cases(list(self.store.results()), named) if case.name in asked]
         judge(self.store, found, self._start_worker, self.watcher.started)
 
     def _start_worker(
@@ -152,10 +154,8 @@ class Runner:
     ) -> Ended:
         """Run the worker on a request whose files lie in `folder`."""
         limits = {"threads": self.limits.threads, "memory_bytes": self.limits.memory_bytes}
-        write_json(folder / name, {**request, "limits": limits})
-        result = folder / "result.json"
-        with contextlib.suppress(FileNotFoundError):
-            result.unlink()
+        write_json(free(folder / name), {**request, "limits": limits})
+        result = free(folder / "result.json")
         return run_worker(
             folder / name, result, folder / "log.txt",
             environment=worker_environment(self.limits.threads),
@@ -163,6 +163,22 @@ class Runner:
             python=self.limits.python.get(backend, sys.executable),
             listen=self.watcher.progress,
         )  # fmt: skip
+
+
+def _certificates(file: Path, subjects: Iterable[str], ended: Ended) -> dict[str, dict[str, Any]]:
+    """The worker's answer for each subject; where it cannot be used, the reason."""
+    try:
+        answers = read_json(file)
+    except FileNotFoundError:
+        return {name: not_checked(": ".join(ended.explain())) for name in subjects}
+    except ValueError as error:
+        return {name: not_checked(f"invalid: {error}") for name in subjects}
+    return {name: _certificate(answers.get(name) if isinstance(answers, dict) else answers) for name in subjects}
+
+
+def _certificate(answer: Any) -> dict[str, Any]:
+    problem = next(certificate_problems(answer), None)
+    return not_checked(f"invalid: {problem}") if problem else answer
 
 
 def _hash_of_weights(cell: Cell) -> str | None:

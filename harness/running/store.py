@@ -1,34 +1,55 @@
-"""A run as a folder of plain files: RUN/run.json, RUN/certificates/, RUN/cells/KEY/{cell.json, result.json,
-log.txt}.
+"""A run as a folder of plain files: RUN/run.json, RUN/certificates/, RUN/judgements/, RUN/cells/KEY/{cell.json,
+result.json, log.txt, artifacts/}.
 
-A file is written beside its place, flushed to the disk and renamed, so that it is there whole or not at all. Results
-and certificates carry a hash of what they say: one that has been damaged since is set aside, never used.
+A file is written beside its place, flushed to the disk and renamed, so that it is there whole or not at all. Results,
+certificates and judgements carry a hash of what they say: a damaged one is set aside and not used.
+
+The folder may come from a stranger, and a cell may leave anything in it. So nothing is written through a link, every name
+is checked before it becomes a path, and every file is checked when it is read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
 import math
-import os
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.errors import UsageError
+from harness.forms import case_problems, certificate_problems, fields_of, is_plain_name
 from harness.judgements import PICTURES as PICTURES
 from harness.places import hash_of
-from harness.result import SCHEMA, Cell, Result, digest
+from harness.result import SCHEMA, Cell, Result, cell_of, digest
+from harness.running.lock import held, is_lock
 from harness.spec import Array
-from harness.whole import written_whole
+from harness.whole import (
+    is_blocked,
+    is_real_folder,
+    move_aside,
+    read_json,
+    remove_temporary_files,
+    temporary_name,
+    written_whole,
+)
 
 SEAL = "sha256"
 ARTIFACTS = "artifacts"
 """The folder of what a cell makes."""
+
+ASKED, ANSWER = "asked", ("request.json", "result.json")
+"""The folder of what judges are asked, one folder a judge, and the files of a question."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a disk, which do not mean that another folder is needed."""
+
+RECORD = "run.json"
+RECORDED = {"id": str, "started": str, "finished": str | None, "host": dict, "config": dict, "plan": list}
+"""What the record of every run says."""
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -59,11 +80,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """The inverse of `write_sealed`; raises ValueError if the file is damaged, OSError if it is not there."""
-    try:
-        data = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path.name} is cut short or no JSON: {error}") from None
+    """The inverse of `write_sealed`; raises ValueError if the file is damaged, FileNotFoundError if it is not there."""
+    data = read_json(path)
     if not isinstance(data, dict) or data.pop(SEAL, None) != digest(data):
         raise ValueError(f"{path.name} does not hold what was written: its hash is another one")
     return data
@@ -92,78 +110,142 @@ class Store:
         return store
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for this process alone. The lock goes with the process, even if it is killed."""
-        if not self.exists and self.folder.is_dir() and any(self.folder.iterdir()):
-            raise UsageError(f"{self.folder} holds other things and no run: choose a new folder")
-        path = self.folder / ".lock"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = path.open("a+")
-        except OSError as error:
-            raise UsageError(f"no run can be kept in {self.folder}: {error.strerror}: choose another --out") from None
-        with lock:
+    def locked(self, cells: Sequence[Cell] = ()) -> Iterator[None]:
+        """Hold the folder for this process alone, to run these cells in it. Nothing in it is touched unless it is a run, or
+        the start of one."""
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
+                self._check_contents()
+                self._check_places(cells)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(self.folder))
+            except OSError as error:
+                if error.errno in FULL:
+                    raise
                 raise UsageError(
-                    f"{self.folder} is in use by {lock.read().strip()}: wait until it ends, or choose another --out"
+                    f"no run can be kept in {self.folder}: {error.strerror}: choose another --out"
                 ) from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            lock.flush()
-            self._clean_up()
+            self._clean_up([*self._planned(), *cells])
             yield
-            lock.truncate(0)
 
-    def _clean_up(self) -> None:
-        """Remove what a killed process had begun to write."""
-        for kind in ("json", "npz", "safetensors"):
-            for leftover in self.folder.rglob(f".*.{kind}.*"):
-                leftover.unlink(missing_ok=True)
+    def _planned(self) -> list[Cell]:
+        """The plan of an existing run; no cells for a new one."""
+        return self.plan() if self.exists else []
+
+    def _check_contents(self) -> None:
+        """Raise UsageError if the folder holds something else than a run. A run that was stopped before it had its record has
+        left a lock and temporary files only."""
+        if not self.exists and self.folder.is_dir() and not all(map(_is_of_a_start, self.folder.iterdir())):
+            raise UsageError(f"{self.folder} holds other things and no run: choose a new folder")
+
+    def _check_places(self, cells: Sequence[Cell]) -> None:
+        """Raise UsageError if a folder that is written to is a link, or no folder."""
+        keys = dict.fromkeys(cell.key for cell in (*self._planned(), *cells))
+        for names in (("certificates",), ("judgements",), ("cells",), *(("cells", key) for key in keys)):
+            path = self.folder.joinpath(*map(_plain, names))
+            if is_blocked(path):
+                raise UsageError(
+                    f"{path} is a link or no folder, and samebench does not write there: remove it, or choose another --out"
+                )
+
+    def _clean_up(self, cells: Sequence[Cell]) -> None:
+        """Remove what killed processes had begun to write: temporary files of the run's own files in its own folders."""
+        for folder, names in self._written_by(cells):
+            remove_temporary_files(folder, names)
+
+    def _written_by(self, cells: Sequence[Cell]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+        """The folders that these cells write to, and how the names of the files start."""
+        yield self.folder, (RECORD,)
+        places: dict[tuple[str, ...], tuple[str, ...]] = {
+            ("certificates",): tuple(f"{cell.subject}.json" for cell in cells),
+            ("judgements",): tuple(f"{cell.experiment}." for cell in cells),
+        }
+        for cell in cells:
+            places["cells", cell.key] = ("cell.json", "result.json")
+            places["cells", cell.key, ARTIFACTS] = ("",)
+            places["certificates", cell.subject] = ANSWER
+        if self._is_own("judgements", ASKED):
+            places |= {("judgements", ASKED, path.name): ANSWER for path in (self.judgements / ASKED).iterdir()}
+        yield from ((self.folder.joinpath(*place), names) for place, names in places.items() if self._is_own(*place))
+
+    def _is_own(self, *names: str) -> bool:
+        """Whether a folder lies in the run's own folder, with no link on the way."""
+        return all(is_real_folder(self.folder.joinpath(*names[: step + 1])) for step in range(len(names)))
 
     @property
     def exists(self) -> bool:
-        return (self.folder / "run.json").exists()
+        return (self.folder / RECORD).exists()
 
     @property
     def run(self) -> dict[str, Any]:
         """What is said of the run as a whole."""
         try:
-            data: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
-            schema = data["schema"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{self.folder}/run.json cannot be read: {error!r}: choose another folder") from None
-        if schema > SCHEMA:
-            raise UsageError(
-                f"{self.folder} was written by a newer samebench (schema {schema}; this one reads {SCHEMA}): "
-                "update samebench"
-            )
+            data = read_json(self.folder / RECORD)
+            if not isinstance(data, dict) or type(data.get("schema")) is not int:
+                raise ValueError("it does not say its schema")
+            if data["schema"] > SCHEMA:
+                raise UsageError(
+                    f"{self.folder} was written by a newer samebench (schema {data['schema']}; this one reads {SCHEMA}): "
+                    "update samebench"
+                )
+            for problem in fields_of(data, RECORDED, ""):
+                raise ValueError(problem)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.folder}/{RECORD} cannot be read: {error}: choose another folder") from None
         return data
 
     def save_run(self, data: dict[str, Any]) -> None:
-        write_json(self.folder / "run.json", {"schema": SCHEMA} | data)
+        self._write(write_json, {"schema": SCHEMA} | data, RECORD)
+
+    def room(self, *names: str) -> Path:
+        """A folder of the run to write to, made if it is not there. If a cell has put something else in its place, that is
+        moved aside."""
+        folder = self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            folder = folder / _plain(name)
+            if is_blocked(folder):
+                move_aside(folder)
+            folder.mkdir(exist_ok=True)
+        return folder
+
+    def _write(self, write: Callable[[Path, dict[str, Any]], None], data: dict[str, Any], *names: str) -> None:
+        """Write a file of the run; a folder in its place is moved aside."""
+        file = self.room(*names[:-1]) / _plain(names[-1])
+        if is_real_folder(file):
+            move_aside(file)
+        write(file, data)
 
     def cell_folder(self, cell: Cell) -> Path:
-        return self.folder / "cells" / cell.key
+        return self.folder / "cells" / _plain(cell.key)
 
     def artifacts(self, cell: Cell) -> Path:
         """The folder for what the cell makes."""
         return self.cell_folder(cell) / ARTIFACTS
 
+    def clear_artifacts(self, cell: Cell) -> None:
+        """Move aside what is no folder, and lies where the cell is to keep its files."""
+        if is_blocked(folder := self.artifacts(cell)):
+            move_aside(folder)
+
     def save(self, result: Result) -> None:
-        write_sealed(self.cell_folder(result.cell) / "result.json", result.as_json())
+        names = ("cells", result.cell.key, "result.json")
+        try:
+            self._write(write_sealed, result.as_json(), *names)
+        except PermissionError:  # the cell has closed its own folder
+            move_aside(self.cell_folder(result.cell))
+            self._write(write_sealed, result.as_json(), *names)
 
     def save_certificate(self, subject: str, certificate: dict[str, Any]) -> None:
-        write_sealed(self.folder / "certificates" / f"{subject}.json", certificate)
+        self._write(write_sealed, certificate, "certificates", f"{subject}.json")
 
     def certificate(self, cell: Cell) -> dict[str, Any] | None:
-        """The certificate of what the cell runs, whatever its seed."""
+        """The certificate of what the cell runs, whatever its seed; None if there is none that can be used."""
         try:
-            return read_sealed(self.folder / "certificates" / f"{cell.subject}.json")
+            found = read_sealed(self.folder / "certificates" / _plain(f"{cell.subject}.json"))
         except (OSError, ValueError):
             return None
+        return None if any(certificate_problems(found)) else found
 
     @property
     def judgements(self) -> Path:
@@ -173,7 +255,7 @@ class Store:
     def maps_file(self, result: Result) -> Path:
         """The file for what the network sees in the pictures of a cell: named by them, as the cell may make others."""
         pictures = result.artifacts[PICTURES].partition(":")[2]
-        return self.judgements / f"{result.cell.experiment}.{pictures[:10]}.npz"
+        return self.judgements / _plain(f"{result.cell.experiment}.{pictures[:10]}.npz")
 
     def judged(self) -> dict[str, Any]:
         """What is kept of every case."""
@@ -185,22 +267,24 @@ class Store:
         file, wanted = self.artifacts(result.cell) / PICTURES, result.artifacts.get(PICTURES)
         if not wanted or not file.is_file() or hash_of(file, wanted) != wanted:
             raise LookupError(f"{result.cell.key} has kept no pictures")
-        return read_arrays(file)
+        return _arrays_in(file)
 
     def feature_maps(self, result: Result) -> dict[str, Array]:
         """What the network sees in one of the pictures; raises LookupError if that is not known."""
         if PICTURES not in result.artifacts or not (file := self.maps_file(result)).is_file():
             raise LookupError(f"nothing is known of what the network sees in pictures of {result.cell.key}")
-        return read_arrays(file)
+        return _arrays_in(file)
 
-    def save_judgement(self, case: str, said: Mapping[str, Any]) -> None:
-        write_sealed(self.judgements / f"{case}.json", said)
+    def save_judgement(self, case: str, said: dict[str, Any]) -> None:
+        self._write(write_sealed, said, "judgements", f"{case}.json")
 
     def judgement(self, case: str) -> dict[str, Any] | None:
+        """What is kept of a case; None if there is nothing that can be used."""
         try:
-            return read_sealed(self.judgements / f"{case}.json")
+            found = read_sealed(self.judgements / _plain(f"{case}.json"))
         except (OSError, ValueError):
             return None
+        return None if any(case_problems(found)) else found
 
     def load(self, cell: Cell) -> Result | None:
         """The result of a cell with its certificate; None if it has none yet. Raises ValueError if it is damaged."""
@@ -213,15 +297,23 @@ class Store:
         result.parity = self.certificate(cell) or result.parity
         return result
 
-    def set_aside(self, cell: Cell) -> None:
-        """Keep a file that is no valid result as evidence, out of the way."""
-        file = self.cell_folder(cell) / "result.json"
-        with contextlib.suppress(FileNotFoundError):
-            file.rename(file.with_name("result.rejected.json"))
+    def set_aside(self, cell: Cell) -> str:
+        """Keep a file that is no valid result as evidence, out of the way; its new name."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return move_aside(self.cell_folder(cell) / "result.json").name
+        return "nothing"
 
     def plan(self) -> list[Cell]:
         """Every cell that was ever asked of this run."""
-        return [Cell(**data) for data in self.run["plan"]]
+        cells = []
+        for number, data in enumerate(self.run["plan"]):
+            try:
+                cells.append(cell_of(data))
+            except ValueError as error:
+                raise UsageError(
+                    f"{self.folder}/{RECORD} cannot be read: plan[{number}]: {error}: choose another folder"
+                ) from None
+        return cells
 
     def results(self) -> Iterator[Result]:
         """A result for every cell of the run, in the order of its plan; also for one that is not there."""
@@ -232,3 +324,23 @@ class Store:
                 )
             except ValueError as error:
                 yield Result(cell, "invalid", f"its stored result cannot be used: {error}")
+
+
+def _plain(name: str) -> str:
+    """The name, if it can be that of one file; a path would lead somewhere else."""
+    if not is_plain_name(name):
+        raise UsageError(f"{name!r} is no name of a file in a run")
+    return name
+
+
+def _is_of_a_start(path: Path) -> bool:
+    """Whether a run has left this file before it had its record."""
+    return is_lock(path) or (temporary_name(path.name) == RECORD and path.is_file() and not path.is_symlink())
+
+
+def _arrays_in(file: Path) -> dict[str, Array]:
+    """The arrays of a file that may be damaged; raises LookupError if it is."""
+    try:
+        return read_arrays(file)
+    except Exception as error:  # NumPy and zipfile have one for each way in which a file can be broken
+        raise LookupError(f"{file} cannot be read: {error}") from None

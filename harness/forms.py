@@ -1,0 +1,198 @@
+"""The form of stored data: which type each part has. Each check yields one line for each thing that is wrong, with its path.
+
+Files of a run may have been written by a broken cell, by another version or by a stranger. What passes these checks can be
+reported without further questions.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+Problems = Iterator[str]
+
+NOT_FINITE = ("nan", "inf", "-inf")
+"""Words that files hold for numbers which JSON does not have."""
+
+VERDICTS = ("equal", "differs", "not-checked")
+DEVIATIONS = ("logits", "gradients", "input_gradients", "trajectory", "attack")
+"""The numbers of a certificate in float64."""
+
+TIMED = ("logits", "losses", "limit")
+HASH = re.compile(r"sha256:[0-9a-f]{64}")
+TEXTS = (
+    "dataset", "model", "batches", "pictures", "augmented", "weights", "tuning_batches", "tuning_augmented", "subjects",
+    "device", "backend_code",
+)  # fmt: skip
+EVIDENCE: dict[str, Any] = dict.fromkeys(TEXTS, str | None) | {
+    "device": str, "data_notes": list[str], "notes": list[str], "own_ways": dict[str, str], "host": dict, "start": dict,
+}  # fmt: skip
+"""What evidence is made of, as far as reports look at it."""
+
+COMPARED: dict[str, Any] = {"first_losses": list[float], "first_segment_loss": float | None, "features": dict}
+"""Numbers in the evidence of a finished cell."""
+
+START = ("name", "variant", "preprocessing", "source", "licence", "trained_on")
+"""What is known of the weights that a cell has started from."""
+
+KINDS = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null", dict: "an object",
+    list: "a list",
+}  # fmt: skip
+
+
+def shown(value: Any) -> str:
+    """A value in a message, shortened."""
+    return reprlib.repr(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_share(value: Any) -> bool:
+    return is_number(value) and 0 <= value <= 1
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether this can be the name of a file or a folder, and is no path."""
+    return "/" not in name and "\0" not in name and name not in ("", ".", "..")
+
+
+def mistyped(value: Any, kind: Any, path: str) -> Problems:
+    """Where a value of plain data has another type than the annotation `kind`."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        if value not in parts:
+            yield f"{path} {shown(value)} is none of {', '.join(map(str, parts))}"
+    elif origin in (Union, UnionType):
+        if all(any(mistyped(value, part, path)) for part in parts):
+            yield f"{path} is {' or '.join(map(_word, parts))}, not {shown(value)}"
+    elif not _is_a(value, origin or kind):
+        yield f"{path} is {_word(kind)}, not {shown(value)}"
+    elif isinstance(value, dict) and parts:
+        for name, part in value.items():
+            yield from mistyped(part, parts[1], f"{path}.{name}")
+    elif isinstance(value, list) and parts:
+        for place, part in enumerate(value):
+            yield from mistyped(part, parts[0], f"{path}[{place}]")
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if kind is Any:
+        return True
+    if kind is float:
+        return is_number(value)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+def _word(kind: Any) -> str:
+    kind = get_origin(kind) or kind
+    return KINDS.get(dict if kind is Mapping else kind, str(kind))
+
+
+def fields_of(data: Any, kinds: Mapping[str, Any], path: str, needed: Iterable[str] | None = None) -> Problems:
+    """What is wrong with the named fields of an object; all of them are `needed` if nothing else is said."""
+    if not isinstance(data, dict):
+        yield f"{path or 'it'} is an object, not {shown(data)}"
+        return
+    start = f"{path}." if path else ""
+    for name in kinds if needed is None else needed:
+        if name not in data:
+            yield f"{start}{name} is missing"
+    for name, kind in kinds.items():
+        if name in data:
+            yield from mistyped(data[name], kind, f"{start}{name}")
+
+
+def certificate_problems(data: Any, path: str = "certificate") -> Problems:
+    """What is wrong with a certificate."""
+    deviation = Literal["nan", "inf", "-inf"] | float | None
+    kinds: dict[str, Any] = {"verdict": str, "steps": int, "timed": dict, "excludes": list[str]}
+    kinds |= dict.fromkeys(DEVIATIONS, deviation)
+    if problems := list(fields_of(data, kinds, path)):
+        yield from problems
+        return
+    verdict = data["verdict"].partition(":")[0]
+    if verdict not in VERDICTS:
+        yield f"{path}.verdict {shown(data['verdict'])} starts with none of {', '.join(VERDICTS)}"
+    yield from mistyped(data.get("about", {}), dict[str, Any], f"{path}.about")
+    if isinstance(data.get("about"), dict):
+        yield from fields_of(data["about"], {"versions": dict[str, str]}, f"{path}.about", ())
+    number: Any = float | None
+    needed = TIMED if verdict == "equal" else ()
+    timed = {"logits": deviation, "losses": deviation, "limit": float}
+    yield from fields_of(
+        data["timed"], timed | (dict.fromkeys(TIMED[:2], number) if needed else {}), f"{path}.timed", needed
+    )
+    if verdict == "equal":
+        yield from fields_of(data, dict.fromkeys(DEVIATIONS, number), path)
+
+
+def scores_problems(data: Any, cells: Iterable[str], path: str) -> Problems:
+    """What is wrong with what a judge says of the pictures of these cells: scores, or a problem."""
+    if isinstance(data, dict) and "problem" in data:
+        yield from mistyped(data["problem"], str, f"{path}.problem")
+        return
+    if problems := list(fields_of(data, {"scores": dict}, path)):
+        yield from problems
+        return
+    for cell in cells:
+        score = data["scores"].get(cell)
+        if not (
+            isinstance(score, dict)
+            and score.keys() == {"accuracy", "probability"}
+            and all(map(is_share, score.values()))
+        ):
+            yield f"{path}.scores.{cell} is an accuracy and a probability from 0 to 1, not {shown(score)}"
+
+
+def apart_problems(data: Any, path: str) -> Problems:
+    """What is wrong with what is said of how far the pictures of several cells lie apart, if anything is."""
+    if isinstance(data, dict) and "apart" in data:
+        yield from fields_of(data["apart"], {"largest": float, "visible": float}, f"{path}.apart")
+
+
+def answer_problems(data: Any, cells: Iterable[str], path: str = "its answer") -> Problems:
+    """What is wrong with what a judge answers: as above, and beside it how far the pictures lie apart."""
+    yield from scores_problems(data, cells, path)
+    if isinstance(data, dict) and "beside" in data:
+        yield from fields_of(data["beside"], {"apart": dict}, f"{path}.beside", ())
+        yield from apart_problems(data["beside"], f"{path}.beside")
+
+
+def case_problems(data: Any, path: str = "judgement") -> Problems:
+    """What is wrong with what is kept of one experiment and seed: its files, and what each judge says of them."""
+    if problems := list(fields_of(data, {"files": dict[str, str], "judges": dict[str, dict[str, Any]]}, path)):
+        yield from problems
+        return
+    for name, said in data["judges"].items():
+        yield from scores_problems(said, data["files"], f"{path}.judges.{name}")
+        yield from fields_of(said, {"code": str | None}, f"{path}.judges.{name}", ())
+    yield from apart_problems(data, path)
+
+
+def evidence_problems(data: Mapping[str, Any], finished: bool, path: str = "evidence") -> Problems:
+    """What is wrong with the evidence of a cell, where reports look at it. Only a finished cell has numbers in it."""
+    yield from fields_of(data, EVIDENCE | (COMPARED if finished else {}), path, ())
+    if "start" in data:
+        yield from fields_of(data["start"], dict.fromkeys(START, str), f"{path}.start")
+    if finished and data.get("first_losses") == []:
+        yield f"{path}.first_losses is empty"
+    if finished and "features" in data and not _are_features(data["features"]):
+        yield f"{path}.features has a scale, and a sample of rows of numbers, each as long"
+
+
+def _are_features(features: Any) -> bool:
+    if not (isinstance(features, dict) and is_number(features.get("scale"))):
+        return False
+    sample = features.get("sample")
+    if not isinstance(sample, list) or not sample:
+        return False
+    rows: list[Any] = sample if isinstance(sample[0], list) else [sample]
+    return all(isinstance(row, list) and row and len(row) == len(rows[0]) and all(map(is_number, row)) for row in rows)

@@ -1,0 +1,114 @@
+"""Runs in this process: the worker is a function, so that a test says what a cell leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.judgements import PICTURES
+from harness.result import Cell, Result, not_checked
+from harness.running import runner
+from harness.running.process import Ended
+from harness.running.store import Store, write_json, write_sealed
+
+HASH = f"sha256:{'5' * 64}"
+OPTIONS = {"epochs": 1, "optimizer.lr": 0.1}
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def started(self, what: str) -> None: ...
+    def progress(self, line: str) -> None: ...
+    def certified(self, backend: str, verdict: str, seconds: float) -> None: ...
+    def finished(self, result: Result, number: int, total: int) -> None: ...
+
+
+def cell(backend: str = "numpy", **changes: Any) -> Cell:
+    given = {
+        "task": "scratch-cnn", "backend": backend, "mode": "default", "precision": "float64", "device": "auto",
+        "model": "two-block-cnn", "dataset": "digits", "weights": None, "seed": 0, "options": OPTIONS,
+    }  # fmt: skip
+    return Cell(**given | changes)
+
+
+def finished(of: Cell, **changes: Any) -> Result:
+    """A result as a worker writes it."""
+    given = {
+        "metrics": {"test_accuracy": 0.5},
+        "time": {"total_s": 1.0, "first_step_s": 0.1, "rate": "training images", "images_per_s": [5.0, 6.0]},
+        "parameters": {"total": 2, "trainable": 2, "frozen": 0, "buffers": 0},
+        "evidence": {"device": "cpu", "weights": "w", "batches": "b", "first_losses": [1.0, 0.9]},
+        "versions": {"numpy": "2"},
+    }
+    return Result(of, "ok", **given | changes)
+
+
+def pictured(of: Cell) -> Result:
+    """The result of a cell that has made pictures for others to judge."""
+    robust = {"robust_accuracy": [{"epsilon": 0.1, "accuracy": 0.5}], "epsilon": 0.1, "pictures": 64}
+    return finished(of, metrics={"test_accuracy": 0.9} | robust, artifacts={PICTURES: HASH})
+
+
+def certificate(**changes: Any) -> dict[str, Any]:
+    found = not_checked() | dict.fromkeys(("logits", "gradients", "trajectory"), 1e-15)
+    return found | {"verdict": "equal", "steps": 20, "timed": {"logits": 1e-7, "losses": 1e-7, "limit": 1e-5}} | changes
+
+
+Work = Callable[[dict[str, Any], Path], None]
+"""What a worker does with its request, and with the place for its result."""
+
+
+def answer(request: dict[str, Any], result: Path) -> None:
+    """What a good worker does."""
+    if "cell" in request:
+        write_sealed(result, finished(Cell(**request["cell"])).as_json())
+    elif "subjects" in request:
+        write_json(result, {name: certificate() for name in request["subjects"]})
+    else:
+        score = {"accuracy": 0.5, "probability": 0.5}
+        write_json(result, {n: {"scores": dict.fromkeys(c["pictures"], score)} for n, c in request["cases"].items()})
+
+
+def run_here(
+    folder: Path, cells: Sequence[Cell], monkeypatch: Any, work: Work = answer, parity: bool = False
+) -> dict[str, tuple[str, str | None]]:
+    """Run the cells; the status and reason of each cell of the run, by its backend."""
+
+    def run_worker(request: Path, result: Path, log: Path, **options: Any) -> Ended:
+        work(json.loads(request.read_text()), result)
+        return Ended(0, 0.1, log)
+
+    monkeypatch.setattr(runner, "run_worker", run_worker)
+    monkeypatch.setattr(runner, "code_of", lambda backend: "code")
+    runner.Runner(Store(folder), runner.Limits(), Silent()).run(cells, {}, parity)
+    return {one.cell.backend: (one.status, one.reason) for one in Store(folder).results()}
+
+
+def seen_in(folder: Path) -> dict[str, str]:
+    """Everything in a folder: the target of a link, the contents of a file."""
+    return dict(_entries(folder, ""))
+
+
+def _entries(folder: Path, start: str) -> Iterator[tuple[str, str]]:
+    for entry in sorted(folder.iterdir()):
+        name = f"{start}{entry.name}"
+        if entry.is_symlink():
+            yield name, f"-> {os.readlink(entry)}"
+        elif entry.is_dir():
+            yield name, "a folder"
+            yield from _entries(entry, f"{name}/")
+        else:
+            yield name, entry.read_text(errors="replace") if entry.is_file() else "no file"
+
+
+@contextmanager
+def unchanged(*folders: Path) -> Iterator[None]:
+    """Everything in these folders is afterwards as before."""
+    before = [seen_in(folder) for folder in folders]
+    yield
+    assert [seen_in(folder) for folder in folders] == before

@@ -1,0 +1,371 @@
+"""Whatever one cell or its worker leaves behind, it ends that cell only, and a report can be made of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from command import SMALL, backend, cells, samebench
+from runs import HASH, answer, cell, certificate, finished, pictured, run_here
+
+from harness.judgements import PICTURES
+from harness.plugins import load_plugins
+from harness.report import Report
+from harness.result import Cell, Result
+from harness.running.process import run_worker
+from harness.running.store import Store, read_sealed, write_json, write_sealed
+from harness.whole import JSON_BYTES
+
+REPORTERS = load_plugins().reporters
+CURVE = [{"epsilon": 0.1, "accuracy": 0.5}]
+ATTACK = {"robust_accuracy": CURVE, "epsilon": 0.1, "pictures": 64}
+START = dict.fromkeys(("name", "variant", "preprocessing", "source", "licence", "trained_on", "hash"), "x")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_hangs():
+    """A test that waits for a pipe fails."""
+
+    def fail(number, frame):
+        raise TimeoutError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def all_reports(store: Store) -> str:
+    """Every report of a run, one after the other."""
+    report = Report.of(store)
+    return "\n".join(REPORTERS[name](report) for name in REPORTERS)
+
+
+def folder_for_file(result: Path) -> None:
+    result.mkdir()
+    (result / "inside").write_text("x")
+
+
+def giant(result: Path) -> None:
+    with result.open("wb") as file:
+        file.truncate(JSON_BYTES + 1)
+
+
+def replaced_by(place: Path, put) -> None:
+    shutil.rmtree(place)
+    put(place)
+
+
+def linked_to_a_pipe(result: Path) -> None:
+    result.with_name("pipe").unlink(missing_ok=True)
+    os.mkfifo(result.with_name("pipe"))
+    result.symlink_to("pipe")
+
+
+DEEDS = {
+    "deletes its folder": (lambda result: shutil.rmtree(result.parent), "ended without a valid result"),
+    "deletes the run": (lambda result: shutil.rmtree(result.parents[2]), "ended without a valid result"),
+    "a folder": (folder_for_file, "is no regular file"),
+    "a pipe": (os.mkfifo, "is no regular file"),
+    "a link to a pipe": (linked_to_a_pipe, "is no regular file"),
+    "very deep": (lambda result: result.write_text("[" * 2_000_000), "nested too deep"),
+    "deep": (lambda result: result.write_text("[" * 900 + "]" * 900), "nested too deep"),
+    "giant": (giant, "bytes, and may have"),
+    "no text": (lambda result: result.write_bytes(b"\xff\xfe\xfa"), "no JSON"),
+    "a long number": (lambda result: result.write_text("1" * 10_000), "result.json"),
+    "not a number": (lambda result: result.write_text('{"a": NaN}'), "NaN is no JSON"),
+    "its folder a file": (lambda result: replaced_by(result.parent, Path.touch), "cannot be read: Not a directory"),
+    "its folder a pipe": (lambda result: replaced_by(result.parent, os.mkfifo), "cannot be read: Not a directory"),
+    "its folder a link": (lambda result: replaced_by(result.parent, lambda path: path.symlink_to("/nowhere")), "ended"),
+    "the record a folder": (
+        lambda result: (os.remove(result.parents[2] / "run.json"), folder_for_file(result.parents[2] / "run.json")),
+        "ended without",
+    ),
+}
+"""What a cell does, and what its reason says."""
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_whatever_a_cell_leaves_the_others_go_on(tmp_path, monkeypatch, deed):
+    (act, reason), done = DEEDS[deed], []
+
+    def work(request, result):
+        done.append(request["cell"]["backend"])
+        if done[-1] == "bad":
+            act(result)
+        else:
+            answer(request, result)
+
+    for _ in range(2):  # and again, with what is left of the first time
+        found = run_here(tmp_path / "out", [cell("bad"), cell("good")], monkeypatch, work)
+        assert found["bad"][0] == "invalid" and reason in found["bad"][1]
+        assert found["good"][0] == "ok" or done[-1] == "bad", "it may have been done first, and then deleted"
+        assert "bad" in all_reports(Store(tmp_path / "out"))
+    assert sorted(set(done)) == ["bad", "good"] and done.count("bad") == 2
+
+
+def test_a_cell_writes_nothing_outside_by_a_link_in_place_of_its_folder(tmp_path, monkeypatch):
+    (outside := tmp_path / "outside").mkdir()
+
+    def work(request, result):
+        replaced_by(result.parent, lambda path: path.symlink_to(outside))
+
+    run_here(tmp_path / "out", [cell("bad")], monkeypatch, work)
+    assert not list(outside.iterdir())
+    assert list((tmp_path / "out/cells").glob("*.rejected")), "what was in the way can be looked at"
+
+
+def test_real_cells_that_break_their_folders_end_alone(tmp_path):
+    deeds = {
+        "gone": "import shutil; shutil.rmtree(os.path.dirname(sys.argv[2])); time.sleep(0.5); os._exit(3)",
+        "piped": "os.remove(os.path.dirname(sys.argv[2]) + '/log.txt'); os.mkfifo(sys.argv[2]); os._exit(0)",
+    }
+    arguments = []
+    for name, deed in deeds.items():
+        (tmp_path / name).mkdir()
+        arguments += ["--backend", backend(tmp_path / name, deed).rename(tmp_path / f"{name}.py")]
+    done = samebench("run", *arguments, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL)
+    assert done.returncode == 1, done.stderr
+    found = {name.removeprefix("mine-"): said for name, said in cells(tmp_path / "run").items()}
+    assert found["numpy"] == ("ok", None)
+    assert found["gone"][0] == "crashed" and "exit code 3" in found["gone"][1]
+    assert found["piped"][0] == "invalid" and "no regular file" in found["piped"][1]
+
+
+def test_an_interpreter_that_is_gone_ends_its_cell_only(tmp_path):
+    missing = str(tmp_path / "python")
+    ended = run_worker(
+        tmp_path / "none", tmp_path / "result", tmp_path / "log", environment={}, timeout=60, python=missing
+    )
+    status, reason = ended.explain()
+    assert status == "crashed" and f"{missing} cannot be started: No such file" in reason
+
+
+WRONG = [
+    {"time": {}},
+    {"time": {"total_s": 1.0, "first_step_s": 0.1}},
+    {"time": {"total_s": "1", "first_step_s": 0.1, "images_per_s": []}},
+    {"time": {"total_s": 1.0, "first_step_s": None, "images_per_s": [1.0]}},
+    {"time": {"total_s": 1.0, "first_step_s": 0.1, "images_per_s": 3.0}},
+    {"time": {"total_s": 1.0, "first_step_s": 0.1, "images_per_s": ["fast"]}},
+    {"time": []},
+    {"time": None},
+    {"metrics": 3},
+    {"metrics": {"test_accuracy": "high"}},
+    {"metrics": {"test_accuracy": True}},
+    {"metrics": {"success_rate": "x"}},
+    {"metrics": {"target_probability": None}},
+    {"metrics": {"total_variation": [1.0]}},
+    {"metrics": ATTACK | {"robust_accuracy": []}},
+    {"metrics": ATTACK | {"robust_accuracy": {}}},
+    {"metrics": ATTACK | {"robust_accuracy": [{"epsilon": 0.1}]}},
+    {"metrics": ATTACK | {"pictures": 0}},
+    {"metrics": ATTACK | {"epsilon": None}},
+    {"metrics": {"robust_accuracy": CURVE}},
+    {"metrics": {"per_class": [{"class": "a", "count": 1, "precision": 1.0, "recall": [], "f1": 1.0}]}},
+    {"metrics": {"curve": [{"epoch": "one"}]}},
+    {"parameters": {}},
+    {"parameters": {"total": 1, "trainable": 1, "frozen": 0, "buffers": "none"}},
+    {"parameters": 3},
+    {"memory": {"peak_rss_bytes": "much"}},
+    {"memory": None},
+    {"versions": {"numpy": 2}},
+    {"versions": ["numpy"]},
+    {"settings": {"threads": 4}},
+    {"settings": "none"},
+    {"warnings": "careful"},
+    {"warnings": [3]},
+    {"artifacts": []},
+    {"artifacts": {PICTURES: "md5:1"}},
+    {"reason": ["a"]},
+    {"parity": {}},
+    {"parity": None},
+    {"parity": certificate(verdict=3)},
+    {"parity": certificate(verdict="fine")},
+    {"parity": certificate(timed={})},
+    {"parity": certificate(timed={"logits": "nan", "losses": None, "limit": 1e-5})},
+    {"parity": certificate(logits="small")},
+    {"parity": certificate(logits="inf")},
+    {"parity": certificate(steps=None)},
+    {"parity": certificate(excludes="nothing")},
+    {"parity": certificate(about={"versions": 3})},
+    {"evidence": []},
+    {"evidence": {"device": 3}},
+    {"evidence": {"device": "cpu", "weights": ["w"]}},
+    {"evidence": {"device": "cpu", "weights": "w", "first_losses": []}},
+    {"evidence": {"device": "cpu", "weights": "w", "first_losses": ["nan"]}},
+    {"evidence": {"device": "cpu", "weights": "w", "first_losses": 3}},
+    {"evidence": {"device": "cpu", "weights": "w", "first_segment_loss": "inf"}},
+    {"evidence": {"weights": "w", "features": {"sample": [[1.0], [1.0, 2.0]], "scale": 1.0}}},
+    {"evidence": {"weights": "w", "features": {"sample": [[]], "scale": 1.0}}},
+    {"evidence": {"weights": "w", "features": {"sample": 3, "scale": 1.0}}},
+    {"evidence": {"weights": "w", "features": [3]}},
+    {"evidence": {"start": "x"}},
+    {"evidence": {"start": {"name": "x"}}},
+    {"evidence": {"data_notes": "x"}},
+    {"evidence": {"notes": [3]}},
+    {"evidence": {"own_ways": ["x"]}},
+    {"evidence": {"host": "x"}},
+    {"evidence": {"start": START | {"source": None}}},
+    {"options": [1]},
+    {"semantics": "other"},
+]
+"""Fields that a sealed result may have wrong."""
+
+
+@pytest.mark.parametrize("change", WRONG, ids=str)
+def test_a_sealed_result_with_a_wrong_field_is_invalid_and_says_which(tmp_path, monkeypatch, change):
+    def work(request, result):
+        answer(request, result)
+        if request["cell"]["backend"] == "bad":
+            write_sealed(result, read_sealed(result) | change)
+
+    found = run_here(tmp_path, [cell("bad"), cell("good")], monkeypatch, work)
+    (field,) = change
+    assert found["good"] == ("ok", None)
+    assert found["bad"][0] == "invalid" and field in found["bad"][1] and len(found["bad"][1]) < 2000
+    write_sealed(Store(tmp_path).cell_folder(cell("bad")) / "result.json", finished(cell("bad")).as_json() | change)
+    assert field in all_reports(Store(tmp_path))
+
+
+@pytest.mark.parametrize("change", [{"status": "diverged", "metrics": {"test_loss": "nan"}}, {"parity": certificate()}])
+def test_what_is_right_is_not_refused(change):
+    data = finished(cell()).as_json() | change
+    if change.get("status"):
+        data["evidence"] = {"device": "cpu", "first_losses": ["nan"], "first_segment_loss": "inf"}
+    assert Result.from_json(data).as_json() == data
+
+
+CERTIFICATES = [
+    3, [], {}, None, "equal", {"SUBJECT": None}, {"SUBJECT": []}, {"SUBJECT": {}}, {"SUBJECT": {"verdict": "equal"}},
+    {"SUBJECT": certificate(verdict=None)}, {"SUBJECT": certificate(timed=None)}, {"SUBJECT": certificate(logits=[1])},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", CERTIFICATES, ids=str)
+def test_an_answer_that_is_no_certificate_is_not_checked_and_its_cells_run(tmp_path, monkeypatch, said):
+    one = cell()
+
+    def work(request, result):
+        answer(request, result)
+        if "subjects" in request:
+            result.write_text(json.dumps(said).replace("SUBJECT", one.subject))
+
+    assert run_here(tmp_path, [one], monkeypatch, work, parity=True) == {"numpy": ("ok", None)}
+    assert Store(tmp_path).certificate(one)["verdict"].startswith("not-checked: invalid: certificate")
+    write_sealed(tmp_path / f"certificates/{one.subject}.json", {"verdict": 3})
+    assert "not-checked" in all_reports(Store(tmp_path))
+    assert run_here(tmp_path, [one], monkeypatch, parity=True) == {"numpy": ("ok", None)}
+    assert Store(tmp_path).certificate(one)["verdict"] == "equal", "one that cannot be used is made again"
+
+
+@pytest.mark.parametrize(
+    "act", [lambda p: p.write_text("[" * 2_000_000), os.mkfifo, folder_for_file], ids=["deep", "pipe", "folder"]
+)
+def test_an_answer_that_cannot_be_read_is_not_checked(tmp_path, monkeypatch, act):
+    def work(request, result):
+        answer(request, result) if "cell" in request else act(result)
+
+    for _ in range(2):
+        assert run_here(tmp_path, [cell()], monkeypatch, work, parity=True) == {"numpy": ("ok", None)}
+        assert Store(tmp_path).certificate(cell())["verdict"].startswith("not-checked: invalid: result.json")
+
+
+GOOD = {"accuracy": 0.5, "probability": 0.5}
+JUDGEMENTS = [
+    3, [], {}, {"CASE": None}, {"CASE": {}}, {"CASE": {"scores": {}}}, {"CASE": {"scores": {"KEY": 3}}},
+    {"CASE": {"scores": {"KEY": {"accuracy": 0.5}}}}, {"CASE": {"scores": {"KEY": GOOD | {"accuracy": "x"}}}},
+    {"CASE": {"problem": 3}}, {"CASE": {"scores": {"KEY": GOOD}, "beside": 3}},
+    {"CASE": {"scores": {"KEY": GOOD}, "beside": {"apart": {"largest": "x"}}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", JUDGEMENTS, ids=str)
+def test_an_answer_that_is_no_judgement_is_a_problem_that_is_named(tmp_path, monkeypatch, said):
+    one = cell(task="adversarial", weights="two-block-cnn-digits")
+
+    def work(request, result):
+        if "cell" in request:
+            write_sealed(result, pictured(Cell(**request["cell"])).as_json())
+        elif "subjects" in request:
+            answer(request, result)
+        else:
+            result.write_text(json.dumps(said).replace("CASE", one.experiment).replace("KEY", one.key))
+
+    assert run_here(tmp_path, [one], monkeypatch, work, parity=True) == {"numpy": ("ok", None)}
+    assert "could not judge: invalid: its answer" in all_reports(Store(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"files": 3, "judges": {}},
+        {"files": {"KEY": HASH}, "judges": []},
+        {"files": {"KEY": HASH}, "judges": {"numpy": {"scores": {}}}},
+        {"files": {"KEY": HASH}, "judges": {"numpy": {"scores": {"KEY": {"accuracy": None, "probability": 0.5}}}}},
+        {"files": {"KEY": HASH}, "judges": {}, "apart": {"largest": 0.1}},
+    ],
+    ids=str,
+)
+def test_a_stored_judgement_of_another_form_is_not_used(tmp_path, monkeypatch, said):
+    one = cell(task="adversarial", weights="two-block-cnn-digits")
+    run_here(tmp_path, [one], monkeypatch)
+    store = Store(tmp_path)
+    store.save(pictured(one))
+    stored = json.loads(json.dumps(said).replace("KEY", one.key))
+    write_sealed(store.judgements / f"{one.experiment}.json", stored)
+    assert store.judged() == {}
+    assert "adversarial" in all_reports(store)
+    run_here(tmp_path, [one], monkeypatch, parity=True)
+    assert set(store.judged()) == {one.experiment}, "it is asked for again"
+
+
+@pytest.mark.parametrize(
+    "act", [lambda p: p.write_text("[" * 2_000_000), os.mkfifo, folder_for_file], ids=["deep", "pipe", "folder"]
+)
+def test_a_report_reads_files_that_are_none(tmp_path, monkeypatch, act):
+    one = cell(task="adversarial", weights="two-block-cnn-digits")
+    run_here(tmp_path, [one], monkeypatch, parity=True)
+    names = (f"cells/{one.key}/result.json", f"certificates/{one.subject}.json", f"judgements/{one.experiment}.json")
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        act(path)
+    assert "invalid" in all_reports(Store(tmp_path))
+
+
+def test_pictures_that_are_no_arrays_are_left_out(tmp_path, monkeypatch):
+    one = cell(task="adversarial", weights="two-block-cnn-digits")
+    run_here(tmp_path, [one], monkeypatch)
+    store = Store(tmp_path)
+    file = store.artifacts(one) / PICTURES
+    file.parent.mkdir()
+    file.write_bytes(b"PK\x03\x04 no archive")
+    from harness.places import hash_of
+
+    result = pictured(one)
+    result.artifacts[PICTURES] = hash_of(file, "sha256:")
+    store.save(result)
+    assert "No cell of this run has kept pictures" in all_reports(store)
+    for broken in (b"", b"\x93NUMPY"):
+        store.maps_file(result).parent.mkdir(exist_ok=True)
+        store.maps_file(result).write_bytes(broken)
+        with pytest.raises(LookupError):
+            store.feature_maps(result)
+
+
+@pytest.mark.parametrize("change", [{"plan": [3]}, {"plan": {}}, {"host": "x"}, {"config": None}, {"started": 3}])
+def test_a_record_of_another_form_is_refused_with_its_path(tmp_path, monkeypatch, change):
+    from harness.errors import UsageError
+
+    run_here(tmp_path, [cell()], monkeypatch)
+    write_json(tmp_path / "run.json", json.loads((tmp_path / "run.json").read_text()) | change)
+    with pytest.raises(UsageError, match=f"run.json cannot be read: {next(iter(change))}"):
+        all_reports(Store.open(tmp_path))
