@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.backend import Precision
+from harness.errors import OutOfRange
 
 SCHEMA = 1
 Semantics = Literal["aligned", "native"]
@@ -67,6 +68,11 @@ class Cell:
     options: Mapping[str, Any]
     semantics: Semantics = "aligned"
 
+    def __post_init__(self) -> None:
+        for path, value in _parts(self.options, self.task):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise OutOfRange("", path, f"must be a finite number, not {value}: files of results hold no other")
+
     @property
     def key(self) -> str:
         """A name for its folder: readable, and another one whenever anything about the cell changes."""
@@ -86,8 +92,9 @@ class Cell:
 
 
 def digest(value: Any) -> str:
-    """Changes whenever anything in a value of plain data does."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    """Changes whenever anything in a value of plain data does. Raises ValueError for NaN and infinity, which JSON does not
+    have: a file would give back something else."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def not_checked(reason: str = "") -> dict[str, Any]:
