@@ -7,6 +7,7 @@ SamebenchError
  ├─ PluginError       a plugin is broken, misspelt or claims a name that is taken
  ├─ Unavailable       a backend cannot run here: its framework or its device is missing
  │   └─ WrongDevice   it would run, but not on the device that was asked for
+ ├─ ContractError     a backend returned what the contract does not allow
  └─ Unsupported       a backend declines a model, a recipe or a mode, and says why
 
 OutOfRange is a UsageError and a SpecError: a number of an option, or of a recipe, that is too small, too large or not
@@ -55,6 +56,10 @@ class Unavailable(SamebenchError):
 
 class WrongDevice(Unavailable):
     """A backend would run on another device than the one asked for."""
+
+
+class ContractError(SamebenchError):
+    """A backend returned what the contract does not allow."""
 
 
 class Unsupported(SamebenchError):

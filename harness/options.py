@@ -49,9 +49,16 @@ def names_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def parse(text: str) -> Any:
     """A value as typed on a command line: a number, true, false, null, or else a word."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError):  # also a number of too many digits
         return text
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{doubled[0]} is given twice in {{{', '.join(names)}}}; give it once")
+    return dict(pairs)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,14 +9,15 @@ import sys
 import click
 
 from harness.commands import NOT_OK
+from harness.commands.once import option
 from harness.environment import worker_environment
 from harness.text import printable
 
 
 @click.command("check", epilog="Example: samebench check my_backend.py")
 @click.argument("backend", metavar="NAME_OR_FILE")
-@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
-@click.option("--mode", type=click.Choice(["default", "compiled"]), default="default", show_default=True)
+@option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
+@option("--mode", type=click.Choice(["default", "compiled"]), default="default", show_default=True)
 def check_command(backend: str, device: str, mode: str) -> None:
     """Hold a backend to every rule of the contract, one line each."""
     os.environ.update(worker_environment())
@@ -38,7 +39,7 @@ def check_command(backend: str, device: str, mode: str) -> None:
 
 
 @click.command("doctor", epilog="Example: samebench doctor")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor_command(as_json: bool) -> None:
     """This machine, and whether each backend works on it: started in a process of its own, with devices, versions and
     the switches that change speed or rounding."""

@@ -84,6 +84,37 @@ class Layer(NamedTuple):
 
     where: str
     settings: Mapping[str, Any]
+    recorded: bool = False
+    """Whether they are from the record of a run, and not from the user."""
+
+    @property
+    def by_path(self) -> dict[str, Any]:
+        """Every value by its path; an error if two spellings of one path give it twice."""
+        found: dict[str, Any] = {}
+        for path, value in _paths(self.settings):
+            if path in found:
+                raise UsageError(f"{self.where}: {path} is given twice: {found[path]!r} and {value!r}; give it once")
+            found[path] = value
+        return found
+
+    @property
+    def named(self) -> set[str]:
+        """The backends that the user names here."""
+        if self.recorded:
+            return set()
+        pythons = {path.removeprefix("python.") for path in self.by_path if path.startswith("python.")}
+        return pythons | set(self.by_path.get("backends", ()))
+
+
+def each_once(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers of one command line, if no two of them set the same path."""
+    said: dict[str, str] = {}
+    for layer in layers:
+        for path in layer.by_path:
+            if path in said:
+                raise UsageError(f"{path} is given twice: {said[path]} and {layer.where}; give it once")
+            said[path] = layer.where
+    return list(layers)
 
 
 @dataclass(frozen=True)
@@ -103,7 +134,7 @@ class Settings:
         """The defaults with each layer laid over them; an unknown path is refused with the nearest name."""
         settings = cls(Config(), DataOptions(), {name: plugins.tasks[name].options() for name in plugins.tasks}, {})
         for layer in layers:
-            for path, value in names_first(dict(_paths(layer.settings))):
+            for path, value in names_first(layer.by_path):
                 try:
                     settings = settings._with(path, value)
                 except (SpecError, UsageError) as error:
@@ -145,13 +176,19 @@ def from_file(file: Path) -> Layer:
     return Layer(str(file), settings)
 
 
-def from_words(texts: Sequence[str]) -> Iterator[Layer]:
+def from_words(texts: Sequence[str]) -> list[Layer]:
     """The layers of --set KEY=VALUE."""
-    for text in texts:
-        path, equals, value = text.partition("=")
-        if not equals or not path:
-            raise UsageError(f"--set takes KEY=VALUE, such as scratch-cnn.epochs=3; not {text!r}")
-        yield Layer(f"--set {text}", {path: parse(value)})
+    return each_once([_from_word(text) for text in texts])
+
+
+def _from_word(text: str) -> Layer:
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise UsageError(f"--set takes KEY=VALUE, such as scratch-cnn.epochs=3; not {text!r}")
+    layer = Layer(f"--set {text}", {path: parse(value)})
+    if not layer.by_path:
+        raise UsageError(f"--set {text} sets nothing: {path} takes a value, or an object of options")
+    return layer
 
 
 def from_profile(name: str) -> Layer:
