@@ -269,7 +269,10 @@ def test_what_is_wrong_is_said_before_anything_runs(arguments, code, message, tm
 def test_check_prints_a_line_a_rule(tmp_path):
     done = samebench("check", "numpy")
     assert done.returncode == 0 and "passed max_pool_ties" in words(done.stdout)
-    assert done.stdout.strip().splitlines()[-1] == f"numpy: {len(RULES) - 2} passed, 2 declined"
+    assert (
+        done.stdout.strip().splitlines()[-1]
+        == f"numpy: {len(RULES) - 2} passed, 2 declined; {len(RULES)} of {len(RULES)} rules ran"
+    )
     done = samebench("check", backend(tmp_path, "weights = {name: -tensor for name, tensor in weights.items()}"))
     assert done.returncode == 1 and "The rule: " in words(done.stdout)
 

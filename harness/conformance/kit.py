@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
@@ -32,11 +32,15 @@ class ConformanceError(SamebenchError):
     """A rule is broken; the message says by what, and which default would explain it."""
 
 
+Became = Literal["passed", "failed", "declined", "known failure", "unexpected pass"]
+STATUSES: tuple[Became, ...] = get_args(Became)
+
+
 class Outcome(NamedTuple):
     """What became of one rule. "declined" means that the backend said `Unsupported`."""
 
     rule: str
-    status: Literal["passed", "failed", "declined", "known failure", "unexpected pass"]
+    status: Became
     message: str = ""
 
     @property
@@ -190,9 +194,9 @@ def check_rule(name: str, backend: type[AnyBackend], device: str = "auto", mode:
     known = backend.known_failures.get(name)
     try:
         RULES[name](Kit(backend, device, mode, name))
-    except Unavailable:
+    except (Unavailable, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # a backend may even call sys.exit()
         if isinstance(error, Unsupported) and name in OPTIONAL:
             return Outcome(name, "declined", str(error))
         message = str(error) if isinstance(error, ConformanceError) else f"{type(error).__name__}: {error}"
