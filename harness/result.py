@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from harness.backend import Precision
 from harness.errors import OutOfRange
+from harness.naming import shown_names
 
 SCHEMA = 1
 Semantics = Literal["aligned", "native"]
@@ -29,6 +30,9 @@ Status = Literal[
     "interrupted",
 ]
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
+
+SHOWN = "shown"
+"""The name in the evidence of what a backend is called."""
 
 LATER = {"artifacts"}
 """Fields that results of the first versions do not have."""
@@ -122,6 +126,17 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)
     """The hash of each file that the cell has made, by its name."""
+
+    @property
+    def shown(self) -> str:
+        """What its backend is called beside the others of its report."""
+        name: str = self.evidence.get(SHOWN) or shown_names([self.cell.backend])[self.cell.backend]
+        return name
+
+    @property
+    def who(self) -> str:
+        """Its backend and its mode, as they are shown."""
+        return f"{self.shown}/{self.cell.mode}"
 
     def as_json(self) -> dict[str, Any]:
         """The cell's own fields first, then what came of it."""

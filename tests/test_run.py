@@ -223,13 +223,13 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
     command = ["run", "--backend", file, "--backend", "numpy", "--out", tmp_path / "run", *SMALL]
     done = samebench(*command)
     assert done.returncode == 1 and "1 cell differs from the reference" in done.stderr
-    assert "mine.py/default seed 0: input gradients of two-block-cnn: " in words(done.stderr)
+    assert "mine/default seed 0: input gradients of two-block-cnn: " in words(done.stderr)
     expected = samebench(*command, "--allow-differs")
     assert expected.returncode == 0 and "differs" in expected.stdout, "the verdict stays"
     rows = {
         line.split()[0].rpartition("/")[2]: line.split()[-1] for line in done.stdout.splitlines() if "35,914" in line
     }
-    assert rows == {"mine.py": "differs", "numpy": "equal"}, "the certificates know who is right"
+    assert rows == {"mine": "differs", "numpy": "equal"}, "the certificates know who is right"
     blind = samebench(
         "run", "--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "blind", *SMALL
     )

@@ -59,8 +59,7 @@ def _verdicts(results: Sequence[Result]) -> str:
 
 
 def _who(result: Result) -> str:
-    cell = result.cell
-    return f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}"
+    return f"{result.cell.task} {result.who} seed {result.cell.seed}"
 
 
 def _first(told: Iterator[str]) -> str:
