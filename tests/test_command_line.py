@@ -50,9 +50,14 @@ def test_there_are_options_to_try():
 def test_an_option_with_one_value_is_refused_if_it_is_given_twice(name, option):
     first, second = values(option)
     for flag in option.opts:
-        done = CliRunner().invoke(main, [name, flag, first, f"{option.opts[-1]}", second])
-        assert done.exit_code == 2, done.output
-        assert f"{option.opts[-1]} is given 2 times: {first} and {second}; give it once" in done.stderr
+        with pytest.raises(UsageError) as error:
+            command(name).make_context(name, [flag, first, option.opts[-1], second])
+        assert str(error.value) == f"{option.opts[-1]} is given 2 times: {first} and {second}; give it once"
+
+
+def test_that_is_an_error_of_usage():
+    done = CliRunner().invoke(main, ["show", "lenet5", "--classes", "2", "--classes", "3"])
+    assert done.exit_code == 2 and done.stderr == "Error: --classes is given 2 times: 2 and 3; give it once\n"
 
 
 def test_options_that_may_be_given_again_still_may():
