@@ -15,7 +15,6 @@ from backends.keras_shared import KerasBackend, Net, hookimpl, keras, objective_
 from harness import Array, Batches, Device, Examples, Objective, Unsupported
 from harness.attack import Kind, Numbers
 
-
 AHEAD = 2
 """Batches that the pipeline holds ready."""
 

@@ -115,7 +115,7 @@ def _agree(group: Sequence[Result]) -> Agreement:
     outliers = far | outliers
     return Agreement(
         cell.task, cell.model, cell.dataset, cell.precision, cell.seed,
-        backends=tuple(f"{result.cell.backend}/{result.cell.mode}" for result in group),
+        backends=tuple(result.who for result in group),
         shared="batches" if losses else "pictures",
         first_loss_spread=spreads["first loss"],
         first_losses_spread=spreads["first losses"],

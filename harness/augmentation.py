@@ -21,7 +21,8 @@ import numpy as np
 from PIL import Image
 
 from harness.data import Examples
-from harness.errors import DataError, UsageError
+from harness.errors import DataError
+from harness.ranges import Range, check_ranges
 from harness.spec import Array
 
 LARGEST = {"rotation": 180.0, "zoom": 0.9, "translation": 1.0, "crop": 0.9, "brightness": 1.0, "contrast": 1.0}
@@ -81,10 +82,7 @@ class Augmentation:
     """Distances from the picture's own mean are multiplied by 1 - contrast to 1 + contrast."""
 
     def __post_init__(self) -> None:
-        for name, largest in LARGEST.items():
-            value = getattr(self, name)
-            if not 0 <= value <= largest:
-                raise UsageError(f"augmentation.{name} must be from 0 to {largest:g}, not {value}")
+        check_ranges(self, **{name: Range(0, largest) for name, largest in LARGEST.items()})
 
     def __bool__(self) -> bool:
         """Whether it does anything."""

@@ -18,8 +18,9 @@ from weakref import WeakKeyDictionary
 
 from harness.attack import Attack, changed_by, check_pictures
 from harness.data import Batches, Examples
-from harness.errors import SpecError, Unsupported, WrongDevice
+from harness.errors import ContractError, SpecError, Unsupported, WrongDevice
 from harness.recipe import LossName, Objective, Recipe
+from harness.returned import CHECKS, Networks, check_array, check_device, checked, shown
 from harness.spec import Array, Model, Upto, Weights
 
 Net = TypeVar("Net")
@@ -27,8 +28,17 @@ Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 Device = Literal["cpu", "gpu"]
 
 
+def _not_overridden(cls: type, name: str, instead: str) -> None:
+    if name in vars(cls):
+        raise SpecError(f"{cls.__name__} defines {name}, which is the harness's own: define {instead} instead")
+
+
 class Trainer(ABC):
     """One training of one network. The optimiser's state lives here, from one segment to the next."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _not_overridden(cls, "run", "segment")
 
     @final
     def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
@@ -41,12 +51,19 @@ class Trainer(ABC):
                 f"a segment is one or more full batches with a learning rate each, not {len(batches.rows)} examples "
                 f"in batches of {batches.batch_size} with {len(lr)} rates"
             )
-        return self.segment(batches, lr, record)
+        losses = self.segment(batches, lr, record)
+        check_array(f"{type(self).__name__}: segment", losses, (len(lr) if record else 1,))
+        return losses
 
     @abstractmethod
     def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         """What `run` says. Recording may add outputs to the timed path and must not change anything else. On return
         the network holds the new weights, and nothing is pending."""
+
+
+def _is_trainer(name: str, networks: Networks, found: Any, *given: Any, **named: Any) -> None:
+    if not isinstance(found, Trainer):
+        raise ContractError(f"{name}: a trainer is a subclass of harness.Trainer, not {shown(found)}")
 
 
 class Backend(ABC, Generic[Net]):
@@ -72,15 +89,27 @@ class Backend(ABC, Generic[Net]):
     """What `--semantics native` changes with this framework, in words, by topic: "first weights", "SGD", "Adam",
     "AdamW". Empty where there is no such thing."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Put a check around each method whose results the harness uses, so that no backend is trusted to return what
+        the contract says; see `harness.returned`."""
+        super().__init_subclass__(**options)
+        _not_overridden(cls, "__init__", "start")
+        _not_overridden(cls, "on_device", "upload")
+        _not_overridden(cls, "perturb", "run_attack")
+        for name, check in (CHECKS | {"trainer": _is_trainer, "native_trainer": _is_trainer}).items():
+            checked(cls, name, check)
+
     @final
     def __init__(self, device: str = "auto", mode: str = "default", precision: Precision = "float32") -> None:
         if mode not in self.modes:
             raise Unsupported(f"{self.name} has no mode {mode!r}; it has {', '.join(self.modes)}")
         if precision not in self.precisions:
-            raise Unsupported(f"{self.name} does not compute in {precision!r}; it can do {', '.join(self.precisions)}")
+            raise Unsupported(f"{self.name} has no precision {precision!r}; it has {', '.join(self.precisions)}")
         self.mode, self.precision = mode, precision
         self._uploads: WeakKeyDictionary[Examples, Any] = WeakKeyDictionary()
+        self._networks = Networks()
         self.device: Device = self.start(device)
+        check_device(f"{self.name}: start", self.device)
         if device not in ("auto", self.device):
             raise WrongDevice(f"{self.name} was asked for the {device} and runs on the {self.device}")
 
@@ -150,7 +179,9 @@ class Backend(ABC, Generic[Net]):
     def perturb(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
         """The floating-point pictures after an attack that begins at `start`, network in evaluation mode."""
         check_pictures(images, labels, start)
-        return self.run_attack(net, images, labels, attack, loss, start)
+        pictures = self.run_attack(net, images, labels, attack, loss, start)
+        check_array(f"{self.name}: run_attack", pictures, images.shape)
+        return pictures
 
     # What a backend may add
 

@@ -7,8 +7,14 @@ SamebenchError
  ├─ PluginError       a plugin is broken, misspelt or claims a name that is taken
  ├─ Unavailable       a backend cannot run here: its framework or its device is missing
  │   └─ WrongDevice   it would run, but not on the device that was asked for
+ ├─ ContractError     a backend returned what the contract does not allow
  └─ Unsupported       a backend declines a model, a recipe or a mode, and says why
+
+OutOfRange is a UsageError and a SpecError: a number of an option, or of a recipe, that is too small, too large or not
+finite.
 """
+
+from __future__ import annotations
 
 
 class SamebenchError(Exception):
@@ -21,6 +27,19 @@ class UsageError(SamebenchError):
 
 class SpecError(SamebenchError):
     """A model, a recipe or a set of weights contradicts itself."""
+
+
+class OutOfRange(SpecError, UsageError):
+    """A number is not in the range of its option."""
+
+    def __init__(self, group: str, name: str, problem: str) -> None:
+        """`group` is what has the option `name`: the path of a group of options, or the name of a class."""
+        super().__init__(f"{group}.{name} {problem}" if group else f"{name} {problem}")
+        self.name, self.problem = name, problem
+
+    def within(self, group: str) -> OutOfRange:
+        """The same error with the path of the group, as a user writes it."""
+        return OutOfRange(group, self.name, self.problem)
 
 
 class DataError(SamebenchError):
@@ -37,6 +56,10 @@ class Unavailable(SamebenchError):
 
 class WrongDevice(Unavailable):
     """A backend would run on another device than the one asked for."""
+
+
+class ContractError(SamebenchError):
+    """A backend returned what the contract does not allow."""
 
 
 class Unsupported(SamebenchError):

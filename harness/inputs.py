@@ -12,6 +12,7 @@ from harness.kept import Pictures, kept_if_large
 from harness.options import change
 from harness.pictures import METHOD, MODES, brought_to
 from harness.places import Places
+from harness.ranges import AT_LEAST_1, check_ranges
 from harness.spec import Array, Model, Shape
 from harness.steps import check_steps, stepped, steps_key
 from harness.task import ModelBuilder
@@ -34,8 +35,7 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
-        if self.size is not None and self.size < 1:
-            raise UsageError(f"data.size must be at least 1, not {self.size}")
+        check_ranges(self, size=AT_LEAST_1)
         if self.broken not in ("refuse", "skip"):
             raise UsageError(f"data.broken must be 'refuse' or 'skip', not {self.broken!r}")
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from harness.naming import REFERENCE as REFERENCE
 from harness.result import Cell, Result
 
-REFERENCE = "numpy"
 ALIKE = 0.005
 """How far the share that a backend has found may be from what the reference finds in the same pictures; or one picture."""
 
@@ -24,6 +23,7 @@ Case = Mapping[str, Any]
 def matrices(results: Sequence[Result], kept: Mapping[str, Case]) -> Iterator[dict[str, Any]]:
     """For each experiment: `scores[maker][judge]`, means over seeds, and how far pictures lie apart at most."""
     cases = _of_these_pictures(results, kept)
+    called = {name_of(result.cell): result.who for result in results}
     groups: dict[str, list[tuple[Case, dict[str, Cell]]]] = {}
     for result in results:
         case = cases.get(result.cell.experiment)
@@ -32,15 +32,16 @@ def matrices(results: Sequence[Result], kept: Mapping[str, Case]) -> Iterator[di
             if not any(known is case for known, _ in group):
                 group.append((case, {}))
             next(cells for known, cells in group if known is case)[result.cell.key] = result.cell
-    yield from map(_matrix, groups.values())
+    yield from (_matrix(group, called) for group in groups.values())
 
 
-def _matrix(group: Sequence[tuple[Case, Mapping[str, Cell]]]) -> dict[str, Any]:
+def _matrix(group: Sequence[tuple[Case, Mapping[str, Cell]]], called: Mapping[str, str]) -> dict[str, Any]:
+    """`called` says what each maker, and each judge, is called."""
     cells = [cell for _, makers in group for cell in makers.values()]
     judges = list(dict.fromkeys(name for case, _ in group for name in case["judges"]))
     scores: dict[str, dict[str, dict[str, float]]] = {}
     for maker in dict.fromkeys(map(name_of, cells)):
-        scores[maker] = {}
+        told = scores[called[maker]] = {}
         for judge in judges:
             said = [
                 case["judges"][judge]["scores"][key]
@@ -49,17 +50,17 @@ def _matrix(group: Sequence[tuple[Case, Mapping[str, Cell]]]) -> dict[str, Any]:
                 if name_of(cell) == maker and "scores" in case["judges"].get(judge, {})
             ]
             if said:
-                scores[maker][judge] = {what: statistics.fmean(one[what] for one in said) for what in said[0]}
+                told[called.get(judge, judge)] = {what: statistics.fmean(one[what] for one in said) for what in said[0]}
     several = [case["apart"] for case, makers in group if "apart" in case and len(makers) > 1]
     return {
         "subject": cells[0].subject,
         "task": cells[0].task,
         "n": len(group),
-        "judges": judges,
+        "judges": [called.get(judge, judge) for judge in judges],
         "scores": scores,
         "apart": {what: max(one[what] for one in several) for what in several[0]} if several else None,
         "problems": sorted(
-            f"{judge} could not judge: {said['problem']}"
+            f"{called.get(judge, judge)} could not judge: {said['problem']}"
             for case, _ in group
             for judge, said in case["judges"].items()
             if "problem" in said
@@ -113,4 +114,5 @@ def claim(result: Result) -> tuple[float | None, str]:
 
 
 def name_of(cell: Cell) -> str:
-    return f"{Path(cell.backend).stem}/{cell.mode}"
+    """What a maker, or a judge, is known by where judgements are kept: no two backends of a run share it."""
+    return f"{cell.backend}/{cell.mode}"

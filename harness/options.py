@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from harness.errors import UsageError
+from harness.errors import OutOfRange, UsageError
 
 Options = TypeVar("Options")
 NAME = "name"
@@ -40,16 +41,6 @@ def change(options: Options, values: Mapping[str, Any], where: str = "") -> Opti
     return options
 
 
-def check_numbers(where: str, options: Any, at_least_one: Iterable[str] = (), shares: Iterable[str] = ()) -> None:
-    """Raise unless these options are at least 1, or shares from 0 to below 1; None says that there is no such number."""
-    for name in at_least_one:
-        if (value := getattr(options, name)) is not None and value < 1:
-            raise UsageError(f"{where}.{name} must be at least 1, not {value}")
-    for name in shares:
-        if not 0 <= (value := getattr(options, name)) < 1:
-            raise UsageError(f"{where}.{name} is a share from 0 to below 1, not {value}")
-
-
 def names_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Paths and values in the order in which they are to be set."""
     return sorted(values.items(), key=lambda pair: not pair[0].endswith(f".{NAME}"))
@@ -58,9 +49,16 @@ def names_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def parse(text: str) -> Any:
     """A value as typed on a command line: a number, true, false, null, or else a word."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError):  # also a number of too many digits
         return text
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{doubled[0]} is given twice in {{{', '.join(names)}}}; give it once")
+    return dict(pairs)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -72,8 +70,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _change_one(options: Any, path: str, steps: list[str], value: Any, where: str) -> Any:
     names = [field.name for field in fields(options)]
+    prefix = path[: len(path) - len(".".join(steps))]
     if steps[0] not in names:
-        prefix = path[: len(path) - len(".".join(steps))]
         raise UsageError(
             f"there is no option {where}{path}; {nearest(steps[0], names)}".replace(
                 "There are: ", f"Options of {where}{prefix or 'it'}: "
@@ -92,7 +90,10 @@ def _change_one(options: Any, path: str, steps: list[str], value: Any, where: st
             value = _change_one(current, path, steps[1:], value, where)
     else:
         value = _checked(get_type_hints(type(options))[steps[0]], value, f"{where}{path}")
-    return replace(options, **{steps[0]: value})
+    try:
+        return replace(options, **{steps[0]: value})
+    except OutOfRange as error:
+        raise error.within(f"{where}{prefix}".rstrip(".")) from None
 
 
 def _choices(options: Any, name: str) -> dict[str, Any]:
@@ -120,6 +121,18 @@ def _checked_arms(kinds: tuple[Any, ...], value: Any, path: str) -> Any:
     raise complaints[0]
 
 
+def _finite(value: Any, path: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{path} must be a number, not {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise UsageError(f"{path} must be a finite number, not {number}")
+    return number
+
+
 def _example(kind: Any) -> str:
     return "0, 1" if kind is int else '"one", "two"'
 
@@ -136,8 +149,7 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
             raise UsageError(f"{path} must be a list, such as [{_example(get_args(kind)[0])}], not {value!r}")
         return tuple(_checked(get_args(kind)[0], one, f"{path}[{place}]") for place, one in enumerate(value))
     elif kind is float:
-        allowed, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)
-        value = float(value) if fits else value
+        return _finite(value, path)
     elif kind in (int, bool, str):
         allowed, fits = {int: "a whole number", bool: "true or false", str: "a word"}[kind], type(value) is kind
     else:

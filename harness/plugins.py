@@ -18,11 +18,11 @@ import pluggy
 from harness import hookspecs
 from harness.errors import PluginError, Unavailable, UsageError
 from harness.markers import PROJECT
+from harness.naming import NAME
 from harness.options import nearest
 
 BACKENDS = "samebench.backends"
 PLUGINS = "samebench.plugins"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = "use letters, digits, '.', '_' and '-', at most 64"
 Thing = TypeVar("Thing")
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.backend import Precision
 from harness.data import Examples
+from harness.returned import is_real
 from harness.spec import Array, Model, class_count
 
 LIMITS: Mapping[Precision, float] = {"float64": 1e-9, "float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2}
@@ -23,8 +24,12 @@ GRADIENT_LR = 2.0**20
 
 
 def deviation(actual: Array, reference: Array, scale: float | None = None) -> float:
-    """How far `actual` is from `reference`, as defined above; infinite where shapes or finiteness do not fit."""
-    actual, reference = np.asarray(actual, np.float64), np.asarray(reference, np.float64)
+    """How far `actual` is from `reference`, as defined above; infinite where shapes or finiteness do not fit, or
+    where `actual` is of no real floating-point numbers: NumPy would read words as numbers, and drop imaginary parts."""
+    actual = np.asarray(actual)
+    if not is_real(actual.dtype):
+        return float("inf")
+    actual, reference = actual.astype(np.float64), np.asarray(reference, np.float64)
     if actual.shape != reference.shape or not np.isfinite(actual).all():
         return float("inf")
     largest = np.abs(reference).max()

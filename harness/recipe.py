@@ -12,7 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from harness.errors import SpecError
+from harness.errors import OutOfRange, SpecError
+from harness.ranges import AT_LEAST_0, BELOW_1, SHARE, check_ranges
 from harness.spec import Array, Dropout, Model, Parameter
 
 LossName = Literal["softmax", "sigmoid"]
@@ -38,8 +39,7 @@ class Optimizer:
     decay_on: Literal["kernels", "all"] = "kernels"
 
     def __post_init__(self) -> None:
-        if self.lr < 0 or self.weight_decay < 0 or self.l1 < 0:
-            raise SpecError(f"lr, weight_decay and l1 are at least 0: {self}")
+        check_ranges(self, lr=AT_LEAST_0, weight_decay=AT_LEAST_0, l1=AT_LEAST_0)
 
     def decays(self, parameter: Parameter) -> bool:
         """Whether decay and L1 touch this tensor."""
@@ -59,8 +59,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.momentum < 1:
-            raise SpecError(f"momentum is at least 0 and below 1, not {self.momentum}")
+        check_ranges(self, momentum=BELOW_1)
         if self.nesterov and not self.momentum:
             raise SpecError("nesterov needs a momentum above 0")
 
@@ -77,6 +76,10 @@ class Adam(Optimizer):
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, beta1=BELOW_1, beta2=BELOW_1, epsilon=AT_LEAST_0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,9 @@ class Cosine(Schedule):
 
     final: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_ranges(self, final=AT_LEAST_0)
+
     def factors(self, steps: int) -> Array:
         return self.final + (1 - self.final) * (1 + np.cos(math.pi * np.arange(steps) / max(steps, 1))) / 2
 
@@ -116,6 +122,9 @@ class Steps(Schedule):
     at: tuple[float, ...] = (0.5, 0.75)
     factor: float = 0.1
 
+    def __post_init__(self) -> None:
+        check_ranges(self, at=SHARE, factor=AT_LEAST_0)
+
     def factors(self, steps: int) -> Array:
         return self.factor ** np.searchsorted(np.array(self.at) * steps, np.arange(steps), side="right")
 
@@ -126,6 +135,9 @@ class Warmup(Schedule):
 
     share: float = 0.05
     then: Schedule = Schedule()
+
+    def __post_init__(self) -> None:
+        check_ranges(self, share=SHARE)
 
     def factors(self, steps: int) -> Array:
         rising = round(self.share * steps)
@@ -148,6 +160,11 @@ class Recipe:
     schedule: Schedule = Schedule()
     loss: LossName = "softmax"
     rates: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        for start, rate in self.rates:
+            if rate not in AT_LEAST_0:
+                raise OutOfRange("Recipe", "rates", f"of {start!r} must be {AT_LEAST_0}, not {rate}")
 
     def rate(self, name: str) -> float:
         """The factor on the learning rate of the node or parameter called `name`."""

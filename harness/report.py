@@ -11,7 +11,8 @@ import numpy as np
 
 from harness.agreement import Agreement, agreements
 from harness.judgements import Case, claim, doubted, matrices
-from harness.result import SCHEMA, Result
+from harness.naming import shown_names
+from harness.result import SCHEMA, SHOWN, Result
 from harness.spec import Array
 from harness.stats import mean_interval, median_interval
 
@@ -47,7 +48,7 @@ class Report:
     @classmethod
     def of(cls, run: Stored) -> Report:
         """The report of a run as it stands, finished or not."""
-        results = list(run.results())
+        results = _with_names(list(run.results()), run.run.get("names"))
         judged = run.judged()
         found = list(agreements(results))
         verdicts = {result.cell.key: result.parity["verdict"] for result in results}
@@ -67,6 +68,12 @@ class Report:
             "agreement": [asdict(agreement) for agreement in self.agreements],
             "judgements": list(self.judgements),
         }
+
+
+def _with_names(results: Sequence[Result], own: Any) -> list[Result]:
+    """Each result with what its backend is called in this report; `own` are the names that the run has kept."""
+    shown = shown_names([result.cell.backend for result in results], own if isinstance(own, dict) else {})
+    return [replace(result, evidence=result.evidence | {SHOWN: shown[result.cell.backend]}) for result in results]
 
 
 def _blamed(agreement: Agreement, verdicts: Mapping[str, str]) -> dict[str, str]:
@@ -108,7 +115,7 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
     verdicts = [result.parity["verdict"] for result in good] or ["not-checked"]
     row: dict[str, Any] = {
         "subject": cell.subject,
-        "task": cell.task, "backend": cell.backend, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
+        "task": cell.task, "backend": group[0].shown, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
         "weights": cell.weights, "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
         "parity": next((verdict for verdict in verdicts if verdict != "equal"), "equal"),
     }  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from harness.backend import Precision
+from harness.errors import OutOfRange
 from harness.forms import (
     HASH,
     Problems,
@@ -25,6 +26,7 @@ from harness.forms import (
     mistyped,
     shown,
 )
+from harness.naming import shown_names
 
 SCHEMA = 1
 Semantics = Literal["aligned", "native"]
@@ -42,6 +44,9 @@ Status = Literal[
     "interrupted",
 ]
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
+
+SHOWN = "shown"
+"""The name in the evidence of what a backend is called."""
 
 LATER = {"artifacts"}
 """Fields that results of the first versions do not have."""
@@ -98,6 +103,11 @@ class Cell:
     options: Mapping[str, Any]
     semantics: Semantics = "aligned"
 
+    def __post_init__(self) -> None:
+        for path, value in _parts(self.options, self.task):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise OutOfRange("", path, f"must be a finite number, not {value}: files of results hold no other")
+
     @property
     def key(self) -> str:
         """A name for its folder: readable, and another one whenever anything about the cell changes."""
@@ -117,8 +127,9 @@ class Cell:
 
 
 def digest(value: Any) -> str:
-    """Changes whenever anything in a value of plain data does."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    """Changes whenever anything in a value of plain data does. Raises ValueError for NaN and infinity, which JSON does not
+    have: a file would give back something else."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def not_checked(reason: str = "") -> dict[str, Any]:
@@ -146,6 +157,17 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)
     """The hash of each file that the cell has made, by its name."""
+
+    @property
+    def shown(self) -> str:
+        """What its backend is called beside the others of its report."""
+        name: str = self.evidence.get(SHOWN) or shown_names([self.cell.backend])[self.cell.backend]
+        return name
+
+    @property
+    def who(self) -> str:
+        """Its backend and its mode, as they are shown."""
+        return f"{self.shown}/{self.cell.mode}"
 
     def as_json(self) -> dict[str, Any]:
         """The cell's own fields first, then what came of it."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.errors import UsageError
-from harness.options import check_numbers
+from harness.ranges import AT_LEAST_0, AT_LEAST_1, FACTOR, check_ranges
 from harness.spec import Weights
 
 
@@ -21,11 +20,9 @@ class Stopping:
     plateau_factor: float = 0.3
 
     def __post_init__(self) -> None:
-        check_numbers("stopping", self, ("patience", "plateau_patience"))
-        if self.min_delta < 0:
-            raise UsageError(f"stopping.min_delta must be at least 0, not {self.min_delta}")
-        if not 0 < self.plateau_factor <= 1:
-            raise UsageError(f"stopping.plateau_factor must be above 0 and at most 1, not {self.plateau_factor}")
+        check_ranges(
+            self, patience=AT_LEAST_1, min_delta=AT_LEAST_0, plateau_patience=AT_LEAST_1, plateau_factor=FACTOR
+        )
 
 
 @dataclass

@@ -13,7 +13,7 @@ from harness.data import Examples
 from harness.errors import SpecError
 from harness.evaluation import Point
 from harness.fitting import SEGMENTS, Fit, Lessons, first_evidence, in_order
-from harness.options import check_numbers
+from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import SGD, Adam, AdamW, Cosine, Recipe
 from harness.spec import Array, BatchNorm, Dense, Dropout, Flatten, Layer, Model, Node, Shape, Weights, relu
 from harness.task import Bench, ModelBuilder, Subject
@@ -36,7 +36,7 @@ class Head:
     optimizer: SGD | Adam | AdamW = Adam(lr=1e-3, weight_decay=1e-4)
 
     def __post_init__(self) -> None:
-        check_numbers("head", self, ("epochs", "batch_size", "hidden"), shares=("dropout",))
+        check_ranges(self, epochs=AT_LEAST_1, batch_size=AT_LEAST_1, hidden=AT_LEAST_1, dropout=BELOW_1)
 
     @property
     def recipe(self) -> Recipe:

@@ -304,7 +304,7 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
         (wrap(NumPy, start=lambda self, device: "tpu"), "must be 'cpu' or 'gpu'"),
     ],
     "weights_come_back": [
-        (wrap(NumPy, weights=_transposed), "came back as"),
+        (wrap(NumPy, weights=_transposed), r"kernel returned an array .* of shape \(3, 3, 4, 2\); it must return"),
         (wrap(NumPy, weights=_reversed_values), "are its axes in our order"),
         (wrap(NumPy, weights=lambda self, net: {}), "names differ"),
     ],
@@ -312,7 +312,10 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
     "load": [(wrap(NumPy, load=_without_statistics), "the logits after loading")],
     "two_networks": [(wrap(NumPy, network=_SharingNet), "changed when another one was trained")],
     "rows": [
-        (wrap(NumPy, forward=_full_batches_only), "10 rows were asked for in batches of 4, 8 came back"),
+        (
+            wrap(NumPy, forward=_full_batches_only),
+            r"of shape \(8, 3\); it must return an array of float32 or float64 of shape \(10, 3\)",
+        ),
         (wrap(NumPy, forward=_sorted_rows), "are rows in order"),
     ],
     "two_trainers": [(_OneOptimiser, "trunk")],

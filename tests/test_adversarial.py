@@ -171,15 +171,15 @@ def test_what_was_judged_is_not_judged_again(finished):
 def test_options_that_a_network_does_not_allow_are_refused_before_anything_runs(tmp_path):
     for option, said in {
         "adversarial.target=10": "two-block-cnn has the classes 0 to 9, and no 10",
-        "adversarial.target=-1": "and no -1",
+        "adversarial.target=-1": "adversarial.target must be at least 0, not -1",
         "adversarial.epsilon=-0.1": "adversarial.epsilon must be above 0, not -0.1",
         "adversarial.epsilon=0": "must be above 0",
         "adversarial.steps=0": "adversarial.steps must be at least 1, not 0",
-        "adversarial.step_share=1.5": "above 0 and at most 1, not 1.5",
+        "adversarial.step_share=1.5": "adversarial.step_share must be above 0 and at most 1, not 1.5",
         "adversarial.norm=l1": "must be 'linf' or 'l2', not 'l1'",
         "ideal-image.classes=[1,12]": "ideal-image.classes: two-block-cnn has the classes 0 to 9, and no 12",
         "ideal-image.variation=0": "ideal-image.variation must be above 0",
-        "ideal-image.noise=2": "ideal-image.noise is from 0 to 0.5, not 2",
+        "ideal-image.noise=2": "ideal-image.noise must be from 0 to 0.5, not 2",
     }.items():
         done = samebench("run", *QUICK, "--set", option, "--out", tmp_path / "run")
         assert done.returncode == 2 and said in words(done.stderr), (option, done.stderr)

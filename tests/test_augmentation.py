@@ -255,7 +255,7 @@ def test_an_augmentation_is_true_if_it_does_anything():
 @pytest.mark.parametrize("value", [-0.1, 181.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", LARGEST)
 def test_what_makes_no_sense_is_refused(name, value):
-    with pytest.raises(UsageError, match=rf"augmentation.{name} must be from 0 to [\d.]+, not {value}"):
+    with pytest.raises(UsageError, match=rf"Augmentation.{name} must be from 0 to [\d.]+, not {value}"):
         Augmentation(**{name: value})
 
 
@@ -270,7 +270,7 @@ def test_it_can_be_an_option_of_a_task():
     assert flatten(changed)["augmentation.rotation"] == 15.0 and len(flatten(changed)) == 7
     with pytest.raises(UsageError, match=r"no option fine-tuning.augmentation.rotatio; did you mean 'rotation'\?"):
         change(Options(), {"augmentation.rotatio": 15}, "fine-tuning.")
-    with pytest.raises(UsageError, match=r"augmentation.zoom must be from 0 to 0.9, not 1.0"):
+    with pytest.raises(UsageError, match=r"fine-tuning.augmentation.zoom must be from 0 to 0.9, not 1.0"):
         change(Options(), {"augmentation.zoom": 1}, "fine-tuning.")
 
 

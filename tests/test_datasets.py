@@ -565,7 +565,7 @@ def test_lenet5_takes_a_border_of_4_pixels_and_no_wider_one():
 def test_options_of_the_data_are_told_from_others_and_checked():
     cell = {"data.size": 64, "data.broken": "skip", "epochs": 3}
     assert split_options(cell) == (DataOptions(64, "skip"), {"epochs": 3})
-    with pytest.raises(UsageError, match=r"data.size must be at least 1, not 0"):
+    with pytest.raises(UsageError, match=r"DataOptions.size must be at least 1, not 0"):
         DataOptions(size=0)
     with pytest.raises(UsageError, match=r"data.broken must be 'refuse' or 'skip', not 'mend'"):
         DataOptions(broken="mend")

@@ -58,7 +58,7 @@ def test_decay_is_for_kernels_unless_told():
     ("wrong", "message"),
     [
         (lambda: SGD(lr=-1), "at least 0"),
-        (lambda: SGD(momentum=1.0), "momentum is at least 0 and below 1, not 1.0"),
+        (lambda: SGD(momentum=1.0), "SGD.momentum must be from 0 to below 1, not 1.0"),
         (lambda: SGD(nesterov=True), "nesterov needs a momentum above 0"),
         (
             lambda: Recipe(SGD(), rates=(("torso", 0.1),)).check(MODEL),

@@ -157,7 +157,7 @@ def test_a_certificate_that_finds_infinity_can_be_written(tmp_path):
     assert parity["logits"] == "inf"
 
 
-def test_a_cell_that_is_declined_is_no_failure_unless_strict(tmp_path):
+def test_a_cell_that_is_declined_is_a_failure_if_its_backend_was_named(tmp_path):
     command = [
         "run",
         "--backend",
@@ -168,18 +168,24 @@ def test_a_cell_that_is_declined_is_no_failure_unless_strict(tmp_path):
         *SMALL,
     ]
     done = samebench(*command)
-    assert done.returncode == 0 and "unsupported: not this one" in words(done.stdout)
-    assert samebench(*command, "--strict").returncode == 1
+    assert done.returncode == 1 and "unsupported: not this one" in words(done.stdout)
+    assert "1 cell is unsupported, and the backend was named: scratch-cnn " in done.stderr
+
+
+def test_a_precision_that_a_backend_does_not_have_is_said_with_those_it_has(tmp_path):
+    done = samebench("run", "--backend", "numpy", "--task", "scratch-cnn", "--out", tmp_path / "run")
+    assert done.returncode == 1
+    assert "unsupported: numpy has no precision 'float32'; it has float64" in done.stderr
 
 
 def test_the_reference_has_no_ways_of_its_own(tmp_path):
     done = samebench("run", "--backend", "numpy", "--semantics", "native", "--out", tmp_path / "run", *SMALL)
-    assert done.returncode == 0 and "unsupported: numpy has no first weights of its own" in words(done.stdout)
+    assert done.returncode == 1 and "unsupported: numpy has no first weights of its own" in words(done.stdout)
 
 
 def test_tuning_looks_at_a_share_of_the_training_pictures(tmp_path):
-    held = ["--set", "scratch-cnn.validation=0.2", "--set", "scratch-cnn.train_limit=null"]
-    done = samebench("run", "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL, *held)
+    held = ["--set", "scratch-cnn.validation=0.2"]
+    done = samebench("run", "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL[:-2], *held)
     assert done.returncode == 0, done.stderr
     (cell,) = report(tmp_path / "run")["cells"]
     assert 0 <= cell["metrics"]["validation_accuracy"] <= 1
@@ -214,12 +220,16 @@ def test_the_test_split_is_not_looked_at_before_training_is_over():
 
 def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
     file = backend(tmp_path, "weights = {name: tensor * 1.001 for name, tensor in weights.items()}")
-    done = samebench("run", "--backend", file, "--backend", "numpy", "--out", tmp_path / "run", *SMALL)
-    assert done.returncode == 0
+    command = ["run", "--backend", file, "--backend", "numpy", "--out", tmp_path / "run", *SMALL]
+    done = samebench(*command)
+    assert done.returncode == 1 and "1 cell differs from the reference" in done.stderr
+    assert "mine/default seed 0: input gradients of two-block-cnn: " in words(done.stderr)
+    expected = samebench(*command, "--allow-differs")
+    assert expected.returncode == 0 and "differs" in expected.stdout, "the verdict stays"
     rows = {
         line.split()[0].rpartition("/")[2]: line.split()[-1] for line in done.stdout.splitlines() if "35,914" in line
     }
-    assert rows == {"mine.py": "differs", "numpy": "equal"}, "the certificates know who is right"
+    assert rows == {"mine": "differs", "numpy": "equal"}, "the certificates know who is right"
     blind = samebench(
         "run", "--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "blind", *SMALL
     )
@@ -259,7 +269,10 @@ def test_what_is_wrong_is_said_before_anything_runs(arguments, code, message, tm
 def test_check_prints_a_line_a_rule(tmp_path):
     done = samebench("check", "numpy")
     assert done.returncode == 0 and "passed max_pool_ties" in words(done.stdout)
-    assert done.stdout.strip().splitlines()[-1] == f"numpy: {len(RULES) - 2} passed, 2 declined"
+    assert (
+        done.stdout.strip().splitlines()[-1]
+        == f"numpy: {len(RULES) - 2} passed, 2 declined; {len(RULES)} of {len(RULES)} rules ran"
+    )
     done = samebench("check", backend(tmp_path, "weights = {name: -tensor for name, tensor in weights.items()}"))
     assert done.returncode == 1 and "The rule: " in words(done.stdout)
 

@@ -51,10 +51,10 @@ def test_a_loss_that_is_no_number_is_never_better():
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ({"patience": 0}, "stopping.patience must be at least 1, not 0"),
-        ({"plateau_patience": 0}, "stopping.plateau_patience must be at least 1, not 0"),
-        ({"min_delta": -1.0}, "stopping.min_delta must be at least 0"),
-        ({"plateau_factor": 0.0}, "stopping.plateau_factor must be above 0 and at most 1, not 0.0"),
+        ({"patience": 0}, "Stopping.patience must be at least 1, not 0"),
+        ({"plateau_patience": 0}, "Stopping.plateau_patience must be at least 1, not 0"),
+        ({"min_delta": -1.0}, "Stopping.min_delta must be at least 0"),
+        ({"plateau_factor": 0.0}, "Stopping.plateau_factor must be above 0 and at most 1, not 0.0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(option, said):

@@ -295,9 +295,9 @@ def test_augmented_pictures_are_new_in_every_epoch_and_the_same_for_everybody():
     ("make", "said"),
     [
         (lambda: Extracting(epochs=0), "epochs must be at least 1"),
-        (lambda: Extracting(dropout=1.0), "a share from 0 to below 1"),
-        (lambda: Extracting(train_limit=0), "feature-extraction.train_limit must be at least 1"),
-        (lambda: Tuning(blocks=0), "fine-tuning.blocks must be at least 1"),
+        (lambda: Extracting(dropout=1.0), "must be from 0 to below 1"),
+        (lambda: Extracting(train_limit=0), "Options.train_limit must be at least 1"),
+        (lambda: Tuning(blocks=0), "Options.blocks must be at least 1"),
         (lambda: Tuning(validation=0.0), "nothing says when to stop"),
     ],
 )

@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
+from collections import Counter
 
 import click
 
 from harness.commands import NOT_OK
-from harness.environment import worker_environment
+from harness.commands.once import option
 from harness.text import printable
 
 
 @click.command("check", epilog="Example: samebench check my_backend.py")
 @click.argument("backend", metavar="NAME_OR_FILE")
-@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
-@click.option("--mode", type=click.Choice(["default", "compiled"]), default="default", show_default=True)
+@option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
+@option("--mode", type=click.Choice(["default", "compiled"]), default="default", show_default=True)
 def check_command(backend: str, device: str, mode: str) -> None:
     """Hold a backend to every rule of the contract, one line each."""
-    os.environ.update(worker_environment())
-    from harness.conformance import RULES
-    from harness.conformance import check as outcomes
-    from harness.plugins import load_backend
+    from harness.conformance import RULES, STATUSES, Outcome
+    from harness.running.checking import check_apart
 
-    loaded = load_backend(backend)
-    counts = dict.fromkeys(("passed", "failed", "declined", "known failure", "unexpected pass"), 0)
-    for outcome in outcomes(loaded, device, mode):
-        counts[outcome.status] += 1
+    def show(outcome: Outcome) -> None:
         said = f": {outcome.message}" if outcome.status != "passed" else ""
         click.echo(printable(f"{outcome.status:<16}{outcome.rule}{said}"))
         if outcome.status == "failed":
             click.echo(f"{'':16}The rule: {RULES[outcome.rule].__doc__}")
-    click.echo(f"{loaded.name}: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count))
-    if counts["failed"] or counts["unexpected pass"] or not counts["passed"]:
+
+    held = check_apart(backend, device, mode, show)
+    if held.error:
+        raise held.error
+    statuses = Counter(outcome.status for outcome in held.outcomes.values())
+    for rule in held.missing:
+        click.echo(f"{'not run':<16}{rule}")
+    told = ", ".join(f"{statuses[status]} {status}" for status in STATUSES if statuses[status])
+    ran = f"{len(held.outcomes)} of {len(RULES)} rules ran"
+    click.echo(printable(f"{held.name or backend}: {told}{'; ' if told else ''}{ran}"))
+    if held.missing:
+        click.echo(f"Error: {backend} ended its process before every rule had run ({held.how})", err=True)
+    elif held.code:
+        click.echo(f"Warning: {backend} ended its process badly after the last rule ({held.how})", err=True)
+    if held.missing or not statuses["passed"] or any(outcome.bad for outcome in held.outcomes.values()):
         sys.exit(NOT_OK)
 
 
 @click.command("doctor", epilog="Example: samebench doctor")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor_command(as_json: bool) -> None:
     """This machine, and whether each backend works on it: started in a process of its own, with devices, versions and
     the switches that change speed or rounding."""

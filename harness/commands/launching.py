@@ -15,26 +15,27 @@ from typing import Any
 import click
 
 from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
+from harness.commands.ending import Demands, shortfalls
 from harness.errors import UsageError
 from harness.inputs import load
 from harness.options import flatten
 from harness.places import Places
 from harness.plugins import Plugins, load_plugins
 from harness.report import Report
-from harness.result import Cell
-from harness.running.config import Layer, Settings, from_file, from_profile, from_words, seeds_of
+from harness.running.config import Layer, Settings, each_once, from_file, from_profile, from_words, seeds_of
 from harness.running.experiments import Experiment, builder_of, experiments, network_of
 from harness.running.plan import LIMIT, plan_cells
 from harness.running.progress import watching
 from harness.running.runner import Limits, Runner
 from harness.running.store import PICTURES, Store
+from harness.text import printable
 
 HALVES, FEWEST = 5, 64
 """How often a learning curve halves its pictures, and how many it needs: fewer do not fill the usual batches."""
 
 NAMES = {"task": "tasks", "backend": "backends", "mode": "modes"}
-ELSEWHERE = ("sets", "pythons", "no_parity", "out", "strict", "yes")
-"""Options that say something else than a setting by their name."""
+ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes")
+"""Options that are not settings, or whose value is not that of the setting."""
 
 
 class Terminated(BaseException):
@@ -44,11 +45,11 @@ class Terminated(BaseException):
 def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> None:
     layers = [from_file(file)] if file else []
     named = layers[0].settings.get("profile", "quick") if layers else "quick"
-    layers = [from_profile(profile or named)] + [
+    layers = [from_profile(named if profile is None else profile)] + [
         Layer(layer.where, {path: value for path, value in layer.settings.items() if path != "profile"})
         for layer in layers
     ]
-    _run([*layers, *from_words(typed["sets"]), _chosen(typed)], typed)
+    _run([*layers, *_typed(typed)], typed)
 
 
 def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
@@ -57,21 +58,23 @@ def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
     tasks = [plugins.tasks[name] for name in plugins.tasks if LIMIT in flatten(plugins.tasks[name].options())]
     together = next((task.dataset for task in tasks if task.weights), "digits")
     usual = {"tasks": [task.name for task in tasks], "dataset": together}
-    layers = [Layer("learning-curve", usual), *from_words(typed["sets"]), _chosen(typed)]
-    numbers = _numbers(counts) if counts else _halves(Settings.of(plugins, layers), plugins)
-    _run([*layers, Layer("--counts", {"train_limits": numbers})], typed, "learning-curve")
+    given = [] if counts is None else [Layer(f"--counts {counts}", {"train_limits": _numbers(counts)})]
+    layers = [Layer("learning-curve", usual), *_typed(typed, given)]
+    if not (settings := Settings.of(plugins, layers)).config.train_limits:
+        layers.append(Layer("--counts", {"train_limits": _halves(settings, plugins)}))
+    _run(layers, typed, "learning-curve")
 
 
 def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
     if typed["out"] and typed["out"].resolve() == folder.resolve():
         raise UsageError(f"{folder} is the run itself, and would only be resumed: choose another --out")
-    record = Layer(f"{folder}/run.json", Store.open(folder).run["config"])
-    named = _chosen({"pythons": typed["pythons"], "seeds": None, "no_parity": False})
-    _refuse_programs(folder, Settings.of(load_plugins(), [record]), typed["backend"], named.settings)
-    _run([record, named], typed)
+    record = Layer(f"{folder}/run.json", Store.open(folder).run["config"], recorded=True)
+    named = each_once([_python(text) for text in typed["pythons"]])
+    _refuse_programs(folder, Settings.of(load_plugins(), [record]), typed["backend"], named)
+    _run([record, *named], typed)
 
 
-def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], named: Mapping[str, Any]) -> None:
+def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], named: Sequence[Layer]) -> None:
     """Raise UsageError if the record of a run names programs, and the user does not: the run may be a stranger's. A file is
     executed only if it is given by --backend, an interpreter is replaced by that of --python."""
     known, given = _files(recorded.config.backends), list(map(os.path.realpath, files))
@@ -81,7 +84,7 @@ def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], nam
         )
     allow = [word for file in known if file not in given for word in ("--backend", file)]
     for backend, python in recorded.python.items():
-        if f"python.{backend}" not in named:
+        if not any(f"python.{backend}" in layer.settings for layer in named):
             allow += ["--python", f"{backend}={python}"]
     if allow:
         raise UsageError(
@@ -95,19 +98,32 @@ def _files(backends: Sequence[str]) -> list[str]:
     return [os.path.realpath(name) for name in backends if name.endswith(".py")]
 
 
-def _chosen(typed: Mapping[str, Any]) -> Layer:
-    """What the command line says, and only that, by the names of a configuration file."""
-    chosen = {NAMES.get(name, name): value for name, value in typed.items() if value and name not in ELSEWHERE}
-    if seeds := typed["seeds"]:
-        chosen["seeds"] = seeds_of(seeds)
+def _typed(typed: Mapping[str, Any], more: Sequence[Layer] = ()) -> list[Layer]:
+    """What the command line says, one layer for each option. No setting may be given twice, whatever the options."""
+    return each_once([*from_words(typed["sets"]), *_own_options(typed), *map(_python, typed["pythons"]), *more])
+
+
+def _own_options(typed: Mapping[str, Any]) -> Iterator[Layer]:
+    """The options that the user has given, by the names of a configuration file."""
+    for name, value in typed.items():
+        if name not in ELSEWHERE and value is not None and value is not False and value != ():
+            yield Layer(_as_typed(name, value), {NAMES.get(name, name): value})
+    if (seeds := typed["seeds"]) is not None:
+        yield Layer(f"--seeds {seeds}", {"seeds": seeds_of(seeds)})
     if typed["no_parity"]:
-        chosen["parity"] = False
-    for text in typed["pythons"]:
-        backend, equals, path = text.partition("=")
-        if not (backend and equals and path):
-            raise UsageError(f"--python takes BACKEND=PATH, such as keras=/opt/tf/bin/python; not {text!r}")
-        chosen[f"python.{backend}"] = path
-    return Layer("the command line", chosen)
+        yield Layer("--no-parity", {"parity": False})
+
+
+def _as_typed(name: str, value: Any) -> str:
+    words = [] if value is True else [str(one) for one in value] if isinstance(value, tuple) else [str(value)]
+    return shlex.join([f"--{name.replace('_', '-')}", *words])
+
+
+def _python(text: str) -> Layer:
+    backend, equals, path = text.partition("=")
+    if not (backend and equals and path):
+        raise UsageError(f"--python takes BACKEND=PATH, such as keras=/opt/tf/bin/python; not {text!r}")
+    return Layer(f"--python {text}", {f"python.{backend}": path})
 
 
 def _numbers(text: str) -> list[int]:
@@ -151,7 +167,10 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
     click.echo(f"\nThis run is kept in {store.folder}; for programs: samebench report {store.folder} --format json")
     if any(PICTURES in result.artifacts for result in report.results):
         click.echo(f"Its pictures: samebench report {store.folder} --format gallery -o gallery.html")
-    if not _all_ok(report, cells, typed["strict"]):
+    named = {backend for layer in layers for backend in layer.named}
+    demands = Demands(named, typed["strict"], typed["allow_differs"])
+    if problems := list(shortfalls(store.folder, cells, report.results, demands)):
+        click.echo("\n" + printable("\n".join(problems)), err=True)
         sys.exit(NOT_OK)
 
 
@@ -200,9 +219,3 @@ def _again(folder: Path) -> str:
 
 def _end(number: int, frame: object) -> None:
     raise Terminated
-
-
-def _all_ok(report: Any, cells: Sequence[Cell], strict: bool) -> bool:
-    asked = {cell.key for cell in cells}
-    statuses = {result.status for result in report.results if result.cell.key in asked}
-    return not statuses - ({"ok"} if strict else {"ok", "unsupported"})

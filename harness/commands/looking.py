@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness.commands.once import option
 from harness.errors import UsageError
 from harness.text import printable
 
@@ -17,8 +18,8 @@ KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters")
 
 @click.command("list", epilog="Example: samebench list backends --json")
 @click.argument("kind", required=False, type=click.Choice(KINDS))
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@click.option("--probe", is_flag=True, help="Start each backend, in a process of its own, to see whether it works.")
+@option("--json", "as_json", is_flag=True, help="For programs.")
+@option("--probe", is_flag=True, help="Start each backend, in a process of its own, to see whether it works.")
 def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
     """What there is. Imports no framework."""
     from harness.listing import as_text, everything
@@ -30,8 +31,8 @@ def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
 
 @click.command("show", epilog="Example: samebench show two-block-cnn --input 8x8x1")
 @click.argument("model")
-@click.option("--input", "shape", metavar="ROWSxCOLUMNSxCHANNELS", help="Default: the published input.")
-@click.option("--classes", type=click.IntRange(1), help="Default: the published number.")
+@option("--input", "shape", metavar="ROWSxCOLUMNSxCHANNELS", help="Default: the published input.")
+@option("--classes", type=click.IntRange(1), help="Default: the published number.")
 def show_command(model: str, shape: str | None, classes: int | None) -> None:
     """A network layer by layer. Imports no framework."""
     from harness.listing import layer_table
@@ -47,8 +48,8 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
 
 @click.command("report", epilog="Example: samebench report runs/2026-11-21-101500 --format markdown -o report.md")
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--format", "name", default="table", show_default=True, help="See: samebench list reporters")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")
+@option("--format", "name", default="table", show_default=True, help="See: samebench list reporters")
+@option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")
 def report_command(folder: Path, name: str, output: Path | None) -> None:
     """Write the report of a run, from its stored cells; also of a partial or failed one."""
     from harness.plugins import load_plugins

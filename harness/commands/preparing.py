@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.once import option
 from harness.errors import SamebenchError, UsageError
 from harness.text import by
 
@@ -16,13 +17,11 @@ if TYPE_CHECKING:
 
 
 @click.command("prepare", epilog="Example: samebench prepare --dataset cifar10")
-@click.option("--dataset", "datasets", multiple=True, help="A data set; may be given again.")
-@click.option("--weights", multiple=True, help="An entry of weights; may be given again.")
-@click.option(
-    "--model", help="The network whose input decides the size. Default: that of the weights, or two-block-cnn."
-)
-@click.option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR.")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="data.size=64 or data.broken=skip.")
+@option("--dataset", "datasets", multiple=True, help="A data set; may be given again.")
+@option("--weights", multiple=True, help="An entry of weights; may be given again.")
+@option("--model", help="The network whose input decides the size. Default: that of the weights, or two-block-cnn.")
+@option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR.")
+@option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="data.size=64 or data.broken=skip.")
 def prepare_command(
     datasets: Sequence[str], weights: Sequence[str], model: str | None, data_dir: str | None, sets: Sequence[str]
 ) -> None:
@@ -32,13 +31,13 @@ def prepare_command(
     from harness.places import Places
     from harness.plugins import load_plugins
     from harness.pretrained import start_from
-    from harness.running.config import Layer, Settings, from_words
+    from harness.running.config import Layer, Settings, each_once, from_words
 
     if not datasets and not weights:
         raise UsageError("say what to prepare: --dataset NAME or --weights NAME; see: samebench list")
     plugins = load_plugins()
-    chosen = Layer("the command line", {"data_dir": data_dir} if data_dir else {})
-    settings = Settings.of(plugins, [*from_words(sets), chosen])
+    chosen = Layer(f"--data-dir {data_dir}", {} if data_dir is None else {"data_dir": data_dir})
+    settings = Settings.of(plugins, each_once([*from_words(sets), chosen]))
     set_places(settings)
     places = Places.from_environment()
     starts = [start_from(name, model, plugins.weights, plugins.models, places) for name in weights]

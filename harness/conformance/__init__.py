@@ -21,6 +21,7 @@ from harness.conformance import contract as contract
 from harness.conformance import layers as layers
 from harness.conformance import training as training
 from harness.conformance.kit import RULES as RULES
+from harness.conformance.kit import STATUSES as STATUSES
 from harness.conformance.kit import ConformanceError as ConformanceError
 from harness.conformance.kit import Kit as Kit
 from harness.conformance.kit import Outcome as Outcome

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
 from harness.backend import Backend, Precision
 from harness.conformance.suspects import SUSPECTS
 from harness.data import Batches, Examples
-from harness.errors import SamebenchError, Unavailable, Unsupported
+from harness.errors import ContractError, SamebenchError, Unavailable, Unsupported
 from harness.parity import LIMIT
 from harness.probes import GRADIENT_LR, awkward_examples, deviation, stirred
 from harness.recipe import SGD, LossName, Recipe
 from harness.reference.backend import NumPy
+from harness.returned import is_real, shown
 from harness.spec import Array, Layer, Model, Shape
 
 AnyBackend = Backend[Any]
@@ -31,11 +32,15 @@ class ConformanceError(SamebenchError):
     """A rule is broken; the message says by what, and which default would explain it."""
 
 
+Became = Literal["passed", "failed", "declined", "known failure", "unexpected pass"]
+STATUSES: tuple[Became, ...] = get_args(Became)
+
+
 class Outcome(NamedTuple):
     """What became of one rule. "declined" means that the backend said `Unsupported`."""
 
     rule: str
-    status: Literal["passed", "failed", "declined", "known failure", "unexpected pass"]
+    status: Became
     message: str = ""
 
     @property
@@ -74,7 +79,10 @@ class Kit:
     def agree(self, observe: Observe, precision: Precision = "float64", limit: float = LIMIT) -> None:
         """Demand that everything `observe` sees of the backend is what it sees of the reference."""
         expected = observe(NumPy(precision="float64"))
-        actual = observe(self.backend(precision))
+        try:
+            actual = observe(self.backend(precision))
+        except ContractError as error:
+            self.fail(f"{error}, as the reference does.{_blame(self._with_the_same_error(observe, error))}")
         off = {what: deviation(actual[what], right) for what, right in expected.items()}
         for what, found in off.items():
             if not found <= limit:
@@ -101,7 +109,27 @@ class Kit:
                 continue  # this suspect cannot run this network
             if all(deviation(actual[what], value) <= limit for what, value in does.items()):
                 guilty.append(cause)
-        return f" This is what you get from {'; or from '.join(guilty)}." if guilty else ""
+        return _blame(guilty)
+
+    def _with_the_same_error(self, observe: Observe, error: ContractError) -> list[str]:
+        """Which of the rule's suspects break the contract as the backend did."""
+        guilty = []
+        for cause, suspect in SUSPECTS.get(self.rule, {}).items():
+            try:
+                observe(suspect(precision="float64"))
+            except ContractError as its:
+                guilty += [cause] if _without_name(its) == _without_name(error) else []
+            except Exception:
+                continue  # this suspect cannot run this network
+        return guilty
+
+
+def _blame(guilty: Sequence[str]) -> str:
+    return f" This is what you get from {'; or from '.join(guilty)}." if guilty else ""
+
+
+def _without_name(error: ContractError) -> str:
+    return str(error).partition(": ")[2]
 
 
 def observe_network(backend: AnyBackend, model: Model, loss: LossName) -> dict[str, Array]:
@@ -143,6 +171,8 @@ def examples_of(images: Array, pixel_max: int = 255) -> Examples:
 
 
 def _explain(what: str, actual: Array, expected: Array, found: float, limit: float) -> str:
+    if not is_real(np.asarray(actual).dtype):
+        return f"{what}: {shown(actual)}, and not of real floating-point numbers."
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if actual.shape != expected.shape:
         return f"{what}: shape {actual.shape}, the reference has {expected.shape}."
@@ -164,9 +194,9 @@ def check_rule(name: str, backend: type[AnyBackend], device: str = "auto", mode:
     known = backend.known_failures.get(name)
     try:
         RULES[name](Kit(backend, device, mode, name))
-    except Unavailable:
+    except (Unavailable, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # a backend may even call sys.exit()
         if isinstance(error, Unsupported) and name in OPTIONAL:
             return Outcome(name, "declined", str(error))
         message = str(error) if isinstance(error, ConformanceError) else f"{type(error).__name__}: {error}"

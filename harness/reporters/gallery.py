@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from harness.judgements import name_of
 from harness.markers import hookimpl
 from harness.report import Report
 from harness.result import Result
@@ -59,7 +58,7 @@ class Kept(NamedTuple):
 
     @property
     def who(self) -> str:
-        return name_of(self.result.cell)
+        return self.result.who
 
     def caption(self, shares: str, row: int) -> str:
         """The class that the network sees in a picture, and its probability."""
@@ -107,9 +106,9 @@ def _kept(report: Report, results: Sequence[Result]) -> list[Kept]:
     """What each backend has kept, if it has."""
     kept: dict[str, Kept] = {}
     for result in results:
-        if result.status == "ok" and name_of(result.cell) not in kept:
+        if result.status == "ok" and result.who not in kept:
             with suppress(LookupError):
-                kept[name_of(result.cell)] = Kept(result, report.pictures(result))
+                kept[result.who] = Kept(result, report.pictures(result))
     return list(kept.values())
 
 

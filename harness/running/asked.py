@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import inputs
+from harness.errors import ContractError
 from harness.judgements import REFERENCE
 from harness.judging import apart, feature_maps, judged
 from harness.options import change
@@ -35,8 +36,15 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
             answers[name] = certificate(conditions, subjects, places)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        answers = dict.fromkeys(request["subjects"], not_checked(explain(error)[1])) | answers
+        answers = dict.fromkeys(request["subjects"], _without_certificate(error)) | answers
     return answers
+
+
+def _without_certificate(error: BaseException) -> dict[str, Any]:
+    """What is said of subjects whose certificate ended in an error. A backend that breaks the contract differs."""
+    reason = explain(error)[1]
+    missing = not_checked(reason)
+    return missing | {"verdict": f"differs: {reason}"} if isinstance(error, ContractError) else missing
 
 
 def judge(request: dict[str, Any]) -> dict[str, Any]:

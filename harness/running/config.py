@@ -17,6 +17,7 @@ from harness.errors import SpecError, UsageError
 from harness.inputs import DataOptions
 from harness.options import change, flatten, names_first, nearest, parse
 from harness.plugins import Plugins
+from harness.ranges import ABOVE_0, AT_LEAST_1, Range, check_ranges
 from harness.result import Cell, Semantics
 
 Profile = Literal["quick", "standard", "rigorous"]
@@ -29,6 +30,13 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
     "rigorous": {**LARGER, "seeds": 10, "modes": ["default", "compiled"]},
 }
 """Each in what it changes of the defaults below, which are those of `quick`."""
+
+
+MEMORY = Range(0, 2**20, without_low=True)
+"""In GiB. The system takes no limit that is much larger."""
+
+SEED, SEED_COUNT = Range(0, 2**32 - 1), Range(1, 2**20)
+"""Which numbers are seeds on every framework, and how many of them a run may ask for."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,15 @@ class Config:
     offline: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "threads", "memory_gb"):
-            if (value := getattr(self, name)) is not None and value <= 0:
-                raise UsageError(f"{name} must be above 0, not {value}")
-        if any(limit < 1 for limit in self.train_limits) or len(set(self.train_limits)) < len(self.train_limits):
-            raise UsageError(f"train_limits must each be at least 1 and named once, not {self.train_limits}")
+        check_ranges(
+            self, timeout=ABOVE_0, threads=AT_LEAST_1, memory_gb=MEMORY, train_limits=AT_LEAST_1,
+            seeds=SEED_COUNT if isinstance(self.seeds, int) else SEED,
+        )  # fmt: skip
+        if len(set(self.train_limits)) < len(self.train_limits):
+            raise UsageError(f"train_limits must each be named once, not {self.train_limits}")
         numbers = self.seed_numbers
-        if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-            raise UsageError(f"seeds must be one or more, each at least 0 and named once, not {self.seeds!r}")
+        if not numbers or len(set(numbers)) < len(numbers):
+            raise UsageError(f"seeds must be one or more, each named once, not {self.seeds!r}")
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -75,6 +84,37 @@ class Layer(NamedTuple):
 
     where: str
     settings: Mapping[str, Any]
+    recorded: bool = False
+    """Whether they are from the record of a run, and not from the user."""
+
+    @property
+    def by_path(self) -> dict[str, Any]:
+        """Every value by its path; an error if two spellings of one path give it twice."""
+        found: dict[str, Any] = {}
+        for path, value in _paths(self.settings):
+            if path in found:
+                raise UsageError(f"{self.where}: {path} is given twice: {found[path]!r} and {value!r}; give it once")
+            found[path] = value
+        return found
+
+    @property
+    def named(self) -> set[str]:
+        """The backends that the user names here."""
+        if self.recorded:
+            return set()
+        pythons = {path.removeprefix("python.") for path in self.by_path if path.startswith("python.")}
+        return pythons | set(self.by_path.get("backends", ()))
+
+
+def each_once(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers of one command line, if no two of them set the same path."""
+    said: dict[str, str] = {}
+    for layer in layers:
+        for path in layer.by_path:
+            if path in said:
+                raise UsageError(f"{path} is given twice: {said[path]} and {layer.where}; give it once")
+            said[path] = layer.where
+    return list(layers)
 
 
 @dataclass(frozen=True)
@@ -94,7 +134,7 @@ class Settings:
         """The defaults with each layer laid over them; an unknown path is refused with the nearest name."""
         settings = cls(Config(), DataOptions(), {name: plugins.tasks[name].options() for name in plugins.tasks}, {})
         for layer in layers:
-            for path, value in names_first(dict(_paths(layer.settings))):
+            for path, value in names_first(layer.by_path):
                 try:
                     settings = settings._with(path, value)
                 except (SpecError, UsageError) as error:
@@ -131,18 +171,24 @@ def from_file(file: Path) -> Layer:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no configuration file {file}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise UsageError(f"{file} cannot be read as TOML: {error}") from None
     return Layer(str(file), settings)
 
 
-def from_words(texts: Sequence[str]) -> Iterator[Layer]:
+def from_words(texts: Sequence[str]) -> list[Layer]:
     """The layers of --set KEY=VALUE."""
-    for text in texts:
-        path, equals, value = text.partition("=")
-        if not equals or not path:
-            raise UsageError(f"--set takes KEY=VALUE, such as scratch-cnn.epochs=3; not {text!r}")
-        yield Layer(f"--set {text}", {path: parse(value)})
+    return each_once([_from_word(text) for text in texts])
+
+
+def _from_word(text: str) -> Layer:
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise UsageError(f"--set takes KEY=VALUE, such as scratch-cnn.epochs=3; not {text!r}")
+    layer = Layer(f"--set {text}", {path: parse(value)})
+    if not layer.by_path:
+        raise UsageError(f"--set {text} sets nothing: {path} takes a value, or an object of options")
+    return layer
 
 
 def from_profile(name: str) -> Layer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from harness.errors import PluginError, Unavailable, Unsupported, WrongDevice
+from harness.errors import ContractError, PluginError, Unavailable, Unsupported, WrongDevice
 from harness.result import Status
 from harness.running.process import OUT_OF_MEMORY
 
@@ -18,6 +18,8 @@ def explain(error: BaseException) -> tuple[Status, str]:
         return "wrong-device", str(error)
     if isinstance(error, Unavailable | PluginError):
         return "unavailable", str(error)
+    if isinstance(error, ContractError):  # the line that found it is the harness's own
+        return "failed", str(error)
     # Each framework has an exception of its own for this, and none of them is known here.
     if isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY):
         return "oom", f"{type(error).__name__}: {error}"

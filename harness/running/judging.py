@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.forms import answer_problems
-from harness.judgements import PICTURES, REFERENCE
-from harness.result import Result
+from harness.judgements import PICTURES, REFERENCE, name_of
+from harness.naming import is_file
+from harness.result import Result, digest
 from harness.running.process import Ended
 from harness.running.sources import code_of
 from harness.running.store import ASKED, Store
@@ -33,7 +34,15 @@ class Judge(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.backend if self.backend == REFERENCE else f"{Path(self.backend).stem}/{self.mode}"
+        """What it is known by where judgements are kept."""
+        return self.backend if self.backend == REFERENCE else f"{self.backend}/{self.mode}"
+
+    @property
+    def folder(self) -> str:
+        """A name for the folder of what it is asked. Files of one name in several folders are told apart."""
+        if not is_file(self.backend):
+            return self.name.replace("/", ".")
+        return f"{Path(self.backend).stem}.{self.mode}.{digest(self.backend)[:10]}"
 
 
 THE_REFERENCE = Judge(REFERENCE, "default", "float64", "cpu")
@@ -72,13 +81,14 @@ def cases(results: Sequence[Result], named: Collection[str] = ()) -> list[Case]:
 def judge(store: Store, found: Sequence[Case], start: Start, told: Callable[[str], None]) -> None:
     """Let every judge see what it has not seen yet, and keep what it says."""
     kept = {case.name: _known(store, case) for case in found}
+    shown = {name_of(maker.cell): maker.who for case in found for maker in case.makers}
     judges = dict.fromkeys(judge for case in found for judge in case.judges)
     for who in judges:
         open_cases = [case for case in found if who in case.judges and who.name not in kept[case.name]["judges"]]
         if not open_cases:
             continue
-        told(f"{who.name} judges")
-        folder = store.room("judgements", ASKED, who.name.replace("/", "."))
+        told(f"{shown.get(who.name, who.name)} judges")
+        folder = store.room("judgements", ASKED, who.folder)
         ended = start(
             folder, {"judge": who._asdict(), "cases": {c.name: _asked(store, c) for c in open_cases}}, who.backend
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.naming import is_file
 from harness.options import flatten, nearest
 from harness.plugins import find_backends
 from harness.result import Cell
@@ -59,11 +61,19 @@ def _backends(settings: Settings) -> list[str]:
             raise UsageError(f"there is no backend {name!r}; {nearest(name, found)}; or give a file, FILE.py")
     for name, python in settings.python.items():
         _check_interpreter(name, python)
-    return list(dict.fromkeys(named)) or [
+    return _each_once(named) or [
         name
         for name in SHIPPED
         if (name in found and found[name].status == "available") or name in settings.python
     ]  # fmt: skip
+
+
+def _each_once(backends: Sequence[str]) -> list[str]:
+    """Each backend once: a file may be named by several paths."""
+    found: dict[str, str] = {}
+    for name in backends:
+        found.setdefault(os.path.realpath(name) if is_file(name) else name, name)
+    return list(found.values())
 
 
 def _check_interpreter(backend: str, python: str) -> None:

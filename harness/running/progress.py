@@ -85,7 +85,7 @@ def watching(cells: int) -> Iterator[Lines]:
 
 def _one_line(result: Result) -> str:
     cell = result.cell
-    who = f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}"
+    who = f"{cell.task} {result.who} seed {cell.seed}"
     if result.status != "ok":
         return f"{who}: {result.status}: {result.reason}"
     numbers = ((name, value) for name, value in result.metrics.items() if isinstance(value, int | float))

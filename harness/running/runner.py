@@ -14,9 +14,11 @@ from typing import Any, Protocol
 
 from harness.environment import describe_host, worker_environment
 from harness.forms import certificate_problems
+from harness.naming import own_names, shown_names
 from harness.places import hash_of
+from harness.plugins import find_backends
 from harness.pretrained import is_path
-from harness.result import Cell, Result, not_checked
+from harness.result import SHOWN, Cell, Result, not_checked
 from harness.running.judging import cases, judge
 from harness.running.process import Ended, run_worker
 from harness.running.sources import code_of
@@ -58,26 +60,37 @@ class Runner:
         with self.store.locked(cells):
             earlier = self.store.plan() if self.store.exists else []
             known = {cell.key for cell in earlier}
+            names = self._names(earlier, cells)
+            shown = shown_names([cell.backend for cell in (*earlier, *cells)], names)
             record = {
                 "id": self.store.folder.name,
                 "started": self.store.run["started"] if earlier else _now(),
                 "finished": None,
                 "host": describe_host(),
                 "config": dict(config),
+                "names": names,
                 "order_seed": (order_seed := int.from_bytes(os.urandom(4))),
                 "plan": [asdict(cell) for cell in (*earlier, *(cell for cell in cells if cell.key not in known))],
             }
             self.store.save_run(record)
             todo = [cell for cell in cells if not self._is_done(cell)]
             if parity:
-                self._certify(cells, {cell.subject for cell in todo})
+                self._certify(cells, {cell.subject for cell in todo}, shown)
             for number, cell in enumerate(_in_turns(todo, order_seed), 1):
-                self.watcher.started(f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}")
-                self.watcher.finished(self.run_cell(cell), number, len(todo))
+                self.watcher.started(f"{cell.task} {shown[cell.backend]}/{cell.mode} seed {cell.seed}")
+                result = self.run_cell(cell)
+                result.evidence[SHOWN] = shown[cell.backend]
+                self.watcher.finished(result, number, len(todo))
             if parity:
                 self.store.save_run(record)  # whatever a cell has done to it
-                self._judge(cells)
+                self._judge(cells, shown)
             self.store.save_run(record | {"finished": _now()})
+
+    def _names(self, earlier: Sequence[Cell], cells: Sequence[Cell]) -> dict[str, str]:
+        """What the backends that are files call themselves: as they say now, or as they did in an earlier run."""
+        kept = self.store.run.get("names", {}) if earlier else {}
+        kept = kept if isinstance(kept, dict) else {}
+        return {**kept, **own_names({cell.backend for cell in cells}, find_backends())}
 
     def run_cell(self, cell: Cell) -> Result:
         """One cell in a process of its own; whatever happens to it, there is a result."""
@@ -112,7 +125,7 @@ class Runner:
             return False
         return _hash_of_weights(cell) in (None, start.get("hash"))
 
-    def _certify(self, cells: Sequence[Cell], wanted: set[str]) -> None:
+    def _certify(self, cells: Sequence[Cell], wanted: set[str], shown: Mapping[str, str]) -> None:
         """One process for each backend, mode, precision and device: the certificates of what is to run, or has none.
 
         Where nothing has changed since they were made, that process finds them in the cache.
@@ -132,7 +145,7 @@ class Runner:
                     for subject, c in subjects.items()
                 },
             }  # fmt: skip
-            self.watcher.started(f"certificate of {backend}/{mode}")
+            self.watcher.started(f"certificate of {shown[backend]}/{mode}")
             folder = self.store.room("certificates", next(iter(subjects)))
             ended = self._start_worker(folder, request, backend)
             answers = _certificates(folder / "result.json", subjects, ended)
@@ -140,13 +153,16 @@ class Runner:
                 self.store.save_certificate(name, answer)
             known = ", known from before" if all(answer.get("cached") for answer in answers.values()) else ""
             for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
-                self.watcher.certified(f"{backend}/{mode}", verdict + known, ended.seconds)
+                self.watcher.certified(f"{shown[backend]}/{mode}", verdict + known, ended.seconds)
 
-    def _judge(self, cells: Sequence[Cell]) -> None:
+    def _judge(self, cells: Sequence[Cell], shown: Mapping[str, str]) -> None:
         """Let every backend see the pictures that each has made. A backend that is a file is asked only if this command has
         named it: the run may be a stranger's."""
         asked, named = {cell.experiment for cell in cells}, {cell.backend for cell in cells}
-        found = [case for case in cases(list(self.store.results()), named) if case.name in asked]
+        results = list(self.store.results())
+        for result in results:
+            result.evidence[SHOWN] = shown[result.cell.backend]
+        found = [case for case in cases(results, named) if case.name in asked]
         judge(self.store, found, self._start_worker, self.watcher.started)
 
     def _start_worker(

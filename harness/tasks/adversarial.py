@@ -14,9 +14,8 @@ import numpy as np
 
 from harness.attack import Attack
 from harness.attacking import Victim, check_class, pictures_for, predictions
-from harness.errors import UsageError
 from harness.markers import hookimpl
-from harness.options import check_numbers
+from harness.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, FACTOR, check_ranges
 from harness.reference.losses import probabilities
 from harness.spec import Shape
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task
@@ -46,11 +45,7 @@ class Options:
     """How many of the test split are attacked, chosen by the seed; None for 256, or fewer photos."""
 
     def __post_init__(self) -> None:
-        check_numbers("adversarial", self, ("steps", "pictures"))
-        if self.epsilon is not None and not (self.epsilon > 0 and np.isfinite(self.epsilon)):
-            raise UsageError(f"adversarial.epsilon must be above 0, not {self.epsilon}")
-        if not 0 < self.step_share <= 1:
-            raise UsageError(f"adversarial.step_share is above 0 and at most 1, not {self.step_share}")
+        check_ranges(self, epsilon=ABOVE_0, steps=AT_LEAST_1, step_share=FACTOR, target=AT_LEAST_0, pictures=AT_LEAST_1)
 
     def attack(self, size: float = 1.0) -> Attack:
         """The attack with an epsilon of so many times the option's."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.fitting import metrics_of
 from harness.markers import hookimpl
-from harness.options import check_numbers
+from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import Recipe
 from harness.spec import Shape
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
@@ -28,7 +28,7 @@ class Options(Head):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_numbers("feature-extraction", self, ("train_limit",), shares=("validation",))
+        check_ranges(self, train_limit=AT_LEAST_1, validation=BELOW_1)
 
 
 class FeatureExtraction(Task):

@@ -20,7 +20,7 @@ from harness.errors import SamebenchError, UsageError
 from harness.evaluation import Point
 from harness.fitting import Fit, Lessons, metrics_of
 from harness.markers import hookimpl
-from harness.options import check_numbers
+from harness.ranges import AT_LEAST_0, AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import SGD, Adam, AdamW, Recipe
 from harness.spec import Model, Shape
 from harness.stopping import Stopping, Watch
@@ -50,9 +50,10 @@ class Options:
     """Of the pictures that the trunk learns from; the head learns from pictures as they are."""
 
     def __post_init__(self) -> None:
-        check_numbers("fine-tuning", self, ("epochs", "batch_size", "train_limit", "blocks", "layers"), ("validation",))
-        if self.trunk_rate < 0:
-            raise UsageError(f"fine-tuning.trunk_rate must be at least 0, not {self.trunk_rate}")
+        check_ranges(
+            self, epochs=AT_LEAST_1, batch_size=AT_LEAST_1, train_limit=AT_LEAST_1, blocks=AT_LEAST_1, layers=AT_LEAST_1,
+            validation=BELOW_1, trunk_rate=AT_LEAST_0,
+        )  # fmt: skip
         if not self.validation:
             raise UsageError(
                 "fine-tuning.validation must be above 0: without pictures held out, nothing says when to stop"

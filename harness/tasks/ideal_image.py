@@ -13,9 +13,8 @@ import numpy as np
 
 from harness.attack import Attack, variation
 from harness.attacking import Victim, check_class
-from harness.errors import UsageError
 from harness.markers import hookimpl
-from harness.options import check_numbers
+from harness.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, Range, check_ranges
 from harness.reference.losses import probabilities
 from harness.spec import Array, Shape
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task
@@ -37,12 +36,9 @@ class Options:
     """How far the first pictures are from grey."""
 
     def __post_init__(self) -> None:
-        check_numbers("ideal-image", self, ("steps",))
-        for name in ("step_size", "variation"):
-            if not (np.isfinite(value := getattr(self, name)) and value > 0):
-                raise UsageError(f"ideal-image.{name} must be above 0, not {value}")
-        if not 0 <= self.noise <= 0.5:
-            raise UsageError(f"ideal-image.noise is from 0 to 0.5, not {self.noise}")
+        check_ranges(
+            self, classes=AT_LEAST_0, steps=AT_LEAST_1, step_size=ABOVE_0, variation=ABOVE_0, noise=Range(0, 0.5)
+        )
 
     def ascent(self, variation: float) -> Attack:
         return Attack(

@@ -9,7 +9,7 @@ from typing import Literal
 from harness.augmentation import Augmentation
 from harness.fitting import Fit, Lessons, first_evidence, metrics_of
 from harness.markers import hookimpl
-from harness.options import check_numbers
+from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import SGD, Adam, AdamW, Constant, Cosine, Recipe, Warmup
 from harness.spec import Shape
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
@@ -30,7 +30,7 @@ class Options:
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
-        check_numbers("scratch-cnn", self, ("epochs", "batch_size", "train_limit"), shares=("validation",))
+        check_ranges(self, epochs=AT_LEAST_1, batch_size=AT_LEAST_1, train_limit=AT_LEAST_1, validation=BELOW_1)
 
     @property
     def recipe(self) -> Recipe:

@@ -76,7 +76,7 @@ def _apart(found: dict[str, Any]) -> str:
 def _verdict(result: Result) -> Iterator[str]:
     """What a reader must know beyond the numbers: why there is no proof, or what it leaves out."""
     parity, cell = result.parity, result.cell
-    who = f"{cell.backend}/{cell.mode}, {cell.task}"
+    who = f"{result.who}, {cell.task}"
     if parity["verdict"] != "equal":
         yield f"Parity of {who}: {parity['verdict']}"
         return
@@ -92,7 +92,7 @@ def _not_ok(results: Sequence[Result]) -> list[Result]:
 
 def _failure(result: Result) -> str:
     cell = result.cell
-    return f"{cell.task}, {cell.backend}/{cell.mode}, seed {cell.seed}: {result.status}: {result.reason}"
+    return f"{cell.task}, {result.who}, seed {cell.seed}: {result.status}: {result.reason}"
 
 
 def _starts(results: Sequence[Result]) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _starts(results: Sequence[Result]) -> Iterator[str]:
 def _own_ways(results: Sequence[Result]) -> Iterator[str]:
     """What native semantics have changed, one line a backend."""
     changes = {
-        r.cell.backend: "; ".join(f"{name}: {how}" for name, how in r.evidence.get("own_ways", {}).items())
+        r.shown: "; ".join(f"{name}: {how}" for name, how in r.evidence.get("own_ways", {}).items())
         for r in results
         if r.cell.semantics == "native" and r.status == "ok"
     }
@@ -118,10 +118,7 @@ def _own_ways(results: Sequence[Result]) -> Iterator[str]:
 def _warnings(results: Sequence[Result]) -> Iterator[str]:
     for result in results:
         cell = result.cell
-        yield from (
-            f"Warning: {cell.task}, {cell.backend}/{cell.mode}, seed {cell.seed}: {warning}"
-            for warning in result.warnings
-        )
+        yield from (f"Warning: {cell.task}, {result.who}, seed {cell.seed}: {warning}" for warning in result.warnings)
 
 
 def _mixed_versions(results: Sequence[Result]) -> Iterator[str]:
@@ -130,7 +127,7 @@ def _mixed_versions(results: Sequence[Result]) -> Iterator[str]:
     for result in results:
         if result.status == "ok":
             told = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
-            versions.setdefault(result.cell.backend, set()).add(told)
+            versions.setdefault(result.shown, set()).add(told)
     for backend, several in versions.items():
         if len(several) > 1:
             yield f"Warning: cells of {backend} ran on different versions: {'; '.join(sorted(several))}"

@@ -95,7 +95,7 @@ def _proof(result: Result) -> tuple[str, ...]:
     timed = parity["timed"]
     exact = (parity["logits"], parity["gradients"], parity["trajectory"], parity["attack"])
     deviations = map(tiny, (*exact, timed["logits"], timed["losses"], timed["limit"]))
-    return cell.backend, cell.mode, str(parity["steps"]), *deviations
+    return result.shown, cell.mode, str(parity["steps"]), *deviations
 
 
 def _without_empty_columns(table: Table) -> Table:

@@ -1,0 +1,69 @@
+"""Why a run ends with exit code 1: cells that are not ok, and verdicts that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.result import Cell, Result
+
+SHOWN = 3
+"""Cells that a line names; the report has all of them."""
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What else a user asks of a run."""
+
+    named: Collection[str] = field(default_factory=frozenset)
+    """The backends that the user has named: they must support what is asked of them."""
+    strict: bool = False
+    """Whether every backend must."""
+    allow_differs: bool = False
+    """Whether a verdict may be `differs`."""
+
+
+def shortfalls(folder: Path, cells: Sequence[Cell], results: Sequence[Result], demands: Demands) -> Iterator[str]:
+    """A line for each reason why this run has not found what was asked of it; none if it has."""
+    known = {result.cell.key: result for result in results}
+    found = [known.get(cell.key) or Result(cell, "interrupted", "it has no result") for cell in cells]
+    see = f"See: samebench report {folder}"
+    if bad := [result for result in found if result.status not in ("ok", "unsupported")]:
+        yield f"{_count(bad, 'is', 'are')} not ok: {_told(bad)}. {see}"
+    if declined := [result for result in found if result.status == "unsupported" and _must_support(result, demands)]:
+        asked = "and --strict asks for all" if demands.strict else "and the backend was named"
+        yield f"{_count(declined, 'is', 'are')} unsupported, {asked}: {_told(declined)}. {see}"
+    different = [result for result in found if result.parity["verdict"].startswith("differs")]
+    if different and not demands.allow_differs:
+        yield (
+            f"{_count(different, 'differs', 'differ')} from the reference or from the other backends: "
+            f"{_verdicts(different)}. {see}. If you expect this, add --allow-differs"
+        )
+
+
+def _must_support(result: Result, demands: Demands) -> bool:
+    return demands.strict or result.cell.backend in demands.named
+
+
+def _count(results: Sequence[Result], one: str, several: str) -> str:
+    return f"1 cell {one}" if len(results) == 1 else f"{len(results)} cells {several}"
+
+
+def _told(results: Sequence[Result]) -> str:
+    return _first(f"{_who(result)}: {result.status}: {result.reason}" for result in results)
+
+
+def _verdicts(results: Sequence[Result]) -> str:
+    return _first(f"{_who(result)}: {result.parity['verdict'].removeprefix('differs: ')}" for result in results)
+
+
+def _who(result: Result) -> str:
+    return f"{result.cell.task} {result.who} seed {result.cell.seed}"
+
+
+def _first(told: Iterator[str]) -> str:
+    """The first of them, and how many there are besides."""
+    lines = list(told)
+    more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "; ".join([*lines[:SHOWN], *more])

@@ -1,0 +1,182 @@
+"""What a backend returns, checked: its type, its kind of number and its shape.
+
+Values are not looked at: a training that diverges returns NaN, and that is its result. Whoever compares numbers looks at
+them. A check costs some microseconds a call.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.data import Batches
+from harness.errors import ContractError
+from harness.spec import Array, Model, Shape, Upto
+
+DEVICES = ("cpu", "gpu")
+Check = Callable[..., None]
+MARK = "returns_checked"
+"""The attribute of a method whose results are checked."""
+
+
+def is_real(dtype: np.dtype[Any]) -> bool:
+    """Whether numbers of this type are real floating-point numbers. NumPy knows bfloat16 only by its name."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+class Known(NamedTuple):
+    """What the shapes of a network's results follow from."""
+
+    model: Model
+    outputs: Mapping[Upto, Shape]
+
+    @classmethod
+    def of(cls, model: Model) -> Known:
+        parts: tuple[Upto, ...] = ("features", "logits")
+        return cls(model, {upto: model.shape_at(model.end(upto)) for upto in parts})
+
+
+class Networks:
+    """Which model each network was built from, while the network lives. A network to which nobody can hold a weak
+    reference, such as a dictionary, is not known."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Any], Known]] = {}
+
+    def add(self, net: Any, model: Model) -> None:
+        place, known = id(net), self._known
+        try:
+            reference = weakref.ref(net, lambda _: known.pop(place, None))
+        except TypeError:
+            return
+        known[place] = reference, Known.of(model)
+
+    def get(self, net: Any) -> Known | None:
+        reference, known = self._known.get(id(net), (None, None))
+        return known if reference is not None and reference() is net else None
+
+
+class Returned:
+    """One check for each method of a backend. Each is given the backend's name, the networks that it has built, what the
+    method has returned, and what it was given."""
+
+    @staticmethod
+    def build(name: str, networks: Networks, found: Any, model: Model, *given: Any, **named: Any) -> None:
+        networks.add(found, model)
+
+    @staticmethod
+    def forward(
+        name: str, networks: Networks, found: Any, net: Any, batches: Batches, *, upto: Upto = "logits", **named: Any
+    ) -> None:
+        known, rows = networks.get(net), len(batches.rows)
+        if known:
+            check_array(f"{name}: forward", found, (rows, *known.outputs[upto]))
+        else:
+            check_array(f"{name}: forward", found, (rows, ...))
+
+    @staticmethod
+    def weights(name: str, networks: Networks, found: Any, net: Any) -> None:
+        known = networks.get(net)
+        _check_tensors(f"{name}: weights", found, known and known.model)
+
+    @staticmethod
+    def native_weights(name: str, networks: Networks, found: Any, model: Model, *given: Any, **named: Any) -> None:
+        _check_tensors(f"{name}: native_weights", found, model)
+
+    @staticmethod
+    def input_gradient(
+        name: str, networks: Networks, found: Any, net: Any, images: Array, *given: Any, **named: Any
+    ) -> None:
+        check_array(f"{name}: input_gradient", found, images.shape)
+
+    @staticmethod
+    def device_of(name: str, networks: Networks, found: Any, *given: Any, **named: Any) -> None:
+        check_device(f"{name}: device_of", found)
+
+    @staticmethod
+    def versions(name: str, networks: Networks, found: Any) -> None:
+        _check_words(f"{name}: versions", found)
+
+    @staticmethod
+    def settings(name: str, networks: Networks, found: Any) -> None:
+        _check_words(f"{name}: settings", found)
+
+    @staticmethod
+    def peak_device_bytes(name: str, networks: Networks, found: Any) -> None:
+        if found is not None and (type(found) is not int or found < 0):
+            raise ContractError(
+                f"{name}: peak_device_bytes returned {shown(found)}; it must return a number of bytes, or None"
+            )
+
+
+CHECKS: dict[str, Check] = {name: getattr(Returned, name) for name in vars(Returned) if not name.startswith("_")}
+
+
+def checked(cls: type, name: str, check: Check) -> None:
+    """Put a check around the method of this name, as the class has it now, unless it is abstract or has one."""
+    method = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+    if method is None or getattr(method, "__isabstractmethod__", False) or getattr(method, MARK, False):
+        return
+
+    @wraps(method)
+    def call(self: Any, *given: Any, **named: Any) -> Any:
+        found = method.__get__(self, type(self))(*given, **named)
+        check(self.name, self._networks, found, *given, **named)
+        return found
+
+    setattr(call, MARK, True)
+    setattr(cls, name, call)
+
+
+def check_array(what: str, found: Any, shape: tuple[Any, ...]) -> None:
+    """Raise unless this is an array of real floating-point numbers of that shape. An ellipsis at the end of the shape
+    stands for one or more sides of any length."""
+    if isinstance(found, np.ndarray) and is_real(found.dtype) and _has(found.shape, shape):
+        return
+    wanted = str(shape).replace("Ellipsis", "...")
+    raise ContractError(
+        f"{what} returned {shown(found)}; it must return an array of float32 or float64 of shape {wanted}"
+    )
+
+
+def check_device(what: str, found: Any) -> None:
+    if not (isinstance(found, str) and found in DEVICES):
+        raise ContractError(f"{what} returned {shown(found)}; it must be 'cpu' or 'gpu'")
+
+
+def shown(value: Any) -> str:
+    """What a value is, for a message."""
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} of shape {value.shape}"
+    text = repr(value)
+    return f"{type(value).__name__} {text}" if len(text) <= 40 and not callable(value) else f"a {type(value).__name__}"
+
+
+def _has(shape: Shape, wanted: tuple[Any, ...]) -> bool:
+    if wanted and wanted[-1] is ...:
+        return len(shape) >= len(wanted) and shape[: len(wanted) - 1] == wanted[:-1]
+    return shape == wanted
+
+
+def _check_tensors(what: str, found: Any, model: Model | None) -> None:
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise ContractError(f"{what} returned {shown(found)}; it must return a dictionary of arrays by their names")
+    if model:
+        missing = [f"missing {name}" for name in model.parameters if name not in found]
+        unknown = [f"unknown {name}" for name in found if name not in model.parameters]
+        if missing or unknown:
+            raise ContractError(
+                f"{what} returned {len(found)} tensors whose names differ from those of {model.name}: "
+                f"{'; '.join([*missing, *unknown][:5])}"
+            )
+    for name, tensor in found.items():
+        check_array(f"{what}: {name}", tensor, model.parameters[name].shape if model else getattr(tensor, "shape", ()))
+
+
+def _check_words(what: str, found: Any) -> None:
+    if not isinstance(found, Mapping) or not all(isinstance(word, str) for pair in found.items() for word in pair):
+        raise ContractError(f"{what} returned {shown(found)}; it must return a dictionary of words by words")

@@ -1,0 +1,102 @@
+"""`samebench check` counts: a backend that ends its process has not passed the rules that have not run."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+from command import backend
+from mutants import wrap
+
+from harness.cli import main
+from harness.conformance import RULES, check, conforms
+from harness.conformance.kit import Outcome, check_rule
+from harness.errors import SamebenchError, Unavailable, UsageError
+from harness.reference.backend import NumPy
+from harness.running.checking import Held, check_apart
+
+ALL = len(RULES)
+FIRST, SECOND, *_ = RULES
+
+
+def ends(error: BaseException) -> type:
+    def build(self, model, weights):
+        raise error
+
+    return wrap(NumPy, build=build)
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit("bye"), GeneratorExit(), BaseException("odd")])
+def test_whatever_a_rule_raises_is_a_failure_of_that_rule(error):
+    outcome = check_rule("dense", ends(error))
+    assert outcome.status == "failed" and type(error).__name__ in outcome.message
+
+
+def test_a_check_goes_on_after_a_rule_that_exits():
+    outcomes = list(check(ends(SystemExit(0))))
+    assert [outcome.rule for outcome in outcomes] == list(RULES)
+    assert {outcome.rule for outcome in outcomes if outcome.status == "passed"} == {"self_description"}
+
+
+def test_pytest_sees_a_rule_that_exits_fail():
+    mark = conforms(ends(SystemExit(0)))
+    (run,) = (case.values[0] for case in mark.args[1] if case.id == "dense")
+    with pytest.raises(AssertionError, match="SystemExit: 0"):
+        run()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Unavailable("no such device")])
+def test_what_is_no_fault_of_the_backend_ends_the_check(error):
+    with pytest.raises(type(error)):
+        check_rule("dense", ends(error))
+
+
+def test_a_file_that_exits_while_it_is_imported_has_passed_nothing(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("import os\nos._exit(0)\n")
+    done = CliRunner().invoke(main, ["check", str(file)])
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[-1] == f"{file}: 0 of {ALL} rules ran"
+    assert f"{file} ended its process before every rule had run (exit code 0)" in done.stderr
+
+
+@pytest.mark.parametrize(("fault", "how"), [("os._exit(0)", "exit code 0"), ("os.kill(os.getpid(), 11)", "SIGSEGV")])
+def test_a_rule_in_which_the_process_ends_has_failed_and_the_others_have_not_run(tmp_path, fault, how):
+    file = backend(tmp_path, fault)
+    done = CliRunner().invoke(main, ["check", str(file)])
+    lines = done.stdout.splitlines()
+    assert done.exit_code == 1
+    assert f"{'failed':<16}{FIRST}: the process ended while this rule ran: {how}" in lines
+    assert lines[-1] == f"mine: 1 failed; 1 of {ALL} rules ran"
+    assert sum(line.startswith("not run") for line in lines) == ALL - 1
+    assert f"before every rule had run ({how})" in done.stderr
+
+
+def test_a_backend_that_throws_the_rules_away_is_found_out(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from harness import hookimpl\nfrom harness.conformance import RULES\nfrom harness.reference.backend import NumPy\n"
+        "RULES.clear()\n@hookimpl\ndef samebench_backend():\n    return NumPy\n"
+    )
+    held = check_apart(str(file), "auto", "default", lambda outcome: None)
+    assert (held.name, held.code, held.missing) == ("numpy", 0, list(RULES))
+
+
+def test_what_a_process_says_is_heard():
+    told: list[Outcome] = []
+    held = Held(told.append)
+    held.hear({"name": "mine"})
+    held.hear({"begins": FIRST})
+    held.hear({"outcome": [FIRST, "passed", ""]})
+    held.hear({"begins": SECOND})
+    held.ended(-9)
+    assert [(outcome.rule, outcome.status) for outcome in told] == [(FIRST, "passed"), (SECOND, "failed")]
+    assert "SIGKILL" in told[1].message and held.missing == list(RULES)[2:]
+
+
+def test_an_error_is_said_as_it_was_and_fails_no_rule():
+    for usage, kind in ((True, UsageError), (False, SamebenchError)):
+        held = Held(lambda outcome: None)
+        held.hear({"begins": FIRST})
+        held.hear({"error": "no such thing", "usage": usage})
+        held.ended(0)
+        assert type(held.error) is kind and str(held.error) == "no such thing" and not held.outcomes

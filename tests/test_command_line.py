@@ -1,0 +1,176 @@
+"""What a command line says once and twice, and with which exit code a run ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from test_reporters import CELL, ok
+
+from harness.cli import COMMANDS, main
+from harness.commands.ending import Demands, shortfalls
+from harness.commands.launching import _typed
+from harness.errors import UsageError
+from harness.result import Result
+from harness.running.config import Layer, each_once, from_file, from_words
+
+CONTEXT = click.Context(main)
+TYPED = {"sets": (), "pythons": (), "seeds": None, "no_parity": False}
+
+
+def command(name: str) -> click.Command:
+    found = main.get_command(CONTEXT, name)
+    assert found
+    return found
+
+
+SINGLE = [
+    (name, option)
+    for name in COMMANDS
+    for option in command(name).params
+    if isinstance(option, click.Option) and not option.is_flag and not option.multiple
+]
+
+
+def values(option: click.Option) -> tuple[str, str]:
+    """Two values of the type that the option takes."""
+    if isinstance(option.type, click.Choice):
+        return option.type.choices[0], option.type.choices[1]
+    return ("1", "2") if option.type.name in ("float", "integer range") else ("one", "two")
+
+
+def test_there_are_options_to_try():
+    assert len(SINGLE) > 30 and {name for name, _ in SINGLE} == set(COMMANDS) - {"doctor", "list"}
+
+
+@pytest.mark.parametrize(("name", "option"), SINGLE, ids=lambda value: getattr(value, "name", value))
+def test_an_option_with_one_value_is_refused_if_it_is_given_twice(name, option):
+    first, second = values(option)
+    for flag in option.opts:
+        with pytest.raises(UsageError) as error:
+            command(name).make_context(name, [flag, first, option.opts[-1], second])
+        assert str(error.value) == f"{option.opts[-1]} is given 2 times: {first} and {second}; give it once"
+
+
+def test_that_is_an_error_of_usage():
+    done = CliRunner().invoke(main, ["show", "lenet5", "--classes", "2", "--classes", "3"])
+    assert done.exit_code == 2 and done.stderr == "Error: --classes is given 2 times: 2 and 3; give it once\n"
+
+
+def test_options_that_may_be_given_again_still_may():
+    with command("run").make_context(
+        "run", ["--task", "a", "--task", "b", "--seeds", "2", "--yes", "--yes"]
+    ) as context:
+        assert context.params["task"] == ("a", "b") and context.params["seeds"] == "2" and context.params["yes"]
+        assert context.params["model"] is None
+    with command("check").make_context("check", ["numpy"]) as context:
+        assert context.params["device"] == "auto", "defaults are what they were"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"sets": ("seeds=1", "seeds=2")}, "seeds is given twice: --set seeds=1 and --set seeds=2; give it once"),
+        (
+            {"sets": ("scratch-cnn.epochs=1", 'scratch-cnn={"epochs": 2}')},
+            'scratch-cnn.epochs is given twice: --set scratch-cnn.epochs=1 and --set scratch-cnn={"epochs": 2}',
+        ),
+        ({"sets": ('scratch-cnn={"epochs": 1, "epochs": 2}',)}, "epochs is given twice in {epochs, epochs}"),
+        (
+            {"sets": ('scratch-cnn={"optimizer": {"lr": 1}, "optimizer.lr": 2}',)},
+            "scratch-cnn.optimizer.lr is given twice: 1 and 2",
+        ),
+        ({"sets": ("seeds=1",), "seeds": "2"}, "seeds is given twice: --set seeds=1 and --seeds 2"),
+        ({"sets": ("model=a",), "model": "b"}, "model is given twice: --set model=a and --model b"),
+        ({"sets": ('backends=["a"]',), "backend": ("b", "c")}, 'backends=["a"] and --backend b c'),
+        ({"sets": ("parity=true",), "no_parity": True}, "parity is given twice: --set parity=true and --no-parity"),
+        ({"pythons": ("numpy=a", "numpy=b")}, "python.numpy is given twice: --python numpy=a and --python numpy=b"),
+        ({"pythons": ("numpy=a",), "sets": ("python.numpy=b",)}, "python.numpy is given twice"),
+        ({"sets": ("scratch-cnn={}",)}, "--set scratch-cnn={} sets nothing"),
+    ],
+)
+def test_a_setting_that_is_given_twice_is_refused_whatever_its_spelling(typed, said):
+    with pytest.raises(UsageError) as error:
+        _typed(TYPED | typed)
+    assert said in str(error.value)
+
+
+def test_a_file_that_gives_a_setting_twice_is_refused(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('"scratch-cnn.epochs" = 1\n[scratch-cnn]\nepochs = 2\n')
+    with pytest.raises(UsageError, match=r"mine\.toml: scratch-cnn\.epochs is given twice: 1 and 2"):
+        each_once([from_file(file)])
+
+
+def test_what_is_typed_is_one_layer_for_each_option():
+    typed = TYPED | {"model": "", "timeout": 0.0, "offline": False, "backend": (), "seeds": "0,1", "sets": ("x.y=1",)}
+    assert _typed(typed) == [
+        Layer("--set x.y=1", {"x.y": 1}),
+        Layer("--model ''", {"model": ""}),
+        Layer("--timeout 0.0", {"timeout": 0.0}),
+        Layer("--seeds 0,1", {"seeds": [0, 1]}),
+    ], "0 and no letters are values too"
+
+
+def test_who_is_named():
+    assert Layer("--backend a", {"backends": ("a", "b")}).named == {"a", "b"}
+    assert Layer("--python a=/b", {"python.a": "/b"}).named == {"a"}
+    assert Layer("run.json", {"backends": ["a"]}, recorded=True).named == set(), "a record names what was run"
+    assert from_words(["seeds=3"])[0].named == set()
+
+
+# Exit codes
+
+GOOD, OTHER = ok(), ok(replace(CELL, seed=1))
+DIFFERS = ok(parity=GOOD.parity | {"verdict": "differs: logits of net: 1.0e+00, limit 1e-09"})
+STATUSES = (
+    "failed", "crashed", "oom", "timeout", "diverged", "invalid", "wrong-device", "unavailable", "interrupted",
+)  # fmt: skip
+
+
+def said(*results: Result, cells=None, **demands) -> list[str]:
+    asked = [result.cell for result in results] if cells is None else cells
+    return list(shortfalls(Path("runs/1"), asked, results, Demands(**demands)))
+
+
+def test_a_run_that_found_what_was_asked_says_nothing():
+    assert said(GOOD, OTHER) == []
+
+
+def test_a_verdict_that_differs_is_said_unless_it_is_allowed():
+    (line,) = said(DIFFERS, OTHER)
+    assert line == (
+        "1 cell differs from the reference or from the other backends: scratch-cnn numpy/default seed 0: logits of net: "
+        "1.0e+00, limit 1e-09. See: samebench report runs/1. If you expect this, add --allow-differs"
+    )
+    assert said(DIFFERS, allow_differs=True) == []
+    assert said(ok(parity=GOOD.parity | {"verdict": "not-checked: too large"})) == []
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_only_ok_and_unsupported_are_good_ends(status):
+    bad = Result(CELL, status, "because")
+    (line,) = said(bad, OTHER, allow_differs=True)
+    assert line.startswith(f"1 cell is not ok: scratch-cnn numpy/default seed 0: {status}: because. See: ")
+    assert said(bad, OTHER, cells=[OTHER.cell]) == [], "it was not asked for this time"
+
+
+def test_a_cell_that_was_asked_for_and_is_not_in_the_report_is_not_ok():
+    (line,) = said(GOOD, cells=[GOOD.cell, OTHER.cell])
+    assert "1 cell is not ok" in line and "interrupted: it has no result" in line
+
+
+def test_unsupported_is_good_only_where_nobody_has_named_the_backend():
+    declined = Result(CELL, "unsupported", "it has no precision 'float32'; it has float64")
+    assert said(declined) == [] and said(declined, named={"another"}) == []
+    (line,) = said(declined, named={CELL.backend})
+    assert "1 cell is unsupported, and the backend was named" in line and "it has float64" in line
+    assert "--strict asks for all" in said(declined, strict=True)[0]
+
+
+def test_many_cells_are_counted_and_some_are_named():
+    (line,) = said(*(Result(replace(CELL, seed=seed), "failed", "why") for seed in range(5)))
+    assert line.startswith("5 cells are not ok: ") and line.count("failed: why") == 3 and "; and 2 more. See" in line

@@ -1,0 +1,251 @@
+"""The contract looks at everything that a backend returns: its type, its kind of number and its shape."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import numpy as np
+import pytest
+from mutants import wrap
+
+from harness import Backend, SpecError, Trainer
+from harness.attack import Attack
+from harness.conformance.contract import NETWORK, SGD_1
+from harness.conformance.kit import check_rule
+from harness.data import Batches
+from harness.errors import ContractError
+from harness.parity import certify
+from harness.probes import awkward_examples, deviation, stirred
+from harness.reference.backend import NumPy
+from harness.returned import Networks, is_real
+from harness.running.asked import certify as answer
+from harness.task import Subject
+
+EXAMPLES = awkward_examples(NETWORK, 16)
+BATCHES = Batches(EXAMPLES, np.arange(16), 6)
+PIXELS = EXAMPLES.pixels(EXAMPLES.images)
+
+
+def changed(method: str, change: Any) -> type:
+    """The reference, but that what a method returns is changed."""
+    real = getattr(NumPy, method)
+    return wrap(NumPy, name="mine", **{method: lambda self, *given, **named: change(real(self, *given, **named))})
+
+
+def called(backend: type, method: str) -> Any:
+    """What the method returns to the harness, on a small network."""
+    made = backend(precision="float64")
+    if method in ("versions", "settings", "peak_device_bytes"):
+        return getattr(made, method)()
+    if method == "native_weights":
+        return made.native_weights(NETWORK, 0)
+    net = made.build(NETWORK, stirred(NETWORK))
+    given = {
+        "forward": (BATCHES,), "weights": (), "device_of": (), "trainer": (SGD_1,),
+        "input_gradient": (PIXELS, EXAMPLES.labels, "softmax"),
+    }  # fmt: skip
+    if method == "run_attack":
+        return made.perturb(net, PIXELS, EXAMPLES.labels, Attack(steps=1), "softmax", PIXELS)
+    return getattr(made, method)(net, *given[method])
+
+
+ARRAYS = {
+    "words": (lambda x: x.astype(str), r"an array of <U\d+ of shape"),
+    "complex": (lambda x: x.astype(complex), "an array of complex128 of shape"),
+    "objects": (lambda x: x.astype(object), "an array of object of shape"),
+    "whole numbers": (lambda x: x.astype(int), "an array of int64 of shape"),
+    "a list": (lambda x: x.tolist(), "a list"),
+    "a row less": (lambda x: x[:-1], r"an array of float64 of shape \(15,"),
+    "a side more": (lambda x: x[..., None], r"an array of float64 of shape \(16,"),
+    "none": (lambda x: None, "NoneType None"),
+}
+
+
+@pytest.mark.parametrize("what", ARRAYS)
+@pytest.mark.parametrize("method", ["forward", "input_gradient", "run_attack"])
+def test_arrays_that_a_backend_returns_are_checked(method, what):
+    change, came = ARRAYS[what]
+    shape = r"\(16, 3\)" if method == "forward" else r"\(16, 6, 6, 2\)"
+    wanted = rf"mine: {method} returned {came}.*; it must return an array of float32 or float64 of shape {shape}"
+    with pytest.raises(ContractError, match=wanted):
+        called(changed(method, change), method)
+    called(NumPy, method)
+
+
+WEIGHTS = {
+    "a name less": (lambda found: dict(list(found.items())[1:]), "names differ from those of probe: missing trunk.conv1"),
+    "a name more": (lambda found: found | {"more": np.zeros(1)}, "names differ from those of probe: unknown more"),
+    "another shape": (lambda found: found | {"head.dense1.bias": np.zeros(4)}, r"head.dense1.bias returned an array of float64 of shape \(4,\); it must return .* of shape \(3,\)"),
+    "words": (lambda found: {name: tensor.astype(str) for name, tensor in found.items()}, "trunk.conv1.kernel returned an array of <U"),
+    "a list": (lambda found: list(found.values()), "a list; it must return a dictionary of arrays by their names"),
+    "numbers for names": (lambda found: dict(enumerate(found.values())), "a dictionary of arrays by their names"),
+    "lists": (lambda found: {name: tensor.tolist() for name, tensor in found.items()}, "trunk.conv1.kernel returned a list"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WEIGHTS)
+@pytest.mark.parametrize("method", ["weights", "native_weights"])
+def test_weights_that_a_backend_returns_are_checked(method, what, monkeypatch):
+    change, said = WEIGHTS[what]
+    monkeypatch.setattr(NumPy, "native_weights", lambda self, model, seed: stirred(model, seed), raising=False)
+    with pytest.raises(ContractError, match=f"mine: {method}.*{said}"):
+        called(changed(method, change), method)
+
+
+@pytest.mark.parametrize(
+    ("method", "found", "said"),
+    [
+        ("device_of", "cuda:0", "mine: device_of returned str 'cuda:0'; it must be 'cpu' or 'gpu'"),
+        ("device_of", None, "mine: device_of returned NoneType None"),
+        ("versions", ["torch"], r"mine: versions returned list \['torch'\]; it must return a dictionary of words by words"),
+        ("versions", {"torch": (2, 0)}, r"mine: versions returned dict \{'torch': \(2, 0\)\}"),
+        ("settings", {"threads": 2}, r"mine: settings returned dict \{'threads': 2\}"),
+        ("peak_device_bytes", 1.5, "mine: peak_device_bytes returned float 1.5; it must return a number of bytes, or None"),
+        ("peak_device_bytes", -1, "returned int -1"),
+        ("trainer", object(), "mine: a trainer is a subclass of harness.Trainer, not a object|object <object"),
+    ],
+)  # fmt: skip
+def test_what_else_a_backend_returns_is_checked(method, found, said):
+    with pytest.raises(ContractError, match=said):
+        called(changed(method, lambda _: found), method)
+
+
+def test_where_a_backend_starts_is_checked():
+    with pytest.raises(ContractError, match="mine: start returned str 'tpu'; it must be 'cpu' or 'gpu'"):
+        wrap(NumPy, name="mine", start=lambda self, device: "tpu")(precision="float64")
+
+
+class Losses(Trainer):
+    def __init__(self, losses: Any) -> None:
+        self.losses = losses
+
+    def segment(self, batches: Any, lr: Any, record: bool) -> Any:
+        return self.losses
+
+
+@pytest.mark.parametrize(
+    ("losses", "record", "right"),
+    [
+        (np.zeros(1), False, True),
+        (np.zeros(4), True, True),
+        (np.full(1, np.nan), False, True),
+        (np.zeros(4), False, False),
+        (np.zeros(1), True, False),
+        (np.zeros(()), False, False),
+        (0.5, False, False),
+        ([0.5], False, False),
+        (np.array(["0.5"]), False, False),
+        (np.array([0.5], object), False, False),
+    ],
+)
+def test_losses_are_checked(losses, record, right):
+    def run() -> Any:
+        return Losses(losses).run(Batches(EXAMPLES, np.arange(16), 4), np.full(4, 0.1), record=record)
+
+    if right:
+        assert run() is losses, "one that diverged is a result too"
+    else:
+        with pytest.raises(ContractError, match=r"Losses: segment returned .* float64 of shape \([14],\)"):
+            run()
+
+
+def test_what_is_not_finite_is_a_result():
+    found = called(changed("forward", lambda x: x * np.nan), "forward")
+    assert np.isnan(found).all(), "a training may diverge; the status says so"
+
+
+def test_bfloat16_is_a_real_number():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    assert is_real(np.dtype(bfloat16)) and not is_real(np.dtype("V2"))
+    called(changed("forward", lambda x: x.astype(bfloat16)), "forward")
+    assert deviation(np.array([1.0, 2.0], bfloat16), np.array([1.0, 2.0])) == 0
+
+
+def test_methods_from_elsewhere_are_checked_too():
+    """From a class beside the contract, or put into the class after it was made by another one."""
+
+    class Beside:
+        def forward(self, net: Any, batches: Any, *, upto: str = "logits") -> Any:
+            return NumPy.forward(self, net, batches, upto=upto).tolist()  # type: ignore[arg-type]
+
+    class Mine(Beside, NumPy):
+        name = "mine"
+
+    with pytest.raises(ContractError, match="mine: forward returned a list"):
+        called(Mine, "forward")
+
+
+def test_a_network_that_cannot_be_known_is_checked_for_its_rows():
+    """Nobody can hold a weak reference to a dictionary."""
+    real = {name: getattr(NumPy, name) for name in ("build", "forward")}
+
+    def mine(change: Any) -> type:
+        return wrap(
+            NumPy, name="mine",
+            build=lambda self, model, weights: {"net": real["build"](self, model, weights)},
+            forward=lambda self, net, batches, **named: change(real["forward"](self, net["net"], batches, **named)),
+        )  # fmt: skip
+
+    assert called(mine(lambda x: x), "forward").shape == (16, 3)
+    for wrong in (lambda x: x[:15], lambda x: x.astype(str), lambda x: x[:, 0]):
+        with pytest.raises(
+            ContractError, match=r"it must return an array of float32 or float64 of shape \(16, \.\.\.\)"
+        ):
+            called(mine(wrong), "forward")
+
+
+def test_what_the_harness_itself_does_is_not_replaced():
+    for name, instead in (("__init__", "start"), ("on_device", "upload"), ("perturb", "run_attack")):
+        with pytest.raises(SpecError, match=f"defines {name}, which is the harness's own: define {instead} instead"):
+            wrap(NumPy, **{name: lambda self, *given: None})
+    with pytest.raises(SpecError, match="defines run, which is the harness's own: define segment instead"):
+        type("Mine", (Trainer,), {"run": lambda self, *given: None})
+
+
+def test_networks_are_known_while_they_live():
+    class Net:
+        pass
+
+    networks, net = Networks(), Net()
+    networks.add(net, NETWORK)
+    known = networks.get(net)
+    assert known and known.model is NETWORK and known.outputs == {"features": (3, 3, 4), "logits": (3,)}
+    assert networks.get(Net()) is None and networks.get({}) is None
+    del net
+    gc.collect()
+    assert not networks._known
+
+
+def test_abstract_methods_stay_abstract():
+    class Half(Backend[Any]):
+        name = "half"
+
+    assert {"forward", "weights"} <= Half.__abstractmethods__
+
+
+@pytest.mark.parametrize("dtype", [str, complex, object, int, bool])
+def test_a_deviation_is_not_taken_of_what_is_no_real_number(dtype):
+    reference = np.array([1.0, 0.0])
+    assert deviation(reference.astype(dtype), reference) == float("inf")
+    assert deviation(reference, reference) == 0
+
+
+def test_a_certificate_of_nonsense_differs(monkeypatch):
+    mine = changed("forward", lambda x: x.astype(str))
+    with pytest.raises(ContractError):
+        certify(lambda precision: mine(precision=precision), Subject(NETWORK, SGD_1), "float64", steps=1, batch=2)
+    monkeypatch.setattr("harness.running.certificates.load_backend", lambda name: mine)
+    request = {
+        "backend": "mine", "mode": "default", "precision": "float64", "device": "auto",
+        "subjects": {"it": {
+            "task": "scratch-cnn", "model": "two-block-cnn", "weights": None, "dataset": "digits", "options": {},
+        }},
+    }  # fmt: skip
+    verdict = answer(request)["it"]["verdict"]
+    assert verdict.startswith("differs: mine: forward returned an array of <U"), verdict
+
+
+def test_rules_catch_it_too():
+    outcome = check_rule("dense", changed("forward", lambda x: x.astype(str)))
+    assert outcome.status == "failed" and "mine: forward returned an array of <U" in outcome.message

@@ -1,0 +1,189 @@
+"""What backends are called: files by the name of their class, told apart where two are called alike."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command import FILE, SMALL, samebench, words
+from test_judgements import attacked
+from test_reporters import CELL, REPORTERS, Kept, ok
+
+from harness.judgements import PICTURES, name_of
+from harness.naming import own_name, own_names, shown_names
+from harness.report import Report
+from harness.running import judging
+from harness.running.config import Layer, Settings
+from harness.running.experiments import experiments
+from harness.running.plan import plan_cells
+from harness.running.process import Ended
+from harness.running.store import Store
+
+from test_config import PLUGINS, SCRATCH  # isort: skip
+
+HOOK = "@hookimpl\ndef samebench_backend():\n    return Mine\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (f"class Mine(Backend):\n    name = 'one'\n{HOOK}", "one"),
+        (f"class Mine(Backend):\n    name: str = 'one'\n{HOOK}", "one"),
+        (f"class Other:\n    name = 'other'\nclass Mine(Backend):\n    name = 'one'\n{HOOK}", "one"),
+        (f"class Base(Backend):\n    name = 'base'\nclass Mine(Base):\n    pass\n{HOOK}", "base"),
+        ("class Some(Backend):\n    name = 'some'\ndef samebench_backend():\n    return make()\n", "some"),
+        (f"class Mine(Mine):\n    pass\n{HOOK}", "file"),
+        (f"class Mine(Backend):\n    name = make()\n{HOOK}", "file"),
+        (f"class Mine(Backend):\n    name = 'no/name'\n{HOOK}", "file"),
+        (f"class Mine(NumPy):\n    pass\n{HOOK}", "file"),
+        ("class One:\n    name = 'one'\nclass Two:\n    name = 'two'\n", "file"),
+        ("class (", "file"),
+        ("", "file"),
+        ("(" * 5000, "file"),
+        ("raise SystemExit('it was run')\nclass Mine:\n    name = 'one'\n", "one"),
+    ],
+)
+def test_the_name_of_a_file_is_found_without_running_it(tmp_path, text, name):
+    file = tmp_path / "file.py"
+    file.write_text(text)
+    assert own_name(file) == name
+
+
+def test_a_file_that_is_not_there_or_is_no_text_is_called_by_its_path(tmp_path):
+    (tmp_path / "bytes.py").write_bytes(b"\0\xff\xfe")
+    assert own_name(tmp_path / "none.py") == "none" and own_name(tmp_path / "bytes.py") == "bytes"
+
+
+@pytest.mark.parametrize(
+    ("backends", "own", "shown"),
+    [
+        (["numpy", "jax"], {}, ["numpy", "jax"]),
+        (["jax", "some/mine.py"], {}, ["jax", "mine"]),
+        (["some/mine.py"], {"some/mine.py": "theirs"}, ["theirs"]),
+        (["g1/mine.py", "g2/mine.py"], {}, ["mine (g1/mine.py)", "mine (g2/mine.py)"]),
+        (["a/x/mine.py", "b/x/mine.py"], {}, ["mine (a/x/mine.py)", "mine (b/x/mine.py)"]),
+        (["/a/mine.py", "mine.py"], {}, ["mine (a/mine.py)", "mine (mine.py)"]),
+        (["a.py", "b.py"], {"a.py": "mine", "b.py": "mine"}, ["mine (a.py)", "mine (b.py)"]),
+        (["g1/mine.py", "g2/mine.py"], {"g1/mine.py": "one", "g2/mine.py": "two"}, ["one", "two"]),
+        (["pytorch", "g/pytorch.py"], {}, ["pytorch", "pytorch (pytorch.py)"]),
+        (["fast.py"], {"fast.py": "numpy"}, ["numpy (fast.py)"]),
+        (["pytorch"], {"pytorch": "jax"}, ["pytorch"]),
+        (["a.py"], {"a.py": ["no", "word"]}, ["a"]),
+        (["a.py"], {"a.py": "\x1b[31mred"}, ["\\x1b[31mred"]),
+        (["./a.py", "a.py"], {}, ["a (./a.py)", "a (a.py)"]),
+        (["a.py", "b.py", "c.py"], {"a.py": "x", "b.py": "x", "c.py": "x (a.py)"}, ["a.py", "x (b.py)", "c.py"]),
+    ],
+)
+def test_no_two_backends_are_shown_alike(backends, own, shown):
+    assert list(shown_names(backends, own).values()) == shown
+    assert len(set(shown)) == len(backends)
+
+
+def test_a_file_with_the_name_of_an_installed_backend_is_told_from_it_everywhere(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(FILE.replace('"mine"', '"jax"').replace("FAULT", "pass"))
+    assert own_names([str(file), "numpy"], ["jax", "numpy"]) == {str(file): "jax (mine.py)"}
+
+
+def test_a_file_is_one_backend_however_its_path_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").touch()
+    (tmp_path / "link.py").symlink_to("mine.py")
+    named = ["mine.py", "./mine.py", str(tmp_path / "mine.py"), "link.py", "numpy", "numpy"]
+    settings = Settings.of(PLUGINS, [Layer("here", {**SCRATCH, "backends": named})])
+    cells = plan_cells(settings, experiments(PLUGINS, settings.config).chosen)
+    assert [cell.backend for cell in cells] == ["mine.py", "numpy"]
+
+
+def test_keys_of_installed_backends_are_what_they_were():
+    assert CELL.key == "scratch-cnn.numpy.default.seed0.e9b91ca8c0"
+    assert CELL.subject == "scratch-cnn.numpy.default.476292592c"
+    assert CELL.experiment == "scratch-cnn.seed0.e2535242de"
+    assert name_of(CELL) == "numpy/default", "what was judged is found again"
+
+
+# Two files of one name, in a whole report
+
+PATHS = ("g1/mine.py", "g2/mine.py")
+TOLD = ("mine (g1/mine.py)", "mine (g2/mine.py)")
+
+
+class Recorded(Kept):
+    """A run that has kept what its backends call themselves."""
+
+    def __init__(self, *given, names=(), **kept) -> None:
+        super().__init__(*given, **kept)
+        self.run = self.run | {"names": dict(names)}
+
+
+def seen(results) -> dict:
+    """What judgements keep of these makers, each of them a judge too."""
+    keys = [result.cell.key for result in results]
+    said = {
+        name_of(judge.cell): {"scores": {key: {"accuracy": 0.1 * place, "probability": 0.5} for key in keys}}
+        for place, judge in enumerate(results)
+    }
+    files = {result.cell.key: result.artifacts[PICTURES] for result in results}
+    return {results[0].cell.experiment: {"files": files, "judges": said}}
+
+
+def test_two_files_of_one_name_are_two_rows_two_makers_and_two_judges():
+    results = [attacked(path) for path in PATHS]
+    report = Report.of(Kept(results, judged=seen(results)))
+    assert [row["backend"] for row in report.summary] == list(TOLD)
+    assert report.agreements[0].backends == tuple(f"{name}/default" for name in TOLD)
+    (found,) = report.judgements
+    assert found["judges"] == list(found["scores"]) == [f"{name}/default" for name in TOLD]
+    assert [said["accuracy"] for said in found["scores"]["mine (g1/mine.py)/default"].values()] == [0.0, 0.1]
+    page = REPORTERS["table"](report)
+    assert all(name in page for name in TOLD)
+
+
+def test_each_of_two_files_of_one_name_is_asked_to_judge(tmp_path, monkeypatch):
+    store, asked, told = Store(tmp_path), [], []
+
+    def start(folder, request, backend):
+        asked.append((backend, folder.name))
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps({name: {"scores": {}} for name in request["cases"]}))
+        return Ended(0, 0.1, folder / "log.txt")
+
+    monkeypatch.setattr(judging, "code_of", lambda backend: backend)
+    found = judging.cases([attacked(path) for path in PATHS])
+    judging.judge(store, found, start, told.append)
+    assert [backend for backend, _ in asked] == ["numpy", *PATHS] and len({folder for _, folder in asked}) == 3
+    assert list(store.judgement(found[0].name)["judges"]) == ["numpy", *(f"{path}/default" for path in PATHS)]
+    asked.clear()
+    judging.judge(store, found, start, told.append)
+    assert not asked, "both have judged"
+
+
+def test_a_report_takes_the_names_that_the_run_has_kept():
+    cells = [replace(CELL, backend=path) for path in PATHS]
+    report = Report.of(Recorded([ok(cell) for cell in cells], names=zip(PATHS, ("one", "two"))))
+    assert [row["backend"] for row in report.summary] == ["one", "two"]
+    assert [cell["backend"] for cell in report.as_json()["cells"]] == list(PATHS), "cells say what was run"
+    failed = [replace(result, status="failed", reason="it broke") for result in report.results]
+    said = REPORTERS["table"](Report.of(Recorded(failed, names=zip(PATHS, ("one", "two")))))
+    assert "one/default" in said and "g1/mine.py" not in said
+    odd = Kept([ok(cells[0])])
+    odd.run = odd.run | {"names": ["no", "names"]}
+    assert Report.of(odd).summary[0]["backend"] == "mine"
+
+
+def test_two_files_of_one_name_are_told_apart_while_they_run_and_wherever_the_run_is_reported(tmp_path):
+    for number, place in enumerate(("g1", "g2")):
+        (tmp_path / place).mkdir()
+        weights = f"weights = {{name: tensor * {1 + number} for name, tensor in weights.items()}}"
+        (tmp_path / place / "other.py").write_text(FILE.replace("FAULT", weights))
+    command = ["run", "--backend", "g1/other.py", "--backend", "g2/other.py", *SMALL, "--no-parity", "--out", "run"]
+    done = samebench(*command, cwd=tmp_path)
+    names = ["mine (g1/other.py)", "mine (g2/other.py)"]
+    assert all(f"scratch-cnn {name}/default seed 0: ok" in done.stderr for name in names)
+    there = samebench("report", "run", cwd=tmp_path).stdout
+    for place in ("g1", "g2"):
+        (tmp_path / place / "other.py").unlink()
+    assert samebench("report", Path(tmp_path, "run"), cwd="/").stdout == there
+    assert all(name in words(there) for name in names)

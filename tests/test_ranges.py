@@ -1,0 +1,161 @@
+"""Numbers of options: each has a range, and what is not finite is in none of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
+
+import pytest
+
+from harness import SGD, Adam, AdamW, Cosine, Recipe, SpecError, Steps, UsageError, Warmup
+from harness.augmentation import Augmentation
+from harness.options import flatten
+from harness.plugins import load_plugins
+from harness.ranges import ABOVE_0, AT_LEAST_0, BELOW_1, FACTOR, SHARE, Range
+from harness.result import Cell
+from harness.running.config import Config, Layer, Settings, from_file, from_words
+from harness.stopping import Stopping
+
+PLUGINS = load_plugins()
+OPTIMIZERS = ("adam", "adamw", "sgd")
+WRONG = ("NaN", "Infinity", "-Infinity", "nan", "-inf", "1e400", "-1e400", "-1")
+
+
+def settings(*texts: str) -> Settings:
+    return Settings.of(PLUGINS, list(from_words(texts)))
+
+
+def is_number(hint: Any) -> bool:
+    return "float" in str(hint) or "int" in str(hint)
+
+
+def numbers_of(options: Any, path: str) -> list[str]:
+    """The path of every option that is a number or may be one."""
+    found = []
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if is_dataclass(value):
+            found += numbers_of(value, f"{path}{field.name}.")
+        elif is_number(get_type_hints(type(options))[field.name]):
+            found.append(f"{path}{field.name}")
+    return found
+
+
+def every_number() -> list[tuple[str, ...]]:
+    """Every number that a user can set, each with what must be said to have it."""
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(numbers_of(Config(), ""), ())
+    for name in PLUGINS.tasks:
+        options = PLUGINS.tasks[name].options()
+        groups = [path.removesuffix(".name") for path in flatten(options) if path.endswith("optimizer.name")]
+        for said in [(), *((f"{name}.{group}.name={which}",) for group in groups for which in OPTIMIZERS)]:
+            for path in numbers_of(settings(*said).tasks[name], f"{name}."):
+                found.setdefault(path, said)
+    return [(*said, path) for path, said in {**found, "data.size": ()}.items()]
+
+
+def test_every_number_of_every_option_is_refused_outside_its_range_with_its_path():
+    paths = every_number()
+    assert len(paths) > 60 and ("scratch-cnn.optimizer.name=sgd", "scratch-cnn.optimizer.momentum") in paths
+    for *said, path in paths:
+        for wrong in WRONG:
+            for text in (wrong, f"[{wrong}]"):
+                with pytest.raises(UsageError) as error:
+                    settings(*said, f"{path}={text}")
+                assert f": {path}" in str(error.value), (path, text, str(error.value))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "1" * 5000])
+def test_a_file_is_held_to_the_same(tmp_path, value):
+    file = tmp_path / "mine.toml"
+    file.write_text(f"[scratch-cnn.optimizer]\nlr = {value}\n")
+    with pytest.raises(UsageError, match=r"lr must be a finite number|cannot be read as TOML"):
+        Settings.of(PLUGINS, [from_file(file)])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("scratch-cnn.optimizer.beta1=5", "scratch-cnn.optimizer.beta1 must be from 0 to below 1, not 5.0"),
+        ("scratch-cnn.optimizer.beta2=1", "scratch-cnn.optimizer.beta2 must be from 0 to below 1, not 1.0"),
+        ("scratch-cnn.optimizer.epsilon=-1", "scratch-cnn.optimizer.epsilon must be at least 0, not -1.0"),
+        ("fine-tuning.head.optimizer.lr=-1", "fine-tuning.head.optimizer.lr must be at least 0, not -1.0"),
+        ("fine-tuning.stopping.min_delta=NaN", "fine-tuning.stopping.min_delta must be a finite number, not nan"),
+        ("scratch-cnn.augmentation.rotation=181", "scratch-cnn.augmentation.rotation must be from 0 to 180, not 181.0"),
+        ("memory_gb=1e9", "memory_gb must be above 0 and at most 1048576, not 1000000000.0"),
+        ("timeout=0", "timeout must be above 0, not 0.0"),
+        ("threads=0", "threads must be at least 1, not 0"),
+        ("seeds=1000000000000", "seeds must be from 1 to 1048576, not 1000000000000"),
+        ("seeds=[4294967296]", "seeds[0] must be from 0 to 4294967295, not 4294967296"),
+        ("ideal-image.classes=[1,-2]", "ideal-image.classes[1] must be at least 0, not -2"),
+        ("timeout=" + "9" * 400, "timeout must be a finite number"),
+        ("scratch-cnn.epochs=" + "9" * 5000, "scratch-cnn.epochs must be a whole number"),
+    ],
+)
+def test_ranges(option, said):
+    with pytest.raises(UsageError) as error:
+        settings(option)
+    assert said in str(error.value)
+
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: SGD(lr=NAN), "SGD.lr must be at least 0, not nan"),
+        (lambda: SGD(momentum=NAN), "SGD.momentum must be from 0 to below 1, not nan"),
+        (lambda: Adam(lr=INF), "Adam.lr must be at least 0, not inf"),
+        (lambda: Adam(beta1=5), "Adam.beta1 must be from 0 to below 1, not 5"),
+        (lambda: Adam(epsilon=-1), "Adam.epsilon must be at least 0, not -1"),
+        (lambda: AdamW(weight_decay=NAN), "AdamW.weight_decay must be at least 0, not nan"),
+        (lambda: AdamW(l1=-INF), "AdamW.l1 must be at least 0, not -inf"),
+        (lambda: Cosine(final=NAN), "Cosine.final must be at least 0, not nan"),
+        (lambda: Steps(at=(0.5, NAN)), r"Steps.at\[1\] must be from 0 to 1, not nan"),
+        (lambda: Steps(factor=INF), "Steps.factor must be at least 0, not inf"),
+        (lambda: Warmup(share=2.0), "Warmup.share must be from 0 to 1, not 2.0"),
+        (lambda: Recipe(SGD(), rates=(("trunk", NAN),)), "Recipe.rates of 'trunk' must be at least 0, not nan"),
+        (lambda: Stopping(min_delta=INF), "Stopping.min_delta must be at least 0, not inf"),
+        (lambda: Augmentation(zoom=NAN), "Augmentation.zoom must be from 0 to 0.9, not nan"),
+    ],
+)
+def test_numbers_from_python_are_held_to_the_same(make, said):
+    with pytest.raises(SpecError, match=said):
+        make()
+
+
+def test_a_range_says_its_ends():
+    assert [str(one) for one in (AT_LEAST_0, ABOVE_0, SHARE, BELOW_1, FACTOR, Range(), Range(high=3))] == [
+        "at least 0", "above 0", "from 0 to 1", "from 0 to below 1", "above 0 and at most 1", "a finite number",
+        "at most 3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("allowed", "inside", "outside"),
+    [
+        (AT_LEAST_0, (0, 1e300, 10**400), (-1e-300, NAN, INF)),
+        (ABOVE_0, (1e-300,), (0, -1, INF)),
+        (BELOW_1, (0, 0.999), (1, NAN)),
+        (SHARE, (0, 1), (1.0001, -INF)),
+        (Range(), (-(10**400), 0.5), (NAN, INF, -INF)),
+    ],
+)
+def test_what_is_in_a_range(allowed, inside, outside):
+    assert all(number in allowed for number in inside)
+    assert not any(number in allowed for number in outside)
+
+
+def test_no_cell_has_a_number_that_its_file_could_not_give_back():
+    """JSON has no NaN: it came back as a word, the cell was another one, and its result was never found."""
+    cell = Cell("t", "numpy", "default", "float64", "auto", "m", "d", None, 0, {"lr": 0.5, "at": (0.1, 0.2)})
+    assert cell.key
+    for wrong in ({"lr": NAN}, {"at": (0.1, INF)}):
+        with pytest.raises(SpecError, match=r"t\.(lr|at\[1\]) must be a finite number, not (nan|inf)"):
+            Cell("t", "numpy", "default", "float64", "auto", "m", "d", None, 0, wrong)
+
+
+def test_layers_that_are_recorded_are_held_to_the_same():
+    with pytest.raises(UsageError, match=r"run\.json: scratch-cnn\.optimizer\.lr must be a number, not 'nan'"):
+        Settings.of(PLUGINS, [Layer("run.json", {"scratch-cnn.optimizer.lr": "nan"})])
