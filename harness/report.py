@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.agreement import Agreement, agreements
 from harness.judgements import Case, claim, doubted, matrices
-from harness.result import SCHEMA, Result
+from harness.result import SCHEMA, Result, differs, verdict_of, worst
 from harness.spec import Array
 from harness.stats import mean_interval, median_interval
 
@@ -71,13 +71,13 @@ class Report:
 
 def _blamed(agreement: Agreement, verdicts: Mapping[str, str]) -> dict[str, str]:
     """The outliers; but if the certificate of one of them says already that it differs, then it is not the others' fault."""
-    guilty = {key: why for key, why in agreement.outliers.items() if verdicts[key].startswith("differs")}
+    guilty = {key: why for key, why in agreement.outliers.items() if verdict_of(verdicts[key]) == "differs"}
     return guilty or agreement.outliers
 
 
 def _with_outlier(result: Result, reason: str | None) -> Result:
     """An outlier loses its verdict; one that has lost it by its certificate keeps that reason, which says more."""
-    if reason is None or result.parity["verdict"].startswith("differs"):
+    if reason is None or differs(result):
         return result
     return replace(result, parity=result.parity | {"verdict": f"differs: {reason}"})
 
@@ -105,12 +105,11 @@ def _same_but_for_options(row: Mapping[str, Any], other: Mapping[str, Any]) -> b
 
 def _row(group: Sequence[Result]) -> dict[str, Any]:
     cell, good = group[0].cell, [result for result in group if result.status == "ok"]
-    verdicts = [result.parity["verdict"] for result in good] or ["not-checked"]
     row: dict[str, Any] = {
         "subject": cell.subject,
         "task": cell.task, "backend": cell.backend, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
         "weights": cell.weights, "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
-        "parity": next((verdict for verdict in verdicts if verdict != "equal"), "equal"),
+        "parity": _parity(group),
     }  # fmt: skip
     if accuracies := [result.metrics["test_accuracy"] for result in good if "test_accuracy" in result.metrics]:
         row["test_accuracy"] = mean_interval(accuracies)
@@ -123,6 +122,12 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters
     return row | _evaluated(good)
+
+
+def _parity(group: Sequence[Result]) -> str:
+    """The worst verdict of the finished cells. A cell that failed proves nothing, but one that differs still counts."""
+    verdicts = [result.parity["verdict"] for result in group if result.status == "ok" or differs(result)]
+    return worst(verdicts) if verdicts else "not-checked"
 
 
 def _attacked(good: Sequence[Result]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from harness.environment import describe_host
 from harness.parity import certify
 from harness.places import Places
 from harness.plugins import load_backend
-from harness.result import digest
+from harness.result import digest, worst
 from harness.running.sources import code_of, digest_of
 from harness.running.store import read_sealed, write_sealed
 from harness.task import Subject
@@ -39,18 +39,13 @@ def certificate(conditions: Conditions, subjects: Iterable[Subject], places: Pla
     """One for all of the subjects: the worst verdict, and the largest deviation of each kind."""
     found = [_one(conditions, subject, places) for subject in subjects]
     return {
-        "verdict": min((one["verdict"] for one in found), key=_goodness),
+        "verdict": worst(one["verdict"] for one in found),
         **_largest(found, DEVIATIONS),
         "steps": max(one["steps"] for one in found),
         "timed": _largest([one["timed"] for one in found], found[0]["timed"]),
         "excludes": list(dict.fromkeys(left for one in found for left in one["excludes"])),
         "cached": all(one["cached"] for one in found),
     }
-
-
-def _goodness(verdict: str) -> int:
-    """Worst is what differs; then comes what could not be checked."""
-    return ("differs", "not-checked", "equal").index(verdict.partition(":")[0])
 
 
 def _largest(found: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.report import Report
-from harness.result import Result
+from harness.result import Result, differs, verdict_of
 from harness.wording.attacks import attacks, judgements
 from harness.wording.tables import Table, experiment, finished, percent, plain, tiny
 
@@ -23,15 +23,21 @@ def tables(report: Report) -> Iterator[Table]:
         yield Table(title, _headers(rows), [_cells(row, _headlines(rows)) for row in rows])
         yield from attacks(title, rows)
         yield from judgements(report, title, rows)
-    proofs: dict[str, list[tuple[str, ...]]] = {}
-    for result in one_each(report.results):
+    yield from (_without_empty_columns(table) for table in _proofs(report.results))
+
+
+def _proofs(results: Sequence[Result]) -> list[Table]:
+    """How far each backend is from the reference, over all certificates that say it is equal."""
+    found: dict[str, dict[tuple[str, str], list[dict[str, Any]]]] = {}
+    for result in one_each(results):
+        cell = result.cell
         if result.parity["verdict"] == "equal":
             title = (
-                f"{result.cell.task}, {result.cell.model}: largest deviation from the NumPy reference, in float64 "
-                f"(limit 1e-9) and in the timed {result.cell.precision}"
+                f"{cell.task}, {cell.model}: largest deviation from the NumPy reference, in float64 "
+                f"(limit 1e-9) and in the timed {cell.precision}"
             )
-            proofs.setdefault(title, []).append(_proof(result))
-    yield from (_without_empty_columns(Table(title, PROOF, rows)) for title, rows in proofs.items())
+            found.setdefault(title, {}).setdefault((cell.backend, cell.mode), []).append(result.parity)
+    return [Table(title, PROOF, [(*who, *_proof(seen)) for who, seen in rows.items()]) for title, rows in found.items()]
 
 
 def experiments(report: Report) -> dict[str, list[Row]]:
@@ -43,12 +49,8 @@ def experiments(report: Report) -> dict[str, list[Row]]:
 
 
 def one_each(results: Sequence[Result]) -> list[Result]:
-    """One result for each backend, mode, task and verdict."""
-    found = {
-        (r.cell.task, r.cell.model, r.cell.backend, r.cell.mode, r.parity["verdict"]): r
-        for r in results
-        if r.status == "ok"
-    }
+    """One result for each backend, mode, experiment and verdict; also a cell that failed, if it differs."""
+    found = {(r.cell.subject, r.parity["verdict"]): r for r in results if r.status == "ok" or differs(r)}
     return list(found.values())
 
 
@@ -85,17 +87,21 @@ def _cells(row: Row, headlines: Sequence[str]) -> tuple[str, ...]:
         "variation": plain(row.get("total_variation")),
         "without its loss": plain(row.get("plain_total_variation")),
     }
-    verdict = row["parity"].partition(":")[0]
+    verdict = verdict_of(row["parity"])
     shares = (said[name] for name in headlines)
     return row["backend"], row["mode"], finished(row), *shares, speed, first, parameters, verdict
 
 
-def _proof(result: Result) -> tuple[str, ...]:
-    cell, parity = result.cell, result.parity
-    timed = parity["timed"]
-    exact = (parity["logits"], parity["gradients"], parity["trajectory"], parity["attack"])
-    deviations = map(tiny, (*exact, timed["logits"], timed["losses"], timed["limit"]))
-    return cell.backend, cell.mode, str(parity["steps"]), *deviations
+def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The most steps and the largest number of each kind, over certificates of several experiments."""
+    timed = [one["timed"] for one in certificates]
+    exact = (_largest(certificates, name) for name in ("logits", "gradients", "trajectory", "attack"))
+    in_time = (_largest(timed, name) for name in ("logits", "losses", "limit"))
+    return str(max(one["steps"] for one in certificates)), *map(tiny, (*exact, *in_time))
+
+
+def _largest(found: Sequence[dict[str, Any]], name: str) -> float | None:
+    return max((value for one in found if (value := one[name]) is not None), default=None)
 
 
 def _without_empty_columns(table: Table) -> Table:
