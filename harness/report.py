@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +14,17 @@ from harness.agreement import Agreement, agreements
 from harness.judgements import Case, claim, doubted, matrices
 from harness.result import SCHEMA, Result, differs, verdict_of, worst
 from harness.spec import Array
-from harness.stats import mean_interval, median_interval
+from harness.stats import mean_interval, median_interval, rate_interval, share_interval
+
+SHARE, SIZE = (0.0, 1.0), (0.0, math.inf)
+CHANGES = {
+    "success_rate": SHARE, "mean_perturbation": SIZE, "largest_perturbation": SIZE, "vanished_gradients": SHARE,
+    "target_probability": SHARE, "total_variation": SIZE, "plain_total_variation": SIZE,
+}  # fmt: skip
+"""Numbers of pictures that were changed, and from where to where each can lie."""
+
+LEARNT = {"macro_f1": SHARE, "overfitting_gap": (-1.0, 1.0)}
+"""Numbers of networks that were trained."""
 
 
 class Stored(Protocol):
@@ -112,10 +123,10 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
         "parity": _parity(group),
     }  # fmt: skip
     if accuracies := [result.metrics["test_accuracy"] for result in good if "test_accuracy" in result.metrics]:
-        row["test_accuracy"] = mean_interval(accuracies)
+        row["test_accuracy"] = share_interval(accuracies)
     row |= _attacked(good)
-    if rates := [rate for result in good for rate in result.time["images_per_s"]]:
-        row["images_per_s"] = median_interval(rates)
+    if rates := [segments for result in good if (segments := result.time["images_per_s"])]:
+        row["images_per_s"] = rate_interval(rates)
     if good:
         row["rate"] = good[0].time.get("rate", "images")
         row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
@@ -130,35 +141,33 @@ def _parity(group: Sequence[Result]) -> str:
     return worst(verdicts) if verdicts else "not-checked"
 
 
-def _attacked(good: Sequence[Result]) -> dict[str, Any]:
-    """What is known of pictures that were changed: means over seeds, at each size of the change."""
-    numbers = (
-        "success_rate", "mean_perturbation", "largest_perturbation", "vanished_gradients", "target_probability",
-        "total_variation", "plain_total_variation",
-    )  # fmt: skip
-    found: dict[str, Any] = {
-        name: mean_interval(values)
-        for name in numbers
+def _means(good: Sequence[Result], numbers: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+    """The mean of each number that cells know, over those."""
+    return {
+        name: mean_interval(values, *ends)
+        for name, ends in numbers.items()
         if (values := [result.metrics[name] for result in good if name in result.metrics])
     }
+
+
+def _attacked(good: Sequence[Result]) -> dict[str, Any]:
+    """What is known of pictures that were changed: means over seeds, at each size of the change."""
+    found = _means(good, CHANGES)
     if curves := [result.metrics["robust_accuracy"] for result in good if "robust_accuracy" in result.metrics]:
         found["robust_accuracy"] = [
-            {"epsilon": points[0]["epsilon"], "accuracy": mean_interval([point["accuracy"] for point in points])}
+            {"epsilon": points[0]["epsilon"], "accuracy": share_interval([point["accuracy"] for point in points])}
             for points in zip(*curves)
         ]
         found |= {name: good[0].metrics[name] for name in ("epsilon", "pictures")}
         if claims := [own for result in good if (own := claim(result)[0]) is not None]:
-            found["accuracy_at_epsilon"] = mean_interval(claims)
+            found["accuracy_at_epsilon"] = share_interval(claims)
     return found
 
 
 def _evaluated(good: Sequence[Result]) -> dict[str, Any]:
     """What is known beyond accuracy: means over seeds, one curve, and all confusions in one; what no seed knows is left
     out."""
-    found: dict[str, Any] = {}
-    for name in ("macro_f1", "overfitting_gap"):
-        if values := [result.metrics[name] for result in good if name in result.metrics]:
-            found[name] = mean_interval(values)
+    found = _means(good, LEARNT)
     if told := [result.metrics for result in good if result.metrics.get("per_class")]:
         alike = [metrics for metrics in told if _classes(metrics) == _classes(told[0])]
         found["per_class_n"] = len(alike)

@@ -9,8 +9,16 @@ from harness.agreement import Agreement
 from harness.probes import LIMITS
 from harness.report import Report
 from harness.result import Result
+from harness.stats import FEWEST_MEANS, FEWEST_MEDIANS
 from harness.wording.results import one_each
 from harness.wording.tables import tiny
+
+INTERVALS = (
+    f"( to ): 95 % confidence intervals. Accuracies and the like: of the mean over seeds, from {FEWEST_MEANS} seeds on. "
+    f"Rates: of the median over cells, from {FEWEST_MEDIANS} cells on; a cell counts as the median of its timed segments.",
+    "The first step and the warm-up steps are timed apart and are in no rate. Compilation that comes later is in the rate.",
+)
+"""What the numbers of every table are."""
 
 
 def notes(report: Report) -> Iterator[list[str]]:
@@ -32,7 +40,7 @@ def notes(report: Report) -> Iterator[list[str]]:
     yield [
         f"On the {' and '.join(devices).upper() or '?'} of {host.get('processor')}, {host.get('cores')} cores, {host.get('system')}, "
         f"Python {host.get('python')}" + "".join(f", {name} {version}" for name, version in sorted(versions.items())) + ".",
-        "± and ( to ): 95 % intervals, over seeds and over timed segments; compilation is in the first step only.",
+        *INTERVALS,
     ]  # fmt: skip
 
 

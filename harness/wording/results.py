@@ -8,7 +8,7 @@ from typing import Any
 from harness.report import Report
 from harness.result import Result, differs, verdict_of
 from harness.wording.attacks import attacks, judgements
-from harness.wording.tables import Table, experiment, finished, percent, plain, tiny
+from harness.wording.tables import Table, experiment, finished, percent, plain, rate, tiny
 
 Row = dict[str, Any]
 PROOF = (
@@ -65,17 +65,12 @@ def _headlines(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _headers(rows: Sequence[Row]) -> tuple[str, ...]:
     """The rate is called by what it counts: images, features."""
-    rate = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
-    return "backend", "mode", "n", *_headlines(rows), f"{rate}/s", "first step", "parameters", "parity"
+    counted = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
+    return "backend", "mode", "n", *_headlines(rows), f"{counted}/s", "first step", "parameters", "parity"
 
 
 def _cells(row: Row, headlines: Sequence[str]) -> tuple[str, ...]:
-    speed = first = parameters = "-"
-    if rate := row.get("images_per_s"):
-        digits = ",.0f" if rate["median"] >= 10 else ".2g"
-        speed = f"{rate['median']:{digits}}"
-        if rate["low"] is not None:
-            speed += f" ({rate['low']:{digits}} to {rate['high']:{digits}})"
+    first = parameters = "-"
     if row["n"]:
         first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
         parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
@@ -89,7 +84,16 @@ def _cells(row: Row, headlines: Sequence[str]) -> tuple[str, ...]:
     }
     verdict = verdict_of(row["parity"])
     shares = (said[name] for name in headlines)
-    return row["backend"], row["mode"], finished(row), *shares, speed, first, parameters, verdict
+    return (
+        row["backend"],
+        row["mode"],
+        finished(row),
+        *shares,
+        rate(row.get("images_per_s")),
+        first,
+        parameters,
+        verdict,
+    )
 
 
 def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:

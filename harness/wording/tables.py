@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from harness.stats import Mean
+from harness.stats import Mean, Median
 
 TEXTS = ("task", "network", "backend", "mode", "parity", "class", "truth", "made on")
 """The columns that are set to the left; numbers are set to the right."""
@@ -39,15 +39,27 @@ def finished(row: Mapping[str, Any]) -> str:
 
 
 def percent(share: Mean | None) -> str:
-    """A mean share with its interval, if there is one."""
-    if share is None:
-        return "-"
-    return f"{share['mean']:.2%}" + ("" if share["high"] is None else f" ± {100 * (share['high'] - share['mean']):.2f}")
+    """A mean share with its interval, if there is one: 98.24% (97.73 to 98.75)."""
+    return "-" if share is None else _with_interval(f"{share['mean']:.2%}", share, lambda end: f"{100 * end:.2f}")
 
 
 def plain(value: Mean | None) -> str:
-    """The mean of a number that is no share."""
-    return "-" if value is None else f"{value['mean']:.3g}"
+    """The mean of a number that is no share, with its interval."""
+    return "-" if value is None else _with_interval(f"{value['mean']:.3g}", value, lambda end: f"{end:.3g}")
+
+
+def rate(value: Median | None) -> str:
+    """A median rate with its interval."""
+    if value is None:
+        return "-"
+    digits = ",.0f" if value["median"] >= 10 else ".2g"
+    return _with_interval(f"{value['median']:{digits}}", value, lambda end: f"{end:{digits}}")
+
+
+def _with_interval(text: str, value: Mean | Median, told: Callable[[float], str]) -> str:
+    """Every interval has this form."""
+    low, high = value["low"], value["high"]
+    return text if low is None or high is None else f"{text} ({told(low)} to {told(high)})"
 
 
 def tiny(deviation: float | None) -> str:
