@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from harness.agreement import Agreement, agreements
+from harness.basis import EXPERIMENT, Basis, apart, rows_of
 from harness.judgements import Case, claim, doubted, matrices
-from harness.result import SCHEMA, Result, differs, verdict_of, worst
+from harness.result import SCHEMA, Result, differs, not_checked, verdict_of, worst
 from harness.spec import Array
 from harness.stats import mean_interval, median_interval, rate_interval, share_interval
 
@@ -58,7 +59,7 @@ class Report:
     @classmethod
     def of(cls, run: Stored) -> Report:
         """The report of a run as it stands, finished or not."""
-        results = list(run.results())
+        results = list(map(_as_certified, run.results()))
         judged = run.judged()
         found = list(agreements(results))
         verdicts = {result.cell.key: result.parity["verdict"] for result in results}
@@ -93,20 +94,50 @@ def _with_outlier(result: Result, reason: str | None) -> Result:
     return replace(result, parity=result.parity | {"verdict": f"differs: {reason}"})
 
 
+def _as_certified(result: Result) -> Result:
+    """A certificate is kept for cells of every seed. It proves nothing about a cell that has run something else since, or
+    before."""
+    about, evidence = result.parity.get("about", {}), result.evidence
+    certified = {"code of the backend": about.get("backend_code"), "network or recipe": about.get("subjects")}
+    ran = {"code of the backend": evidence.get("backend_code"), "network or recipe": evidence.get("subjects")}
+    other = [name for name in certified if None not in (certified[name], ran[name]) and certified[name] != ran[name]]
+    other += sorted(
+        f"{name} {version}" for name, version in apart(about.get("versions", {}), [result.versions]).items()
+    )
+    if not other:
+        return result
+    return replace(result, parity=result.parity | not_checked(f"its certificate is of another {', '.join(other)}"))
+
+
 def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """One row for each experiment and backend, over its seeds; only finished cells count, each with equal options."""
+    """One row for each experiment and backend, over its seeds; only finished cells count, each with equal options. Cells
+    that rest on something else are rows of their own."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.cell.subject, []).append(result)
-    rows = [_row(group) for group in groups.values()]
+    rows = [_row(cells, known) for group in groups.values() for known, cells in rows_of(group)]
     for row in rows:
-        alike = [other["options"] for other in rows if _same_but_for_options(row, other)]
+        alike = [other for other in rows if _same_but_for_options(row, other)]
         row["varied"] = {
             name: value
             for name, value in row["options"].items()
-            if any(other.get(name, value) != value for other in alike)
+            if any(other["options"].get(name, value) != value for other in alike)
         }
+        row["apart"] = _apart(row, [other for other in alike if other["options"] == row["options"]])
     return rows
+
+
+def _apart(row: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What the row rests on and other rows of its experiment do not; and, of what belongs to the backend, what others of the
+    same backend do not."""
+    others = [other["rests_on"] for other in alike]
+    own = [other["rests_on"] for other in alike if _who(other) == _who(row)]
+    found = {name: value for name, value in apart(row["rests_on"], others).items() if name in EXPERIMENT}
+    return found | apart(row["rests_on"], own)
+
+
+def _who(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["backend"], row["mode"]
 
 
 def _same_but_for_options(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -114,12 +145,13 @@ def _same_but_for_options(row: Mapping[str, Any], other: Mapping[str, Any]) -> b
     return all(row[name] == other[name] for name in names)
 
 
-def _row(group: Sequence[Result]) -> dict[str, Any]:
+def _row(group: Sequence[Result], known: Basis) -> dict[str, Any]:
     cell, good = group[0].cell, [result for result in group if result.status == "ok"]
     row: dict[str, Any] = {
         "subject": cell.subject,
         "task": cell.task, "backend": cell.backend, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
         "weights": cell.weights, "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
+        "seeds": [result.cell.seed for result in group], "rests_on": dict(known),
         "parity": _parity(group),
     }  # fmt: skip
     if accuracies := [result.metrics["test_accuracy"] for result in good if "test_accuracy" in result.metrics]:

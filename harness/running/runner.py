@@ -136,7 +136,8 @@ class Runner:
             except (OSError, ValueError):
                 answers = {name: not_checked(": ".join(ended.explain())) for name in subjects}
             for name, answer in answers.items():
-                self.store.save_certificate(name, answer)
+                about = answer.get("about", {}) | {"backend_code": code_of(backend)}
+                self.store.save_certificate(name, answer | {"about": about})
             known = ", known from before" if all(answer.get("cached") for answer in answers.values()) else ""
             for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
                 self.watcher.certified(f"{backend}/{mode}", verdict + known, ended.seconds)

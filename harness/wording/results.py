@@ -8,7 +8,7 @@ from typing import Any
 from harness.report import Report
 from harness.result import Result, differs, verdict_of
 from harness.wording.attacks import attacks, judgements
-from harness.wording.tables import Table, experiment, finished, percent, plain, rate, tiny
+from harness.wording.tables import Table, experiment, finished, percent, plain, rate, tiny, who
 
 Row = dict[str, Any]
 PROOF = (
@@ -20,7 +20,9 @@ PROOF = (
 def tables(report: Report) -> Iterator[Table]:
     """For each experiment its results; then what was found of changed pictures; then the proof."""
     for title, rows in experiments(report).items():
-        yield Table(title, _headers(rows), [_cells(row, _headlines(rows)) for row in rows])
+        headers, names = who(rows)
+        cells = [(*name, *_cells(row, _headlines(rows))) for name, row in zip(names, rows, strict=True)]
+        yield Table(title, (*headers, *_headers(rows)), cells)
         yield from attacks(title, rows)
         yield from judgements(report, title, rows)
     yield from (_without_empty_columns(table) for table in _proofs(report.results))
@@ -37,7 +39,9 @@ def _proofs(results: Sequence[Result]) -> list[Table]:
                 f"(limit 1e-9) and in the timed {cell.precision}"
             )
             found.setdefault(title, {}).setdefault((cell.backend, cell.mode), []).append(result.parity)
-    return [Table(title, PROOF, [(*who, *_proof(seen)) for who, seen in rows.items()]) for title, rows in found.items()]
+    return [
+        Table(title, PROOF, [(*name, *_proof(seen)) for name, seen in rows.items()]) for title, rows in found.items()
+    ]
 
 
 def experiments(report: Report) -> dict[str, list[Row]]:
@@ -66,7 +70,7 @@ def _headlines(rows: Sequence[Row]) -> tuple[str, ...]:
 def _headers(rows: Sequence[Row]) -> tuple[str, ...]:
     """The rate is called by what it counts: images, features."""
     counted = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
-    return "backend", "mode", "n", *_headlines(rows), f"{counted}/s", "first step", "parameters", "parity"
+    return "n", *_headlines(rows), f"{counted}/s", "first step", "parameters", "parity"
 
 
 def _cells(row: Row, headlines: Sequence[str]) -> tuple[str, ...]:
@@ -83,17 +87,8 @@ def _cells(row: Row, headlines: Sequence[str]) -> tuple[str, ...]:
         "without its loss": plain(row.get("plain_total_variation")),
     }
     verdict = verdict_of(row["parity"])
-    shares = (said[name] for name in headlines)
-    return (
-        row["backend"],
-        row["mode"],
-        finished(row),
-        *shares,
-        rate(row.get("images_per_s")),
-        first,
-        parameters,
-        verdict,
-    )
+    speed, shares = rate(row.get("images_per_s")), (said[name] for name in headlines)
+    return finished(row), *shares, speed, first, parameters, verdict
 
 
 def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:
