@@ -70,6 +70,11 @@ class Report:
         judgements = list(matrices(results, judged))
         return cls(said, results, found, _summary(results), judgements, run.pictures, run.feature_maps)
 
+    @staticmethod
+    def row_of(result: Result) -> dict[str, Any]:
+        """What the summary would say of this cell alone."""
+        return _row([result], {})
+
     def as_json(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,

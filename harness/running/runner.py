@@ -26,7 +26,8 @@ from harness.running.store import Store, write_json
 class Watcher(Protocol):
     """Whoever is told how a run goes."""
 
-    def started(self, what: str) -> None: ...
+    def planned(self, cells: Sequence[Cell]) -> None: ...
+    def started(self, what: str, cell: Cell | None = None) -> None: ...
     def progress(self, line: str) -> None: ...
     def certified(self, backend: str, verdict: str, seconds: float) -> None: ...
     def finished(self, result: Result, number: int, total: int) -> None: ...
@@ -68,10 +69,12 @@ class Runner:
             }
             self.store.save_run(record)
             todo = [cell for cell in cells if not self._is_done(cell)]
+            turns = list(_in_turns(todo, order_seed))
+            self.watcher.planned(turns)
             if parity:
                 self._certify(cells, {cell.subject for cell in todo})
-            for number, cell in enumerate(_in_turns(todo, order_seed), 1):
-                self.watcher.started(f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}")
+            for number, cell in enumerate(turns, 1):
+                self.watcher.started(f"{cell.task} {cell.backend}/{cell.mode} seed {cell.seed}", cell)
                 self.watcher.finished(self.run_cell(cell), number, len(todo))
             if parity:
                 self._judge(cells)

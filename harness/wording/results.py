@@ -8,7 +8,8 @@ from typing import Any
 from harness.report import Report
 from harness.result import Result, differs, verdict_of
 from harness.wording.attacks import attacks, judgements
-from harness.wording.tables import Table, experiment, finished, percent, plain, rate, tiny, who
+from harness.wording.headlines import Headline, headlines
+from harness.wording.tables import Table, experiment, finished, rate, tiny, who
 
 Row = dict[str, Any]
 PROOF = (
@@ -21,7 +22,7 @@ def tables(report: Report) -> Iterator[Table]:
     """For each experiment its results; then what was found of changed pictures; then the proof."""
     for title, rows in experiments(report).items():
         headers, names = who(rows)
-        cells = [(*name, *_cells(row, _headlines(rows))) for name, row in zip(names, rows, strict=True)]
+        cells = [(*name, *_cells(row, headlines(rows))) for name, row in zip(names, rows, strict=True)]
         yield Table(title, (*headers, *_headers(rows)), cells)
         yield from attacks(title, rows)
         yield from judgements(report, title, rows)
@@ -58,37 +59,19 @@ def one_each(results: Sequence[Result]) -> list[Result]:
     return list(found.values())
 
 
-def _headlines(rows: Sequence[Row]) -> tuple[str, ...]:
-    """What is most worth knowing of these cells."""
-    if any("robust_accuracy" in row for row in rows):
-        return "clean accuracy", "robust accuracy"
-    if any("target_probability" in row for row in rows):
-        return "probability", "variation", "without its loss"
-    return ("test accuracy",)
-
-
 def _headers(rows: Sequence[Row]) -> tuple[str, ...]:
     """The rate is called by what it counts: images, features."""
     counted = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
-    return "n", *_headlines(rows), f"{counted}/s", "first step", "parameters", "parity"
+    return "n", *(one.header for one in headlines(rows)), f"{counted}/s", "first step", "parameters", "parity"
 
 
-def _cells(row: Row, headlines: Sequence[str]) -> tuple[str, ...]:
+def _cells(row: Row, numbers: Sequence[Headline]) -> tuple[str, ...]:
     first = parameters = "-"
     if row["n"]:
         first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
         parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
-    said = {
-        "test accuracy": percent(row.get("test_accuracy")),
-        "clean accuracy": percent(row.get("test_accuracy")),
-        "robust accuracy": percent(row.get("accuracy_at_epsilon")),
-        "probability": percent(row.get("target_probability")),
-        "variation": plain(row.get("total_variation")),
-        "without its loss": plain(row.get("plain_total_variation")),
-    }
-    verdict = verdict_of(row["parity"])
-    speed, shares = rate(row.get("images_per_s")), (said[name] for name in headlines)
-    return finished(row), *shares, speed, first, parameters, verdict
+    speed, shares = rate(row.get("images_per_s")), (one.told(row.get(one.name)) for one in numbers)
+    return finished(row), *shares, speed, first, parameters, verdict_of(row["parity"])
 
 
 def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:
