@@ -28,7 +28,8 @@ IN_EVIDENCE = {
 """What is the same for every seed and every backend of one experiment, by its name in the evidence."""
 
 START = "weights it started from"
-EXPERIMENT = frozenset((*IN_EVIDENCE.values(), START))
+ATTACK, PICTURES = "epsilons", "number of pictures"
+EXPERIMENT = frozenset((*IN_EVIDENCE.values(), START, ATTACK, PICTURES))
 """What an experiment rests on; all else belongs to a backend."""
 
 
@@ -36,7 +37,15 @@ def experiment_of(result: Result) -> Basis:
     """What the cell's experiment rests on, whichever backend runs it."""
     evidence = result.evidence
     found = {said: evidence.get(name) for name, said in IN_EVIDENCE.items()}
-    return _known(found | {START: evidence.get("start", {}).get("hash")})
+    return _known(found | {START: evidence.get("start", {}).get("hash")} | _attack_of(result.metrics))
+
+
+def _attack_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """How far pictures were changed, and how many: an option that was not given stands for a default, which may change."""
+    if "robust_accuracy" not in metrics:
+        return {}
+    sizes = " ".join(f"{point['epsilon']:.4g}" for point in metrics["robust_accuracy"])
+    return {ATTACK: sizes, PICTURES: metrics.get("pictures")}
 
 
 def conditions_of(result: Result) -> Basis:

@@ -120,3 +120,11 @@ def test_how_far_scores_lie_apart_is_the_most_that_one_judge_sees():
     cases = judged(results, lambda maker, judge: seen.get((maker, judge), 0.9))
     (found,) = Report.of(Kept(results, judged=cases)).judgements
     assert found["spread"]["accuracy"] == pytest.approx(0.03)
+
+
+def test_all_ways_of_a_backends_own_are_told():
+    def native(task: str, **ways: str) -> Result:
+        return ok(replace(CELL, task=task, semantics="native"), evidence={"device": "cpu", "own_ways": ways})
+
+    said = shown("table", native("scratch-cnn", Adam="epsilon 1e-7"), native("fine-tuning", SGD="no dampening"))
+    assert "numpy went its own way: Adam: epsilon 1e-7; SGD: no dampening" in said

@@ -59,7 +59,7 @@ def test_pictures_that_were_replaced_are_not_averaged_with_the_new_ones(tmp_path
     said = shown("table", *results)
     assert f"seed 0: data set {results[0].evidence['dataset'][:8]}" in said
     assert f"seeds 1 and 2: data set {results[1].evidence['dataset'][:8]}" in said
-    assert "run them again with a new --out" in said
+    assert "run all of them again with a new --out" in said
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,17 @@ def test_whatever_a_number_rests_on_keeps_rows_apart(change):
     assert in_rows(*results) == [[0, 1, 2]]
     results[1] = replace(results[1], **{name: getattr(results[1], name) | more for name, more in change.items()})
     assert in_rows(*results) == [[0, 2], [1]]
-    assert "are not averaged and not compared" in shown("table", *results)
+    assert "differ in more than their seed have rows of their own" in shown("table", *results)
+
+
+@pytest.mark.parametrize(
+    "change", [{"pictures": 32}, {"robust_accuracy": [{"epsilon": 0.3, "accuracy": 0.5}]}], ids=str
+)
+def test_attacks_of_another_size_are_not_averaged(change):
+    """The default of an option may be another one in the next version."""
+    before, after = attacked(), attacked(seed=1)
+    assert in_rows(before, after) == [[0, 1]]
+    assert in_rows(before, replace(after, metrics=after.metrics | change)) == [[0], [1]]
 
 
 def test_what_old_results_do_not_have_keeps_nothing_apart():

@@ -125,12 +125,12 @@ def _starts(results: Sequence[Result]) -> Iterator[str]:
 
 def _own_ways(results: Sequence[Result]) -> Iterator[str]:
     """What native semantics have changed, one line a backend."""
-    changes = {
-        r.cell.backend: "; ".join(f"{name}: {how}" for name, how in r.evidence.get("own_ways", {}).items())
-        for r in results
-        if r.cell.semantics == "native" and r.status == "ok"
-    }
-    yield from (f"{backend} went its own way: {how}" for backend, how in changes.items())
+    changes: dict[str, dict[str, str]] = {}
+    for result in results:
+        if result.cell.semantics == "native" and result.status == "ok":
+            changes.setdefault(result.cell.backend, {}).update(result.evidence.get("own_ways", {}))
+    for backend, ways in changes.items():
+        yield f"{backend} went its own way: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
 
 
 def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -144,9 +144,9 @@ def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         differ = [row for row in group if row["apart"] and not (whole and EXPERIMENT.isdisjoint(row["apart"]))]
         if differ:
             yield (
-                f"Warning: {differ[0]['task']}: cells that rest on something else are not averaged and not compared. "
+                f"Warning: {differ[0]['task']}: cells that differ in more than their seed have rows of their own. "
                 + "; ".join(f"{row['backend']}/{row['mode']}, {seeds(row['seeds'])}: {_values(row)}" for row in differ)
-                + ". To have all of them alike, run them again with a new --out."
+                + ". To compare them, or to get one row, run all of them again with a new --out."
             )
 
 
