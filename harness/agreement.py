@@ -78,12 +78,11 @@ def _agree(group: Sequence[Result]) -> Agreement:
     cell = group[0].cell
     outliers: dict[str, str] = {}
     for what, said in SAME.items():
-        usual, count = Counter(result.evidence.get(what) for result in group).most_common(1)[0]
-        if 2 * count <= len(group):
+        known = {result.cell.key: result.evidence[what] for result in group if result.evidence.get(what) is not None}
+        (usual, count), *others = Counter(known.values()).most_common() or [(None, 0)]
+        if others and 2 * count <= len(known):
             usual = None  # no majority, and nobody knows who is right
-        outliers |= {
-            result.cell.key: f"its {said} was another one" for result in group if result.evidence.get(what) != usual
-        }
+        outliers |= {key: f"its {said} was another one" for key, value in known.items() if value != usual}
     base = LIMITS[cell.precision]
     moved = max(base, *(result.parity["timed"].get("limit", base) for result in group))  # by rounding, as certified
     limits = {said: base * factor for said, factor in ROUNDING_GROWS.items()}

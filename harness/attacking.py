@@ -97,13 +97,18 @@ def pictures_for(victim: Victim, most: int | None) -> Pictures:
     or else what the network sees."""
     bench, test = victim.bench, victim.bench.dataset.test
     most = most or 4 * at_once(test.images)
-    rows = np.random.default_rng(bench.seed).permutation(len(test))[:most]
-    some = test.take(np.sort(rows))
+    some = test.take(_rows(len(test), most, bench.seed))
+    victim.evidence["order_rule"] = hashlib.sha256(_rows(len(test), most, 0).tobytes()).hexdigest()[:16]
     images = some.pixels(some.images, np.float32)
     if why := victim.unnamed or _unfit(bench.dataset.classes, victim.classes):
         return Pictures(images, predictions(victim.logits(images)).astype(np.int32), f"{why}: {OWN_VIEW}")
     numbers = np.array([victim.classes.index(name) for name in bench.dataset.classes], np.int32)
     return Pictures(images, numbers[some.labels], None)
+
+
+def _rows(count: int, most: int, seed: int) -> Array:
+    """Those of the pictures that a seed draws, in the order of the file."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:most])
 
 
 def _unfit(classes: Sequence[str], known: Sequence[str]) -> str | None:

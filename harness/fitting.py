@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.augmentation import Ahead, Augmentation
+from harness.augmentation import Ahead, Augmentation, augmented
 from harness.data import Batches, Examples
 from harness.evaluation import Evaluation, Point, evaluate, overfitting_gap
 from harness.recipe import Recipe
 from harness.reference.losses import mean_loss
-from harness.spec import Array, Model, fingerprint
+from harness.spec import Array, BatchNorm, Conv, Dense, Flatten, Model, fingerprint
 from harness.task import Bench
 
 SEGMENTS = 5
@@ -38,6 +38,10 @@ the network makes many times that of them. Large photos go 33 at a time."""
 
 LOOKED_AT = 10_000
 """Training pictures that a point of the curve is made of, at most."""
+
+
+SMALL = Model("small", (4, 4, 1), (Conv(2, 3), BatchNorm(), Flatten()), (Dense(2),))
+"""The first weights of this network show by which rule they are drawn."""
 
 
 class Lesson(NamedTuple):
@@ -66,8 +70,18 @@ class Lessons:
         several = max(1, min(-(-STRETCH // steps), epochs // SEGMENTS))
         self.at_once = 1 if augmentation else at_once or several
 
-    def order(self, first: int, last: int) -> Batches:
-        return Batches.shuffled(self.examples, self.batch_size, self.bench.seed, range(first, last))
+    def order(self, first: int, last: int, seed: int | None = None) -> Batches:
+        seed = self.bench.seed if seed is None else seed
+        return Batches.shuffled(self.examples, self.batch_size, seed, range(first, last))
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """How seeds are made use of, in a form that is the same for every seed: what comes of seed 0 in the first epoch."""
+        found = {"order_rule": self.order(0, 1, seed=0).fingerprint}
+        if self.augmentation:
+            few = augmented(self.examples.take(np.arange(len(self.examples))[:4]), self.augmentation, 0, 0)
+            found["augmentation_rule"] = hashlib.sha256(few.images.tobytes()).hexdigest()[:16]
+        return found
 
     @property
     def steps(self) -> int:
@@ -77,7 +91,7 @@ class Lessons:
     def evidence(self) -> dict[str, str]:
         """What all backends must have been given: the order of every epoch, and, once it is over, what the pictures of the
         first had become."""
-        return {"batches": self.order(0, self.epochs).fingerprint} | self._augmented
+        return {"batches": self.order(0, self.epochs).fingerprint} | self.rules | self._augmented
 
     @property
     def pieces(self) -> int:
@@ -113,7 +127,7 @@ class Fit:
         self.steps, self.lost = 0, 0.0
         self.rates: list[float] = []
         """Training pictures per second, of each timed stretch."""
-        self.evidence: dict[str, Any] = {}
+        self.evidence: dict[str, Any] = {"weights_rule": fingerprint(SMALL.init(0))}
 
     def learn(self, batches: Batches, lr: Array, pieces: int = 1) -> float:
         """Train on all of the batches; the mean loss of their steps."""

@@ -18,7 +18,9 @@ Problems = Iterator[str]
 NOT_FINITE = ("nan", "inf", "-inf")
 """Words that files hold for numbers which JSON does not have."""
 
-VERDICTS = ("equal", "differs", "not-checked")
+VERDICTS = ("differs", "not-checked", "equal")
+"""The verdicts of a certificate, the worst first. A reason may follow: "differs: …"."""
+
 DEVIATIONS = ("logits", "gradients", "input_gradients", "trajectory", "attack")
 """The numbers of a certificate in float64."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.basis import conditions_of, experiment_of, grouped
 from harness.naming import REFERENCE as REFERENCE
 from harness.result import Cell, Result
 
@@ -19,45 +20,61 @@ PICTURES = "pictures.npz"
 Case = Mapping[str, Any]
 """What is kept of one experiment and seed: the files, what each judge says, and how far the pictures lie apart."""
 
+Made = tuple[Case, list[Result]]
+"""A case, and the cells that have made its pictures."""
+
 
 def matrices(results: Sequence[Result], kept: Mapping[str, Case]) -> Iterator[dict[str, Any]]:
     """For each experiment: `scores[maker][judge]`, means over seeds, and how far pictures lie apart at most."""
     cases = _of_these_pictures(results, kept)
-    called = {name_of(result.cell): result.who for result in results}
-    groups: dict[str, list[tuple[Case, dict[str, Cell]]]] = {}
+    made: dict[str, list[Result]] = {}
     for result in results:
-        case = cases.get(result.cell.experiment)
-        if case and result.cell.key in case["files"]:
-            group = groups.setdefault(replace(result.cell, seed=0).experiment, [])
-            if not any(known is case for known, _ in group):
-                group.append((case, {}))
-            next(cells for known, cells in group if known is case)[result.cell.key] = result.cell
-    yield from (_matrix(group, called) for group in groups.values())
+        if result.cell.key in cases.get(result.cell.experiment, {}).get("files", ()):
+            made.setdefault(result.cell.experiment, []).append(result)
+    experiments: dict[str, list[Made]] = {}
+    for name, makers in made.items():
+        parts = experiments.setdefault(replace(makers[0].cell, seed=0).experiment, [])
+        for _, alike in grouped(makers, experiment_of):
+            parts.append((_only(cases[name], [maker.cell.key for maker in alike]), alike))
+    called = {name_of(result.cell): result.who for result in results}
+    yield from (_matrix(group, called) for parts in experiments.values() for _, group in grouped(parts, _basis))
 
 
-def _matrix(group: Sequence[tuple[Case, Mapping[str, Cell]]], called: Mapping[str, str]) -> dict[str, Any]:
+def _basis(made: Made) -> dict[str, str]:
+    """What the scores of one seed rest on: only such with the same are averaged."""
+    found: dict[str, str] = {}
+    for maker in made[1]:
+        found |= {f"{name_of(maker.cell)}: {name}": value for name, value in conditions_of(maker).items()}
+        found |= experiment_of(maker)
+    return found
+
+
+def _matrix(group: Sequence[Made], called: Mapping[str, str]) -> dict[str, Any]:
     """`called` says what each maker, and each judge, is called."""
-    cells = [cell for _, makers in group for cell in makers.values()]
+    cells = [maker.cell for _, makers in group for maker in makers]
     judges = list(dict.fromkeys(name for case, _ in group for name in case["judges"]))
     scores: dict[str, dict[str, dict[str, float]]] = {}
     for maker in dict.fromkeys(map(name_of, cells)):
         told = scores[called[maker]] = {}
         for judge in judges:
             said = [
-                case["judges"][judge]["scores"][key]
+                case["judges"][judge]["scores"][one.cell.key]
                 for case, makers in group
-                for key, cell in makers.items()
-                if name_of(cell) == maker and "scores" in case["judges"].get(judge, {})
+                for one in makers
+                if name_of(one.cell) == maker and "scores" in case["judges"].get(judge, {})
             ]
             if said:
                 told[called.get(judge, judge)] = {what: statistics.fmean(one[what] for one in said) for what in said[0]}
     several = [case["apart"] for case, makers in group if "apart" in case and len(makers) > 1]
     return {
         "subject": cells[0].subject,
+        "subjects": sorted({cell.subject for cell in cells}),
+        "seeds": sorted({cell.seed for cell in cells}),
         "task": cells[0].task,
         "n": len(group),
         "judges": [called.get(judge, judge) for judge in judges],
         "scores": scores,
+        "spread": _spread(scores),
         "apart": {what: max(one[what] for one in several) for what in several[0]} if several else None,
         "problems": sorted(
             f"{called.get(judge, judge)} could not judge: {said['problem']}"
@@ -66,6 +83,19 @@ def _matrix(group: Sequence[tuple[Case, Mapping[str, Cell]]], called: Mapping[st
             if "problem" in said
         ),
     }
+
+
+def _spread(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
+    """How far the scores that one judge gives to several makers lie apart, at most."""
+    seen: dict[tuple[str, str], list[float]] = {}
+    for judges in scores.values():
+        for judge, said in judges.items():
+            for what, value in said.items():
+                seen.setdefault((what, judge), []).append(value)
+    spreads: dict[str, float] = {}
+    for (what, _), values in seen.items():
+        spreads[what] = max(spreads.get(what, 0.0), max(values) - min(values))
+    return spreads
 
 
 def doubted(results: Sequence[Result], kept: Mapping[str, Case]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,11 +11,22 @@ from typing import Any, Protocol
 import numpy as np
 
 from harness.agreement import Agreement, agreements
+from harness.basis import EXPERIMENT, Basis, apart, rows_of
 from harness.judgements import Case, claim, doubted, matrices
 from harness.naming import shown_names
-from harness.result import SCHEMA, SHOWN, Result
+from harness.result import SCHEMA, SHOWN, Result, differs, not_checked, verdict_of, worst
 from harness.spec import Array
-from harness.stats import mean_interval, median_interval
+from harness.stats import mean_interval, median_interval, rate_interval, share_interval
+
+SHARE, SIZE = (0.0, 1.0), (0.0, math.inf)
+CHANGES = {
+    "success_rate": SHARE, "mean_perturbation": SIZE, "largest_perturbation": SIZE, "vanished_gradients": SHARE,
+    "target_probability": SHARE, "total_variation": SIZE, "plain_total_variation": SIZE,
+}  # fmt: skip
+"""Numbers of pictures that were changed, and from where to where each can lie."""
+
+LEARNT = {"macro_f1": SHARE, "overfitting_gap": (-1.0, 1.0)}
+"""Numbers of networks that were trained."""
 
 
 class Stored(Protocol):
@@ -48,7 +60,7 @@ class Report:
     @classmethod
     def of(cls, run: Stored) -> Report:
         """The report of a run as it stands, finished or not."""
-        results = _with_names(list(run.results()), run.run.get("names"))
+        results = _with_names(list(map(_as_certified, run.results())), run.run.get("names"))
         judged = run.judged()
         found = list(agreements(results))
         verdicts = {result.cell.key: result.parity["verdict"] for result in results}
@@ -58,6 +70,11 @@ class Report:
         said = {name: value for name, value in run.run.items() if name not in ("schema", "plan")}
         judgements = list(matrices(results, judged))
         return cls(said, results, found, _summary(results), judgements, run.pictures, run.feature_maps)
+
+    @staticmethod
+    def row_of(result: Result) -> dict[str, Any]:
+        """What the summary would say of this cell alone."""
+        return _row([result], {})
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -78,31 +95,61 @@ def _with_names(results: Sequence[Result], own: Any) -> list[Result]:
 
 def _blamed(agreement: Agreement, verdicts: Mapping[str, str]) -> dict[str, str]:
     """The outliers; but if the certificate of one of them says already that it differs, then it is not the others' fault."""
-    guilty = {key: why for key, why in agreement.outliers.items() if verdicts[key].startswith("differs")}
+    guilty = {key: why for key, why in agreement.outliers.items() if verdict_of(verdicts[key]) == "differs"}
     return guilty or agreement.outliers
 
 
 def _with_outlier(result: Result, reason: str | None) -> Result:
     """An outlier loses its verdict; one that has lost it by its certificate keeps that reason, which says more."""
-    if reason is None or result.parity["verdict"].startswith("differs"):
+    if reason is None or differs(result):
         return result
     return replace(result, parity=result.parity | {"verdict": f"differs: {reason}"})
 
 
+def _as_certified(result: Result) -> Result:
+    """A certificate is kept for cells of every seed. It proves nothing about a cell that has run something else since, or
+    before."""
+    about, evidence = result.parity.get("about", {}), result.evidence
+    certified = {"code of the backend": about.get("backend_code"), "network or recipe": about.get("subjects")}
+    ran = {"code of the backend": evidence.get("backend_code"), "network or recipe": evidence.get("subjects")}
+    other = [name for name in certified if None not in (certified[name], ran[name]) and certified[name] != ran[name]]
+    other += sorted(
+        f"{name} {version}" for name, version in apart(about.get("versions", {}), [result.versions]).items()
+    )
+    if not other:
+        return result
+    return replace(result, parity=result.parity | not_checked(f"its certificate is of another {', '.join(other)}"))
+
+
 def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """One row for each experiment and backend, over its seeds; only finished cells count, each with equal options."""
+    """One row for each experiment and backend, over its seeds; only finished cells count, each with equal options. Cells
+    that rest on something else are rows of their own."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.cell.subject, []).append(result)
-    rows = [_row(group) for group in groups.values()]
+    rows = [_row(cells, known) for group in groups.values() for known, cells in rows_of(group)]
     for row in rows:
-        alike = [other["options"] for other in rows if _same_but_for_options(row, other)]
+        alike = [other for other in rows if _same_but_for_options(row, other)]
         row["varied"] = {
             name: value
             for name, value in row["options"].items()
-            if any(other.get(name, value) != value for other in alike)
+            if any(other["options"].get(name, value) != value for other in alike)
         }
+        row["apart"] = _apart(row, [other for other in alike if other["options"] == row["options"]])
     return rows
+
+
+def _apart(row: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What the row rests on and other rows of its experiment do not; and, of what belongs to the backend, what others of the
+    same backend do not."""
+    others = [other["rests_on"] for other in alike]
+    own = [other["rests_on"] for other in alike if _who(other) == _who(row)]
+    found = {name: value for name, value in apart(row["rests_on"], others).items() if name in EXPERIMENT}
+    return found | apart(row["rests_on"], own)
+
+
+def _who(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["backend"], row["mode"]
 
 
 def _same_but_for_options(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -110,20 +157,20 @@ def _same_but_for_options(row: Mapping[str, Any], other: Mapping[str, Any]) -> b
     return all(row[name] == other[name] for name in names)
 
 
-def _row(group: Sequence[Result]) -> dict[str, Any]:
+def _row(group: Sequence[Result], known: Basis) -> dict[str, Any]:
     cell, good = group[0].cell, [result for result in group if result.status == "ok"]
-    verdicts = [result.parity["verdict"] for result in good] or ["not-checked"]
     row: dict[str, Any] = {
         "subject": cell.subject,
         "task": cell.task, "backend": group[0].shown, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
         "weights": cell.weights, "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
-        "parity": next((verdict for verdict in verdicts if verdict != "equal"), "equal"),
+        "seeds": [result.cell.seed for result in group], "rests_on": dict(known),
+        "parity": _parity(group),
     }  # fmt: skip
     if accuracies := [result.metrics["test_accuracy"] for result in good if "test_accuracy" in result.metrics]:
-        row["test_accuracy"] = mean_interval(accuracies)
+        row["test_accuracy"] = share_interval(accuracies)
     row |= _attacked(good)
-    if rates := [rate for result in good for rate in result.time["images_per_s"]]:
-        row["images_per_s"] = median_interval(rates)
+    if rates := [segments for result in good if (segments := result.time["images_per_s"])]:
+        row["images_per_s"] = rate_interval(rates)
     if good:
         row["rate"] = good[0].time.get("rate", "images")
         row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
@@ -132,35 +179,39 @@ def _row(group: Sequence[Result]) -> dict[str, Any]:
     return row | _evaluated(good)
 
 
-def _attacked(good: Sequence[Result]) -> dict[str, Any]:
-    """What is known of pictures that were changed: means over seeds, at each size of the change."""
-    numbers = (
-        "success_rate", "mean_perturbation", "largest_perturbation", "vanished_gradients", "target_probability",
-        "total_variation", "plain_total_variation",
-    )  # fmt: skip
-    found: dict[str, Any] = {
-        name: mean_interval(values)
-        for name in numbers
+def _parity(group: Sequence[Result]) -> str:
+    """The worst verdict of the finished cells. A cell that failed proves nothing, but one that differs still counts."""
+    verdicts = [result.parity["verdict"] for result in group if result.status == "ok" or differs(result)]
+    return worst(verdicts) if verdicts else "not-checked"
+
+
+def _means(good: Sequence[Result], numbers: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+    """The mean of each number that cells know, over those."""
+    return {
+        name: mean_interval(values, *ends)
+        for name, ends in numbers.items()
         if (values := [result.metrics[name] for result in good if name in result.metrics])
     }
+
+
+def _attacked(good: Sequence[Result]) -> dict[str, Any]:
+    """What is known of pictures that were changed: means over seeds, at each size of the change."""
+    found = _means(good, CHANGES)
     if curves := [result.metrics["robust_accuracy"] for result in good if "robust_accuracy" in result.metrics]:
         found["robust_accuracy"] = [
-            {"epsilon": points[0]["epsilon"], "accuracy": mean_interval([point["accuracy"] for point in points])}
+            {"epsilon": points[0]["epsilon"], "accuracy": share_interval([point["accuracy"] for point in points])}
             for points in zip(*curves)
         ]
         found |= {name: good[0].metrics[name] for name in ("epsilon", "pictures")}
         if claims := [own for result in good if (own := claim(result)[0]) is not None]:
-            found["accuracy_at_epsilon"] = mean_interval(claims)
+            found["accuracy_at_epsilon"] = share_interval(claims)
     return found
 
 
 def _evaluated(good: Sequence[Result]) -> dict[str, Any]:
     """What is known beyond accuracy: means over seeds, one curve, and all confusions in one; what no seed knows is left
     out."""
-    found: dict[str, Any] = {}
-    for name in ("macro_f1", "overfitting_gap"):
-        if values := [result.metrics[name] for result in good if name in result.metrics]:
-            found[name] = mean_interval(values)
+    found = _means(good, LEARNT)
     if told := [result.metrics for result in good if result.metrics.get("per_class")]:
         alike = [metrics for metrics in told if _classes(metrics) == _classes(told[0])]
         found["per_class_n"] = len(alike)

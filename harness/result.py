@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from itertools import islice
@@ -16,6 +16,7 @@ from harness.backend import Precision
 from harness.errors import OutOfRange
 from harness.forms import (
     HASH,
+    VERDICTS,
     Problems,
     certificate_problems,
     evidence_problems,
@@ -132,6 +133,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+def verdict_of(text: str) -> str:
+    """The verdict without its reason."""
+    return text.partition(":")[0]
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """The worst of the verdicts, with its reason. A text that is no known verdict is worse than all others."""
+    known = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
+    return min(verdicts, key=lambda text: known.get(verdict_of(text), -1))
+
+
 def not_checked(reason: str = "") -> dict[str, Any]:
     """What stands in the place of a certificate where there is none."""
     nothing = dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory", "attack"))
@@ -179,6 +191,11 @@ class Result:
         """The inverse of `as_json`; raises ValueError with the path of what is wrong."""
         _raise_if_any(_problems(data))
         return cls(cell_of(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
+
+
+def differs(result: Result) -> bool:
+    """Whether the certificate, or the report, has found that this cell computes something else."""
+    return verdict_of(result.parity["verdict"]) == "differs"
 
 
 def _problems(data: Any) -> Problems:

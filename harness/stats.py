@@ -1,4 +1,4 @@
-"""What several runs say together: intervals of 95 %, and nothing where there are too few values for one."""
+"""Intervals of 95 % over the cells of a row; too few cells have none."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from typing import TypedDict
 T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
      2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042)  # fmt: skip
 NORMAL = 1.960
+
+FEWEST_MEANS = 3
+"""Two values have an interval too, of 12.7 times their standard error: it says nothing."""
+
+FEWEST_MEDIANS = 6
+"""The whole range of 5 values holds the median in 94 % of samples, that of 6 in 97 %."""
 
 
 class Mean(TypedDict):
@@ -25,24 +31,35 @@ class Median(TypedDict):
     high: float | None
 
 
-def mean_interval(values: Sequence[float]) -> Mean:
-    """The mean and its 95 % interval; one value alone has no interval."""
+def mean_interval(values: Sequence[float], least: float = -math.inf, most: float = math.inf) -> Mean:
+    """The mean and its 95 % interval, from `FEWEST_MEANS` values on, by Student's t. The interval ends where the numbers
+    themselves do, at `least` and `most`."""
     mean, n = statistics.fmean(values), len(values)
-    if n < 2:
+    if n < FEWEST_MEANS:
         return {"mean": mean, "low": None, "high": None}
     half = (T[n - 2] if n - 2 < len(T) else NORMAL) * statistics.stdev(values) / math.sqrt(n)
-    return {"mean": mean, "low": mean - half, "high": mean + half}
+    return {"mean": mean, "low": max(mean - half, least), "high": min(mean + half, most)}
+
+
+def share_interval(values: Sequence[float]) -> Mean:
+    """As `mean_interval`, of shares: from 0 to 1."""
+    return mean_interval(values, 0.0, 1.0)
 
 
 def median_interval(values: Sequence[float]) -> Median:
-    """The median and its 95 % interval from the ranks of the values; below six values that is all of them, and less
-    than 95 %."""
+    """The median and its 95 % interval, from `FEWEST_MEDIANS` values on, from their ranks: the narrowest pair of values that
+    are as far from either end and hold the median in at least 95 % of samples."""
     ordered, n = sorted(values), len(values)
-    if n < 2:
+    if n < FEWEST_MEDIANS:
         return {"median": statistics.median(ordered), "low": None, "high": None}
     below, rank = 0.0, 0
-    while rank < n // 2 and below + math.comb(n, rank) / 2**n <= 0.025:
+    while below + math.comb(n, rank) / 2**n <= 0.025:
         below += math.comb(n, rank) / 2**n
         rank += 1
-    rank = max(rank - 1, 0)
-    return {"median": statistics.median(ordered), "low": ordered[rank], "high": ordered[n - 1 - rank]}
+    return {"median": statistics.median(ordered), "low": ordered[rank - 1], "high": ordered[n - rank]}
+
+
+def rate_interval(cells: Sequence[Sequence[float]]) -> Median:
+    """The median over cells of each cell's own median. The segments of a cell share its process, its compilation and its
+    moment, so they are not independent: the interval is over cells."""
+    return median_interval([statistics.median(segments) for segments in cells])

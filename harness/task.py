@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,7 +12,7 @@ from harness.backend import Backend, Trainer
 from harness.clock import Clock
 from harness.data import Dataset
 from harness.recipe import Recipe
-from harness.result import Semantics
+from harness.result import Semantics, digest
 from harness.spec import Array, Counts, Model, Shape, Weights
 
 ModelBuilder = Callable[[Shape, int], Model]
@@ -25,6 +25,11 @@ class Subject:
     model: Model
     recipe: Recipe | None = None
     attacks: tuple[Attack, ...] = ()
+
+
+def fingerprint_of(subjects: Iterable[Subject]) -> str:
+    """Changes whenever anything about what is certified does."""
+    return digest([repr(subject) for subject in subjects])[:16]
 
 
 class Trained(NamedTuple):

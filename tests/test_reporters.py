@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from dataclasses import replace
 
@@ -92,6 +93,81 @@ def test_failed_cells_are_counted_and_not_averaged():
     (row,) = report(ok(), failed).summary
     assert (row["n"], row["cells"], row["test_accuracy"]["mean"]) == (1, 2, 0.9)
     assert "1 of 2" in REPORTERS["table"](report(ok(), failed))
+
+
+def certified(verdict: str = "equal", steps: int = 20, **numbers: float) -> dict[str, object]:
+    """A certificate that says so."""
+    found = dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory"), 1e-15) | {"attack": None}
+    timed = {"logits": 1e-7, "losses": 1e-7, "limit": 1e-4}
+    return found | {"verdict": verdict, "steps": steps, "timed": timed, "excludes": []} | numbers
+
+
+DIFFERS = "differs: losses of a network: 1e-3, limit 1e-9"
+
+
+@pytest.mark.parametrize("verdicts", list(itertools.permutations(["not-checked: no reference", DIFFERS, "equal"])))
+def test_the_verdict_of_a_row_is_the_worst_of_its_seeds(verdicts):
+    results = [ok(replace(CELL, seed=seed), parity=certified(verdict)) for seed, verdict in enumerate(verdicts)]
+    (row,) = report(*results).summary
+    assert row["parity"] == DIFFERS
+    (row,) = report(*(result for result in results if result.parity["verdict"] != DIFFERS)).summary
+    assert row["parity"] == "not-checked: no reference"
+    for name in ("table", "markdown", "evaluation", "gallery", "learning-curve"):
+        assert "losses of a network" in REPORTERS[name](report(*results))
+
+
+def test_a_cell_that_differs_is_said_to_even_if_it_failed():
+    failed = Result(CELL, "failed", "it broke", parity=certified(DIFFERS))
+    assert report(failed).summary[0]["parity"] == DIFFERS
+    assert "losses of a network" in REPORTERS["table"](report(failed))
+    proven = Result(CELL, "failed", "it broke", parity=certified())
+    assert report(proven).summary[0]["parity"] == "not-checked", "a cell that failed proves nothing"
+
+
+def test_the_proof_is_the_largest_deviation_of_all_experiments():
+    other = ok(replace(CELL, options={"epochs": 2}), parity=certified(steps=5))
+    for results in itertools.permutations([ok(parity=certified(logits=3e-10)), other]):
+        said = [" ".join(line.split()) for line in REPORTERS["table"](report(*results)).splitlines()]
+        assert "numpy default 20 3e-10 1e-15 1e-15 1e-07 1e-07 1e-04" in said
+
+
+def seeds(*accuracies: float, rates=(100.0, 110.0, 400.0), **metrics) -> list[Result]:
+    """A finished cell for each accuracy."""
+    return [
+        ok(
+            replace(CELL, seed=seed),
+            metrics={"test_accuracy": accuracy, **metrics},
+            time={"first_step_s": 0.5, "images_per_s": [rate + seed for rate in rates]},
+        )
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def test_two_seeds_have_no_interval():
+    results = seeds(0.3, 0.46, macro_f1=0.4, overfitting_gap=0.1, total_variation=0.2)
+    (row,) = report(*results).summary
+    names = ("test_accuracy", "macro_f1", "overfitting_gap", "total_variation", "images_per_s", "first_step_s")
+    assert [(row[name]["low"], row[name]["high"]) for name in names] == [(None, None)] * 6
+    assert row["images_per_s"]["median"] == 110.5
+    for name in ("table", "markdown", "evaluation"):
+        text = REPORTERS[name](report(*results))
+        assert "38.00%" in text and not re.search(r"\d \([\d.]+ to |±", text)
+
+
+def test_every_interval_is_shown_in_one_form():
+    three, six = report(*seeds(0.9, 0.95, 1.0)), report(*seeds(*[0.9, 0.95, 1.0] * 2))
+    assert "95.00% (82.58 to 100.00)" in REPORTERS["table"](three), "no accuracy is above 1"
+    assert "111 " in REPORTERS["table"](three) and " to 11" not in REPORTERS["table"](three)
+    assert "112 (110 to 115)" in REPORTERS["table"](six)
+    assert "95.00% (82.58 to 100.00)" in REPORTERS["evaluation"](three)
+    curve = report(*(replace(r, cell=replace(r.cell, options={"train_limit": 9})) for r in three.results))
+    assert "95.00% (82.58 to 100.00)" in REPORTERS["learning-curve"](curve)
+
+
+def test_the_footer_says_what_an_interval_is_and_what_a_rate_leaves_out():
+    text = " ".join(REPORTERS["table"](report(ok())).split())
+    assert "mean over seeds, from 3 seeds on" in text and "median over cells, from 6 cells on" in text
+    assert "in the first step only" not in text and "The first step and the warm-up steps are timed apart" in text
 
 
 NASTY = [

@@ -21,7 +21,7 @@ from harness.plugins import load_plugins
 from harness.reference.backend import NumPy
 from harness.result import Result, diverged
 from harness.running.store import read_sealed
-from harness.stats import mean_interval, median_interval
+from harness.stats import mean_interval, median_interval, rate_interval, share_interval
 from harness.task import Bench
 from harness.tasks.scratch_cnn import Options, ScratchCNN
 
@@ -350,9 +350,26 @@ def test_numbers_that_are_not_finite_are_divergence():
     assert diverged({"test_loss": 0.1, "curve": curve[:1], "per_class": [{"recall": None}]}) is None
 
 
+def test_too_few_values_have_no_interval():
+    for few in ([2.0], [1.0, 3.0]):
+        assert mean_interval(few) == {"mean": 2.0, "low": None, "high": None}
+    assert median_interval([3.0, 1.0, 2.0, 5.0, 4.0]) == {"median": 3.0, "low": None, "high": None}
+
+
 def test_intervals():
-    assert mean_interval([2.0]) == {"mean": 2.0, "low": None, "high": None}
     three = mean_interval([1.0, 2.0, 3.0])
     assert (three["low"], three["high"]) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
-    assert median_interval([3.0, 1.0, 2.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
+    assert median_interval([float(n) for n in range(6, 0, -1)]) == {"median": 3.5, "low": 1.0, "high": 6.0}
     assert median_interval([float(n) for n in range(1, 11)]) == {"median": 5.5, "low": 2.0, "high": 9.0}
+
+
+def test_the_interval_of_a_share_is_from_0_to_1():
+    assert share_interval([0.9, 1.0, 1.0])["high"] == 1.0 and share_interval([0.0, 0.0, 0.1])["low"] == 0.0
+    assert mean_interval([0.9, 1.0, 1.0])["high"] > 1.0, "which is what is cut off"
+
+
+def test_the_interval_of_a_rate_is_over_cells_and_not_over_their_segments():
+    assert rate_interval([[1.0, 2.0, 9.0]] * 5) == {"median": 2.0, "low": None, "high": None}
+    cells = [[1.0, float(n), 99.0] for n in range(1, 7)]
+    assert rate_interval(cells) == {"median": 3.5, "low": 1.0, "high": 6.0}
+    assert rate_interval([[2.0], [1.0] * 99]) == {"median": 1.5, "low": None, "high": None}, "a cell counts once"

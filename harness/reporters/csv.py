@@ -15,7 +15,7 @@ from harness.result import Cell, Result
 
 
 def as_csv(report: Report) -> str:
-    rows = [_flat(result) for result in report.results]
+    rows = [_flat(result) | _row_of(result, report) for result in report.results]
     columns = list(dict.fromkeys(column for row in rows for column in row)) or [field.name for field in fields(Cell)]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -30,6 +30,14 @@ def _flat(result: Result) -> dict[str, Any]:
     for name in ("evidence", "settings", "versions"):
         del data[name]
     return dict(_paths(data))
+
+
+def _row_of(result: Result, report: Report) -> dict[str, Any]:
+    """The row of the summary that the cell belongs to: cells of one row may be averaged, others may not."""
+    for number, row in enumerate(report.summary, 1):
+        if row["subject"] == result.cell.subject and result.cell.seed in row["seeds"]:
+            return {"row": number, "kept_apart": ", ".join(f"{name} {value}" for name, value in row["apart"].items())}
+    return {}
 
 
 def _paths(data: Mapping[str, Any], start: str = "") -> list[tuple[str, Any]]:

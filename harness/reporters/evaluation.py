@@ -10,7 +10,7 @@ from harness.drawing import drawn, paragraph
 from harness.markers import hookimpl
 from harness.report import Report
 from harness.text import printable
-from harness.wording import Table, experiments, finished, notes, percent
+from harness.wording import Table, experiments, finished, notes, percent, who
 
 Row = Mapping[str, Any]
 """A row of the summary: one experiment on one backend, over its seeds."""
@@ -27,7 +27,7 @@ POINTS = 20
 """A longer learning curve is thinned out. All of it is in the JSON report."""
 
 OVERVIEW = (
-    "backend", "mode", "n", "test accuracy", "macro F1", "over-fitting gap", "parameters", "trainable", "frozen", "buffers",
+    "n", "test accuracy", "macro F1", "over-fitting gap", "parameters", "trainable", "frozen", "buffers",
 )  # fmt: skip
 SHARES = "precision  recall      F1"
 CURVE = {
@@ -56,7 +56,10 @@ def _changed_pictures(row: Row) -> bool:
 
 
 def _section(title: str, rows: Sequence[Row]) -> Iterator[str]:
-    yield drawn(Table(title, OVERVIEW, list(map(_overview, rows))))
+    headers, names = who(rows)
+    overview = [(*name, *_overview(row)) for name, row in zip(names, rows, strict=True)]
+    yield drawn(Table(title, (*headers, *OVERVIEW), overview))
+    rows = [{**row, "who": "/".join(name)} for name, row in zip(names, rows, strict=True)]
     known = [row for row in rows if "per_class" in row]
     for start in range(0, len(known), SIDE_BY_SIDE):
         yield drawn(_classes(known[start : start + SIDE_BY_SIDE]))
@@ -72,7 +75,7 @@ def _overview(row: Row) -> tuple[str, ...]:
     counts = row.get("parameter_counts", {})
     sizes = (f"{counts[name]:,}" if name in counts else "-" for name in ("total", "trainable", "frozen", "buffers"))
     shares = (percent(row.get(name)) for name in ("test_accuracy", "macro_f1", "overfitting_gap"))
-    return row["backend"], row["mode"], finished(row), *shares, *sizes
+    return finished(row), *shares, *sizes
 
 
 def _classes(rows: Sequence[Row]) -> Table:
@@ -159,7 +162,7 @@ def _seeds(rows: Sequence[Row]) -> str:
 
 
 def _who(row: Row) -> str:
-    return _name(f"{row['backend']}/{row['mode']}")
+    return _name(row["who"])
 
 
 def _name(text: str) -> str:

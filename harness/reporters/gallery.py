@@ -8,7 +8,7 @@ import html
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -76,9 +76,10 @@ def as_gallery(report: Report) -> str:
     )
 
 
-def _section(report: Report, title: str, rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    subjects = {row["subject"] for row in rows}
-    several = _best_kept(report, [result for result in report.results if result.cell.subject in subjects])
+def _section(report: Report, title: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    cells = {(row["subject"], seed) for row in rows for seed in row["seeds"]}
+    of_these = [result for result in report.results if (result.cell.subject, result.cell.seed) in cells]
+    several = _best_kept(report, of_these)
     if not several:
         return
     yield f"<h2>{_text(title)}, seed {several[0].result.cell.seed}</h2>"

@@ -9,7 +9,7 @@ from harness.drawing import drawn, paragraph
 from harness.markers import hookimpl
 from harness.report import Report
 from harness.text import printable
-from harness.wording import Table, network, notes, percent
+from harness.wording import APART, Table, network, notes, percent, seeds, short
 
 LIMIT = "train_limit"
 NOTHING = "No task of this run was given a number of training pictures: see samebench learning-curve --help"
@@ -27,15 +27,25 @@ def as_learning_curve(report: Report) -> str:
 
 def _table(dataset: str, precision: str, rows: list[dict[str, Any]]) -> Table:
     counts = sorted({row["options"][LIMIT] for row in rows})
-    lines: dict[tuple[str, str, str, str], dict[int, str]] = {}
+    lines: dict[tuple[str, ...], dict[int, str]] = {}
     for row in rows:
-        way = row["task"], network(row), row["backend"], row["mode"]
+        way = row["task"], network(row), row["backend"], row["mode"], _apart(row)
         lines.setdefault(way, {})[row["options"][LIMIT]] = percent(row.get("test_accuracy"))
+    names = ("task", "network", "backend", "mode", APART)
+    kept = len(names) if any(way[-1] for way in lines) else len(names) - 1
     return Table(
         f"{dataset}, {precision}: test accuracy by the number of training pictures",
-        ("task", "network", "backend", "mode", *(f"{count:,}" for count in counts)),
-        [(*way, *(found.get(count, "-") for count in counts)) for way, found in lines.items()],
+        (*names[:kept], *(f"{count:,}" for count in counts)),
+        [(*way[:kept], *(found.get(count, "-") for count in counts)) for way, found in lines.items()],
     )
+
+
+def _apart(row: dict[str, Any]) -> str:
+    """What tells a line from others of the same task and backend, if there are any."""
+    options = [f"{name}={value}" for name, value in row["varied"].items() if name != LIMIT]
+    rests_on = [f"{name} {short(value)}" for name, value in row["apart"].items()]
+    semantics = [] if row["semantics"] == "aligned" else [row["semantics"]]
+    return ", ".join([*semantics, *options, *([seeds(row["seeds"])] if rests_on else []), *rests_on])
 
 
 @hookimpl

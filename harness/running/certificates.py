@@ -12,15 +12,15 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.backend import Precision
+from harness.backend import Backend, Precision
 from harness.environment import describe_host
 from harness.parity import certify
 from harness.places import Places
 from harness.plugins import load_backend
-from harness.result import digest
+from harness.result import digest, worst
 from harness.running.sources import code_of, digest_of
 from harness.running.store import read_sealed, write_sealed
-from harness.task import Subject
+from harness.task import Subject, fingerprint_of
 
 DEVIATIONS = ("logits", "gradients", "input_gradients", "trajectory", "attack")
 """The numbers of a certificate in float64."""
@@ -37,20 +37,17 @@ class Conditions(NamedTuple):
 
 def certificate(conditions: Conditions, subjects: Iterable[Subject], places: Places) -> dict[str, Any]:
     """One for all of the subjects: the worst verdict, and the largest deviation of each kind."""
+    subjects = list(subjects)
     found = [_one(conditions, subject, places) for subject in subjects]
     return {
-        "verdict": min((one["verdict"] for one in found), key=_goodness),
+        "about": {"subjects": fingerprint_of(subjects), "versions": found[0].get("versions", {})},
+        "verdict": worst(one["verdict"] for one in found),
         **_largest(found, DEVIATIONS),
         "steps": max(one["steps"] for one in found),
         "timed": _largest([one["timed"] for one in found], found[0]["timed"]),
         "excludes": list(dict.fromkeys(left for one in found for left in one["excludes"])),
         "cached": all(one["cached"] for one in found),
     }
-
-
-def _goodness(verdict: str) -> int:
-    """Worst is what differs; then comes what could not be checked."""
-    return ("differs", "not-checked", "equal").index(verdict.partition(":")[0])
 
 
 def _largest(found: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, float | None]:
@@ -65,12 +62,16 @@ def _one(conditions: Conditions, subject: Subject, places: Places) -> dict[str, 
         return read_sealed(file) | {"cached": True}
     except (OSError, ValueError):
         pass
-    backend = load_backend(conditions.backend)
-    made = certify(
-        lambda precision: backend(conditions.device, conditions.mode, precision), subject, conditions.precision
-    )
-    write_sealed(file, asdict(made))
-    return asdict(made) | {"cached": False}
+    backend, versions = load_backend(conditions.backend), dict[str, str]()
+
+    def make(precision: Precision) -> Backend[Any]:
+        made: Backend[Any] = backend(conditions.device, conditions.mode, precision)
+        versions.update(made.versions())
+        return made
+
+    found = asdict(certify(make, subject, conditions.precision)) | {"versions": versions}
+    write_sealed(file, found)
+    return found | {"cached": False}
 
 
 def _key(conditions: Conditions, subject: Subject) -> str:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from harness.result import Result
+from harness.report import Report
+from harness.result import Cell, Result
 from harness.text import printable
+from harness.wording import headline
+
+OVERRUN = 1.05
+"""A cell that runs for longer than expected is expected to take so many times as long as it has run."""
 
 
 class Lines:
     """One line for each thing that is done, for logs and pipes."""
 
-    def started(self, what: str) -> None:
+    def planned(self, cells: Sequence[Cell]) -> None:
+        pass
+
+    def started(self, what: str, cell: Cell | None = None) -> None:
         pass
 
     def progress(self, line: str) -> None:
@@ -34,17 +42,85 @@ class Lines:
         click.echo(printable(line), err=True)
 
 
+class Remaining:
+    """How long the cells that are left will take: as long as finished ones of the same experiment on the same backend, or of
+    the same task on it, or else as all of them. As text it is what it is at that moment, so it counts down by itself.
+
+    Certificates are made before the cells, and pictures are judged after them: neither is in it.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.now = now
+        self.left: list[Cell] = []
+        self.took: list[tuple[Result, float]] = []
+        self.running: Cell | None = None
+        self.since = now()
+
+    def start(self, cell: Cell | None) -> None:
+        self.running, self.since = cell, self.now()
+
+    def finish(self, result: Result) -> None:
+        self.took.append((result, self.now() - self.since))
+        self.left = [cell for cell in self.left if cell != result.cell]
+        self.running = None
+
+    def seconds(self) -> float | None:
+        """None as long as nothing is known, and when no cell is left."""
+        expected = [self._expected(cell) for cell in self.left]
+        if not self.left or None in expected:
+            return None
+        return sum(filter(None, expected)) - self._used()
+
+    def _expected(self, cell: Cell) -> float | None:
+        """How long a cell takes. The running one may show that this is too little, for all cells like it."""
+        for like in (_experiment, _task, _ok):
+            if took := [seconds for result, seconds in self.took if like(result, cell)]:
+                break
+        else:
+            return None
+        mean, running = statistics.fmean(took), self.running
+        slow = running and (running.task, running.backend, running.mode) == (cell.task, cell.backend, cell.mode)
+        return max(mean, OVERRUN * (self.now() - self.since)) if slow else mean
+
+    def _used(self) -> float:
+        return self.now() - self.since if self.running else 0.0
+
+    def __str__(self) -> str:
+        seconds = self.seconds()
+        return "" if seconds is None else f"cells: about {_duration(seconds)} left"
+
+    def __format__(self, how: str) -> str:
+        return format(str(self), how)
+
+
+def _experiment(result: Result, cell: Cell) -> bool:
+    return result.cell.subject == cell.subject
+
+
+def _task(result: Result, cell: Cell) -> bool:
+    other = result.cell
+    return (other.task, other.backend, other.mode) == (cell.task, cell.backend, cell.mode)
+
+
+def _ok(result: Result, cell: Cell) -> bool:
+    """A cell that failed at once says nothing of others."""
+    return result.status == "ok"
+
+
 class Live(Lines):
-    """The same lines, and under them one that lives: what runs, how far it is, and how long all of it will take."""
+    """The same lines, and under them one that lives: what runs, how far it is, and how long the cells will take."""
 
-    def __init__(self, bar: Any, cells: int) -> None:
-        self.bar = bar
-        self.row = bar.add_task("", total=cells, running="", left="")
-        self.seconds: list[float] = []
-        self.what, self.since = "", time.monotonic()
+    def __init__(self, bar: Any, cells: int, now: Callable[[], float] = time.monotonic) -> None:
+        self.bar, self.remaining, self.what = bar, Remaining(now), ""
+        self.row = bar.add_task("", total=cells, running="", left=self.remaining)
 
-    def started(self, what: str) -> None:
-        self.what, self.since = printable(what), time.monotonic()
+    def planned(self, cells: Sequence[Cell]) -> None:
+        self.remaining.left = list(cells)
+        self.bar.update(self.row, total=len(cells))
+
+    def started(self, what: str, cell: Cell | None = None) -> None:
+        self.what = printable(what)
+        self.remaining.start(cell)
         self._show()
 
     def progress(self, line: str) -> None:
@@ -52,9 +128,8 @@ class Live(Lines):
 
     def finished(self, result: Result, number: int, total: int) -> None:
         super().finished(result, number, total)
-        self.seconds.append(time.monotonic() - self.since)
-        left = (total - number) * statistics.fmean(self.seconds)
-        self.bar.update(self.row, completed=number, total=total, left=f"about {_duration(left)} left" if left else "")
+        self.remaining.finish(result)
+        self.bar.update(self.row, completed=number, total=total)
 
     def say(self, line: str) -> None:
         self.bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
@@ -89,8 +164,8 @@ def _one_line(result: Result) -> str:
     if result.status != "ok":
         return f"{who}: {result.status}: {result.reason}"
     numbers = ((name, value) for name, value in result.metrics.items() if isinstance(value, int | float))
-    headline = next((f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers), "done")
-    return f"{who}: ok, {headline}, {result.time['total_s']:.1f} s"
+    other = next((f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers), "done")
+    return f"{who}: ok, {headline(Report.row_of(result)) or other}, {result.time['total_s']:.1f} s"
 
 
 def _duration(seconds: float) -> str:

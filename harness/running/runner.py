@@ -29,7 +29,8 @@ from harness.whole import free, read_json
 class Watcher(Protocol):
     """Whoever is told how a run goes."""
 
-    def started(self, what: str) -> None: ...
+    def planned(self, cells: Sequence[Cell]) -> None: ...
+    def started(self, what: str, cell: Cell | None = None) -> None: ...
     def progress(self, line: str) -> None: ...
     def certified(self, backend: str, verdict: str, seconds: float) -> None: ...
     def finished(self, result: Result, number: int, total: int) -> None: ...
@@ -74,10 +75,12 @@ class Runner:
             }
             self.store.save_run(record)
             todo = [cell for cell in cells if not self._is_done(cell)]
+            turns = list(_in_turns(todo, order_seed))
+            self.watcher.planned(turns)
             if parity:
                 self._certify(cells, {cell.subject for cell in todo}, shown)
-            for number, cell in enumerate(_in_turns(todo, order_seed), 1):
-                self.watcher.started(f"{cell.task} {shown[cell.backend]}/{cell.mode} seed {cell.seed}")
+            for number, cell in enumerate(turns, 1):
+                self.watcher.started(f"{cell.task} {shown[cell.backend]}/{cell.mode} seed {cell.seed}", cell)
                 result = self.run_cell(cell)
                 result.evidence[SHOWN] = shown[cell.backend]
                 self.watcher.finished(result, number, len(todo))
@@ -150,7 +153,8 @@ class Runner:
             ended = self._start_worker(folder, request, backend)
             answers = _certificates(folder / "result.json", subjects, ended)
             for name, answer in answers.items():
-                self.store.save_certificate(name, answer)
+                about = answer.get("about", {}) | {"backend_code": code_of(backend)}
+                self.store.save_certificate(name, answer | {"about": about})
             known = ", known from before" if all(answer.get("cached") for answer in answers.values()) else ""
             for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
                 self.watcher.certified(f"{shown[backend]}/{mode}", verdict + known, ended.seconds)

@@ -59,11 +59,12 @@ def run_cell(cell: Cell, artifacts: Path, tell: Callable[[str], None] = lambda l
 def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     from harness import inputs
     from harness.clock import Clock
+    from harness.environment import describe_host
     from harness.options import change
     from harness.places import Places
     from harness.plugins import load_backend, load_plugins
     from harness.running.experiments import builder_of, network_of, trained_network
-    from harness.task import Bench
+    from harness.task import Bench, fingerprint_of
 
     clock, plugins, places = Clock(), load_plugins(), Places.from_environment()
     task = plugins.tasks[cell.task]
@@ -74,9 +75,10 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     tell("importing")
     with clock.phase("import"):
         backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
+    build, chosen = builder_of(task, network, start), change(task.options(), options)
     bench = Bench(
-        backend, builder_of(task, network, start), dataset, cell.seed, change(task.options(), options), clock,
-        cell.semantics, tell, start=trained_network(start, names=task.keeps_head) if start else None,
+        backend, build, dataset, cell.seed, chosen, clock, cell.semantics, tell,
+        start=trained_network(start, names=task.keeps_head) if start else None,
     )  # fmt: skip
     found = task.run(bench)
     if cell.device not in ("auto", found.evidence["device"]):
@@ -97,6 +99,8 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
         evidence=found.evidence
         | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": bench.own_ways}
+        | {"subjects": fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))}
+        | {"host": describe_host()}
         | ({"start": start.about | {"name": start.name}} if start else {}),
         versions=backend.versions(),
         parity=not_checked(NATIVE if cell.semantics == "native" else ""),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.report import Report
-from harness.wording.tables import Table, percent, plain
+from harness.wording.tables import Table, percent, plain, seeds, who
 
 Row = dict[str, Any]
 CHANGE = {
@@ -23,33 +23,38 @@ def attacks(title: str, rows: Sequence[Row]) -> Iterator[Table]:
     if not known:
         return
     sizes = [point["epsilon"] for point in known[0]["robust_accuracy"]]
-    headers = ("backend", "mode", *(f"{size:.3g}" for size in sizes), *(header for header, _ in CHANGE.values()))
+    first, names = who(known)
+    headers = (*first, *(f"{size:.3g}" for size in sizes), *(header for header, _ in CHANGE.values()))
     yield Table(
         f"{title}: accuracy by epsilon, of {known[0]['pictures']} pictures a seed; success and changes at "
         f"{known[0]['epsilon']:.3g}",
         headers,
-        [_attack(row) for row in known],
+        [(*name, *_attack(row)) for name, row in zip(names, known, strict=True)],
     )
 
 
 def _attack(row: Row) -> tuple[str, ...]:
     shares = (f"{point['accuracy']['mean']:.1%}" for point in row["robust_accuracy"])
-    return row["backend"], row["mode"], *shares, *(told(row.get(name)) for name, (_, told) in CHANGE.items())
+    return *shares, *(told(row.get(name)) for name, (_, told) in CHANGE.items())
 
 
 def judgements(report: Report, title: str, rows: Sequence[Row]) -> Iterator[Table]:
     """What every judge sees in the pictures of every maker."""
-    subjects = {row["subject"] for row in rows}
-    for found in report.judgements:
-        if found["subject"] not in subjects or not any(found["scores"].values()):
-            continue
-        what = "accuracy" if any("robust_accuracy" in row for row in rows) else "probability"
-        told = "accuracy on the pictures" if what == "accuracy" else "probability of the class in the pictures"
+    tables = [found for found in report.judgements if any(found["scores"].values()) and _is_of(found, rows)]
+    what = "accuracy" if any("robust_accuracy" in row for row in rows) else "probability"
+    told = "accuracy on the pictures" if what == "accuracy" else "probability of the class in the pictures"
+    for found in tables:
+        which = f", {seeds(found['seeds'])}" if len(tables) > 1 else ""
         yield Table(
-            f"{title}: {told} that a row has made, as a column judges them",
+            f"{title}{which}: {told} that a row has made, as a column judges them",
             ("made on", *found["judges"]),
             [
                 (maker, *(f"{said[judge][what]:.2%}" if judge in said else "-" for judge in found["judges"]))
                 for maker, said in found["scores"].items()
             ],
         )
+
+
+def _is_of(found: dict[str, Any], rows: Sequence[Row]) -> bool:
+    """Whether the pictures were made by cells of these rows."""
+    return any(row["subject"] in found["subjects"] and {*row["seeds"]} & {*found["seeds"]} for row in rows)

@@ -2,74 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from harness.agreement import Agreement
+from harness.basis import EXPERIMENT
 from harness.probes import LIMITS
 from harness.report import Report
 from harness.result import Result
+from harness.wording.footer import footer
 from harness.wording.results import one_each
-from harness.wording.tables import tiny
+from harness.wording.tables import experiment, seeds, short, within
 
 
 def notes(report: Report) -> Iterator[list[str]]:
     """Paragraphs of lines, the most important first."""
     yield [
-        *dict.fromkeys(map(_agreement, _widest(report.agreements))),
-        *(_apart(found) for found in report.judgements if found["apart"]),
+        *dict.fromkeys(_agreements(report.agreements)),
+        *(_apart(found, report.results) for found in report.judgements if found["apart"]),
     ]
     yield list(dict.fromkeys(line for result in one_each(report.results) for line in _verdict(result)))
     yield list(map(_failure, _not_ok(report.results)))
     yield list(_starts(report.results))
     yield list(_own_ways(report.results))
     yield [problem for found in report.judgements for problem in found["problems"]]
-    yield [*_warnings(report.results), *_mixed_versions(report.results)]
+    yield [*_kept_apart(report.summary), *_warnings(report.results), *_mixed_versions(report.results)]
     yield list(dict.fromkeys(note for result in report.results for note in _told(result)))
-    host = report.run.get("host", {})
-    versions = {name: version for result in report.results for name, version in result.versions.items()}
-    devices = sorted({result.evidence.get("device", result.cell.device) for result in report.results})
-    yield [
-        f"On the {' and '.join(devices).upper() or '?'} of {host.get('processor')}, {host.get('cores')} cores, {host.get('system')}, "
-        f"Python {host.get('python')}" + "".join(f", {name} {version}" for name, version in sorted(versions.items())) + ".",
-        "± and ( to ): 95 % intervals, over seeds and over timed segments; compilation is in the first step only.",
-    ]  # fmt: skip
+    yield list(footer(report))
 
 
-def _widest(found: Sequence[Agreement]) -> list[Agreement]:
-    """For each experiment, the seed with outliers, or else with the widest spread."""
-    widest: dict[tuple[str, str, str], Agreement] = {}
-    for agreement in found:
-        key = agreement.task, agreement.model, agreement.dataset
-        if key not in widest or _width(agreement) > _width(widest[key]):
-            widest[key] = agreement
-    return list(widest.values())
+def _agreements(found: Sequence[Agreement]) -> Iterator[str]:
+    """How far backends were apart in what the run itself has kept: for each experiment the widest, over its seeds."""
+    groups: dict[tuple[str, ...], list[Agreement]] = {}
+    for one in found:
+        groups.setdefault((one.task, one.model, one.dataset, one.precision, *one.backends), []).append(one)
+    yield from map(_agreement, groups.values())
 
 
-def _width(agreement: Agreement) -> tuple[int, float]:
-    return len(agreement.outliers), agreement.first_losses_spread or agreement.accuracy_spread or 0.0
+def _agreement(group: Sequence[Agreement]) -> str:
+    first = group[0]
+    if any(one.outliers for one in group):
+        return f"In this run ({first.task}): not all backends agree; see below."
+    widest = {said: _widest(group, name) for said, name in SPREADS.items()}
+    told = ", ".join(f"{said} within {within(spread)}" for said, spread in widest.items() if spread is not None)
+    text = f"In this run ({first.task}): same {first.shared} and first weights; {told}".rstrip("; ")
+    return f"{text} over {_count(first.backends)}."
 
 
-def _agreement(agreement: Agreement) -> str:
-    """How far backends were apart in what the run itself has kept."""
-    within = {
-        "losses of the first step": agreement.first_loss_spread,
-        "of the first five": agreement.first_losses_spread,
-        "of the first segment": agreement.first_segment_spread,
-        "features": agreement.features_spread,
-        "clean and robust accuracy": agreement.accuracy_spread,
-    }
-    told = ", ".join(f"{what} within {tiny(spread)}" for what, spread in within.items() if spread is not None)
-    text = f"In this run ({agreement.task}): same {agreement.shared} and first weights; {told}".rstrip("; ")
-    return text + (", and see below." if agreement.outliers else f" over {len(agreement.backends)} backends.")
+SPREADS = {
+    "losses of the first step": "first_loss_spread",
+    "of the first five": "first_losses_spread",
+    "of the first segment": "first_segment_spread",
+    "features": "features_spread",
+    "clean and robust accuracy": "accuracy_spread",
+}
 
 
-def _apart(found: dict[str, Any]) -> str:
-    """How far the pictures of several backends lie apart."""
+def _widest(group: Sequence[Agreement], name: str) -> float | None:
+    return max((spread for one in group if (spread := getattr(one, name)) is not None), default=None)
+
+
+def _count(names: Iterable[str]) -> str:
+    """How many backends these are, and in how many modes: "pytorch/default" is a backend in a mode."""
+    backends, _, modes = zip(*(name.rpartition("/") for name in names))
+    several = f" in {len(set(modes))} modes" if len(set(modes)) > 1 else ""
+    return f"{len(set(backends))} backend{'s' if len(set(backends)) > 1 else ''}{several}"
+
+
+def _apart(found: dict[str, Any], results: Sequence[Result]) -> str:
+    """How far the pictures of several backends lie apart, and why equal backends may make unlike ones."""
     largest, visible = found["apart"]["largest"], found["apart"]["visible"]
+    text = (
+        f"Pictures of {found['task']}: those of {_count(found['scores'])} differ by {within(largest)} at most, and "
+        f"visibly (by more than 1/255) in {visible:.1%} of their values."
+    )
+    made = [r for r in results if r.cell.subject in found["subjects"] and r.cell.seed in found["seeds"]]
+    rounded = all(r.parity["verdict"] == "equal" and r.cell.precision != "float64" for r in made)
+    return text + (_why(found, made[0]) if made and rounded and visible else "")
+
+
+def _why(found: dict[str, Any], one: Result) -> str:
+    """Why pictures differ though the backends are equal."""
+    what = "accuracy" if "robust_accuracy" in one.metrics else "probability"
     return (
-        f"Pictures of {found['task']}: those of {len(found['scores'])} backends differ by {tiny(largest)} at most, and "
-        f"visibly (by more than 1/255) in {visible:.2g} of their values."
+        f" The backends are equal all the same: in float64 their pictures agree to 1e-9. In {one.cell.precision}, rounding "
+        "changes small gradients, also in their sign, and each step starts from the pictures of the last one. "
+        f"Their effect: the {what} that a judge finds in them differs by {found['spread'][what]:.2%} at most."
     )
 
 
@@ -107,12 +125,33 @@ def _starts(results: Sequence[Result]) -> Iterator[str]:
 
 def _own_ways(results: Sequence[Result]) -> Iterator[str]:
     """What native semantics have changed, one line a backend."""
-    changes = {
-        r.shown: "; ".join(f"{name}: {how}" for name, how in r.evidence.get("own_ways", {}).items())
-        for r in results
-        if r.cell.semantics == "native" and r.status == "ok"
-    }
-    yield from (f"{backend} went its own way: {how}" for backend, how in changes.items())
+    changes: dict[str, dict[str, str]] = {}
+    for result in results:
+        if result.cell.semantics == "native" and result.status == "ok":
+            changes.setdefault(result.shown, {}).update(result.evidence.get("own_ways", {}))
+    for backend, ways in changes.items():
+        yield f"{backend} went its own way: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
+
+
+def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Rows that the user meant to be one, or to be compared, and that rest on something else."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        about = experiment({**row, "apart": {}, "varied": row["options"]})
+        groups.setdefault(about, []).append(row)
+    for group in groups.values():
+        whole = len({row["subject"] for row in group}) == len(group)
+        differ = [row for row in group if row["apart"] and not (whole and EXPERIMENT.isdisjoint(row["apart"]))]
+        if differ:
+            yield (
+                f"Warning: {differ[0]['task']}: cells that differ in more than their seed have rows of their own. "
+                + "; ".join(f"{row['backend']}/{row['mode']}, {seeds(row['seeds'])}: {_values(row)}" for row in differ)
+                + ". To compare them, or to get one row, run all of them again with a new --out."
+            )
+
+
+def _values(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {short(value)}" for name, value in row["apart"].items())
 
 
 def _warnings(results: Sequence[Result]) -> Iterator[str]:

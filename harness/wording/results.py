@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.report import Report
-from harness.result import Result
+from harness.result import Result, differs, verdict_of
 from harness.wording.attacks import attacks, judgements
-from harness.wording.tables import Table, experiment, finished, percent, plain, tiny
+from harness.wording.headlines import Headline, headlines
+from harness.wording.tables import Table, experiment, finished, rate, tiny, who
 
 Row = dict[str, Any]
 PROOF = (
@@ -20,18 +21,28 @@ PROOF = (
 def tables(report: Report) -> Iterator[Table]:
     """For each experiment its results; then what was found of changed pictures; then the proof."""
     for title, rows in experiments(report).items():
-        yield Table(title, _headers(rows), [_cells(row, _headlines(rows)) for row in rows])
+        headers, names = who(rows)
+        cells = [(*name, *_cells(row, headlines(rows))) for name, row in zip(names, rows, strict=True)]
+        yield Table(title, (*headers, *_headers(rows)), cells)
         yield from attacks(title, rows)
         yield from judgements(report, title, rows)
-    proofs: dict[str, list[tuple[str, ...]]] = {}
-    for result in one_each(report.results):
+    yield from (_without_empty_columns(table) for table in _proofs(report.results))
+
+
+def _proofs(results: Sequence[Result]) -> list[Table]:
+    """How far each backend is from the reference, over all certificates that say it is equal."""
+    found: dict[str, dict[tuple[str, str], list[dict[str, Any]]]] = {}
+    for result in one_each(results):
+        cell = result.cell
         if result.parity["verdict"] == "equal":
             title = (
-                f"{result.cell.task}, {result.cell.model}: largest deviation from the NumPy reference, in float64 "
-                f"(limit 1e-9) and in the timed {result.cell.precision}"
+                f"{cell.task}, {cell.model}: largest deviation from the NumPy reference, in float64 "
+                f"(limit 1e-9) and in the timed {cell.precision}"
             )
-            proofs.setdefault(title, []).append(_proof(result))
-    yield from (_without_empty_columns(Table(title, PROOF, rows)) for title, rows in proofs.items())
+            found.setdefault(title, {}).setdefault((cell.backend, cell.mode), []).append(result.parity)
+    return [
+        Table(title, PROOF, [(*name, *_proof(seen)) for name, seen in rows.items()]) for title, rows in found.items()
+    ]
 
 
 def experiments(report: Report) -> dict[str, list[Row]]:
@@ -43,59 +54,36 @@ def experiments(report: Report) -> dict[str, list[Row]]:
 
 
 def one_each(results: Sequence[Result]) -> list[Result]:
-    """One result for each backend, mode, task and verdict."""
-    found = {
-        (r.cell.task, r.cell.model, r.cell.backend, r.cell.mode, r.parity["verdict"]): r
-        for r in results
-        if r.status == "ok"
-    }
+    """One result for each backend, mode, experiment and verdict; also a cell that failed, if it differs."""
+    found = {(r.cell.subject, r.parity["verdict"]): r for r in results if r.status == "ok" or differs(r)}
     return list(found.values())
-
-
-def _headlines(rows: Sequence[Row]) -> tuple[str, ...]:
-    """What is most worth knowing of these cells."""
-    if any("robust_accuracy" in row for row in rows):
-        return "clean accuracy", "robust accuracy"
-    if any("target_probability" in row for row in rows):
-        return "probability", "variation", "without its loss"
-    return ("test accuracy",)
 
 
 def _headers(rows: Sequence[Row]) -> tuple[str, ...]:
     """The rate is called by what it counts: images, features."""
-    rate = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
-    return "backend", "mode", "n", *_headlines(rows), f"{rate}/s", "first step", "parameters", "parity"
+    counted = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
+    return "n", *(one.header for one in headlines(rows)), f"{counted}/s", "first step", "parameters", "parity"
 
 
-def _cells(row: Row, headlines: Sequence[str]) -> tuple[str, ...]:
-    speed = first = parameters = "-"
-    if rate := row.get("images_per_s"):
-        digits = ",.0f" if rate["median"] >= 10 else ".2g"
-        speed = f"{rate['median']:{digits}}"
-        if rate["low"] is not None:
-            speed += f" ({rate['low']:{digits}} to {rate['high']:{digits}})"
+def _cells(row: Row, numbers: Sequence[Headline]) -> tuple[str, ...]:
+    first = parameters = "-"
     if row["n"]:
         first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
         parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
-    said = {
-        "test accuracy": percent(row.get("test_accuracy")),
-        "clean accuracy": percent(row.get("test_accuracy")),
-        "robust accuracy": percent(row.get("accuracy_at_epsilon")),
-        "probability": percent(row.get("target_probability")),
-        "variation": plain(row.get("total_variation")),
-        "without its loss": plain(row.get("plain_total_variation")),
-    }
-    verdict = row["parity"].partition(":")[0]
-    shares = (said[name] for name in headlines)
-    return row["backend"], row["mode"], finished(row), *shares, speed, first, parameters, verdict
+    speed, shares = rate(row.get("images_per_s")), (one.told(row.get(one.name)) for one in numbers)
+    return finished(row), *shares, speed, first, parameters, verdict_of(row["parity"])
 
 
-def _proof(result: Result) -> tuple[str, ...]:
-    cell, parity = result.cell, result.parity
-    timed = parity["timed"]
-    exact = (parity["logits"], parity["gradients"], parity["trajectory"], parity["attack"])
-    deviations = map(tiny, (*exact, timed["logits"], timed["losses"], timed["limit"]))
-    return result.shown, cell.mode, str(parity["steps"]), *deviations
+def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The most steps and the largest number of each kind, over certificates of several experiments."""
+    timed = [one["timed"] for one in certificates]
+    exact = (_largest(certificates, name) for name in ("logits", "gradients", "trajectory", "attack"))
+    in_time = (_largest(timed, name) for name in ("logits", "losses", "limit"))
+    return str(max(one["steps"] for one in certificates)), *map(tiny, (*exact, *in_time))
+
+
+def _largest(found: Sequence[dict[str, Any]], name: str) -> float | None:
+    return max((value for one in found if (value := one[name]) is not None), default=None)
 
 
 def _without_empty_columns(table: Table) -> Table:

@@ -1,0 +1,109 @@
+"""What the numbers of a cell rest on, beyond its options. Only cells that rest on the same share a row of a report.
+
+A run can be resumed after its pictures, a package, a backend or the machine have changed. Its cells are then of different
+experiments, and a mean over them would be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from harness.result import Result
+
+Basis = Mapping[str, str]
+"""Values by their names. A value that a result does not have counts as equal to any other."""
+
+Item = TypeVar("Item")
+
+IN_EVIDENCE = {
+    "dataset": "data set",
+    "model": "network",
+    "order_rule": "order of the pictures",
+    "tuning_order_rule": "order of the pictures in the second training",
+    "augmentation_rule": "augmentation",
+    "tuning_augmentation_rule": "augmentation in the second training",
+    "weights_rule": "rule of the first weights",
+}
+"""What is the same for every seed and every backend of one experiment, by its name in the evidence."""
+
+START = "weights it started from"
+ATTACK, PICTURES = "epsilons", "number of pictures"
+EXPERIMENT = frozenset((*IN_EVIDENCE.values(), START, ATTACK, PICTURES))
+"""What an experiment rests on; all else belongs to a backend."""
+
+
+def experiment_of(result: Result) -> Basis:
+    """What the cell's experiment rests on, whichever backend runs it."""
+    evidence = result.evidence
+    found = {said: evidence.get(name) for name, said in IN_EVIDENCE.items()}
+    return _known(found | {START: evidence.get("start", {}).get("hash")} | _attack_of(result.metrics))
+
+
+def _attack_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """How far pictures were changed, and how many: an option that was not given stands for a default, which may change."""
+    if "robust_accuracy" not in metrics:
+        return {}
+    sizes = " ".join(f"{point['epsilon']:.4g}" for point in metrics["robust_accuracy"])
+    return {ATTACK: sizes, PICTURES: metrics.get("pictures")}
+
+
+def conditions_of(result: Result) -> Basis:
+    """What the backend's own work rests on: code, packages, switches and machine."""
+    evidence = result.evidence
+    host = evidence.get("host", {})
+    return _known(
+        {
+            "code of the backend": evidence.get("backend_code"),
+            "device": evidence.get("device"),
+            "processor": host.get("processor"),
+            "cores": host.get("cores"),
+            "Python": host.get("python"),
+            **result.versions,
+            **result.settings,
+        }
+    )
+
+
+def basis_of(result: Result) -> Basis:
+    """Everything that must be the same within a row."""
+    return {**conditions_of(result), **experiment_of(result)}
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def grouped(items: Iterable[Item], basis: Callable[[Item], Basis]) -> list[tuple[dict[str, str], list[Item]]]:
+    """The items in groups that rest on the same, each with what is known of it. An item that fits several groups is put into
+    the first of them."""
+    groups: list[tuple[dict[str, str], list[Item]]] = []
+    for item in items:
+        values = basis(item)
+        known, members = next((group for group in groups if fits(values, group[0])), ({}, []))
+        if not members:
+            groups.append((known, members))
+        known |= values
+        members.append(item)
+    return groups
+
+
+def fits(one: Mapping[Any, str], other: Mapping[Any, str]) -> bool:
+    """Whether nothing is known to differ."""
+    return all(other.get(name, value) == value for name, value in one.items())
+
+
+def rows_of(results: Sequence[Result]) -> list[tuple[dict[str, str], list[Result]]]:
+    """Cells that differ in their seed only, as rows, each with what it rests on. Cells that did not finish know little of
+    that: they are put into a row last."""
+    place = {id(result): number for number, result in enumerate(results)}
+    finished_first = sorted(results, key=lambda result: result.status != "ok")
+    rows = grouped(finished_first, basis_of)
+    in_order = [(known, sorted(row, key=lambda result: place[id(result)])) for known, row in rows]
+    return sorted(in_order, key=lambda row: place[id(row[1][0])])
+
+
+def apart(known: Basis, others: Iterable[Basis]) -> dict[str, str]:
+    """The values of one group that are others in another group."""
+    differ = {name for other in others for name, value in other.items() if known.get(name, value) != value}
+    return {name: value for name, value in known.items() if name in differ}

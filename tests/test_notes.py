@@ -1,0 +1,130 @@
+"""What stands below the tables: agreement, why equal backends may make unlike pictures, machines, devices and versions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_judgements import attacked, judged
+from test_reporters import CELL, Kept, certified, ok
+from test_rows import shown
+
+from harness.report import Report
+from harness.result import Result
+from harness.wording import notes
+from harness.wording.tables import within
+
+HOST = {"processor": "old", "cores": 2, "system": "Linux 6", "python": "3.11.7"}
+
+
+def trained(backend: str, mode: str = "default", seed: int = 0, moved: float = 0.0, **evidence) -> Result:
+    """A finished training whose losses are off by a share."""
+    told = {"device": "cpu", "weights": f"w{seed}", "batches": f"b{seed}", "first_segment_loss": 1.0 + moved} | evidence
+    losses = {"first_losses": [1.0] * 5}
+    return ok(
+        replace(CELL, backend=backend, mode=mode, seed=seed, precision="float32"),
+        evidence=losses | told,
+        parity=certified(),
+    )
+
+
+def test_every_version_is_printed_with_its_backend():
+    old, new = ok(), ok(replace(CELL, backend="mine"), versions={"numpy": "3.0"})
+    assert "numpy 2.0 (numpy) and 3.0 (mine)." in shown("table", old, new)
+    assert "numpy 2.0 (numpy) and 3.0 (numpy)." in shown("table", old, replace(new, cell=replace(CELL, seed=1)))
+    assert ", numpy 2.0." in shown("table", old, replace(new, versions=old.versions))
+
+
+def test_a_cell_without_a_device_names_none():
+    unsupported = Result(replace(CELL, backend="mine"), "unsupported", "not this one")
+    said = shown("table", ok(), unsupported)
+    assert "On the CPU of a processor, 2 cores" in said and "AUTO" not in said
+    assert "On a processor, 2 cores" in shown("table", unsupported), "no cell has finished: no device is known"
+
+
+def test_devices_machines_and_pythons_are_those_that_cells_ran_on():
+    """A run can be resumed elsewhere, and a backend can have an interpreter of its own."""
+    here = ok(evidence={"device": "cpu", "host": HOST})
+    there = HOST | {"processor": "new", "python": "3.12.1"}
+    other = ok(replace(CELL, backend="mine"), evidence={"device": "gpu", "host": there})
+    said = shown("table", here, other)
+    assert "On the CPU (numpy) and GPU (mine) of old, 2 cores, Linux 6 (numpy) and new, 2 cores, Linux 6 (mine)" in said
+    assert "Python 3.11.7 (numpy) and 3.12.1 (mine)" in said and "a processor" not in said
+
+
+def test_modes_are_not_counted_as_backends():
+    three = [trained(*who) for who in (("a",), ("a", "compiled"), ("b",), ("b", "compiled"), ("c",))]
+    assert "over 3 backends in 2 modes." in shown("table", *three)
+    assert "over 3 backends." in shown("table", three[0], three[2], three[4])
+    assert "over 1 backend in 2 modes." in shown("table", *three[:2])
+
+
+def test_losses_lie_within_the_widest_spread_of_any_seed():
+    results = [
+        trained(backend, seed=seed, moved=moved)
+        for seed, moved in enumerate((1e-6, 3.2e-5, 2e-6))
+        for backend, moved in (("a", 0.0), ("b", moved))
+    ]
+    assert "of the first segment within 4e-05 over" in shown("table", *results), "rounded up: it says within"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(0.0, "0"), (1e-9, "1e-09"), (1.01e-9, "2e-09"), (9.5e-3, "1e-02"), (0.3, "3e-01")]
+)
+def test_within_is_never_too_little(value, told):
+    assert within(value) == told
+    assert all(float(within(x)) >= x * (1 - 1e-8) for x in np.random.default_rng(0).uniform(0, 1e-3, 100))
+
+
+def test_that_all_had_the_same_is_not_said_where_one_had_not():
+    said = shown("table", *(trained(backend, batches=backend) for backend in ("a", "b")))
+    assert "same batches" not in said and "not all backends agree; see below." in said
+
+
+def test_what_an_old_cell_has_not_kept_makes_it_no_outlier():
+    old, new = trained("a"), trained("b", augmented="x")
+    third = trained("c", augmented="x")
+    assert "over 3 backends." in shown("table", old, new, third)
+    assert not Report.of(Kept([old, new])).agreements[0].outliers
+
+
+def of_pictures(*results: Result, visible: float = 0.5) -> str:
+    cases = judged(results)
+    for case in cases.values():
+        case["apart"] = {"largest": 0.97 if visible else 1e-4, "visible": visible}
+    lines = [line for lines in notes(Report.of(Kept(results, judged=cases))) for line in lines]
+    return next(line for line in lines if line.startswith("Pictures of"))
+
+
+def test_why_equal_backends_make_unlike_pictures_is_said_where_it_is_so():
+    one, two = attacked("one"), attacked("two")
+    exact = one.cell.precision == "float64"
+    fast = [replace(r, cell=replace(r.cell, precision="float32")) for r in (one, two)]
+    assert exact and of_pictures(one, two) == (
+        "Pictures of adversarial: those of 2 backends differ by 1e+00 at most, and visibly (by more than 1/255) in "
+        "50.0% of their values."
+    ), "rounding does not explain it in float64"
+    said = of_pictures(*fast)
+    assert "The backends are equal all the same: in float64 their pictures agree to 1e-9. In float32, rounding" in said
+    assert said.endswith("Their effect: the accuracy that a judge finds in them differs by 0.00% at most.")
+    assert "equal" not in of_pictures(*fast, visible=0.0), "there is nothing to explain"
+    for verdict in ("not-checked", "differs: it does"):
+        doubtful = [fast[0], replace(fast[1], parity=fast[1].parity | {"verdict": verdict})]
+        assert "equal" not in of_pictures(*doubtful)
+
+
+def test_how_far_scores_lie_apart_is_the_most_that_one_judge_sees():
+    results = [attacked("one"), attacked("two")]
+    seen = {("one", "numpy"): 0.5, ("two", "numpy"): 0.53, ("one", "one/default"): 0.9}
+    cases = judged(results, lambda maker, judge: seen.get((maker, judge), 0.9))
+    (found,) = Report.of(Kept(results, judged=cases)).judgements
+    assert found["spread"]["accuracy"] == pytest.approx(0.03)
+
+
+def test_all_ways_of_a_backends_own_are_told():
+    def native(task: str, **ways: str) -> Result:
+        return ok(replace(CELL, task=task, semantics="native"), evidence={"device": "cpu", "own_ways": ways})
+
+    said = shown("table", native("scratch-cnn", Adam="epsilon 1e-7"), native("fine-tuning", SGD="no dampening"))
+    assert "numpy went its own way: Adam: epsilon 1e-7; SGD: no dampening" in said
