@@ -146,12 +146,13 @@ def test_each_of_two_files_of_one_name_is_asked_to_judge(tmp_path, monkeypatch):
 
     def start(folder, request, backend):
         asked.append((backend, folder.name))
-        folder.mkdir(parents=True)
-        (folder / "result.json").write_text(json.dumps({name: {"scores": {}} for name in request["cases"]}))
+        seen = {"accuracy": 1.0, "probability": 1.0}
+        answers = {name: {"scores": dict.fromkeys(case["pictures"], seen)} for name, case in request["cases"].items()}
+        (folder / "result.json").write_text(json.dumps(answers))
         return Ended(0, 0.1, folder / "log.txt")
 
     monkeypatch.setattr(judging, "code_of", lambda backend: backend)
-    found = judging.cases([attacked(path) for path in PATHS])
+    found = judging.cases([attacked(path) for path in PATHS], named=PATHS)
     judging.judge(store, found, start, told.append)
     assert [backend for backend, _ in asked] == ["numpy", *PATHS] and len({folder for _, folder in asked}) == 3
     assert list(store.judgement(found[0].name)["judges"]) == ["numpy", *(f"{path}/default" for path in PATHS)]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from harness.backend import Backend, Precision
 from harness.environment import describe_host
+from harness.forms import DEVIATIONS
 from harness.parity import certify
 from harness.places import Places
 from harness.plugins import load_backend
@@ -21,9 +22,6 @@ from harness.result import digest, worst
 from harness.running.sources import code_of, digest_of
 from harness.running.store import read_sealed, write_sealed
 from harness.task import Subject, fingerprint_of
-
-DEVIATIONS = ("logits", "gradients", "input_gradients", "trajectory", "attack")
-"""The numbers of a certificate in float64."""
 
 
 class Conditions(NamedTuple):

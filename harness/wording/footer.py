@@ -49,7 +49,7 @@ def _by_backend(results: Sequence[Result], value_of: Callable[[Result], str | No
     found: dict[str, dict[str, None]] = {}
     for result in results:
         if value := value_of(result):
-            found.setdefault(value, {})[result.cell.backend] = None
+            found.setdefault(value, {})[result.shown] = None
     if len(found) < 2:
         return "".join(found)
     return " and ".join(f"{value} ({', '.join(backends)})" for value, backends in found.items())

@@ -39,7 +39,7 @@ def _proofs(results: Sequence[Result]) -> list[Table]:
                 f"{cell.task}, {cell.model}: largest deviation from the NumPy reference, in float64 "
                 f"(limit 1e-9) and in the timed {cell.precision}"
             )
-            found.setdefault(title, {}).setdefault((cell.backend, cell.mode), []).append(result.parity)
+            found.setdefault(title, {}).setdefault((result.shown, cell.mode), []).append(result.parity)
     return [
         Table(title, PROOF, [(*name, *_proof(seen)) for name, seen in rows.items()]) for title, rows in found.items()
     ]
