@@ -63,7 +63,7 @@ class Victim:
         for rows in Batches(Examples(images, labels), np.arange(len(images)), size).order:
             with self.bench.clock.phase("attack"):
                 made.append(self._perturbed(attack, images[rows], labels[rows], start[rows]))
-            self.rates.append(size / self.bench.clock.stretches["attack"][-1])
+            self.rates.append(self.bench.clock.rate("attack", size))
             self.bench.tell(f"{min(len(made) * size, len(images))} of {len(images)} pictures attacked")
         return np.concatenate(made)[: len(images)].astype(np.float32)
 

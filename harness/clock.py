@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from harness.load import Reading, Usage
+
 
 class Clock:
     """Seconds by phase. Every stretch keeps its own value; a phase's time is their sum."""
@@ -13,6 +15,12 @@ class Clock:
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.stretches: dict[str, list[float]] = {}
+        self.usage: dict[str, list[Usage]] = {}
+        """The processor time of each stretch."""
+
+        self.segments: dict[float, Usage] = {}
+        """That of each timed segment, by its rate."""
+
         self.beside: dict[str, float] = {}
         """Seconds of work that went on while phases did, such as pictures made ahead."""
         self._running: str | None = None
@@ -22,12 +30,22 @@ class Clock:
         """Time what happens inside as a stretch of the phase `name`; phases do not nest."""
         if self._running:
             raise RuntimeError(f"the phase {self._running!r} is still running; {name!r} cannot start inside it")
-        self._running, start = name, time.perf_counter()
+        self._running, before = name, Reading.now()
+        start = time.perf_counter()
         try:
             yield
         finally:
+            seconds = time.perf_counter() - start
             self._running = None
-            self.stretches.setdefault(name, []).append(time.perf_counter() - start)
+            self.stretches.setdefault(name, []).append(seconds)
+            self.usage.setdefault(name, []).append(before.until(Reading.now(), seconds))
+
+    def rate(self, name: str, count: float) -> float:
+        """How many a second the last stretch of a phase did, which is a timed segment: so many in all."""
+        last = self.usage[name][-1]
+        rate = count / last.seconds
+        self.segments[rate] = last
+        return rate
 
     def seconds(self, name: str) -> float:
         return sum(self.stretches.get(name, []))

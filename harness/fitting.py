@@ -136,8 +136,7 @@ class Fit:
         cuts = np.linspace(begun, len(batches), pieces + 1).astype(int)
         for part in (slice(start, stop) for start, stop in pairwise(cuts) if start < stop):
             self._run("train", batches[part], lr[part])
-            seconds = self.bench.clock.stretches["train"][-1]
-            self.rates.append(len(lr[part]) * batches.batch_size / seconds)
+            self.rates.append(self.bench.clock.rate("train", len(lr[part]) * batches.batch_size))
         return (self.lost - before) / len(batches)
 
     def _begin(self, batches: Batches, lr: Array, pieces: int) -> int:

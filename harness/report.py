@@ -13,6 +13,7 @@ import numpy as np
 from harness.agreement import Agreement, agreements
 from harness.basis import EXPERIMENT, Basis, apart, rows_of
 from harness.judgements import Case, claim, doubted, matrices
+from harness.load import disturbance
 from harness.naming import shown_names
 from harness.result import SCHEMA, SHOWN, Result, differs, not_checked, verdict_of, worst
 from harness.spec import Array
@@ -171,12 +172,21 @@ def _row(group: Sequence[Result], known: Basis) -> dict[str, Any]:
     row |= _attacked(good)
     if rates := [segments for result in good if (segments := result.time["images_per_s"])]:
         row["images_per_s"] = rate_interval(rates)
+    if doubts := {result.cell.seed: why for result in good if (why := disturbed(result))}:
+        row["disturbed"] = [{"seed": seed, "reason": why} for seed, why in doubts.items()]
+        row["images_per_s"] |= {"low": None, "high": None}
     if good:
         row["rate"] = good[0].time.get("rate", "images")
         row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters
     return row | _evaluated(good)
+
+
+def disturbed(result: Result) -> str | None:
+    """Why the speed of this cell cannot be trusted; None if nothing speaks against it."""
+    found: str | None = result.evidence.get("disturbed") or disturbance(result.time)
+    return found if result.time["images_per_s"] else None
 
 
 def _parity(group: Sequence[Result]) -> str:

@@ -89,7 +89,7 @@ class Trunk:
         for part in (batches[start:stop] for start, stop in pairwise(cuts) if start < stop):
             with clock.phase("extract"):
                 done.append(forward(self.net, part, upto="features"))
-            self.rates.append(len(part) * part.batch_size / clock.stretches["extract"][-1])
+            self.rates.append(clock.rate("extract", len(part) * part.batch_size))
             self.bench.tell(f"features of {part.rows[-1] + 1} of {len(examples)} pictures")
         features = np.concatenate(done)
         return Examples(features.reshape(len(features), 1, 1, -1), examples.labels)

@@ -53,6 +53,18 @@ def run(task, options, data: Dataset, trained: Trained, seed: int = 0) -> Findin
     return task.run(Bench(NumPy(precision="float64"), build, data, seed, options, start=trained))
 
 
+def test_the_default_epsilon_fits_the_pictures(data):
+    """0.1 is usual for digits; on a photo it is visible noise, where 8/255 is usual."""
+    digits, photo = (8, 8, 1), (224, 224, 3)
+    assert Attacking().attack(digits).epsilon == 0.1 and Attacking(norm="l2").attack(digits).epsilon == 0.5
+    assert Attacking().attack(photo).epsilon == 8 / 255 and Attacking().attack(photo).step_size == 2 / 255
+    assert Attacking(norm="l2").attack((32, 32, 3)).epsilon == pytest.approx(0.5)
+    assert Attacking(norm="l2").attack(photo).epsilon == pytest.approx(3.5)
+    assert Attacking(epsilon=0.3).attack(photo).epsilon == 0.3
+    build = lambda shape, classes: Model("photos", photo, (Flatten(),), (Dense(2),))  # noqa: E731
+    assert Adversarial().subjects(build, photo, 2, Attacking())[0].attacks[0].epsilon == 8 / 255
+
+
 def test_a_larger_epsilon_leaves_less_accuracy_and_the_bound_holds(data, trained):
     found = run(Adversarial(), Attacking(pictures=48), data, trained)
     curve = [point["accuracy"] for point in found.metrics["robust_accuracy"]]

@@ -60,6 +60,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     from harness import inputs
     from harness.clock import Clock
     from harness.environment import describe_host
+    from harness.load import as_record
     from harness.options import change
     from harness.places import Places
     from harness.plugins import load_backend, load_plugins
@@ -94,7 +95,8 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         metrics=found.metrics,
         time={f"{name}_s": clock.seconds(name) for name in phases}
         | {f"{name}_beside_s": seconds for name, seconds in clock.beside.items()}
-        | {"total_s": clock.total, "rate": task.rate, "images_per_s": found.rates},
+        | {"total_s": clock.total, "rate": task.rate, "images_per_s": found.rates}
+        | as_record([clock.segments[rate] for rate in found.rates if rate in clock.segments]),
         parameters=found.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
         evidence=found.evidence

@@ -1,4 +1,4 @@
-"""adversarial: pictures changed so little that nobody sees it, and so that a trained network sees something else.
+"""adversarial: pictures changed a little, so that a trained network takes them for something else.
 
 All backends attack the same weights, with the same pictures, along the same rules, so what they make must be the same
 pictures. How often the network is still right is told for several sizes of the change.
@@ -6,6 +6,7 @@ pictures. How often the network is still right is told for several sizes of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,14 +24,26 @@ from harness.task import Bench, Findings, ModelBuilder, Subject, Task
 SIZES = (0.25, 0.5, 1.0, 2.0)
 """Epsilons of the curve, in shares of the option."""
 
-DEFAULT_EPSILON = {"linf": 0.1, "l2": 0.5}
+DRAWINGS = {"linf": 0.1, "l2": 0.5}
+"""Default epsilons of networks that take grey pictures, such as digits. The change can be seen, and the digit still read."""
+
+PHOTO, PHOTO_BALL = 8 / 255, 0.5 / math.sqrt(32 * 32 * 3)
+"""Default epsilons of networks that take colours: of a pixel, and of a picture's change for the root of its values, which
+is 0.5 at 32x32 and 3.5 at 224x224."""
+
+
+def default_epsilon(norm: str, shape: Shape) -> float:
+    """The size that is usual for pictures of this kind: rows, columns and channels."""
+    if shape[-1] == 1:
+        return DRAWINGS[norm]
+    return PHOTO if norm == "linf" else PHOTO_BALL * math.sqrt(math.prod(shape))
 
 
 @dataclass(frozen=True)
 class Options:
     epsilon: float | None = None
     """How far a pixel may move in the norm "linf", on a scale from 0 to 1; in "l2", how far all of them together. None
-    stands for 0.1 or 0.5."""
+    depends on the network's input: 0.1 or 0.5 for grey pictures; for colours 8/255, or 0.5 at 32x32 and 3.5 at 224x224."""
     norm: Literal["linf", "l2"] = "linf"
     method: Literal["pgd", "fgsm"] = "pgd"
     """Several short steps, or one of the full size."""
@@ -47,9 +60,9 @@ class Options:
     def __post_init__(self) -> None:
         check_ranges(self, epsilon=ABOVE_0, steps=AT_LEAST_1, step_share=FACTOR, target=AT_LEAST_0, pictures=AT_LEAST_1)
 
-    def attack(self, size: float = 1.0) -> Attack:
-        """The attack with an epsilon of so many times the option's."""
-        epsilon, once = size * (self.epsilon or DEFAULT_EPSILON[self.norm]), self.method == "fgsm"
+    def attack(self, shape: Shape, size: float = 1.0) -> Attack:
+        """The attack on pictures of this shape, with an epsilon of so many times the option's."""
+        epsilon, once = size * (self.epsilon or default_epsilon(self.norm, shape)), self.method == "fgsm"
         return Attack(
             norm=self.norm, epsilon=epsilon, step_size=epsilon if once else epsilon * self.step_share,
             steps=1 if once else self.steps, targeted=self.target is not None, goal=self.objective,
@@ -67,7 +80,7 @@ class Adversarial(Task):
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
         network = model(input_shape, classes)
         check_class("adversarial.target", options.target, network)
-        return [Subject(network, attacks=(options.attack(),))]
+        return [Subject(network, attacks=(options.attack(network.input_shape),))]
 
     def run(self, bench: Bench) -> Findings:
         options: Options = bench.options
@@ -78,9 +91,10 @@ class Adversarial(Task):
         before = victim.logits(images)
         right = predictions(before) == labels
         curve = [{"epsilon": 0.0, "accuracy": float(right.mean())}]
-        victim.prepare(options.attack(), images, wanted)
+        shape = victim.model.input_shape
+        victim.prepare(options.attack(shape), images, wanted)
         for size in SIZES:
-            attack = options.attack(size)
+            attack = options.attack(shape, size)
             start = attack.first(images, bench.seed)
             changed = victim.attacked(attack, images, wanted, start)
             after = victim.logits(changed)
@@ -95,7 +109,7 @@ class Adversarial(Task):
             metrics=clean
             | {
                 "robust_accuracy": curve,
-                "epsilon": options.attack().epsilon,
+                "epsilon": options.attack(shape).epsilon,
                 "success_rate": float(fooled[asked].mean()) if asked.any() else 0.0,
                 "mean_perturbation": float(change.mean()),
                 "largest_perturbation": float(change.max()),

@@ -26,6 +26,7 @@ def notes(report: Report) -> Iterator[list[str]]:
     yield list(_starts(report.results))
     yield list(_own_ways(report.results))
     yield [problem for found in report.judgements for problem in found["problems"]]
+    yield list(_disturbed(report.summary))
     yield [*_kept_apart(report.summary), *_warnings(report.results), *_mixed_versions(report.results)]
     yield list(dict.fromkeys(note for result in report.results for note in _told(result)))
     yield list(footer(report))
@@ -131,6 +132,16 @@ def _own_ways(results: Sequence[Result]) -> Iterator[str]:
             changes.setdefault(result.shown, {}).update(result.evidence.get("own_ways", {}))
     for backend, ways in changes.items():
         yield f"{backend} went its own way: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
+
+
+def _disturbed(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Speeds that cannot be trusted, one line for each row and reason."""
+    for row in rows:
+        reasons: dict[str, list[int]] = {}
+        for one in row.get("disturbed", []):
+            reasons.setdefault(one["reason"], []).append(one["seed"])
+        for reason, of in reasons.items():
+            yield f"Disturbed: the speed of {row['task']}, {row['backend']}/{row['mode']}, {seeds(of)}: {reason}."
 
 
 def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

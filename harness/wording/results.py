@@ -70,8 +70,13 @@ def _cells(row: Row, numbers: Sequence[Headline]) -> tuple[str, ...]:
     if row["n"]:
         first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
         parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
-    speed, shares = rate(row.get("images_per_s")), (one.told(row.get(one.name)) for one in numbers)
+    speed, shares = _speed(row), (one.told(row.get(one.name)) for one in numbers)
     return finished(row), *shares, speed, first, parameters, verdict_of(row["parity"])
+
+
+def _speed(row: Row) -> str:
+    """The rate with its interval, or with a mark: a note says what disturbed it."""
+    return rate(row.get("images_per_s")) + (" (disturbed)" if "disturbed" in row else "")
 
 
 def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:

@@ -1,0 +1,106 @@
+"""Who used the processor while something was timed: this process, or others.
+
+Linux counts the processor time of the whole machine, and for how long some task waited for a core. Elsewhere only this
+process is known.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+OTHERS = 0.15
+"""Cores that other processes may use while something is timed."""
+
+WAITED = 0.05
+"""The share of the time in which a task may wait for a core, where other processes ran."""
+
+SHORTEST = 0.2
+"""Seconds that must have been timed: the machine counts in steps of 0.01 s."""
+
+STALL = 1.25
+"""A segment may take so many times the fastest, or as many times as its processor time has grown."""
+
+STAT, PRESSURE = Path("/proc/stat"), Path("/proc/pressure/cpu")
+IDLE = (3, 4)
+"""The numbers in the first line of /proc/stat that no process used: idle, and waiting for a disk."""
+
+
+class Usage(NamedTuple):
+    """The seconds of a stretch of time, and the processor seconds in it."""
+
+    seconds: float
+    own_s: float
+    """Of this process, over all its threads."""
+
+    others_s: float | None
+    """Of all other processes, and of a hypervisor that took the cores away; None where nobody counts it."""
+
+    waited_s: float | None
+    """For how long some task of the machine was ready to run and had no core; None where nobody counts it."""
+
+
+class Reading(NamedTuple):
+    """The counters at one moment."""
+
+    own: float
+    busy: float | None
+    waited: float | None
+
+    @classmethod
+    def now(cls) -> Reading:
+        return cls(time.process_time(), _busy(), _waited())
+
+    def until(self, later: Reading, seconds: float) -> Usage:
+        """What was used between two readings that lie so far apart."""
+        own = later.own - self.own
+        others = None if self.busy is None or later.busy is None else max(later.busy - self.busy - own, 0.0)
+        waited = None if self.waited is None or later.waited is None else later.waited - self.waited
+        return Usage(seconds, own, others, waited)
+
+
+def as_record(segments: Sequence[Usage]) -> dict[str, list[float]]:
+    """The usage of timed segments, as a result keeps it."""
+    named = {f"segment_{name}": [getattr(one, name) for one in segments] for name in Usage._fields}
+    return {name: values for name, values in named.items() if values and None not in values}
+
+
+def disturbance(measured: Mapping[str, Any]) -> str | None:
+    """Why the speed of a cell cannot be trusted, from what `as_record` has kept; None if nothing speaks against it."""
+    seconds, own, others, waited = (measured.get(f"segment_{name}", []) for name in Usage._fields)
+    total = sum(seconds)
+    if total >= SHORTEST and sum(others) > OTHERS * total and (not waited or sum(waited) > WAITED * total):
+        return f"other processes used {sum(others) / total:.1f} cores while it was timed"
+    if stalls := _stalls(seconds, own):
+        return f"{stalls} of {len(seconds)} timed segments stalled: they took longer, with no more processor time"
+    return None
+
+
+def _stalls(seconds: Sequence[float], own: Sequence[float]) -> int:
+    """How many segments took longer than the fastest though the process did not work longer."""
+    if len(set(map(len, (seconds, own)))) > 1 or not seconds or min(seconds) < SHORTEST:
+        return 0
+    fastest = min(range(len(seconds)), key=seconds.__getitem__)
+    return sum(
+        one / seconds[fastest] > STALL * max(1.0, work / max(own[fastest], 1e-9)) for one, work in zip(seconds, own)
+    )
+
+
+def _busy() -> float | None:
+    """Processor seconds that all processes of this machine have used."""
+    try:
+        numbers = STAT.read_text().partition("\n")[0].split()[1:9]
+        return sum(int(n) for place, n in enumerate(numbers) if place not in IDLE) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return None
+
+
+def _waited() -> float | None:
+    """Seconds in which some task was ready to run and had no core."""
+    try:
+        return int(PRESSURE.read_text().partition("total=")[2].split()[0]) / 1e6
+    except (OSError, ValueError, IndexError):
+        return None

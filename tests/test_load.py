@@ -1,0 +1,112 @@
+"""Other load on the machine: found while something is timed, and said beside the number."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from test_reporters import CELL, ok, report
+
+from harness import load
+from harness.clock import Clock
+from harness.environment import cores
+from harness.load import Reading, Usage, as_record, disturbance
+from harness.plugins import load_plugins
+
+QUIET = {"segment_seconds": [1.0, 1.1], "segment_own_s": [2.0, 2.2], "segment_others_s": [0.02, 0.0]}
+
+
+@contextlib.contextmanager
+def busy_neighbours(count: int):
+    """So many processes that do nothing but compute."""
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        time.sleep(0.3)
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
+def worked(seconds: float) -> Usage:
+    clock, total = Clock(), 0
+    with clock.phase("train"):
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            total += 1
+    return clock.usage["train"][0]
+
+
+@pytest.mark.skipif(not load.STAT.exists(), reason="only Linux counts the processor time of a whole machine")
+def test_work_of_other_processes_is_told_from_our_own():
+    with busy_neighbours(cores() + 1):
+        disturbed = worked(0.6)
+    assert disturbed.others_s > 0.15 and disturbed.own_s < 0.6 * 1.1
+    assert "other processes used" in disturbance(as_record([disturbed]))
+
+
+def test_a_quiet_machine_is_not_accused():
+    assert disturbance(QUIET) is None
+    assert disturbance({}) is None, "results of earlier versions have no such counters"
+    assert disturbance(QUIET | {"segment_waited_s": [0.9, 0.9]}) is None, "own threads may wait for each other"
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        ({"segment_others_s": [0.5, 0.5]}, "other processes used 0.5 cores while it was timed"),
+        ({"segment_others_s": [0.5, 0.5], "segment_waited_s": [0.2, 0.0]}, "other processes used 0.5 cores"),
+        ({"segment_others_s": [0.5, 0.5], "segment_waited_s": [0.01, 0.0]}, None),
+        ({"segment_seconds": [0.01], "segment_others_s": [0.01], "segment_own_s": [0.01]}, None),
+        ({"segment_seconds": [1.0, 2.5], "segment_own_s": [2.0, 2.1]}, "1 of 2 timed segments stalled"),
+        ({"segment_seconds": [1.0, 2.5], "segment_own_s": [2.0, 4.9]}, None),
+        ({"segment_seconds": [0.01, 0.025], "segment_own_s": [0.02, 0.02]}, None),
+    ],
+)
+def test_load_and_stalls_are_found_by_their_counters(counted, said):
+    found = disturbance(QUIET | counted)
+    assert found is None if said is None else said in found
+
+
+def test_a_stall_is_what_keras_timer_was():
+    """Segments of cifar-resnet before the pipeline's tuner was switched off: one second of each was waiting."""
+    seconds, own = [1.67, 2.556, 2.558, 1.39, 2.555, 2.556, 1.80, 2.556], [2.9] * 8
+    assert "6 of 8 timed segments stalled" in disturbance({"segment_seconds": seconds, "segment_own_s": own})
+
+
+def test_where_nobody_counts_nothing_is_claimed(monkeypatch, tmp_path):
+    monkeypatch.setattr(load, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(load, "PRESSURE", tmp_path / "pressure")
+    used = Reading.now().until(Reading.now(), 1.0)
+    assert used.others_s is None and used.waited_s is None
+    assert as_record([used]).keys() == {"segment_seconds", "segment_own_s"}
+    (tmp_path / "stat").write_text("cpu one two\n")
+    (tmp_path / "pressure").write_text("some avg10=0.00\n")
+    assert Reading.now().busy is None and Reading.now().waited is None
+
+
+def test_a_rate_remembers_its_segment():
+    clock = Clock()
+    with clock.phase("train"):
+        time.sleep(0.01)
+    rate = clock.rate("train", 100)
+    assert rate == 100 / clock.stretches["train"][0] and clock.segments[rate].seconds == clock.stretches["train"][0]
+
+
+def test_a_disturbed_number_is_marked_says_why_and_has_no_interval():
+    quiet = [ok(replace(CELL, seed=seed)) for seed in range(6)]
+    noisy = [replace(one, time=one.time | QUIET | {"segment_others_s": [0.9, 0.9]}) for one in quiet[:2]]
+    row = report(*quiet).summary[0]
+    assert row["images_per_s"]["low"] is not None and "disturbed" not in row
+    found = report(*noisy, *quiet[2:])
+    row = found.summary[0]
+    assert row["images_per_s"]["low"] is None and row["images_per_s"]["high"] is None
+    assert [one["seed"] for one in row["disturbed"]] == [0, 1]
+    for form in ("table", "markdown"):
+        said = " ".join(load_plugins().reporters[form](found).split())
+        assert "(disturbed)" in said and "seeds 0 and 1: other processes used 0.9 cores while it was timed" in said
