@@ -9,9 +9,12 @@ import tempfile
 
 import pytest
 
-from harness.environment import worker_environment
+from harness.environment import cores, worker_environment
 
-os.environ.update(worker_environment())
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+"""How many processes test at the same time. They share the cores: threads that wait for each other would spin."""
+
+os.environ.update(worker_environment(max(cores() // WORKERS, 1) if WORKERS > 1 else None))
 os.environ["SAMEBENCH_CACHE_DIR"] = tempfile.mkdtemp(prefix="samebench-tests-")  # nothing known from before
 atexit.register(shutil.rmtree, os.environ["SAMEBENCH_CACHE_DIR"], ignore_errors=True)
 
