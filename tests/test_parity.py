@@ -354,12 +354,15 @@ def test_the_rule_about_attacks_wants_pixels_to_compare(monkeypatch):
         RULES["attacks"](Kit(NumPy))
 
 
-def test_a_layer_that_falls_back_to_float32_is_named():
+def test_a_layer_that_falls_back_to_float32_differs_and_its_rule_says_so():
     """As Keras' Dense does on its torch engine in some versions, when asked for float64."""
 
     def single(layer, context, x):
         done = layers.dense(layer, context, x)
         return done._replace(output=done.output.astype(np.float32).astype(np.float64))
 
-    verdict = certificate(backend_with_layer(Dense, single)).verdict
-    assert verdict.startswith("differs: ") and "plain" in verdict, verdict
+    backend = backend_with_layer(Dense, single)
+    found = certificate(backend)
+    assert found.verdict.startswith("differs: ") and found.logits > 1e-9
+    with pytest.raises(ConformanceError):
+        RULES["dense"](Kit(backend))
