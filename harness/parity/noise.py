@@ -26,11 +26,11 @@ def rounding_reference(unit: float = DOUBLE, seed: int = 0) -> NumPy:
     def rounding(apply: Apply) -> Apply:
         def rounded(layer: Layer, context: Context, *inputs: Array) -> Applied:
             done = apply(layer, context, *inputs)
-            own = own_errors(layer, context, inputs, done.output, inputs, unit)
+            own = own_errors(layer, context, inputs, done, unit, exact=inputs)
 
             def backward(gradient: Array) -> tuple[tuple[Array, ...], Gradients]:
                 flowing, gradients = done.backward(gradient)
-                sizes, own_sizes = own.backward(gradient, gradient)
+                sizes, own_sizes = own.backward(gradient, gradient, [0.0] * len(inputs))
                 flowing = tuple(map(off, flowing, sizes))
                 return flowing, {name: off(value, own_sizes[name]) for name, value in gradients.items()}
 

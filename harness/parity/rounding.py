@@ -55,17 +55,16 @@ def quantum(values: Array) -> float:
     return float(np.ldexp(1.0, int((places - 1 + exponents).min()) - 53))
 
 
-def rounded(terms: Array, unit: float, whole: float = 0.0) -> Array:
-    """The errors of sums whose terms have magnitudes that add up to `terms`. All terms are multiples of `whole`: sums
-    that have room for all their digits are exact."""
-    return np.where(terms * unit <= 2 * whole, 0.0, unit * terms)
+def rounded(terms: Array, unit: float, whole: float = 0.0, brought: Array | float = 0.0) -> Array:
+    """The errors of sums whose terms have magnitudes that add up to `terms`. Exact terms are multiples of `whole`: sums
+    that have room for all their digits are exact, unless the terms have `brought` errors with them."""
+    return np.where((terms * unit <= 2 * whole) & (brought == 0), 0.0, unit * terms)
 
 
 def term_magnitudes(layer: spec.Layer, context: Context, *inputs: Array) -> Applied:
     """The layer with the magnitude of every term: its output is the sum of them, and so are the gradients on its way
     back from the magnitude of a gradient."""
     sizes = {name: np.abs(value) for name, value in context.weights.items()}
-    inputs = tuple(map(np.abs, inputs))
     match layer:
         case spec.BatchNorm() if context.training:
             return _learning_norm(layer, sizes, *inputs)
@@ -73,7 +72,7 @@ def term_magnitudes(layer: spec.Layer, context: Context, *inputs: Array) -> Appl
             sizes["mean"] = -sizes["mean"]  # it is subtracted
         case spec.Normalize():
             layer = replace(layer, mean=tuple(-abs(value) for value in layer.mean))
-    return LAYERS[type(layer)](layer, context._replace(weights=sizes), *inputs)
+    return LAYERS[type(layer)](layer, context._replace(weights=sizes), *map(np.abs, inputs))
 
 
 def _learning_norm(layer: spec.BatchNorm, sizes: Mapping[str, Array], x: Array) -> Applied:
@@ -81,7 +80,8 @@ def _learning_norm(layer: spec.BatchNorm, sizes: Mapping[str, Array], x: Array) 
     axes = tuple(range(x.ndim - 1))
     scale, offset = sizes.get("scale", np.ones(())), sizes.get("offset", np.zeros(()))
     square, variance = (x**2).mean(axes), x.var(axes) + layer.epsilon
-    unit = (x + x.mean(axes)) / np.sqrt(variance) * (1 + square / variance)
+    size = np.abs(x)
+    unit = (size + size.mean(axes)) / np.sqrt(variance) * (1 + square / variance)
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], dict[str, Array]]:
         gradients = {"scale": (dy * unit).sum(axes), "offset": dy.sum(axes)}
@@ -109,30 +109,37 @@ class OwnErrors(NamedTuple):
     """The sizes of the errors that a layer itself adds to its output, and to the gradients that it gives back."""
 
     output: Array
-    backward: Callable[[Array, Array], tuple[Sequence[Array], Mapping[str, Array]]]
-    """Of a gradient and of those of its values that are exact: for each input, and for each weight."""
+    backward: Callable[..., tuple[Sequence[Array], Mapping[str, Array]]]
+    """Takes a gradient, those of its values that are exact, and the squared errors that it brings to each input. Gives the
+    errors for each input, and for each weight."""
 
 
 def own_errors(
-    layer: spec.Layer, context: Context, inputs: Sequence[Array], output: Array, exact: Sequence[Array], unit: float
-) -> OwnErrors:
-    """Those of one layer; `exact` holds those values of each input that are exact."""
+    layer: spec.Layer, context: Context, inputs: Sequence[Array], done: Applied, unit: float,
+    exact: Sequence[Array], brought: Array | float = 0.0,
+) -> OwnErrors:  # fmt: skip
+    """Those of one layer; `exact` holds those values of each input that are exact, and `brought` the squared errors that the
+    others bring to its output."""
     match layer:
         case spec.Activation(function=function):
             size = 0.0 if function in BENDS else 4 * unit
-            return OwnErrors(size * np.abs(output), lambda dy, exact: ([size * np.abs(dy)], {}))
+            return OwnErrors(size * np.abs(done.output), lambda dy, exact, brought: ([size * np.abs(dy)], {}))
         case spec.MaxPool() | spec.Flatten() | spec.Concat() | spec.Dropout():  # nothing is computed
-            return OwnErrors(np.zeros_like(output), lambda dy, exact: ([np.zeros(())] * len(inputs), {}))
+            nothing = [np.zeros(())] * len(inputs)
+            return OwnErrors(np.zeros_like(done.output), lambda dy, exact, brought: (nothing, {}))
     terms = term_magnitudes(layer, context, *inputs)
     bias = quantum(context.weights.get("bias", np.zeros(1)))
     whole = min(bias, *(_whole(layer, context, values) for values in exact))
 
-    def backward(dy: Array, exact: Array) -> tuple[Sequence[Array], Mapping[str, Array]]:
+    def backward(
+        dy: Array, exact: Array, brought: Sequence[Array | float]
+    ) -> tuple[Sequence[Array], Mapping[str, Array]]:
         flowing, own = terms.backward(np.abs(dy))
         whole = _whole(layer, context, exact)
-        return [rounded(size, unit, whole) for size in flowing], {name: unit * size for name, size in own.items()}
+        sizes = [rounded(size, unit, whole, squares) for size, squares in zip(flowing, brought, strict=True)]
+        return sizes, {name: unit * size for name, size in own.items()}
 
-    return OwnErrors(rounded(terms.output, unit, whole), backward)
+    return OwnErrors(rounded(terms.output, unit, whole, brought), backward)
 
 
 def _whole(layer: spec.Layer, context: Context, values: Array) -> float:
@@ -206,17 +213,19 @@ class RunningErrors:
         squares = [step.squares for step in before]
         done = LAYERS[type(layer)](layer, context, *inputs)
         exact = [values[errors == 0] for values, errors in zip(inputs, squares, strict=True)]
-        own = own_errors(layer, context, inputs, done.output, exact, self.unit)
         match layer:
             case spec.Activation(function=function):
+                own = own_errors(layer, context, inputs, done, self.unit, exact)
                 return self._activation(function, done, own, before[0])
             case spec.MaxPool():
                 return self._max_pool(layer, done, before[0])
         flowing = squared_factors(layer, context, *squares)
+        own = own_errors(layer, context, inputs, done, self.unit, exact, flowing.output)
 
         def backward(dy: Array, dsquares: Array) -> Sequence[tuple[Array, Array]]:
-            added, _ = own.backward(dy, dy[dsquares == 0])
-            pairs = zip(done.backward(dy)[0], flowing.backward(dsquares)[0], added, strict=True)
+            brought = flowing.backward(dsquares)[0]
+            added, _ = own.backward(dy, dy[dsquares == 0], brought)
+            pairs = zip(done.backward(dy)[0], brought, added, strict=True)
             return [(gradient, moved + size**2) for gradient, moved, size in pairs]
 
         moved = flowing.output + own.output**2
@@ -232,7 +241,6 @@ class RunningErrors:
             off = np.any([np.abs(x - bend) <= CERTAIN * errors for bend in bends], 0) & (errors > 0)
         else:
             off = errors + 4 * self.unit
-
         slopes = done.backward(np.ones_like(x))[0][0]
         spread = (np.abs(slopes) + off) ** 2
 
