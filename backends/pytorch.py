@@ -50,6 +50,10 @@ TO_OURS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
 TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 
+NETWORKS = 4096
+"""How many networks may be compiled in one process. `samebench check` makes hundreds."""
+
+
 class Net(nn.Module):
     """The model's nodes as modules, run in their order. Takes NHWC pixels."""
 
@@ -235,7 +239,8 @@ class PyTorch(Backend[Net]):
         torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
         if self.mode == "compiled":
-            torch._dynamo.config.recompile_limit = 64  # all networks of a process share `Net.forward`; the default is 8
+            # All networks of a process share `Net.forward`. By default, PyTorch gives up after 8 of them, and 256 in all.
+            torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = NETWORKS
         self.torch_device = torch.device("cuda" if on_gpu else "cpu")
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32
         return "gpu" if on_gpu else "cpu"
