@@ -80,7 +80,7 @@ def disturbance(measured: Mapping[str, Any]) -> str | None:
 
 
 def _stalls(seconds: Sequence[float], own: Sequence[float]) -> int:
-    """How many segments took longer than the fastest though the process did not work longer."""
+    """The number of segments that took longer than the fastest, with no more processor time."""
     if len(set(map(len, (seconds, own)))) > 1 or not seconds or min(seconds) < SHORTEST:
         return 0
     fastest = min(range(len(seconds)), key=seconds.__getitem__)

@@ -190,7 +190,7 @@ def disturbed(result: Result) -> str | None:
 
 
 def _parity(group: Sequence[Result]) -> str:
-    """The worst verdict of the finished cells. A cell that failed proves nothing, but one that differs still counts."""
+    """The worst verdict of the finished cells. A failed cell counts only if it differs."""
     verdicts = [result.parity["verdict"] for result in group if result.status == "ok" or differs(result)]
     return worst(verdicts) if verdicts else "not-checked"
 

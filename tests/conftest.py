@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -38,3 +39,17 @@ def backend(request: pytest.FixtureRequest) -> type:
 @pytest.fixture(scope="session")
 def mode(request: pytest.FixtureRequest) -> str:
     return request.config.getoption("--mode")
+
+
+@pytest.fixture
+def nothing_hangs():
+    """A test that waits for a pipe fails."""
+
+    def fail(number, frame):
+        raise TimeoutError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

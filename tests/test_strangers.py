@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,18 +38,7 @@ def samebench_backend():
 """
 
 
-@pytest.fixture(autouse=True)
-def _nothing_hangs():
-    """A test that waits for a pipe fails."""
-
-    def fail(number, frame):
-        raise TimeoutError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.usefixtures("nothing_hangs")
 
 
 @pytest.fixture

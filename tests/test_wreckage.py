@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
@@ -26,18 +25,7 @@ ATTACK = {"robust_accuracy": CURVE, "epsilon": 0.1, "pictures": 64}
 START = dict.fromkeys(("name", "variant", "preprocessing", "source", "licence", "trained_on", "hash"), "x")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_hangs():
-    """A test that waits for a pipe fails."""
-
-    def fail(number, frame):
-        raise TimeoutError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.usefixtures("nothing_hangs")
 
 
 def all_reports(store: Store) -> str:

@@ -77,7 +77,7 @@ def _of_direction(values: Array, errors: Array) -> Array:
 
 
 class Attacked:
-    """What the reference makes of pictures, and which of them a backend can be held to."""
+    """Pictures attacked by the reference, and the ones that a backend is compared on."""
 
     def __init__(
         self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array, count: int

@@ -4,8 +4,8 @@ Every framework adds up a sum in an order of its own. The results differ by abou
 the terms' magnitudes, however small the sum itself is: terms that cancel to zero in one order leave a little in another.
 Sums of a few short fractions are exact in every order, and get no error.
 
-Errors of different terms are independent of each other, so their squares are added up. What bends (relu, a pool) is
-unsure where a value lies as close to the bend as its error: the whole gradient behind it may then flow, or not.
+Errors of different terms are independent of each other, so their squares are added up. A relu or a pool is
+unsure where a value lies as close to its kink as the value's error: the gradient may then flow through it, or not.
 """
 
 from __future__ import annotations
