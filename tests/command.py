@@ -45,8 +45,8 @@ def command(*arguments: Any) -> list[str]:
     return [sys.executable, "-m", "harness", *map(str, arguments)]
 
 
-def samebench(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, **options)
+def samebench(*arguments: Any, timeout: float = 300, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, **options)
 
 
 def words(text: str) -> str:

@@ -52,7 +52,9 @@ def keras(images: np.ndarray, labels: np.ndarray, order: np.ndarray) -> Loop:
     optimizer.build(network.trainable_variables)
     x, y = tf.constant(images.astype(np.float32) / 255), tf.constant(labels)
     batches = tf.data.Dataset.from_tensor_slices(order).map(lambda rows: (tf.gather(x, rows), tf.gather(y, rows)))
-    batches = batches.prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # with it, the end of a short pipeline waits for the tuner's next turn
+    batches = batches.prefetch(2).with_options(options)
 
     @tf.function
     def step(pixels: tf.Tensor, truth: tf.Tensor) -> None:

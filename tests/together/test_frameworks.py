@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
+import command
 import pytest
 
-from harness.conformance import RULES
-
 ALL = ("jax", "keras", "keras-on-jax", "keras-on-torch", "numpy", "pytorch")
-PLAIN = Path(__file__).parent.parent / "plain_jax.py"
-
-
-def samebench(*arguments: object, **options) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "harness", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=1200, **options)
+samebench = partial(command.samebench, timeout=1200)
 
 
 @pytest.fixture(scope="module")
@@ -92,35 +82,3 @@ def test_left_to_their_own_ways_frameworks_say_so_and_claim_nothing(tmp_path):
     assert {cell["parity"]["verdict"].partition(":")[0] for cell in cells} == {"not-checked"}
     assert len({cell["evidence"]["weights"] for cell in cells}) == 3, "each has drawn its own"
     assert min(cell["metrics"]["test_accuracy"] for cell in cells) > 0.85
-
-
-@pytest.mark.parametrize("model", ["two-block-cnn", "cifar-resnet"])
-def test_cifar10_is_the_same_on_all_three(tmp_path, model):
-    """The real pictures: losses of the first five steps within 1e-4, parameters equal, every verdict equal."""
-    if not os.environ.get("SAMEBENCH_DATA_DIR"):
-        pytest.skip("needs CIFAR-10's official batches in the folder that SAMEBENCH_DATA_DIR names")
-    small = ["scratch-cnn.epochs=1", "scratch-cnn.train_limit=1024"]
-    gentle = ["scratch-cnn.optimizer.lr=1e-4"]  # as in the first steps of a warm-up
-    sets = [word for text in small + gentle for word in ("--set", text)]
-    done = samebench("run", "--dataset", "cifar10", "--model", model, *sets, "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)
-    (agreement,) = report["agreement"]
-    assert {len(cell["evidence"]["first_losses"]) for cell in report["cells"]} == {5}
-    assert agreement["first_losses_spread"] <= 1e-4 and not agreement["outliers"]
-    assert {cell["parity"]["verdict"] for cell in report["cells"]} == {"equal"}
-
-
-def test_a_backend_in_one_file_outside_the_tree(tmp_path):
-    file = Path(shutil.copy(PLAIN, tmp_path))
-    assert len(file.read_text().splitlines()) < 200
-    checked = samebench("check", file.name, cwd=tmp_path)
-    assert checked.returncode == 0, checked.stdout
-    assert checked.stdout.splitlines()[-1] == f"plain-jax: {len(RULES)} passed"
-    both = ["--backend", file.name, "--backend", "jax"]
-    done = samebench(
-        "run", "--task", "scratch-cnn", *both, "--set", "scratch-cnn.epochs=2", "--out", "run", cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    row = next(line for line in done.stdout.splitlines() if line.startswith("plain_jax.py"))
-    assert row.split()[-1] == "equal"
