@@ -16,14 +16,14 @@ from harness import Array, Batches, Device, Examples, Objective, Unsupported
 from harness.attack import Kind, Numbers
 
 AHEAD = 2
-"""Batches that the pipeline holds ready."""
+"""The number of batches that the pipeline prepares ahead."""
 
 
 def fixed_pipeline() -> tf.data.Options:
-    """Options of a pipeline that does not tune itself while it runs.
+    """Options of a pipeline without autotuning.
 
-    With its tuner on, `fit` ends when the tuner's thread next wakes up, which sleeps for 10, 20, 40, ... ms: a call then
-    takes 1.27, 2.55 or 5.11 s and nothing in between.
+    With autotuning, the end of `fit` waits for the tuner's thread, which sleeps for 10, 20, 40, ... ms: a call then
+    takes 1.27, 2.55 or 5.11 s, and nothing in between.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

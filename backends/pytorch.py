@@ -51,7 +51,7 @@ TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 
 NETWORKS = 4096
-"""How many networks may be compiled in one process. `samebench check` makes hundreds."""
+"""The number of networks that may be compiled in one process; `samebench check` compiles hundreds."""
 
 
 class Net(nn.Module):
@@ -239,7 +239,7 @@ class PyTorch(Backend[Net]):
         torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
         if self.mode == "compiled":
-            # All networks of a process share `Net.forward`. By default, PyTorch gives up after 8 of them, and 256 in all.
+            # All networks of a process share `Net.forward`. PyTorch's limits are 8, and 256 in all.
             torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = NETWORKS
         self.torch_device = torch.device("cuda" if on_gpu else "cpu")
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32

@@ -107,7 +107,7 @@ def pictures_for(victim: Victim, most: int | None) -> Pictures:
 
 
 def _rows(count: int, most: int, seed: int) -> Array:
-    """Those of the pictures that a seed draws, in the order of the file."""
+    """The numbers of the pictures that a seed draws, in ascending order."""
     return np.sort(np.random.default_rng(seed).permutation(count)[:most])
 
 

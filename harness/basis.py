@@ -1,4 +1,4 @@
-"""What the numbers of a cell rest on, beyond its options. Only cells that rest on the same share a row of a report.
+"""What the numbers of a cell rest on, beyond its options. Only cells with the same basis share a row of a report.
 
 A run can be resumed after its pictures, a package, a backend or the machine have changed. Its cells are then of different
 experiments, and a mean over them would be wrong.
@@ -41,7 +41,7 @@ def experiment_of(result: Result) -> Basis:
 
 
 def _attack_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """How far pictures were changed, and how many: an option that was not given stands for a default, which may change."""
+    """The epsilons and the number of pictures. An option that was not given stands for a default, which may change."""
     if "robust_accuracy" not in metrics:
         return {}
     sizes = " ".join(f"{point['epsilon']:.4g}" for point in metrics["robust_accuracy"])
@@ -104,6 +104,6 @@ def rows_of(results: Sequence[Result]) -> list[tuple[dict[str, str], list[Result
 
 
 def apart(known: Basis, others: Iterable[Basis]) -> dict[str, str]:
-    """The values of one group that are others in another group."""
+    """The values of one group that differ from those of another group."""
     differ = {name for other in others for name, value in other.items() if known.get(name, value) != value}
     return {name: value for name, value in known.items() if name in differ}

@@ -14,12 +14,11 @@ class Clock:
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
-        self.stretches: dict[str, list[float]] = {}
         self.usage: dict[str, list[Usage]] = {}
-        """The processor time of each stretch."""
+        """The time and the processor time of each stretch, by phase."""
 
         self.segments: dict[float, Usage] = {}
-        """That of each timed segment, by its rate."""
+        """The usage of each timed segment, by its rate."""
 
         self.beside: dict[str, float] = {}
         """Seconds of work that went on while phases did, such as pictures made ahead."""
@@ -37,18 +36,23 @@ class Clock:
         finally:
             seconds = time.perf_counter() - start
             self._running = None
-            self.stretches.setdefault(name, []).append(seconds)
             self.usage.setdefault(name, []).append(before.until(Reading.now(), seconds))
 
     def rate(self, name: str, count: float) -> float:
-        """How many a second the last stretch of a phase did, which is a timed segment: so many in all."""
+        """The rate per second of the last stretch of a phase, in which `count` items were processed. The stretch is
+        kept as a timed segment."""
         last = self.usage[name][-1]
         rate = count / last.seconds
         self.segments[rate] = last
         return rate
 
+    @property
+    def stretches(self) -> dict[str, list[float]]:
+        """The seconds of each stretch, by phase."""
+        return {name: [one.seconds for one in used] for name, used in self.usage.items()}
+
     def seconds(self, name: str) -> float:
-        return sum(self.stretches.get(name, []))
+        return sum(one.seconds for one in self.usage.get(name, []))
 
     @property
     def total(self) -> float:

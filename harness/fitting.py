@@ -41,7 +41,7 @@ LOOKED_AT = 10_000
 
 
 SMALL = Model("small", (4, 4, 1), (Conv(2, 3), BatchNorm(), Flatten()), (Dense(2),))
-"""The first weights of this network show by which rule they are drawn."""
+"""The first weights of this network are a fingerprint of the rule that draws them."""
 
 
 class Lesson(NamedTuple):
@@ -76,7 +76,8 @@ class Lessons:
 
     @property
     def rules(self) -> dict[str, str]:
-        """How seeds are made use of, in a form that is the same for every seed: what comes of seed 0 in the first epoch."""
+        """Fingerprints of the rules that turn a seed into an order and into augmented pictures: what seed 0 gives in the first
+        epoch. They are the same for every seed."""
         found = {"order_rule": self.order(0, 1, seed=0).fingerprint}
         if self.augmentation:
             few = augmented(self.examples.take(np.arange(len(self.examples))[:4]), self.augmentation, 0, 0)

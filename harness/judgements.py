@@ -41,7 +41,7 @@ def matrices(results: Sequence[Result], kept: Mapping[str, Case]) -> Iterator[di
 
 
 def _basis(made: Made) -> dict[str, str]:
-    """What the scores of one seed rest on: only such with the same are averaged."""
+    """What the scores of one seed rest on. Only scores with the same basis are averaged."""
     found: dict[str, str] = {}
     for maker in made[1]:
         found |= {f"{name_of(maker.cell)}: {name}": value for name, value in conditions_of(maker).items()}
@@ -50,7 +50,7 @@ def _basis(made: Made) -> dict[str, str]:
 
 
 def _matrix(group: Sequence[Made], called: Mapping[str, str]) -> dict[str, Any]:
-    """`called` says what each maker, and each judge, is called."""
+    """`called` has the shown name of each maker and each judge."""
     cells = [maker.cell for _, makers in group for maker in makers]
     judges = list(dict.fromkeys(name for case, _ in group for name in case["judges"]))
     scores: dict[str, dict[str, dict[str, float]]] = {}
@@ -86,7 +86,7 @@ def _matrix(group: Sequence[Made], called: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _spread(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
-    """How far the scores that one judge gives to several makers lie apart, at most."""
+    """The largest difference between the scores that one judge gives to several makers, by the kind of score."""
     seen: dict[tuple[str, str], list[float]] = {}
     for judges in scores.values():
         for judge, said in judges.items():
@@ -144,5 +144,5 @@ def claim(result: Result) -> tuple[float | None, str]:
 
 
 def name_of(cell: Cell) -> str:
-    """What a maker, or a judge, is known by where judgements are kept: no two backends of a run share it."""
+    """The name of a maker or a judge in stored judgements. No two backends of a run share it."""
     return f"{cell.backend}/{cell.mode}"

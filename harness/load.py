@@ -1,7 +1,7 @@
-"""Who used the processor while something was timed: this process, or others.
+"""The use of the processor while something is timed: by this process, and by others.
 
-Linux counts the processor time of the whole machine, and for how long some task waited for a core. Elsewhere only this
-process is known.
+Linux counts the processor time of the whole machine, and for how long some task waited for a core. On other systems,
+only the time of this process is known.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ OTHERS = 0.15
 """Cores that other processes may use while something is timed."""
 
 WAITED = 0.05
-"""The share of the time in which a task may wait for a core, where other processes ran."""
+"""The largest share of the time in which tasks may wait for a core, if other processes use cores."""
 
 SHORTEST = 0.2
-"""Seconds that must have been timed: the machine counts in steps of 0.01 s."""
+"""The shortest time that is judged, in seconds: Linux counts in steps of 0.01 s."""
 
 STALL = 1.25
-"""A segment may take so many times the fastest, or as many times as its processor time has grown."""
+"""The largest ratio of a segment's time to that of the fastest, if it needs no more processor time."""
 
 STAT, PRESSURE = Path("/proc/stat"), Path("/proc/pressure/cpu")
 IDLE = (3, 4)
-"""The numbers in the first line of /proc/stat that no process used: idle, and waiting for a disk."""
+"""Places in the first line of /proc/stat of the time that no process used: idle, and waiting for a disk."""
 
 
 class Usage(NamedTuple):
-    """The seconds of a stretch of time, and the processor seconds in it."""
+    """The length of a stretch of time, and the processor time used in it, all in seconds."""
 
     seconds: float
     own_s: float
     """Of this process, over all its threads."""
 
     others_s: float | None
-    """Of all other processes, and of a hypervisor that took the cores away; None where nobody counts it."""
+    """Of all other processes, and of a hypervisor that took the cores away; None if it is not counted."""
 
     waited_s: float | None
-    """For how long some task of the machine was ready to run and had no core; None where nobody counts it."""
+    """For how long some task of the machine was ready to run and had no core; None if it is not counted."""
 
 
 class Reading(NamedTuple):
@@ -55,7 +55,7 @@ class Reading(NamedTuple):
         return cls(time.process_time(), _busy(), _waited())
 
     def until(self, later: Reading, seconds: float) -> Usage:
-        """What was used between two readings that lie so far apart."""
+        """The usage between this reading and a later one, which are `seconds` apart."""
         own = later.own - self.own
         others = None if self.busy is None or later.busy is None else max(later.busy - self.busy - own, 0.0)
         waited = None if self.waited is None or later.waited is None else later.waited - self.waited
@@ -69,7 +69,7 @@ def as_record(segments: Sequence[Usage]) -> dict[str, list[float]]:
 
 
 def disturbance(measured: Mapping[str, Any]) -> str | None:
-    """Why the speed of a cell cannot be trusted, from what `as_record` has kept; None if nothing speaks against it."""
+    """The reason not to trust the speed of a cell, by the values of `as_record`; None if there is no reason."""
     seconds, own, others, waited = (measured.get(f"segment_{name}", []) for name in Usage._fields)
     total = sum(seconds)
     if total >= SHORTEST and sum(others) > OTHERS * total and (not waited or sum(waited) > WAITED * total):
@@ -81,12 +81,11 @@ def disturbance(measured: Mapping[str, Any]) -> str | None:
 
 def _stalls(seconds: Sequence[float], own: Sequence[float]) -> int:
     """The number of segments that took longer than the fastest, with no more processor time."""
-    if len(set(map(len, (seconds, own)))) > 1 or not seconds or min(seconds) < SHORTEST:
+    if not seconds or len(seconds) != len(own):
         return 0
     fastest = min(range(len(seconds)), key=seconds.__getitem__)
-    return sum(
-        one / seconds[fastest] > STALL * max(1.0, work / max(own[fastest], 1e-9)) for one, work in zip(seconds, own)
-    )
+    shortest = max(seconds[fastest], SHORTEST)
+    return sum(one / shortest > STALL * max(1.0, work / max(own[fastest], 1e-9)) for one, work in zip(seconds, own))
 
 
 def _busy() -> float | None:

@@ -1,7 +1,7 @@
-"""What backends are called where people read of them. A backend given as a file is called by the name of its class.
+"""Names of backends for readers. A backend given as a file has the name of its class.
 
-A run keeps those names (`own_names`), so that it is reported alike where its files are not. What is shown of several
-backends is made unique among them (`shown_names`).
+A run keeps those names (`own_names`), so that its reports are the same where the files are missing. `shown_names` makes
+the names of several backends unique.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.text import printable
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 HOOK = "samebench_backend"
 REFERENCE = "numpy"
-"""The backend that judges the pictures of every run: no other is shown by its name alone."""
+"""The backend that judges the pictures of every run. A file with this name is shown with its path."""
 
 
 def is_file(backend: str) -> bool:
@@ -25,8 +25,7 @@ def is_file(backend: str) -> bool:
 
 
 def own_names(backends: Iterable[str], installed: Collection[str] = ()) -> dict[str, str]:
-    """What the backends that are given as files call themselves. One that has the name of an installed backend is told
-    from it by its file."""
+    """The names of backends given as files. If an installed backend has the same name, the name of the file is added."""
     found = {backend: own_name(Path(backend)) for backend in backends if is_file(backend)}
     return {
         backend: f"{name} ({PurePath(backend).name})" if name in installed else name for backend, name in found.items()
@@ -45,8 +44,8 @@ def own_name(file: Path) -> str:
 
 
 def shown_names(backends: Iterable[str], own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What each backend of a run is called beside the others; `own` are the names that the run has kept. Where two would
-    be called alike, files are told apart by the end of their paths."""
+    """A name for each backend of a run; `own` are the names that the run has kept. Files with the same name are told apart
+    by the end of their paths."""
     called = {backend: _called(backend, own or {}) for backend in dict.fromkeys(backends)}
     shown: dict[str, str] = {}
     for name in dict.fromkeys(called.values()):

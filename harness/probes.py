@@ -24,8 +24,8 @@ GRADIENT_LR = 2.0**20
 
 
 def deviation(actual: Array, reference: Array, scale: float | None = None) -> float:
-    """How far `actual` is from `reference`, as defined above; infinite where shapes or finiteness do not fit, or
-    where `actual` is of no real floating-point numbers: NumPy would read words as numbers, and drop imaginary parts."""
+    """How far `actual` is from `reference`, as defined above; infinite where shapes differ, or where
+    `actual` has other values than finite real numbers: NumPy would read words as numbers, and drop imaginary parts."""
     actual = np.asarray(actual)
     if not is_real(actual.dtype):
         return float("inf")

@@ -1,4 +1,4 @@
-"""Ranges of numbers: what an option may be, declared once, beside the option."""
+"""Ranges of numbers: the values that an option may have."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ AT_LEAST_0 = Range(0)
 AT_LEAST_1 = Range(1)
 ABOVE_0 = Range(0, without_low=True)
 FACTOR = Range(0, 1, without_low=True)
-"""A number that something is multiplied by, and that never makes it larger."""
+"""A factor that makes nothing larger."""
 SHARE = Range(0, 1)
 BELOW_1 = Range(0, 1, without_high=True)
 
 
 def check_ranges(options: object, **ranges: Range) -> None:
-    """Raise `OutOfRange` unless these fields of a dataclass lie in their ranges. None stands for no number."""
+    """Raise `OutOfRange` unless these fields of a dataclass lie in their ranges. None is in every range."""
     for name, allowed in ranges.items():
         value = getattr(options, name)
         for place, number in _numbers(name, value):
@@ -52,6 +52,6 @@ def check_ranges(options: object, **ranges: Range) -> None:
 
 
 def _numbers(name: str, value: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [(f"{name}[{place}]", number) for place, number in enumerate(value)]
     return [(name, value)]

@@ -24,10 +24,10 @@ CHANGES = {
     "success_rate": SHARE, "mean_perturbation": SIZE, "largest_perturbation": SIZE, "vanished_gradients": SHARE,
     "target_probability": SHARE, "total_variation": SIZE, "plain_total_variation": SIZE,
 }  # fmt: skip
-"""Numbers of pictures that were changed, and from where to where each can lie."""
+"""Metrics of changed pictures, each with its range."""
 
 LEARNT = {"macro_f1": SHARE, "overfitting_gap": (-1.0, 1.0)}
-"""Numbers of networks that were trained."""
+"""Metrics of trained networks, each with its range."""
 
 
 class Stored(Protocol):
@@ -89,13 +89,13 @@ class Report:
 
 
 def _with_names(results: Sequence[Result], own: Any) -> list[Result]:
-    """Each result with what its backend is called in this report; `own` are the names that the run has kept."""
+    """Each result with the name of its backend in this report; `own` are the names that the run has kept."""
     shown = shown_names([result.cell.backend for result in results], own if isinstance(own, dict) else {})
     return [replace(result, evidence=result.evidence | {SHOWN: shown[result.cell.backend]}) for result in results]
 
 
 def _blamed(agreement: Agreement, verdicts: Mapping[str, str]) -> dict[str, str]:
-    """The outliers; but if the certificate of one of them says already that it differs, then it is not the others' fault."""
+    """The outliers. If the certificates of some of them already say that they differ, only those are blamed."""
     guilty = {key: why for key, why in agreement.outliers.items() if verdict_of(verdicts[key]) == "differs"}
     return guilty or agreement.outliers
 
@@ -108,8 +108,8 @@ def _with_outlier(result: Result, reason: str | None) -> Result:
 
 
 def _as_certified(result: Result) -> Result:
-    """A certificate is kept for cells of every seed. It proves nothing about a cell that has run something else since, or
-    before."""
+    """The result, without its certificate if that is of another code, network or version: one certificate serves the cells
+    of all seeds, and proves nothing about a cell that ran something else."""
     about, evidence = result.parity.get("about", {}), result.evidence
     certified = {"code of the backend": about.get("backend_code"), "network or recipe": about.get("subjects")}
     ran = {"code of the backend": evidence.get("backend_code"), "network or recipe": evidence.get("subjects")}
@@ -141,8 +141,8 @@ def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def _apart(row: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What the row rests on and other rows of its experiment do not; and, of what belongs to the backend, what others of the
-    same backend do not."""
+    """What the row rests on and what differs in other rows of its experiment. What belongs to the backend is compared with
+    rows of the same backend only."""
     others = [other["rests_on"] for other in alike]
     own = [other["rests_on"] for other in alike if _who(other) == _who(row)]
     found = {name: value for name, value in apart(row["rests_on"], others).items() if name in EXPERIMENT}
@@ -196,7 +196,7 @@ def _parity(group: Sequence[Result]) -> str:
 
 
 def _means(good: Sequence[Result], numbers: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
-    """The mean of each number that cells know, over those."""
+    """The mean of each metric, over the cells that have it."""
     return {
         name: mean_interval(values, *ends)
         for name, ends in numbers.items()
@@ -226,7 +226,7 @@ def _evaluated(good: Sequence[Result]) -> dict[str, Any]:
         alike = [metrics for metrics in told if _classes(metrics) == _classes(told[0])]
         found["per_class_n"] = len(alike)
         found["per_class"] = [_mean_class(rows) for rows in zip(*(metrics["per_class"] for metrics in alike))]
-        if all("confusion" in metrics for metrics in alike):
+        if all(metrics.get("confusion") for metrics in alike):
             found["confusion"] = np.sum([metrics["confusion"] for metrics in alike], axis=0).tolist()
     if curves := [result for result in good if result.metrics.get("curve")]:
         found["curve"] = {"seed": curves[0].cell.seed, "points": curves[0].metrics["curve"]}

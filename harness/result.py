@@ -27,6 +27,7 @@ from harness.forms import (
     mistyped,
     shown,
 )
+from harness.load import Usage
 from harness.naming import shown_names
 
 SCHEMA = 1
@@ -47,7 +48,7 @@ Status = Literal[
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
 
 SHOWN = "shown"
-"""The name in the evidence of what a backend is called."""
+"""The key in the evidence for the name by which reports call the backend."""
 
 LATER = {"artifacts"}
 """Fields that results of the first versions do not have."""
@@ -76,10 +77,16 @@ NUMBERS = (
     "total_variation",
     "plain_total_variation",
 )
-"""Names of what a report takes means of, besides shares."""
+"""Metrics that a report averages, besides shares."""
 
 TIMES = {"total_s": float, "first_step_s": float, "images_per_s": list[float]}
 """What every finished cell has measured."""
+
+LATER_TIMES = {"rate": str} | {f"segment_{name}": list[float] for name in Usage._fields}
+"""What only some finished cells have: what the rate counts, and who used the processor."""
+
+LARGEST = 2**63
+"""No whole number in a result is as large."""
 
 NAMED = 8
 """An error names at most so many problems."""
@@ -172,13 +179,13 @@ class Result:
 
     @property
     def shown(self) -> str:
-        """What its backend is called beside the others of its report."""
+        """The name of its backend in the report."""
         name: str = self.evidence.get(SHOWN) or shown_names([self.cell.backend])[self.cell.backend]
         return name
 
     @property
     def who(self) -> str:
-        """Its backend and its mode, as they are shown."""
+        """Its backend and its mode, as reports show them."""
         return f"{self.shown}/{self.cell.mode}"
 
     def as_json(self) -> dict[str, Any]:
@@ -199,7 +206,7 @@ def differs(result: Result) -> bool:
 
 
 def _problems(data: Any) -> Problems:
-    """What is wrong with a stored result, each with its path."""
+    """Problems in a stored result, each with its path."""
     if not isinstance(data, dict):
         yield f"a result is an object, not {type(data).__name__}"
         return
@@ -208,6 +215,9 @@ def _problems(data: Any) -> Problems:
     yield from (f"{name} is missing" for name in missing)
     yield from (f"{name} is unknown" for name in unknown)
     if missing or unknown:
+        return
+    if problems := [f"{path} is too large" for path, value in _parts(data) if _is_too_large(value)]:
+        yield from problems
         return
     if problems := [*cell_problems(data), *_mistyped_fields(data, Result), *_unlike_a_hash(data.get("artifacts"))]:
         yield from problems
@@ -218,8 +228,12 @@ def _problems(data: Any) -> Problems:
         yield from _problems_of_finished(data)
 
 
+def _is_too_large(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) >= LARGEST
+
+
 def cell_problems(data: Any) -> Problems:
-    """What is wrong with the fields of a cell in an object of plain data. They are names of folders, too."""
+    """Problems in the fields of a cell, given as plain data. Some of them become names of folders."""
     needed = [field.name for field in fields(Cell) if field.default is MISSING]
     if problems := [*fields_of(data, dict.fromkeys(needed, Any), ""), *_mistyped_fields(data, Cell)]:
         yield from problems
@@ -247,7 +261,7 @@ def _raise_if_any(problems: Problems) -> None:
 
 
 def _mistyped_fields(data: Any, kind: type) -> Problems:
-    """Where the fields of a cell or of a result have another type than that of the dataclass."""
+    """Fields of a cell or a result that do not have the type of the dataclass."""
     if isinstance(data, dict):
         for name, hint in _hints(kind).items():
             if name in data:
@@ -267,13 +281,14 @@ def _unlike_a_hash(artifacts: Any) -> Problems:
 
 
 def _problems_of_finished(data: Mapping[str, Any]) -> Problems:
-    """What is wrong with the numbers of a cell that is ok."""
+    """Problems in the numbers of a cell that is ok."""
     for path, value in _parts(data["metrics"], "metrics"):
         name = path.rpartition(".")[2]
         if name in SHARES and not is_share(value) and not (value is None and name in MAY_BE_NONE):
             yield f"{path} is a share from 0 to 1, not {shown(value)}"
     yield from _misshapen(data["metrics"])
-    yield from fields_of(data["time"], TIMES, "time")
+    yield from fields_of(data["evidence"], {"disturbed": str}, "evidence", ())
+    yield from fields_of(data["time"], TIMES | LATER_TIMES, "time", TIMES)
     for name, value in data["time"].items():
         values = value if isinstance(value, list) else [value]
         if name != "rate" and not all(isinstance(v, int | float) and 0 <= v < math.inf for v in values):

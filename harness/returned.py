@@ -1,7 +1,7 @@
-"""What a backend returns, checked: its type, its kind of number and its shape.
+"""Checks of what a backend returns: the type, the kind of number and the shape.
 
-Values are not looked at: a training that diverges returns NaN, and that is its result. Whoever compares numbers looks at
-them. A check costs some microseconds a call.
+The numbers themselves are not checked here: a training that diverges returns NaN, and that is its result. Comparisons
+demand finite numbers. A check takes some microseconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.spec import Array, Model, Shape, Upto
 DEVICES = ("cpu", "gpu")
 Check = Callable[..., None]
 MARK = "returns_checked"
-"""The attribute of a method whose results are checked."""
+"""The attribute of a checked method that holds the method itself: copied to another function, it marks nothing."""
 
 
 def is_real(dtype: np.dtype[Any]) -> bool:
@@ -29,7 +29,7 @@ def is_real(dtype: np.dtype[Any]) -> bool:
 
 
 class Known(NamedTuple):
-    """What the shapes of a network's results follow from."""
+    """The model of a network, and the shapes of its outputs."""
 
     model: Model
     outputs: Mapping[Upto, Shape]
@@ -41,8 +41,8 @@ class Known(NamedTuple):
 
 
 class Networks:
-    """Which model each network was built from, while the network lives. A network to which nobody can hold a weak
-    reference, such as a dictionary, is not known."""
+    """The model of each network, as long as the network lives. A network that does not support weak references, such as
+    a dictionary, is not known."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[weakref.ref[Any], Known]] = {}
@@ -61,8 +61,8 @@ class Networks:
 
 
 class Returned:
-    """One check for each method of a backend. Each is given the backend's name, the networks that it has built, what the
-    method has returned, and what it was given."""
+    """One check for each method of a backend. Its arguments are the name of the backend, the networks that the backend
+    has built, the value that the method returned, and the arguments of the method."""
 
     @staticmethod
     def build(name: str, networks: Networks, found: Any, model: Model, *given: Any, **named: Any) -> None:
@@ -117,9 +117,9 @@ CHECKS: dict[str, Check] = {name: getattr(Returned, name) for name in vars(Retur
 
 
 def checked(cls: type, name: str, check: Check) -> None:
-    """Put a check around the method of this name, as the class has it now, unless it is abstract or has one."""
+    """Put a check around the method of this name, unless it is abstract or has one."""
     method = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
-    if method is None or getattr(method, "__isabstractmethod__", False) or getattr(method, MARK, False):
+    if method is None or getattr(method, "__isabstractmethod__", False) or getattr(method, MARK, None) is method:
         return
 
     @wraps(method)
@@ -128,7 +128,7 @@ def checked(cls: type, name: str, check: Check) -> None:
         check(self.name, self._networks, found, *given, **named)
         return found
 
-    setattr(call, MARK, True)
+    setattr(call, MARK, call)
     setattr(cls, name, call)
 
 
@@ -149,7 +149,7 @@ def check_device(what: str, found: Any) -> None:
 
 
 def shown(value: Any) -> str:
-    """What a value is, for a message."""
+    """A short description of a value, for a message."""
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} of shape {value.shape}"
     text = repr(value)
@@ -174,9 +174,9 @@ def _check_tensors(what: str, found: Any, model: Model | None) -> None:
                 f"{'; '.join([*missing, *unknown][:5])}"
             )
     for name, tensor in found.items():
-        check_array(f"{what}: {name}", tensor, model.parameters[name].shape if model else getattr(tensor, "shape", ()))
+        check_array(f"{what}: {name}", tensor, model.parameters[name].shape if model else (...,))
 
 
 def _check_words(what: str, found: Any) -> None:
     if not isinstance(found, Mapping) or not all(isinstance(word, str) for pair in found.items() for word in pair):
-        raise ContractError(f"{what} returned {shown(found)}; it must return a dictionary of words by words")
+        raise ContractError(f"{what} returned {shown(found)}; it must return a dictionary from str to str")

@@ -13,7 +13,7 @@ T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.20
 NORMAL = 1.960
 
 FEWEST_MEANS = 3
-"""Two values have an interval too, of 12.7 times their standard error: it says nothing."""
+"""Two values would have an interval of 12.7 times their standard error, which says nothing."""
 
 FEWEST_MEDIANS = 6
 """The whole range of 5 values holds the median in 94 % of samples, that of 6 in 97 %."""
@@ -32,8 +32,8 @@ class Median(TypedDict):
 
 
 def mean_interval(values: Sequence[float], least: float = -math.inf, most: float = math.inf) -> Mean:
-    """The mean and its 95 % interval, from `FEWEST_MEANS` values on, by Student's t. The interval ends where the numbers
-    themselves do, at `least` and `most`."""
+    """The mean and its 95 % interval, from `FEWEST_MEANS` values on, by Student's t. The interval is cut off at `least`
+    and `most`, the ends of what the numbers can be."""
     mean, n = statistics.fmean(values), len(values)
     if n < FEWEST_MEANS:
         return {"mean": mean, "low": None, "high": None}

@@ -28,7 +28,7 @@ class Subject:
 
 
 def fingerprint_of(subjects: Iterable[Subject]) -> str:
-    """Changes whenever anything about what is certified does."""
+    """A fingerprint of what is certified: it changes whenever a network, a recipe or an attack does."""
     return digest([repr(subject) for subject in subjects])[:16]
 
 

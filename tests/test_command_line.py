@@ -122,6 +122,24 @@ def test_who_is_named():
     assert from_words(["seeds=3"])[0].named == set()
 
 
+CURVE = ("--backend", "numpy", "--precision", "float64", "--task", "scratch-cnn", "--no-parity")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["learning-curve", "--counts", "64,128", "--set", "scratch-cnn.train_limit=32"],
+        ["learning-curve", "--set", "scratch-cnn.train_limit=32"],
+        ["run", "--set", "train_limits=[64]", "--set", "scratch-cnn.train_limit=32"],
+    ],
+    ids=" ".join,
+)
+def test_two_numbers_of_training_pictures_are_refused(typed, tmp_path):
+    done = CliRunner().invoke(main, [*typed, *CURVE, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2 and not (tmp_path / "out").exists()
+    assert "scratch-cnn.train_limit is 32, and train_limits (--counts) are " in done.stderr, done.stderr
+
+
 # Exit codes
 
 GOOD, OTHER = ok(), ok(replace(CELL, seed=1))

@@ -1,8 +1,9 @@
-"""The contract looks at everything that a backend returns: its type, its kind of number and its shape."""
+"""The contract checks everything that a backend returns: its type, its kind of number and its shape."""
 
 from __future__ import annotations
 
 import gc
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,13 @@ PIXELS = EXAMPLES.pixels(EXAMPLES.images)
 
 
 def changed(method: str, change: Any) -> type:
-    """The reference, but that what a method returns is changed."""
+    """The reference, with a changed return value of one method."""
     real = getattr(NumPy, method)
     return wrap(NumPy, name="mine", **{method: lambda self, *given, **named: change(real(self, *given, **named))})
 
 
 def called(backend: type, method: str) -> Any:
-    """What the method returns to the harness, on a small network."""
+    """The value that the method returns to the harness, on a small network."""
     made = backend(precision="float64")
     if method in ("versions", "settings", "peak_device_bytes"):
         return getattr(made, method)()
@@ -98,7 +99,7 @@ def test_weights_that_a_backend_returns_are_checked(method, what, monkeypatch):
     [
         ("device_of", "cuda:0", "mine: device_of returned str 'cuda:0'; it must be 'cpu' or 'gpu'"),
         ("device_of", None, "mine: device_of returned NoneType None"),
-        ("versions", ["torch"], r"mine: versions returned list \['torch'\]; it must return a dictionary of words by words"),
+        ("versions", ["torch"], r"mine: versions returned list \['torch'\]; it must return a dictionary from str to str"),
         ("versions", {"torch": (2, 0)}, r"mine: versions returned dict \{'torch': \(2, 0\)\}"),
         ("settings", {"threads": 2}, r"mine: settings returned dict \{'threads': 2\}"),
         ("peak_device_bytes", 1.5, "mine: peak_device_bytes returned float 1.5; it must return a number of bytes, or None"),
@@ -176,6 +177,15 @@ def test_methods_from_elsewhere_are_checked_too():
         called(Mine, "forward")
 
 
+def test_a_method_that_copies_the_attributes_of_a_checked_one_is_checked():
+    @wraps(NumPy.forward)
+    def forward(self: Any, *given: Any, **named: Any) -> Any:
+        return NumPy.forward(self, *given, **named).tolist()
+
+    with pytest.raises(ContractError, match="mine: forward returned a list"):
+        called(wrap(NumPy, name="mine", forward=forward), "forward")
+
+
 def test_a_network_that_cannot_be_known_is_checked_for_its_rows():
     """Nobody can hold a weak reference to a dictionary."""
     real = {name: getattr(NumPy, name) for name in ("build", "forward")}
@@ -193,6 +203,9 @@ def test_a_network_that_cannot_be_known_is_checked_for_its_rows():
             ContractError, match=r"it must return an array of float32 or float64 of shape \(16, \.\.\.\)"
         ):
             called(mine(wrong), "forward")
+    weights = {"weights": lambda self, net: {"kernel": [0.5]}}
+    with pytest.raises(ContractError, match=r"kernel returned list \[0.5\]; it must .* float64 of shape \(\.\.\.,\)"):
+        called(type("Lists", (mine(lambda x: x),), weights), "weights")
 
 
 def test_what_the_harness_itself_does_is_not_replaced():

@@ -1,4 +1,4 @@
-"""Other load on the machine: found while something is timed, and said beside the number."""
+"""Other load on the machine is found while something is timed, and is stated beside the number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUIET = {"segment_seconds": [1.0, 1.1], "segment_own_s": [2.0, 2.2], "segment_ot
 
 @contextlib.contextmanager
 def busy_neighbours(count: int):
-    """So many processes that do nothing but compute."""
+    """Run `count` processes that only compute."""
     hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         time.sleep(0.3)
@@ -66,6 +66,7 @@ def test_a_quiet_machine_is_not_accused():
         ({"segment_seconds": [1.0, 2.5], "segment_own_s": [2.0, 2.1]}, "1 of 2 timed segments stalled"),
         ({"segment_seconds": [1.0, 2.5], "segment_own_s": [2.0, 4.9]}, None),
         ({"segment_seconds": [0.01, 0.025], "segment_own_s": [0.02, 0.02]}, None),
+        ({"segment_seconds": [0.19, 2.55], "segment_own_s": [0.3, 0.3]}, "1 of 2 timed segments stalled"),
     ],
 )
 def test_load_and_stalls_are_found_by_their_counters(counted, said):

@@ -36,6 +36,12 @@ def test_every_version_is_printed_with_its_backend():
     assert ", numpy 2.0." in shown("table", old, replace(new, versions=old.versions))
 
 
+def test_what_an_interval_is_is_not_said_where_there_are_no_numbers():
+    said = shown("table", Result(CELL, "unsupported", "not this one"))
+    assert "On a processor, 2 cores" in said and "confidence intervals" not in said and "warm-up" not in said
+    assert "confidence intervals" in shown("table", ok(), Result(replace(CELL, seed=1), "failed", "it broke"))
+
+
 def test_a_cell_without_a_device_names_none():
     unsupported = Result(replace(CELL, backend="mine"), "unsupported", "not this one")
     said = shown("table", ok(), unsupported)
@@ -51,6 +57,8 @@ def test_devices_machines_and_pythons_are_those_that_cells_ran_on():
     said = shown("table", here, other)
     assert "On the CPU (numpy) and GPU (mine) of old, 2 cores, Linux 6 (numpy) and new, 2 cores, Linux 6 (mine)" in said
     assert "Python 3.11.7 (numpy) and 3.12.1 (mine)" in said and "a processor" not in said
+    odd = shown("table", ok(evidence={"device": "cpu", "host": HOST | {"python": [3, 11]}}))
+    assert "Python [3, 11]" in odd, "the host is described by whoever wrote the file"
 
 
 def test_modes_are_not_counted_as_backends():
@@ -112,6 +120,16 @@ def test_why_equal_backends_make_unlike_pictures_is_said_where_it_is_so():
     for verdict in ("not-checked", "differs: it does"):
         doubtful = [fast[0], replace(fast[1], parity=fast[1].parity | {"verdict": verdict})]
         assert "equal" not in of_pictures(*doubtful)
+
+
+def test_pictures_that_no_judge_could_judge_are_reported_all_the_same():
+    results = [replace(r, cell=replace(r.cell, precision="float32")) for r in (attacked("one"), attacked("two"))]
+    cases = judged(results)
+    for case in cases.values():
+        case["judges"] = {judge: {"problem": "timeout: it took too long"} for judge in case["judges"]}
+    said = " ".join(line for lines in notes(Report.of(Kept(results, judged=cases))) for line in lines)
+    assert "The backends are equal all the same" in said and "numpy could not judge: timeout" in said
+    assert "Their effect" not in said, "nobody knows it"
 
 
 def test_how_far_scores_lie_apart_is_the_most_that_one_judge_sees():

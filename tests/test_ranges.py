@@ -113,6 +113,7 @@ NAN, INF = math.nan, math.inf
         (lambda: AdamW(l1=-INF), "AdamW.l1 must be at least 0, not -inf"),
         (lambda: Cosine(final=NAN), "Cosine.final must be at least 0, not nan"),
         (lambda: Steps(at=(0.5, NAN)), r"Steps.at\[1\] must be from 0 to 1, not nan"),
+        (lambda: Steps(at=[0.5, 2]), r"Steps.at\[1\] must be from 0 to 1, not 2"),
         (lambda: Steps(factor=INF), "Steps.factor must be at least 0, not inf"),
         (lambda: Warmup(share=2.0), "Warmup.share must be from 0 to 1, not 2.0"),
         (lambda: Recipe(SGD(), rates=(("trunk", NAN),)), "Recipe.rates of 'trunk' must be at least 0, not nan"),

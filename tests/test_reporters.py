@@ -95,6 +95,40 @@ def test_failed_cells_are_counted_and_not_averaged():
     assert "1 of 2" in REPORTERS["table"](report(ok(), failed))
 
 
+TIME = {"total_s": 2.0, "first_step_s": 0.5, "images_per_s": [100.0]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"time": TIME | {"rate": None}}, "time.rate"),
+        ({"time": TIME | {"segment_seconds": 3.0}}, "time.segment_seconds"),
+        ({"time": TIME | {"segment_others_s": True}}, "time.segment_others_s"),
+        ({"time": TIME | {"segment_own_s": [10**400]}}, "time.segment_own_s[0]"),
+        ({"metrics": {"test_accuracy": 10**400}}, "metrics.test_accuracy"),
+        ({"metrics": {"pictures": -(10**400)}}, "metrics.pictures"),
+        ({"evidence": {"device": "cpu", "disturbed": ["a timer"]}}, "evidence.disturbed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_stored_result_that_no_report_could_show_is_refused_with_the_path_of_what_is_wrong(changes, path):
+    with pytest.raises(ValueError, match=re.escape(path)):
+        Result.from_json(ok(**changes).as_json())
+
+
+def test_confusions_that_a_seed_does_not_have_are_left_out():
+    known = evaluated([[2, 1], [0, 3]], ["a", "b"])
+    other = replace(known, cell=replace(CELL, seed=1), metrics=known.metrics | {"confusion": None})
+    assert Result.from_json(other.as_json()) == other
+    (row,) = report(known, other).summary
+    assert "confusion" not in row and row["per_class_n"] == 2
+
+
+def test_a_number_of_training_pictures_that_is_no_number_has_no_column():
+    odd = ok(replace(CELL, options={"train_limit": "many"}))
+    assert "9" in REPORTERS["learning-curve"](report(odd, ok(replace(CELL, options={"train_limit": 9}))))
+
+
 def certified(verdict: str = "equal", steps: int = 20, **numbers: float) -> dict[str, object]:
     """A certificate that says so."""
     found = dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory"), 1e-15) | {"attack": None}

@@ -1,4 +1,4 @@
-"""Rounding errors: what is estimated beside each value holds for other orders of sums, and accuses no backend of them."""
+"""Estimates of rounding errors hold for other orders of sums, and cause no false alarm."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def backwards(layer: Layer, context: Context, x):
 
 
 def by_turns(layer: Layer, context: Context, x):
-    """The same layer, which adds up in one order in odd columns and in the other one elsewhere, as kernels of frameworks
-    do at the ends of rows."""
+    """The same layer with one order of sums in odd columns and the other order elsewhere, as in kernels of frameworks
+    at the ends of rows."""
     if getattr(layer, "groups", 1) > 1:
         return LAYERS[type(layer)](layer, context, x)
     one, other = LAYERS[type(layer)](layer, context, x), backwards(layer, context, x)

@@ -6,26 +6,26 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.result import Cell, Result
+from harness.result import Cell, Result, differs
 
 SHOWN = 3
-"""Cells that a line names; the report has all of them."""
+"""A line names this many cells at most; the report has all of them."""
 
 
 @dataclass(frozen=True)
 class Demands:
-    """What else a user asks of a run."""
+    """What a user requires of a run."""
 
     named: Collection[str] = field(default_factory=frozenset)
     """The backends that the user has named: they must support what is asked of them."""
     strict: bool = False
-    """Whether every backend must."""
+    """Whether every backend must support what is asked of it."""
     allow_differs: bool = False
     """Whether a verdict may be `differs`."""
 
 
 def shortfalls(folder: Path, cells: Sequence[Cell], results: Sequence[Result], demands: Demands) -> Iterator[str]:
-    """A line for each reason why this run has not found what was asked of it; none if it has."""
+    """One line for each reason to end the run with exit code 1."""
     known = {result.cell.key: result for result in results}
     found = [known.get(cell.key) or Result(cell, "interrupted", "it has no result") for cell in cells]
     see = f"See: samebench report {folder}"
@@ -34,7 +34,7 @@ def shortfalls(folder: Path, cells: Sequence[Cell], results: Sequence[Result], d
     if declined := [result for result in found if result.status == "unsupported" and _must_support(result, demands)]:
         asked = "and --strict asks for all" if demands.strict else "and the backend was named"
         yield f"{_count(declined, 'is', 'are')} unsupported, {asked}: {_told(declined)}. {see}"
-    different = [result for result in found if result.parity["verdict"].startswith("differs")]
+    different = [result for result in found if differs(result)]
     if different and not demands.allow_differs:
         yield (
             f"{_count(different, 'differs', 'differ')} from the reference or from the other backends: "
@@ -63,7 +63,7 @@ def _who(result: Result) -> str:
 
 
 def _first(told: Iterator[str]) -> str:
-    """The first of them, and how many there are besides."""
+    """The first of the texts, and how many more there are."""
     lines = list(told)
     more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return "; ".join([*lines[:SHOWN], *more])

@@ -18,6 +18,7 @@ from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
 from harness.commands.ending import Demands, shortfalls
 from harness.errors import UsageError
 from harness.inputs import load
+from harness.naming import is_file
 from harness.options import flatten
 from harness.places import Places
 from harness.plugins import Plugins, load_plugins
@@ -75,12 +76,12 @@ def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
 
 
 def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], named: Sequence[Layer]) -> None:
-    """Raise UsageError if the record of a run names programs, and the user does not: the run may be a stranger's. A file is
-    executed only if it is given by --backend, an interpreter is replaced by that of --python."""
+    """Raise UsageError if the record of a run names programs that the user does not name: the run may be a stranger's.
+    A file is executed only if --backend names it; --python replaces a recorded interpreter."""
     known, given = _files(recorded.config.backends), list(map(os.path.realpath, files))
     if other := [file for file in given if file not in known]:
         raise UsageError(
-            f"--backend allows a backend file of {folder} to run; {other[0]} is none. There are: {', '.join(known) or 'none'}"
+            f"--backend {other[0]} names no backend file of {folder}. There are: {', '.join(known) or 'none'}"
         )
     allow = [word for file in known if file not in given for word in ("--backend", file)]
     for backend, python in recorded.python.items():
@@ -94,8 +95,8 @@ def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], nam
 
 
 def _files(backends: Sequence[str]) -> list[str]:
-    """Those that are given as files, each by its full path."""
-    return [os.path.realpath(name) for name in backends if name.endswith(".py")]
+    """The full paths of the backends that are files."""
+    return [os.path.realpath(name) for name in backends if is_file(name)]
 
 
 def _typed(typed: Mapping[str, Any], more: Sequence[Layer] = ()) -> list[Layer]:
@@ -149,6 +150,8 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
     config = settings.config
     set_places(settings)
     chosen, left_out = experiments(plugins, config)
+    if not any(layer.recorded for layer in layers):
+        _refuse_two_limits(settings, plugins, chosen)
     cells = plan_cells(settings, chosen, yes=typed["yes"])
     if not cells:
         click.echo("Nothing to run: no backend is installed; see: samebench list backends", err=True)
@@ -172,6 +175,17 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
     if problems := list(shortfalls(store.folder, cells, report.results, demands)):
         click.echo("\n" + printable("\n".join(problems)), err=True)
         sys.exit(NOT_OK)
+
+
+def _refuse_two_limits(settings: Settings, plugins: Plugins, chosen: Sequence[Experiment]) -> None:
+    """Raise UsageError if `train_limits` would override the `train_limit` that the user has set for a task."""
+    for one in chosen if settings.config.train_limits else ():
+        limit = flatten(settings.tasks[one.task]).get(LIMIT)
+        if limit != flatten(plugins.tasks[one.task].options()).get(LIMIT):
+            numbers = ",".join(map(str, settings.config.train_limits))
+            raise UsageError(
+                f"{one.task}.{LIMIT} is {limit}, and train_limits (--counts) are {numbers}: leave {one.task}.{LIMIT} out"
+            )
 
 
 def _check(one: Experiment, plugins: Plugins, settings: Settings) -> None:

@@ -11,6 +11,7 @@ import click
 
 from harness.commands.once import option
 from harness.errors import SamebenchError, UsageError
+from harness.naming import is_file
 from harness.text import printable
 
 
@@ -59,8 +60,8 @@ def predict_command(
 
 
 def _trusted(backend: str) -> str:
-    """The backend that has trained the network, unless it is a file: the run may be a stranger's."""
-    if not backend.endswith(".py"):
+    """The backend that has trained the network; an error if it is a file, since the run may be a stranger's."""
+    if not is_file(backend):
         return backend
     again = shlex.join(["samebench", *sys.argv[1:], "--backend", os.path.realpath(backend)])
     raise UsageError(

@@ -52,8 +52,8 @@ def check_attacks(kit: Kit) -> None:
     for what, attacked in made.items():
         kit.demand(
             attacked.settled > 0,
-            f"rounding decides some step of every picture of {what}: pictures that are equal elsewhere would prove nothing "
-            "of the backend; give the rule another network",
+            f"rounding decides some step of every picture of {what}, so that equal pictures would prove nothing; give "
+            "the rule another network",
         )
 
     def observe(backend: AnyBackend) -> dict[str, Array]:

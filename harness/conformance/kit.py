@@ -112,7 +112,7 @@ class Kit:
         return _blame(guilty)
 
     def _with_the_same_error(self, observe: Observe, error: ContractError) -> list[str]:
-        """Which of the rule's suspects break the contract as the backend did."""
+        """The suspects of the rule that break the contract in the same way as the backend."""
         guilty = []
         for cause, suspect in SUSPECTS.get(self.rule, {}).items():
             try:

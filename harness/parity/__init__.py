@@ -11,8 +11,8 @@ trial.py         a network, pictures to hold it to, and what the reference makes
 training.py      a trial of a recipe
 attack.py        a trial of attacks
 standin.py       the network that is certified where the task's own will not do
-rounding.py      how large rounding errors are, beside each value of the reference
-noise.py         references that round otherwise: how far rounding alone can move a training
+rounding.py      estimates of rounding errors, one for each value of the reference
+noise.py         references with other rounding errors
 deviations.py    the largest deviation of each kind, and where it was
 
 `harness.probes` says how a deviation is measured.

@@ -1,7 +1,7 @@
 """A certificate's attacks: the pictures that a backend makes, and those that the reference makes.
 
-An attack is compared twice. Step by step, each from the reference's own pictures, so that a pixel whose step rounding
-decides spoils no later step. And as a whole, in the loop that is timed, on pictures of which every step is certain.
+An attack is compared twice. First step by step, each step from the reference's pictures, so that a pixel whose step is
+unsure affects no later step. Then as a whole, in the loop that is timed, on pictures whose every step is certain.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ START = 1
 """The seed that a random start is drawn from."""
 
 MOST_LEFT_OUT = 0.001
-"""Of the pixels that are compared step by step: a larger share that rounding decides would prove too little."""
+"""The largest share of the compared pixels that rounding may decide; with more, equal pictures prove too little."""
 
 
 class Step(NamedTuple):
@@ -40,7 +40,7 @@ class Step(NamedTuple):
 
     @property
     def unsure(self) -> Array:
-        """How many pixels of each picture are not certain."""
+        """The number of pixels of each picture that are not certain."""
         count: Array = (~self.certain).sum((1, 2, 3))
         return count
 
@@ -49,7 +49,7 @@ class Step(NamedTuple):
 
 
 def steps_of(net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Iterator[Step]:
-    """Each step that the reference makes, from the one before."""
+    """Each step of the reference, from the pictures of the step before."""
     errors, pictures = RunningErrors(net), start
     for _ in range(attack.steps):
         estimate = errors.input_gradient(pictures, labels, attack.objective(loss))
@@ -59,7 +59,7 @@ def steps_of(net: Net, images: Array, labels: Array, attack: Attack, loss: LossN
 
 
 def certain(attack: Attack, pictures: Array, gradient: Estimate) -> Array:
-    """The pixels whose step rounding does not decide: the sign counts in a box, and elsewhere the direction."""
+    """The pixels whose step rounding does not decide: by its sign in linf, and otherwise by the direction."""
     side = np.sqrt(pictures[0].size)  # the length of a gradient whose root mean square is 1
     slope = attack.slope(pictures, gradient.values)
     errors = side * _of_direction(*gradient) if attack.variation else gradient.errors
@@ -70,20 +70,20 @@ def certain(attack: Attack, pictures: Array, gradient: Estimate) -> Array:
 
 
 def _of_direction(values: Array, errors: Array) -> Array:
-    """The errors of the same gradient with a length of 1 in each picture."""
+    """The errors of the gradient after it is scaled to length 1 in each picture."""
     length = lengths(values)
     off: Array = over(errors + np.abs(over(values, length)) * lengths(errors), length)
     return np.where((length == 0) & (errors > 0), np.inf, off)
 
 
 class Attacked:
-    """Pictures attacked by the reference, and the ones that a backend is compared on."""
+    """Pictures attacked by the reference, and those on which a backend is compared."""
 
     def __init__(
         self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array, count: int
     ) -> None:
-        """At most `count` pictures are compared: of each step those that are most certain, and of the whole attack those of
-        which every step is."""
+        """`count` pictures are compared: in each step those with the fewest unsure pixels, and in the whole attack
+        those whose every step is certain, repeated where they are few."""
         self.images, self.labels, self.start = images, labels, start
         self.attack, self.loss = attack, loss
         self.steps = list(steps_of(net, images, labels, attack, loss, start))
@@ -95,7 +95,7 @@ class Attacked:
 
     @property
     def left_out(self) -> int:
-        """How many of the pixels that are compared step by step are not certain."""
+        """The number of pixels that are compared step by step and are not certain."""
         return sum(int(step.unsure[rows].sum()) for step, rows in zip(self.steps, self.rows, strict=True))
 
     @property
@@ -109,7 +109,7 @@ class Attacked:
         return pictures
 
     def made_by(self, backend: AnyBackend, net: Any, count: int | None = None) -> Array:
-        """The same by a backend; all of them, or some of the first."""
+        """The pictures after the whole attack by a backend: all, or the first `count`."""
         rows = self.whole[:count]
         given = self.images[rows], self.labels[rows], self.attack, self.loss, self.start[rows]
         return backend.perturb(net, *given)
@@ -126,7 +126,7 @@ class AttackTrial(Trial):
     """One network, some attacks."""
 
     def __init__(self, model: Model, attacks: Sequence[Attack], most: int, batch: int, seed: int = 0) -> None:
-        """`most` steps of each attack are made."""
+        """Each attack takes at most `most` steps."""
         super().__init__(model, loss_for(model), batch, seed)
         attacks = [replace(attack, steps=min(attack.steps, most)) for attack in attacks]
         self.steps = max(attack.steps for attack in attacks)

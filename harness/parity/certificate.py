@@ -40,7 +40,6 @@ def certify(
     precision: Precision = "float32",
     steps: int | None = None,
     batch: int | None = None,
-    seed: int = 0,
 ) -> Certificate:
     """Hold the backend that `make` makes against the reference: over 20 steps of 16 pictures, or an attack of 10 steps on 8; a
     large network over 5 steps of 4, or of 2 where pictures do not meet in a batch norm.
@@ -49,7 +48,7 @@ def certify(
     """
     quiet, masks = without_dropout(subject.model)
     model, size = smaller(quiet, subject.recipe)
-    trial = trial_of(subject, model, steps, batch, seed)
+    trial = trial_of(subject, model, steps, batch)
     timed, exact = Deviations(), Deviations()
     trial.compare_timed(make(precision), timed)
     trial.compare_exact(make("float64"), exact)

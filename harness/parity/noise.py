@@ -1,4 +1,4 @@
-"""References that round otherwise: the same arithmetic with other rounding errors.
+"""References that do the same arithmetic with other rounding errors.
 
 Where they disagree with the reference, rounding decides, and no backend is judged.
 """
@@ -15,8 +15,8 @@ from harness.spec import Array, Layer, Weights
 
 
 def rounding_reference(unit: float = DOUBLE, seed: int = 0) -> NumPy:
-    """The float64 reference with errors as another order of its sums, in a precision of this unit, would have them: in
-    every output and every gradient, up to the unit times the sum of the magnitudes of the terms."""
+    """The float64 reference with random errors in every output and every gradient, like those of another order of its
+    sums: up to the unit times the sum of the magnitudes of the terms."""
     random = np.random.default_rng(seed)
 
     def off(values: Array, sizes: Array) -> Array:

@@ -1,11 +1,11 @@
-"""How large rounding errors are: an estimate beside each value of the reference, on the way forward and back.
+"""Estimates of rounding errors: one for each value of the reference, forward and backward.
 
-Every framework adds up a sum in an order of its own. The results differ by about the unit of rounding times the sum of
-the terms' magnitudes, however small the sum itself is: terms that cancel to zero in one order leave a little in another.
-Sums of a few short fractions are exact in every order, and get no error.
+Each framework adds up the terms of a sum in its own order. The results differ by about the unit of rounding times the
+sum of the terms' magnitudes, however small the sum itself is: terms that cancel to zero in one order leave a small
+remainder in another. Sums of a few short fractions are exact in every order, and have no error.
 
-Errors of different terms are independent of each other, so their squares are added up. A relu or a pool is
-unsure where a value lies as close to its kink as the value's error: the gradient may then flow through it, or not.
+Errors of different terms are taken to be independent, so their squares are added up. A relu or a pool is unsure where a
+value is no further from the kink than a multiple of the value's error: the gradient may then flow through it, or not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DOUBLE, SINGLE = 2.0**-52, 2.0**-23
 """The units of rounding of float64 and float32."""
 
 CERTAIN = 32
-"""A value is certain up to so many times its estimated error."""
+"""A sign is certain if the value is larger than this many times its estimated error."""
 
 BENDS = {"relu": (0.0,), "relu6": (0.0, 6.0)}
 """Where activations bend. Others are smooth."""
@@ -40,7 +40,7 @@ class Estimate(NamedTuple):
     errors: Array
 
     def certain(self) -> Array:
-        """Where the sign is certain; a zero is, if every framework must come to exactly zero."""
+        """Where the sign is certain. That of a zero is certain if every framework must compute exactly zero."""
         sure: Array = (np.abs(self.values) > CERTAIN * self.errors) | (self.errors == 0)
         return sure
 
@@ -56,14 +56,14 @@ def quantum(values: Array) -> float:
 
 
 def rounded(terms: Array, unit: float, whole: float = 0.0, brought: Array | float = 0.0) -> Array:
-    """The errors of sums whose terms have magnitudes that add up to `terms`. Exact terms are multiples of `whole`: sums
-    that have room for all their digits are exact, unless the terms have `brought` errors with them."""
+    """The errors of sums. `terms` holds the sum of the magnitudes of each sum's terms, and exact terms are multiples of
+    `whole`. A sum is exact if all its digits fit and its terms have no errors themselves (`brought`)."""
     return np.where((terms * unit <= 2 * whole) & (brought == 0), 0.0, unit * terms)
 
 
 def term_magnitudes(layer: spec.Layer, context: Context, *inputs: Array) -> Applied:
-    """The layer with the magnitude of every term: its output is the sum of them, and so are the gradients on its way
-    back from the magnitude of a gradient."""
+    """The layer with the magnitude of every term: its output is the sum of the magnitudes. Given the magnitude of a
+    gradient, its backward pass returns such sums too."""
     sizes = {name: np.abs(value) for name, value in context.weights.items()}
     match layer:
         case spec.BatchNorm() if context.training:
@@ -76,7 +76,7 @@ def term_magnitudes(layer: spec.Layer, context: Context, *inputs: Array) -> Appl
 
 
 def _learning_norm(layer: spec.BatchNorm, sizes: Mapping[str, Array], x: Array) -> Applied:
-    """A batch norm that learns. Some frameworks take the variance as the difference of two means of squares."""
+    """A batch norm in training mode. Some frameworks compute the variance as the mean square minus the squared mean."""
     axes = tuple(range(x.ndim - 1))
     scale, offset = sizes.get("scale", np.ones(())), sizes.get("offset", np.zeros(()))
     square, variance = (x**2).mean(axes), x.var(axes) + layer.epsilon
@@ -93,7 +93,7 @@ def _learning_norm(layer: spec.BatchNorm, sizes: Mapping[str, Array], x: Array) 
 
 
 def squared_factors(layer: spec.Layer, context: Context, *squares: Array) -> Applied:
-    """The layer with the square of each factor and no constants: what becomes of the squares of independent errors."""
+    """The layer with each factor squared and no constants: it passes on the squares of independent errors."""
     own = context.weights
     factors = {name: own[name] ** 2 for name in ("kernel", "scale") if name in own}
     match layer:
@@ -106,11 +106,11 @@ def squared_factors(layer: spec.Layer, context: Context, *squares: Array) -> App
 
 
 class OwnErrors(NamedTuple):
-    """The sizes of the errors that a layer itself adds to its output, and to the gradients that it gives back."""
+    """The sizes of the errors that a layer itself adds to its output, and to the gradients that it returns."""
 
     output: Array
     backward: Callable[..., tuple[Sequence[Array], Mapping[str, Array]]]
-    """Takes a gradient, those of its values that are exact, and the squared errors that it brings to each input. Gives the
+    """Takes a gradient, the exact ones of its values, and the squared errors that it brings to each input. Returns the
     errors for each input, and for each weight."""
 
 
@@ -118,8 +118,8 @@ def own_errors(
     layer: spec.Layer, context: Context, inputs: Sequence[Array], done: Applied, unit: float,
     exact: Sequence[Array], brought: Array | float = 0.0,
 ) -> OwnErrors:  # fmt: skip
-    """Those of one layer; `exact` holds those values of each input that are exact, and `brought` the squared errors that the
-    others bring to its output."""
+    """The errors of one layer. `exact` holds the exact values of each input, and `brought` the squared errors that the
+    other values bring to its output."""
     match layer:
         case spec.Activation(function=function):
             size = 0.0 if function in BENDS else 4 * unit
@@ -143,7 +143,7 @@ def own_errors(
 
 
 def _whole(layer: spec.Layer, context: Context, values: Array) -> float:
-    """Of what power of two all terms are multiples that are made of these values; 0 if they have no end of digits."""
+    """A power of two of which all terms made of these values are multiples; 0 if there is none."""
     match layer:
         case spec.Conv() | spec.Dense():
             return quantum(values) * quantum(context.weights["kernel"])
@@ -153,14 +153,14 @@ def _whole(layer: spec.Layer, context: Context, values: Array) -> float:
 
 
 class _Step(NamedTuple):
-    """One node with its errors: those of its output, squared, and the way back for a gradient and its squared errors."""
+    """One node: its output, the squared errors of that, and the backward pass for a gradient and its squared errors."""
 
     output: Array
     squares: Array
     backward: Callable[[Array, Array], Sequence[tuple[Array, Array]]]
     origin: Array
-    """The exact value that each value is a function of, the same function in a whole channel; NaN where there is none. What
-    comes of equal exact values is equal in every framework."""
+    """The exact value from which each value is computed, by the same function in a whole channel; NaN if there is none.
+    Equal exact values give equal values in every framework."""
 
 
 def _exact(values: Array, squares: Array) -> Array:
@@ -174,7 +174,7 @@ class RunningErrors:
         self.net, self.unit = net, unit
 
     def run(self, pixels: Array) -> dict[str, _Step]:
-        """Every node; the pixels are exact."""
+        """Every node. The pixels are taken to be exact."""
         steps = {Model.INPUT: _Step(pixels, np.zeros_like(pixels), lambda dy, squares: ((dy, squares),), pixels)}
         for node in self.net.model.nodes:
             own = {name: self.net.weights[f"{node.name}.{name}"] for name in node.parameters}
@@ -199,7 +199,7 @@ class RunningErrors:
         return Estimate(gradient, np.sqrt(squares))
 
     def _of_slope(self, objective: Objective, logits: _Step, labels: Array) -> Array:
-        """The squared errors in the derivative of the objective, a probability or that minus 1."""
+        """The squared errors of the derivative of the objective: a probability, or a probability minus 1."""
         if objective == "logit":
             return np.zeros_like(logits.output)
         shares = probabilities(logits.output)[:, -logits.output.shape[1] :]
@@ -234,8 +234,8 @@ class RunningErrors:
         return _Step(done.output, moved, backward, origin)
 
     def _activation(self, function: str, done: Applied, own: OwnErrors, before: _Step) -> _Step:
-        """Errors are passed on by the slope. A smooth slope errs by about as much as its input does; where a function
-        bends, an unsure slope is 0 or 1."""
+        """Errors are multiplied by the slope. The error of a smooth slope is about as large as that of its input; an
+        unsure slope at a bend is 0 or 1."""
         x, errors = before.output, np.sqrt(before.squares)
         if bends := BENDS.get(function):
             off = np.any([np.abs(x - bend) <= CERTAIN * errors for bend in bends], 0) & (errors > 0)
@@ -250,8 +250,8 @@ class RunningErrors:
         return _Step(done.output, before.squares * spread + own.output**2, backward, before.origin)
 
     def _max_pool(self, layer: spec.MaxPool, done: Applied, before: _Step) -> _Step:
-        """Every value of a window that may be its largest may get the gradient. Between values of one origin, the first
-        is taken."""
+        """Every value of a window that may be its largest may get the gradient. Of values with the same
+        origin, the first gets it."""
         window, x, errors = layer.window, before.output, np.sqrt(before.squares)
         margin = CERTAIN * errors
         least = windows(pad(x - margin, window, -np.inf), window).max((-2, -1))

@@ -21,7 +21,7 @@ from harness.spec import Array, Model, Weights
 
 FIRST_LOSSES = 5
 NOISY = 3
-"""How often the reference is run with other rounding errors."""
+"""The number of runs of the reference with other rounding errors."""
 
 
 class TrainingTrial(Trial):
@@ -44,7 +44,7 @@ class TrainingTrial(Trial):
         self._leave_out(self.final, "", lambda noisy: self._train_reference(noisy, self.training, self.lr)[1])
 
     def _leave_out(self, tensors: dict[str, Array], what: str, again: Callable[[NumPy], Weights]) -> None:
-        """Leave out the tensors that other rounding errors move, in any of several tries."""
+        """Leave out the tensors that other rounding errors change in any run."""
         largest = _largest(tensors)
         for seed in range(NOISY):
             noisy = again(rounding_reference(seed=seed))

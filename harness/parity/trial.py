@@ -22,11 +22,11 @@ AnyBackend = Backend[Any]
 
 
 class Trial(ABC):
-    """One network, and what the reference says of it.
+    """One network, and the results of the reference.
 
-    Some of that rounding decides, and no specification: which of two equal values a pool takes, once the layers before it
-    have rounded; or the bias before a batch norm, whose gradient is zero, but which Adam moves by steps of full size.
-    Pictures and tensors of that kind are left out, and named.
+    Rounding decides some results, and no specification does: which of two equal values a pool takes, once the layers
+    before it have rounded; or the bias before a batch norm, whose gradient is zero, but which Adam moves by full
+    steps. Pictures and tensors of that kind are left out, and named.
     """
 
     steps: int
@@ -77,7 +77,7 @@ class Trial(ABC):
         return examples.take(np.resize(np.flatnonzero(settled), count))
 
     def _off_by_rounding(self, examples: Examples) -> Array:
-        """How far rounding alone may move the input gradient of each picture, relative to its largest value."""
+        """The estimated rounding error of each picture's input gradient, relative to the gradient's largest value."""
         net = NumPy(precision="float64").build(self.model, self.weights)
         pixels = examples.pixels(examples.images)
         values, errors = RunningErrors(net).input_gradient(pixels, examples.labels, self.loss)

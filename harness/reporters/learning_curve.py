@@ -18,7 +18,7 @@ NOTHING = "No task of this run was given a number of training pictures: see same
 def as_learning_curve(report: Report) -> str:
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in report.summary:
-        if row["options"].get(LIMIT):
+        if isinstance(row["options"].get(LIMIT), int):
             groups.setdefault((row["dataset"], row["precision"]), []).append(row)
     tables = [drawn(_table(dataset, precision, rows)) for (dataset, precision), rows in groups.items()]
     told = [paragraph(lines) for lines in notes(report) if lines]

@@ -28,12 +28,12 @@ DRAWINGS = {"linf": 0.1, "l2": 0.5}
 """Default epsilons of networks that take grey pictures, such as digits. The change can be seen, and the digit still read."""
 
 PHOTO, PHOTO_BALL = 8 / 255, 0.5 / math.sqrt(32 * 32 * 3)
-"""Default epsilons of networks that take colours: of a pixel, and of a picture's change for the root of its values, which
-is 0.5 at 32x32 and 3.5 at 224x224."""
+"""Default epsilons of networks that take colours: in linf, and in l2 divided by the square root of the number of values,
+which gives 0.5 at 32x32 and 3.5 at 224x224."""
 
 
 def default_epsilon(norm: str, shape: Shape) -> float:
-    """The size that is usual for pictures of this kind: rows, columns and channels."""
+    """The usual epsilon for pictures of this shape: rows, columns, channels."""
     if shape[-1] == 1:
         return DRAWINGS[norm]
     return PHOTO if norm == "linf" else PHOTO_BALL * math.sqrt(math.prod(shape))

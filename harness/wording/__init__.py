@@ -2,11 +2,11 @@
 how they set them, and not in what they say.
 
 tables.py    what a table is, and what all of them say alike
-headlines.py the numbers that are most worth knowing
+headlines.py the main numbers of a row
 results.py   the results of each experiment, and how far each backend is from the reference
 attacks.py   pictures that were changed: how often a network is still right, and who else is fooled
 notes.py     what must be read with the tables
-footer.py    where and with what the numbers were found
+footer.py    machines, devices and versions, and what intervals and rates mean
 """
 
 from harness.wording.headlines import headline as headline

@@ -1,4 +1,4 @@
-"""Where and with what the numbers of a report were found, and what those numbers are."""
+"""The last notes of a report: machines, devices and versions, and what intervals and rates mean."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def footer(report: Report) -> Iterator[str]:
     versions = [f"{name} {_version(name, finished)}" for name in names]
     where = (f"the {devices} of " if devices else "") + (machines or "an unknown machine")
     yield f"On {', '.join([where, *([f'Python {pythons}'] if pythons else []), *versions])}."
-    yield from INTERVALS
+    if finished:
+        yield from INTERVALS
 
 
 def _version(name: str, results: Sequence[Result]) -> str:
@@ -34,7 +35,7 @@ def _version(name: str, results: Sequence[Result]) -> str:
 
 
 def _host(result: Result, usual: dict[str, Any]) -> dict[str, Any]:
-    """The machine that the cell ran on; older cells do not name it, and count as run where the run was started."""
+    """The machine that the cell ran on. Older cells do not name it: then it is the one where the run was started."""
     found: dict[str, Any] = result.evidence.get("host", usual)
     return found
 
@@ -44,12 +45,12 @@ def _machine(host: dict[str, Any]) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-def _by_backend(results: Sequence[Result], value_of: Callable[[Result], str | None]) -> str:
-    """A value that all cells share; or each of several, with the backends that it belongs to."""
+def _by_backend(results: Sequence[Result], value_of: Callable[[Result], Any]) -> str:
+    """The value that all cells share; or all values, each with its backends."""
     found: dict[str, dict[str, None]] = {}
     for result in results:
         if value := value_of(result):
-            found.setdefault(value, {})[result.shown] = None
+            found.setdefault(str(value), {})[result.shown] = None
     if len(found) < 2:
         return "".join(found)
     return " and ".join(f"{value} ({', '.join(backends)})" for value, backends in found.items())

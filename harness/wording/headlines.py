@@ -1,4 +1,4 @@
-"""The numbers of a row that are most worth knowing: the columns of its table, and the one that a line about a cell shows."""
+"""The main numbers of a row: the columns of its table, and the one in the line of a finished cell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LEARNT = (Headline("test_accuracy", "test accuracy", main=True),)
 
 
 def headlines(rows: Sequence[Mapping[str, Any]]) -> tuple[Headline, ...]:
-    """What is most worth knowing of these rows."""
+    """The columns of main numbers for these rows."""
     if any("robust_accuracy" in row for row in rows):
         return ATTACKED
     return IDEAL if any("target_probability" in row for row in rows) else LEARNT

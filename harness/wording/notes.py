@@ -71,7 +71,7 @@ def _count(names: Iterable[str]) -> str:
 
 
 def _apart(found: dict[str, Any], results: Sequence[Result]) -> str:
-    """How far the pictures of several backends lie apart, and why equal backends may make unlike ones."""
+    """How far the pictures of several backends lie apart, and why pictures of equal backends may differ."""
     largest, visible = found["apart"]["largest"], found["apart"]["visible"]
     text = (
         f"Pictures of {found['task']}: those of {_count(found['scores'])} differ by {within(largest)} at most, and "
@@ -85,11 +85,13 @@ def _apart(found: dict[str, Any], results: Sequence[Result]) -> str:
 def _why(found: dict[str, Any], one: Result) -> str:
     """Why pictures differ though the backends are equal."""
     what = "accuracy" if "robust_accuracy" in one.metrics else "probability"
-    return (
+    text = (
         f" The backends are equal all the same: in float64 their pictures agree to 1e-9. In {one.cell.precision}, rounding "
-        "changes small gradients, also in their sign, and each step starts from the pictures of the last one. "
-        f"Their effect: the {what} that a judge finds in them differs by {found['spread'][what]:.2%} at most."
+        "changes small gradients, also in their sign, and each step starts from the pictures of the last one."
     )
+    if what not in found["spread"]:  # no judge could judge
+        return text
+    return f"{text} Their effect: the {what} that a judge finds in them differs by {found['spread'][what]:.2%} at most."
 
 
 def _verdict(result: Result) -> Iterator[str]:
@@ -145,7 +147,7 @@ def _disturbed(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Rows that the user meant to be one, or to be compared, and that rest on something else."""
+    """Warnings of rows that would be one, or could be compared, if they rested on the same."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         about = experiment({**row, "apart": {}, "varied": row["options"]})

@@ -30,7 +30,7 @@ def tables(report: Report) -> Iterator[Table]:
 
 
 def _proofs(results: Sequence[Result]) -> list[Table]:
-    """How far each backend is from the reference, over all certificates that say it is equal."""
+    """The largest deviations of each backend from the reference, over all certificates with the verdict `equal`."""
     found: dict[str, dict[tuple[str, str], list[dict[str, Any]]]] = {}
     for result in one_each(results):
         cell = result.cell

@@ -12,18 +12,18 @@ from harness.basis import EXPERIMENT
 from harness.stats import Mean, Median
 
 APART = "kept apart"
-"""The header of what tells rows of one backend from each other."""
+"""The header of the column that tells rows of one backend apart."""
 
 TEXTS = ("task", "network", "backend", "mode", APART, "parity", "class", "truth", "made on")
 """The columns that are set to the left; numbers are set to the right."""
 
 
 MOST = 2
-"""Differences that a table names, at most; a note names all."""
+"""A table names this many differences at most; a note names all."""
 
 
 ONE_DIGIT = 1e-9
-"""Of the last digit that is shown: so much is an error of arithmetic, and no reason to round up."""
+"""A share of the last digit that is shown. A smaller excess is an error of arithmetic, and is not rounded up."""
 
 
 class Table(NamedTuple):
@@ -41,8 +41,8 @@ def network(row: Mapping[str, Any]) -> str:
 
 
 def experiment(row: Mapping[str, Any]) -> str:
-    """What a row of the summary is about, backends aside: with its options where they are what differs, and with what it
-    rests on where that does."""
+    """What a row of the summary is about, without the backend. Options, and values that the row rests on, are named where
+    rows differ in them."""
     title = f"{row['task']}: {network(row)} on {row['dataset']}, {row['precision']}"
     title += "".join(f", {name}={value}" for name, value in row["varied"].items())
     title += "".join(f", {name} {short(value)}" for name, value in row["apart"].items() if name in EXPERIMENT)
@@ -59,7 +59,7 @@ def who(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[
 
 
 def kept_apart(row: Mapping[str, Any]) -> str:
-    """The seeds of a row, and what of its backend is not as in other rows: seed 0, torch 2.12.0"""
+    """The seeds of a row, and what differs in other rows of its backend: seed 0, torch 2.12.0"""
     differ = [f"{name} {short(value)}" for name, value in row["apart"].items() if name not in EXPERIMENT]
     return ", ".join([seeds(row["seeds"]), *differ[:MOST], *(["…"] if differ[MOST:] else [])])
 
@@ -100,7 +100,7 @@ def rate(value: Median | None) -> str:
 
 
 def _with_interval(text: str, value: Mean | Median, told: Callable[[float], str]) -> str:
-    """Every interval has this form."""
+    """The text with its interval, if there is one."""
     low, high = value["low"], value["high"]
     return text if low is None or high is None else f"{text} ({told(low)} to {told(high)})"
 

@@ -2,9 +2,9 @@
 
     python tests/slow/certificates.py [--network NAME]... [--backend NAME]... [--seeds N]
 
-Each network is certified on pictures of its certificate's size, and small ones on three sizes; by both norms, with three
-epsilons, on weights and pictures of three seeds. No backend here is wrong, so every verdict but `equal` is a false alarm,
-or says why too little could be compared. The exit code is 1 if a verdict is `differs`.
+Each network is certified on pictures of its certificate's size, and small networks on several sizes: by both norms,
+with three epsilons, on weights and pictures of three seeds. No backend here is wrong, so each `differs` is a false
+alarm, and `not-checked` says why too little could be compared. The exit code is 1 if a verdict is `differs`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def make(folder: Path, networks: list[str] | None, seeds: int) -> None:
 
 
 def judge(name: str, folder: Path) -> int:
-    """Hold one backend to all of them; whether any differs."""
+    """Certify one backend in all trials; 1 if any verdict is `differs`, else 0."""
     backend, wrong = load_backend(name)("cpu", "default", "float64"), 0
     for file in sorted(folder.glob("*.pickle")):
         trial, found, begun = pickle.loads(file.read_bytes()), Deviations(), time.monotonic()
