@@ -28,8 +28,9 @@ Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 Device = Literal["cpu", "gpu"]
 
 
-def _not_overridden(cls: type, name: str, instead: str) -> None:
-    if name in vars(cls):
+def _not_overridden(cls: type, base: type, name: str, instead: str) -> None:
+    """Refuse a class whose method of this name is not that of `base`, wherever it comes from."""
+    if getattr(cls, name) is not getattr(base, name):
         raise SpecError(f"{cls.__name__} defines {name}, which is the harness's own: define {instead} instead")
 
 
@@ -38,7 +39,7 @@ class Trainer(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        _not_overridden(cls, "run", "segment")
+        _not_overridden(cls, Trainer, "run", "segment")
 
     @final
     def run(self, batches: Batches, lr: Array, *, record: bool = False) -> Array:
@@ -93,9 +94,9 @@ class Backend(ABC, Generic[Net]):
         """Put a check around each method whose results the harness uses, so that no backend is trusted to return what
         the contract says; see `harness.returned`."""
         super().__init_subclass__(**options)
-        _not_overridden(cls, "__init__", "start")
-        _not_overridden(cls, "on_device", "upload")
-        _not_overridden(cls, "perturb", "run_attack")
+        _not_overridden(cls, Backend, "__init__", "start")
+        _not_overridden(cls, Backend, "on_device", "upload")
+        _not_overridden(cls, Backend, "perturb", "run_attack")
         for name, check in (CHECKS | {"trainer": _is_trainer, "native_trainer": _is_trainer}).items():
             checked(cls, name, check)
 

@@ -1,14 +1,14 @@
-"""The form of stored data: which type each part has. Each check yields one line for each thing that is wrong, with its path.
+"""The form of stored data: which type each part has. Each check yields one line for each problem, with its path.
 
-Files of a run may have been written by a broken cell, by another version or by a stranger. What passes these checks can be
-reported without further questions.
+A broken cell, another version or a stranger may have written the files of a run. Reports can use what passes these checks
+without checks of their own.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import reprlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -53,8 +53,8 @@ def shown(value: Any) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether this is a number that a float can hold: not NaN, not infinite, and no whole number of 400 digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def is_share(value: Any) -> bool:
@@ -99,7 +99,7 @@ def _word(kind: Any) -> str:
 
 
 def fields_of(data: Any, kinds: Mapping[str, Any], path: str, needed: Iterable[str] | None = None) -> Problems:
-    """What is wrong with the named fields of an object; all of them are `needed` if nothing else is said."""
+    """Problems in the named fields of an object. Without `needed`, every field must be there."""
     if not isinstance(data, dict):
         yield f"{path or 'it'} is an object, not {shown(data)}"
         return
@@ -113,7 +113,7 @@ def fields_of(data: Any, kinds: Mapping[str, Any], path: str, needed: Iterable[s
 
 
 def certificate_problems(data: Any, path: str = "certificate") -> Problems:
-    """What is wrong with a certificate."""
+    """Problems in a certificate."""
     deviation = Literal["nan", "inf", "-inf"] | float | None
     kinds: dict[str, Any] = {"verdict": str, "steps": int, "timed": dict, "excludes": list[str]}
     kinds |= dict.fromkeys(DEVIATIONS, deviation)
@@ -137,7 +137,7 @@ def certificate_problems(data: Any, path: str = "certificate") -> Problems:
 
 
 def scores_problems(data: Any, cells: Iterable[str], path: str) -> Problems:
-    """What is wrong with what a judge says of the pictures of these cells: scores, or a problem."""
+    """Problems in one judge's part of the judgements: a score for each cell, or the judge's own problem."""
     if isinstance(data, dict) and "problem" in data:
         yield from mistyped(data["problem"], str, f"{path}.problem")
         return
@@ -155,13 +155,13 @@ def scores_problems(data: Any, cells: Iterable[str], path: str) -> Problems:
 
 
 def apart_problems(data: Any, path: str) -> Problems:
-    """What is wrong with what is said of how far the pictures of several cells lie apart, if anything is."""
+    """Problems in the distances between the pictures of several cells; there may be none."""
     if isinstance(data, dict) and "apart" in data:
         yield from fields_of(data["apart"], {"largest": float, "visible": float}, f"{path}.apart")
 
 
 def answer_problems(data: Any, cells: Iterable[str], path: str = "its answer") -> Problems:
-    """What is wrong with what a judge answers: as above, and beside it how far the pictures lie apart."""
+    """Problems in a judge's answer: the scores, and the distances between the pictures."""
     yield from scores_problems(data, cells, path)
     if isinstance(data, dict) and "beside" in data:
         yield from fields_of(data["beside"], {"apart": dict}, f"{path}.beside", ())
@@ -169,7 +169,7 @@ def answer_problems(data: Any, cells: Iterable[str], path: str = "its answer") -
 
 
 def case_problems(data: Any, path: str = "judgement") -> Problems:
-    """What is wrong with what is kept of one experiment and seed: its files, and what each judge says of them."""
+    """Problems in the stored judgements of one experiment and seed: the files, and each judge's part."""
     if problems := list(fields_of(data, {"files": dict[str, str], "judges": dict[str, dict[str, Any]]}, path)):
         yield from problems
         return
@@ -180,7 +180,7 @@ def case_problems(data: Any, path: str = "judgement") -> Problems:
 
 
 def evidence_problems(data: Mapping[str, Any], finished: bool, path: str = "evidence") -> Problems:
-    """What is wrong with the evidence of a cell, where reports look at it. Only a finished cell has numbers in it."""
+    """Problems in the evidence of a cell, in the fields that reports read. Only a finished cell has numbers in it."""
     yield from fields_of(data, EVIDENCE | (COMPARED if finished else {}), path, ())
     if "start" in data:
         yield from fields_of(data["start"], dict.fromkeys(START, str), f"{path}.start")

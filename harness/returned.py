@@ -152,8 +152,10 @@ def shown(value: Any) -> str:
     """A short description of a value, for a message."""
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} of shape {value.shape}"
-    text = repr(value)
-    return f"{type(value).__name__} {text}" if len(text) <= 40 and not callable(value) else f"a {type(value).__name__}"
+    kind, text = type(value).__name__, repr(value)
+    if len(text) <= 40 and not callable(value):
+        return f"{kind} {text}"
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _has(shape: Shape, wanted: tuple[Any, ...]) -> bool:

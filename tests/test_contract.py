@@ -104,7 +104,7 @@ def test_weights_that_a_backend_returns_are_checked(method, what, monkeypatch):
         ("settings", {"threads": 2}, r"mine: settings returned dict \{'threads': 2\}"),
         ("peak_device_bytes", 1.5, "mine: peak_device_bytes returned float 1.5; it must return a number of bytes, or None"),
         ("peak_device_bytes", -1, "returned int -1"),
-        ("trainer", object(), "mine: a trainer is a subclass of harness.Trainer, not a object|object <object"),
+        ("trainer", object(), "mine: a trainer is a subclass of harness.Trainer, not (an object|object <object)"),
     ],
 )  # fmt: skip
 def test_what_else_a_backend_returns_is_checked(method, found, said):
@@ -214,6 +214,9 @@ def test_what_the_harness_itself_does_is_not_replaced():
             wrap(NumPy, **{name: lambda self, *given: None})
     with pytest.raises(SpecError, match="defines run, which is the harness's own: define segment instead"):
         type("Mine", (Trainer,), {"run": lambda self, *given: None})
+    beside = type("Beside", (), {"perturb": lambda self, *given: "no pictures"})
+    with pytest.raises(SpecError, match="defines perturb, which is the harness's own"):
+        type("Mine", (beside, NumPy), {})
 
 
 def test_networks_are_known_while_they_live():

@@ -206,7 +206,7 @@ WRONG = [
 """Fields that a sealed result may have wrong."""
 
 
-@pytest.mark.parametrize("change", WRONG, ids=str)
+@pytest.mark.parametrize("change", WRONG, ids=lambda said: str(said)[:80])
 def test_a_sealed_result_with_a_wrong_field_is_invalid_and_says_which(tmp_path, monkeypatch, change):
     def work(request, result):
         answer(request, result)
@@ -232,10 +232,11 @@ def test_what_is_right_is_not_refused(change):
 CERTIFICATES = [
     3, [], {}, None, "equal", {"SUBJECT": None}, {"SUBJECT": []}, {"SUBJECT": {}}, {"SUBJECT": {"verdict": "equal"}},
     {"SUBJECT": certificate(verdict=None)}, {"SUBJECT": certificate(timed=None)}, {"SUBJECT": certificate(logits=[1])},
+    {"SUBJECT": certificate(logits=10**400)},
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("said", CERTIFICATES, ids=str)
+@pytest.mark.parametrize("said", CERTIFICATES, ids=lambda said: str(said)[:80])
 def test_an_answer_that_is_no_certificate_is_not_checked_and_its_cells_run(tmp_path, monkeypatch, said):
     one = cell()
 
@@ -270,10 +271,11 @@ JUDGEMENTS = [
     {"CASE": {"scores": {"KEY": {"accuracy": 0.5}}}}, {"CASE": {"scores": {"KEY": GOOD | {"accuracy": "x"}}}},
     {"CASE": {"problem": 3}}, {"CASE": {"scores": {"KEY": GOOD}, "beside": 3}},
     {"CASE": {"scores": {"KEY": GOOD}, "beside": {"apart": {"largest": "x"}}}},
+    {"CASE": {"scores": {"KEY": GOOD | {"accuracy": 10**400}}}},
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("said", JUDGEMENTS, ids=str)
+@pytest.mark.parametrize("said", JUDGEMENTS, ids=lambda said: str(said)[:80])
 def test_an_answer_that_is_no_judgement_is_a_problem_that_is_named(tmp_path, monkeypatch, said):
     one = cell(task="adversarial", weights="two-block-cnn-digits")
 
@@ -299,7 +301,7 @@ def test_an_answer_that_is_no_judgement_is_a_problem_that_is_named(tmp_path, mon
         {"files": {"KEY": HASH}, "judges": {"numpy": {"scores": {"KEY": {"accuracy": None, "probability": 0.5}}}}},
         {"files": {"KEY": HASH}, "judges": {}, "apart": {"largest": 0.1}},
     ],
-    ids=str,
+    ids=lambda said: str(said)[:80],
 )
 def test_a_stored_judgement_of_another_form_is_not_used(tmp_path, monkeypatch, said):
     one = cell(task="adversarial", weights="two-block-cnn-digits")
