@@ -1,7 +1,7 @@
-"""The form of stored data: which type each part has. Each check yields one line for each problem, with its path.
+"""The form of stored data: the type of each part. Each check yields one line for each problem, with its path.
 
-A broken cell, another version or a stranger may have written the files of a run. Reports can use what passes these checks
-without checks of their own.
+Files of a run may have been written by a broken cell, by another version or by a stranger. Data that passes these checks can
+be reported without further checks.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -33,13 +34,16 @@ TEXTS = (
 EVIDENCE: dict[str, Any] = dict.fromkeys(TEXTS, str | None) | {
     "device": str, "data_notes": list[str], "notes": list[str], "own_ways": dict[str, str], "host": dict, "start": dict,
 }  # fmt: skip
-"""What evidence is made of, as far as reports look at it."""
+"""The fields of the evidence that reports use."""
 
 COMPARED: dict[str, Any] = {"first_losses": list[float], "first_segment_loss": float | None, "features": dict}
 """Numbers in the evidence of a finished cell."""
 
 START = ("name", "variant", "preprocessing", "source", "licence", "trained_on")
-"""What is known of the weights that a cell has started from."""
+"""Fields about the weights that a cell starts from."""
+
+NAMED = 8
+"""The number of problems that are named, at most, of the parts of one value."""
 
 KINDS = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null", dict: "an object",
@@ -53,7 +57,7 @@ def shown(value: Any) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a number that a float can hold: not NaN, not infinite, and no whole number of 400 digits."""
+    """Whether this is a finite number, and not an integer that is too large for a float."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
@@ -67,7 +71,7 @@ def is_plain_name(name: str) -> bool:
 
 
 def mistyped(value: Any, kind: Any, path: str) -> Problems:
-    """Where a value of plain data has another type than the annotation `kind`."""
+    """Problems where a value of plain data has another type than the annotation `kind`."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Literal:
         if value not in parts:
@@ -78,11 +82,14 @@ def mistyped(value: Any, kind: Any, path: str) -> Problems:
     elif not _is_a(value, origin or kind):
         yield f"{path} is {_word(kind)}, not {shown(value)}"
     elif isinstance(value, dict) and parts:
-        for name, part in value.items():
-            yield from mistyped(part, parts[1], f"{path}.{name}")
+        yield from _first(mistyped(part, parts[1], f"{path}.{name}") for name, part in value.items())
     elif isinstance(value, list) and parts:
-        for place, part in enumerate(value):
-            yield from mistyped(part, parts[0], f"{path}[{place}]")
+        yield from _first(mistyped(part, parts[0], f"{path}[{place}]") for place, part in enumerate(value))
+
+
+def _first(found: Iterable[Problems]) -> Problems:
+    """The first problems of the parts: a file may have millions of wrong ones."""
+    return islice(chain.from_iterable(found), NAMED)
 
 
 def _is_a(value: Any, kind: Any) -> bool:
@@ -99,7 +106,7 @@ def _word(kind: Any) -> str:
 
 
 def fields_of(data: Any, kinds: Mapping[str, Any], path: str, needed: Iterable[str] | None = None) -> Problems:
-    """Problems in the named fields of an object. Without `needed`, every field must be there."""
+    """Problems in the named fields of an object. All of them are `needed` by default."""
     if not isinstance(data, dict):
         yield f"{path or 'it'} is an object, not {shown(data)}"
         return
@@ -137,7 +144,7 @@ def certificate_problems(data: Any, path: str = "certificate") -> Problems:
 
 
 def scores_problems(data: Any, cells: Iterable[str], path: str) -> Problems:
-    """Problems in one judge's part of the judgements: a score for each cell, or the judge's own problem."""
+    """Problems in the answer of a judge about the pictures of these cells: scores, or a problem."""
     if isinstance(data, dict) and "problem" in data:
         yield from mistyped(data["problem"], str, f"{path}.problem")
         return
@@ -155,13 +162,13 @@ def scores_problems(data: Any, cells: Iterable[str], path: str) -> Problems:
 
 
 def apart_problems(data: Any, path: str) -> Problems:
-    """Problems in the distances between the pictures of several cells; there may be none."""
+    """Problems in the distances between the pictures of several cells, if there are any."""
     if isinstance(data, dict) and "apart" in data:
         yield from fields_of(data["apart"], {"largest": float, "visible": float}, f"{path}.apart")
 
 
 def answer_problems(data: Any, cells: Iterable[str], path: str = "its answer") -> Problems:
-    """Problems in a judge's answer: the scores, and the distances between the pictures."""
+    """Problems in the whole answer of a judge: scores or a problem, and the distances between the pictures."""
     yield from scores_problems(data, cells, path)
     if isinstance(data, dict) and "beside" in data:
         yield from fields_of(data["beside"], {"apart": dict}, f"{path}.beside", ())
@@ -169,7 +176,7 @@ def answer_problems(data: Any, cells: Iterable[str], path: str = "its answer") -
 
 
 def case_problems(data: Any, path: str = "judgement") -> Problems:
-    """Problems in the stored judgements of one experiment and seed: the files, and each judge's part."""
+    """Problems in the stored judgement of one experiment and seed: its files, and the answer of each judge."""
     if problems := list(fields_of(data, {"files": dict[str, str], "judges": dict[str, dict[str, Any]]}, path)):
         yield from problems
         return
@@ -180,14 +187,14 @@ def case_problems(data: Any, path: str = "judgement") -> Problems:
 
 
 def evidence_problems(data: Mapping[str, Any], finished: bool, path: str = "evidence") -> Problems:
-    """Problems in the evidence of a cell, in the fields that reports read. Only a finished cell has numbers in it."""
+    """Problems in the evidence of a cell, in the fields that reports use. Only a finished cell has numbers there."""
     yield from fields_of(data, EVIDENCE | (COMPARED if finished else {}), path, ())
     if "start" in data:
         yield from fields_of(data["start"], dict.fromkeys(START, str), f"{path}.start")
     if finished and data.get("first_losses") == []:
         yield f"{path}.first_losses is empty"
     if finished and "features" in data and not _are_features(data["features"]):
-        yield f"{path}.features has a scale, and a sample of rows of numbers, each as long"
+        yield f"{path}.features has a scale, and a sample of rows of numbers, all of one length"
 
 
 def _are_features(features: Any) -> bool:

@@ -1,7 +1,7 @@
 """Files of a folder that others can write to as well.
 
-Writing: a file is there whole or not at all, whatever becomes of the process or the disk meanwhile, and a link, a pipe or
-a folder in its place is never written through. Reading: it never waits, and takes regular files of a limited size only.
+Writing: a file is complete or absent, even if the process is killed or the disk is full, and nothing is written through a
+link or a pipe in its place. Reading: only regular files of a limited size are read, so that reading never waits.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def temporary_name(name: str) -> str | None:
 
 
 def remove_temporary_files(folder: Path, names: tuple[str, ...]) -> None:
-    """Remove what killed processes had begun to write into this folder: temporary files for names that start like this."""
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+    """Remove the temporary files of killed processes in this folder, if they are for files whose names start like this."""
+    with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
         for entry in entries:
             name = temporary_name(entry.name)
             if name and name.startswith(names) and entry.is_file(follow_symlinks=False):
@@ -63,8 +63,13 @@ def is_real_folder(path: Path) -> bool:
 
 
 def is_blocked(path: Path) -> bool:
-    """Whether something else than a folder lies where a folder is to be: a link to one is something else."""
+    """Whether the path is taken by anything but a folder. A link to a folder counts as taken."""
     return os.path.lexists(path) and not is_real_folder(path)
+
+
+def is_closed(path: Path) -> bool:
+    """Whether this is a folder that we may not list, or not write to."""
+    return is_real_folder(path) and not os.access(path, os.R_OK | os.W_OK | os.X_OK)
 
 
 def free(path: Path) -> Path:
@@ -77,7 +82,7 @@ def free(path: Path) -> Path:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename what is in the way, so that it can be looked at. A file of the same new name is replaced, a folder is not."""
+    """Rename the file or folder, so that it can be inspected. An older file of the new name is replaced, a folder is not."""
     ending = ".json" if path.suffix == ".json" else ""
     names = (f"{path.name.removesuffix(ending)}.rejected{number or ''}{ending}" for number in count())
     for aside in map(path.with_name, names):
@@ -86,23 +91,30 @@ def move_aside(path: Path) -> Path:
     raise AssertionError("there is always another name")
 
 
-def read_file(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file. Raises OSError if it cannot be opened, ValueError if it is no file or too long."""
+@contextmanager
+def regular_file(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, open for reading. Raises OSError if it cannot be opened, ValueError if it is no regular file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError(f"{path.name} is no regular file")
-        if status.st_size > limit:
-            raise ValueError(f"{path.name} has {status.st_size:,} bytes, and may have {limit:,}")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(status.st_size)
+            yield file
     finally:
         os.close(descriptor)
 
 
+def read_file(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file. Raises OSError if it cannot be opened, ValueError if it is no file or too long."""
+    with regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise ValueError(f"{path.name} has {size:,} bytes, and may have {limit:,}")
+        return file.read(size)
+
+
 def read_json(path: Path) -> Any:
-    """What a file of JSON says. Raises FileNotFoundError if there is no file, ValueError for whatever else is wrong."""
+    """The contents of a JSON file. Raises FileNotFoundError if there is no file, ValueError for every other problem."""
     try:
         text = read_file(path, JSON_BYTES)
     except FileNotFoundError:

@@ -76,7 +76,12 @@ def answer(request: dict[str, Any], result: Path) -> None:
 
 
 def run_here(
-    folder: Path, cells: Sequence[Cell], monkeypatch: Any, work: Work = answer, parity: bool = False
+    folder: Path,
+    cells: Sequence[Cell],
+    monkeypatch: Any,
+    work: Work = answer,
+    parity: bool = False,
+    code: Callable[[str], str | None] = lambda backend: "code",
 ) -> dict[str, tuple[str, str | None]]:
     """Run the cells; the status and reason of each cell of the run, by its backend."""
 
@@ -85,7 +90,7 @@ def run_here(
         return Ended(0, 0.1, log)
 
     monkeypatch.setattr(runner, "run_worker", run_worker)
-    monkeypatch.setattr(runner, "code_of", lambda backend: "code")
+    monkeypatch.setattr(runner, "code_if_there", code)
     runner.Runner(Store(folder), runner.Limits(), Silent()).run(cells, {}, parity)
     return {one.cell.backend: (one.status, one.reason) for one in Store(folder).results()}
 

@@ -133,7 +133,7 @@ def test_a_judge_is_asked_anew_once_its_code_has_changed(tmp_path, monkeypatch):
         judging.judge(store, found, start, lambda said: None)
         return asked
 
-    monkeypatch.setattr(judging, "code_of", lambda backend: code[backend])
+    monkeypatch.setattr(judging, "code_if_there", lambda backend: code[backend])
     assert judge() == ["numpy", "one", "two"]
     assert judge() == []
     code["two"] = "b"

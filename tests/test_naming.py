@@ -151,7 +151,7 @@ def test_each_of_two_files_of_one_name_is_asked_to_judge(tmp_path, monkeypatch):
         (folder / "result.json").write_text(json.dumps(answers))
         return Ended(0, 0.1, folder / "log.txt")
 
-    monkeypatch.setattr(judging, "code_of", lambda backend: backend)
+    monkeypatch.setattr(judging, "code_if_there", lambda backend: backend)
     found = judging.cases([attacked(path) for path in PATHS], named=PATHS)
     judging.judge(store, found, start, told.append)
     assert [backend for backend, _ in asked] == ["numpy", *PATHS] and len({folder for _, folder in asked}) == 3

@@ -88,6 +88,15 @@ def test_the_time_left_counts_down_while_a_cell_says_nothing(live, bar, clock):
     assert bar.shown == "cells: about 1 min 50 s left"
 
 
+def test_a_cell_is_known_by_its_key(live, clock):
+    """Its result comes from a file, where a tuple is a list."""
+    plan = cells(replace(CELL, options={"data.steps": ()}), seeds=3)
+    live.planned(plan)
+    for cell, left in zip(plan, (200, 100, None), strict=True):
+        run(live, clock, replace(cell, options={"data.steps": []}), 100)
+        assert live.remaining.seconds() == left
+
+
 def test_a_cell_takes_as_long_as_others_of_its_backend_and_task(live, clock):
     plan = cells(SLOW, QUICK, seeds=2)
     live.planned(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -251,6 +252,16 @@ def test_a_rerun_executes_an_interpreter_only_if_it_is_named_again(tmp_path, mon
         assert ran.pop() == {"python.numpy": sys.executable}
 
 
+@pytest.mark.parametrize("name", ["a\0.py", "\ud800.py"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, monkeypatch, name):
+    run_here(tmp_path / "run", [cell()], monkeypatch)
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    for config in ({"backends": [name]}, {"python.numpy": name}, {"weights": name}):
+        write_json(tmp_path / "run/run.json", record | {"config": {"backends": ["numpy"], **config}})
+        code, said = invoke(monkeypatch, "rerun", str(tmp_path / "run"))
+        assert code == 2 and f"{next(iter(config))} cannot be" in said
+
+
 def test_predict_executes_a_backend_file_only_if_it_is_named_again(quiet, monkeypatch):
     code, said = invoke(monkeypatch, "predict", "picture.png", "--run", "run")
     assert code == 2 and "the file evil.py, which would be executed" in said
@@ -312,6 +323,19 @@ def test_a_start_that_could_write_no_byte_goes_on(tmp_path, monkeypatch):
     done = subprocess.run(["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *arguments], capture_output=True, text=True)
     assert done.returncode == 1 and "To go on when that is mended: samebench run " in done.stderr, done.stderr
     assert run_here(out, [cell()], monkeypatch) == {"numpy": ("ok", None)}
+
+
+@pytest.mark.parametrize("size", [1, 5, 8, 100])
+def test_a_start_that_could_write_a_few_bytes_goes_on(tmp_path, monkeypatch, size):
+    """A file has room for so many bytes: the lock itself may be cut short."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            run_here(tmp_path / "out", [cell()], monkeypatch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert run_here(tmp_path / "out", [cell()], monkeypatch) == {"numpy": ("ok", None)}
 
 
 def test_a_start_on_a_full_disk_goes_on(tmp_path, monkeypatch):

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from command import SMALL, backend, cells, samebench
 from runs import HASH, answer, cell, certificate, finished, pictured, run_here
 
+from harness.forms import NAMED, mistyped
 from harness.judgements import PICTURES
 from harness.plugins import load_plugins
 from harness.report import Report
 from harness.result import Cell, Result
-from harness.running.process import run_worker
-from harness.running.store import Store, read_sealed, write_json, write_sealed
+from harness.running.process import Ended, run_worker
+from harness.running.sources import code_if_there
+from harness.running.store import Store, read_arrays, read_sealed, write_json, write_sealed
 from harness.whole import JSON_BYTES
 
 REPORTERS = load_plugins().reporters
@@ -24,6 +27,9 @@ CURVE = [{"epsilon": 0.1, "accuracy": 0.5}]
 ATTACK = {"robust_accuracy": CURVE, "epsilon": 0.1, "pictures": 64}
 START = dict.fromkeys(("name", "variant", "preprocessing", "source", "licence", "trained_on", "hash"), "x")
 
+
+NOBODY = 65534
+"""The user who owns nothing."""
 
 pytestmark = pytest.mark.usefixtures("nothing_hangs")
 
@@ -123,6 +129,56 @@ def test_real_cells_that_break_their_folders_end_alone(tmp_path):
     assert found["numpy"] == ("ok", None)
     assert found["gone"][0] == "crashed" and "exit code 3" in found["gone"][1]
     assert found["piped"][0] == "invalid" and "no regular file" in found["piped"][1]
+
+
+@pytest.fixture
+def as_a_user():
+    """A folder of a user who is not root: for root no folder is closed."""
+    folder = Path(tempfile.mkdtemp())
+    root = os.geteuid() == 0
+    if root:
+        os.chown(folder, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield folder
+    finally:
+        if root:
+            os.setresuid(0, 0, 0)
+        shutil.rmtree(folder, ignore_errors=not root)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o500])
+@pytest.mark.parametrize("what", ["cell", "subjects"])
+def test_a_folder_that_was_closed_is_moved_aside(as_a_user, monkeypatch, mode, what):
+    def work(request, result):
+        answer(request, result)
+        if what in request and "bad" in (request.get("backend"), request.get("cell", {}).get("backend")):
+            result.write_text("nonsense")
+            result.parent.chmod(mode)
+
+    for _ in range(2):
+        found = run_here(as_a_user / "out", [cell("bad"), cell("good")], monkeypatch, work, parity=True)
+        assert found["good"] == ("ok", None)
+        assert found["bad"][0] == ("invalid" if what == "cell" else "ok")
+
+
+def test_a_backend_that_removes_its_own_file_ends_its_certificate_only(tmp_path, monkeypatch):
+    (file := tmp_path / "mine.py").write_text("")
+
+    def work(request, result):
+        file.unlink(missing_ok=True)
+        answer(request, result)
+
+    found = run_here(tmp_path / "out", [cell(str(file)), cell("good")], monkeypatch, work, True, code_if_there)
+    assert found == {str(file): ("ok", None), "good": ("ok", None)}
+    file.mkdir()
+    assert code_if_there(str(file)) is None
+
+
+def test_a_signal_without_a_name_is_a_number(tmp_path):
+    status, reason = Ended(-40, 1.0, tmp_path / "log").explain()
+    assert status == "crashed" and reason.startswith("signal 40; ")
+    assert Ended(-11, 1.0, tmp_path / "log").explain()[1].startswith("SIGSEGV; ")
 
 
 def test_an_interpreter_that_is_gone_ends_its_cell_only(tmp_path):
@@ -329,6 +385,23 @@ def test_a_report_reads_files_that_are_none(tmp_path, monkeypatch, act):
         path.unlink(missing_ok=True)
         act(path)
     assert "invalid" in all_reports(Store(tmp_path))
+
+
+def test_problems_of_a_long_list_are_counted_to_a_limit():
+    seen = []
+
+    class Long(list):
+        def __iter__(self):
+            return (seen.append(value) or value for value in super().__iter__())
+
+    assert len(list(mistyped(Long([0] * 1000), list[str], "x"))) == NAMED == len(seen)
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, folder_for_file])
+def test_pictures_that_are_no_file_are_not_waited_for(tmp_path, put):
+    put(tmp_path / PICTURES)
+    with pytest.raises((ValueError, OSError), match="no regular file"):
+        read_arrays(tmp_path / PICTURES)
 
 
 def test_pictures_that_are_no_arrays_are_left_out(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """The rules in a process of their own: a backend that ends its process, or crashes it, cannot end the check in silence.
 
-The process is this module. It says on a pipe of its own which backend it has loaded, which rule begins, and what became of
-it, one JSON object a line. The parent counts.
+The process runs this module. It reports to its parent on a pipe, one JSON object a line: the name of the backend, each rule
+that begins, and the outcome of each rule. The parent counts the outcomes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -22,17 +21,17 @@ from harness.conformance.kit import check_rule
 from harness.environment import worker_environment
 from harness.errors import SamebenchError, UsageError
 from harness.plugins import load_backend
+from harness.running.process import how_ended
 
 PATIENCE = 5.0
-"""Seconds to read what the pipe still holds, once the process has ended. Something that it has started may keep the pipe
-open."""
+"""Seconds to read the rest of the pipe after the process has ended. A process that it has started may keep the pipe open."""
 
 Listen = Callable[[Outcome], None]
 
 
 @dataclass
 class Held:
-    """What the parent has heard."""
+    """The messages that the parent has received."""
 
     listen: Listen
     name: str | None = None
@@ -70,7 +69,7 @@ class Held:
     @property
     def how(self) -> str:
         """How the process ended, in words."""
-        return signal.Signals(-self.code).name if self.code < 0 else f"exit code {self.code}"
+        return how_ended(self.code)
 
     @property
     def missing(self) -> list[str]:

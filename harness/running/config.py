@@ -6,6 +6,7 @@ comes out can be written down again as one such mapping: that is how a run is re
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -142,6 +143,7 @@ class Settings:
         return settings
 
     def _with(self, path: str, value: Any) -> Settings:
+        _check_texts(path, value)
         first, dot, rest = path.partition(".")
         if first in self.tasks and dot:
             return replace(self, tasks={**self.tasks, first: change(self.tasks[first], {rest: value}, f"{first}.")})
@@ -163,6 +165,20 @@ class Settings:
         data = {f"data.{path}": value for path, value in flatten(self.data).items()}
         python = {f"python.{name}": path for name, path in self.python.items()}
         return config | data | tasks | python
+
+
+def _check_texts(path: str, value: Any) -> None:
+    """Raise UsageError if a text has a character that no name and no path may have."""
+    for text in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(text, str) and not _can_be_a_path(text):
+            raise UsageError(f"{path} cannot be {text!r}: it has a character that no name and no path may have")
+
+
+def _can_be_a_path(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def from_file(file: Path) -> Layer:

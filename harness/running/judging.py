@@ -16,7 +16,7 @@ from harness.judgements import PICTURES, REFERENCE, name_of
 from harness.naming import is_file
 from harness.result import Result, digest
 from harness.running.process import Ended
-from harness.running.sources import code_of
+from harness.running.sources import code_if_there
 from harness.running.store import ASKED, Store
 from harness.whole import read_json
 
@@ -101,7 +101,7 @@ def judge(store: Store, found: Sequence[Case], start: Start, told: Callable[[str
 
 
 def _answers(file: Path, asked: Sequence[Case], ended: Ended) -> dict[str, dict[str, Any]]:
-    """What the worker says of each case; where that cannot be used, the problem."""
+    """The answer of the worker about each case; a problem where the answer cannot be used."""
     try:
         answers = read_json(file)
     except FileNotFoundError:
@@ -125,10 +125,8 @@ def _answer(said: Any, case: Case) -> dict[str, Any]:
 
 def _code_of(who: Judge) -> dict[str, str]:
     """The code of the judge, unless a cell has removed it."""
-    try:
-        return {"code": code_of(who.backend)}
-    except OSError:
-        return {}
+    code = code_if_there(who.backend)
+    return {"code": code} if code else {}
 
 
 def _known(store: Store, case: Case) -> dict[str, Any]:

@@ -41,12 +41,12 @@ def is_lock(path: Path) -> bool:
         return False
     with suppress(OSError, ValueError):
         text = read_file(path, LENGTH)
-        return not text or text.startswith(OWNER.encode())
+        return text.startswith(OWNER.encode()) or OWNER.encode().startswith(text)  # cut short by a full disk
     return False
 
 
 def _open(path: Path) -> int:
-    """The lock file, open and locked. It has no other name: a hard link would be a file of somebody else."""
+    """The lock file, open and locked. A hard link to another file is removed, and a new lock file is made."""
     while True:
         lock = _open_regular(path)
         try:

@@ -82,7 +82,7 @@ def _check_interpreter(backend: str, python: str) -> None:
         asked = subprocess.run([python, "-P", "-c", "import harness"], capture_output=True, text=True, timeout=60)
         said = asked.stderr.strip().splitlines() or [f"it ended with exit code {asked.returncode}"]
         problem = said[-1:] if asked.returncode else []
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         problem = [str(error)]
     if problem:
         raise UsageError(f"{python} cannot run {backend}: {problem[0]}: install samebench there, or name another one")

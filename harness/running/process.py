@@ -48,6 +48,13 @@ OUT_OF_MEMORY = (
 )
 
 
+def how_ended(code: int) -> str:
+    """An exit code in words: a negative one is a signal. Real-time signals have no names."""
+    if code >= 0:
+        return f"exit code {code}"
+    return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a worker's process ended."""
@@ -65,7 +72,7 @@ class Ended:
             return "timeout", f"still running after {self.seconds:.0f} s; its log: {self.log}"
         if self.code == 0:
             return "invalid", f"the worker ended without a valid result; its log: {self.log}"
-        how = signal.Signals(-self.code).name if self.code < 0 else f"exit code {self.code}"
+        how = how_ended(self.code)
         if self.by_kernel or any(word in line for line in self.last_lines for word in OUT_OF_MEMORY):
             return "oom", f"host memory ran out ({how}); {self._last_words()}"
         return "crashed", f"{how}; {self._last_words()}"

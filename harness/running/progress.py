@@ -61,7 +61,7 @@ class Remaining:
 
     def finish(self, result: Result) -> None:
         self.took.append((result, self.now() - self.since))
-        self.left = [cell for cell in self.left if cell != result.cell]
+        self.left = [cell for cell in self.left if cell.key != result.cell.key]
         self.running = None
 
     def seconds(self) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import sys
@@ -21,7 +20,7 @@ from harness.pretrained import is_path
 from harness.result import SHOWN, Cell, Result, not_checked
 from harness.running.judging import cases, judge
 from harness.running.process import Ended, run_worker
-from harness.running.sources import code_of
+from harness.running.sources import code_if_there
 from harness.running.store import Store, write_json
 from harness.whole import free, read_json
 
@@ -108,8 +107,7 @@ class Runner:
             result.time["process_s"] = ended.seconds
             if ended.code:
                 result.warnings.append(f"its process ended badly after the result was there: {ended.explain()[1]}")
-        with contextlib.suppress(OSError):  # the cell has removed its own code
-            result.evidence["backend_code"] = code_of(cell.backend)
+        result.evidence |= _code_of(cell.backend)
         self.store.save(result)
         return result
 
@@ -124,7 +122,7 @@ class Runner:
         if result is None or result.status != "ok":
             return False
         code, start = result.evidence.get("backend_code"), result.evidence.get("start", {})
-        if cell.backend not in self.limits.python and code not in (None, code_of(cell.backend)):
+        if cell.backend not in self.limits.python and code not in (None, code_if_there(cell.backend)):
             return False
         return _hash_of_weights(cell) in (None, start.get("hash"))
 
@@ -153,7 +151,7 @@ class Runner:
             ended = self._start_worker(folder, request, backend)
             answers = _certificates(folder / "result.json", subjects, ended)
             for name, answer in answers.items():
-                about = answer.get("about", {}) | {"backend_code": code_of(backend)}
+                about = answer.get("about", {}) | _code_of(backend)
                 self.store.save_certificate(name, answer | {"about": about})
             known = ", known from before" if all(answer.get("cached") for answer in answers.values()) else ""
             for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
@@ -186,7 +184,7 @@ class Runner:
 
 
 def _certificates(file: Path, subjects: Iterable[str], ended: Ended) -> dict[str, dict[str, Any]]:
-    """The worker's answer for each subject; where it cannot be used, the reason."""
+    """The certificate of each subject; where the worker's answer cannot be used, `not-checked` with the reason."""
     try:
         answers = read_json(file)
     except FileNotFoundError:
@@ -199,6 +197,12 @@ def _certificates(file: Path, subjects: Iterable[str], ended: Ended) -> dict[str
 def _certificate(answer: Any) -> dict[str, Any]:
     problem = next(certificate_problems(answer), None)
     return not_checked(f"invalid: {problem}") if problem else answer
+
+
+def _code_of(backend: str) -> dict[str, str]:
+    """The code of a backend, unless a cell has removed it."""
+    code = code_if_there(backend)
+    return {"backend_code": code} if code else {}
 
 
 def _hash_of_weights(cell: Cell) -> str | None:

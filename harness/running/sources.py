@@ -23,6 +23,14 @@ def code_of(name: str) -> str:
     return digest_of(backend_files(name))
 
 
+def code_if_there(name: str) -> str | None:
+    """The same; None if a cell has removed the backend's files, or put something else in their place."""
+    try:
+        return code_of(name) if all(file.is_file() for file in backend_files(name)) else None
+    except OSError:
+        return None
+
+
 def digest_of(files: Iterable[Path]) -> str:
     """Changes whenever a byte of the files does."""
     return digest([file.read_text(errors="replace") for file in files])

@@ -4,7 +4,7 @@ result.json, log.txt, artifacts/}.
 A file is written beside its place, flushed to the disk and renamed, so that it is there whole or not at all. Results,
 certificates and judgements carry a hash of what they say: a damaged one is set aside and not used.
 
-The folder may come from a stranger, and a cell may leave anything in it. So nothing is written through a link, every name
+The folder may come from a stranger, and a cell may leave any file in it. So nothing is written through a link, every name
 is checked before it becomes a path, and every file is checked when it is read.
 """
 
@@ -29,9 +29,11 @@ from harness.running.lock import held, is_lock
 from harness.spec import Array
 from harness.whole import (
     is_blocked,
+    is_closed,
     is_real_folder,
     move_aside,
     read_json,
+    regular_file,
     remove_temporary_files,
     temporary_name,
     written_whole,
@@ -75,8 +77,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 def read_arrays(path: Path) -> dict[str, Array]:
     """The inverse of `write_arrays`."""
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    with regular_file(path) as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -133,8 +135,8 @@ class Store:
         return self.plan() if self.exists else []
 
     def _check_contents(self) -> None:
-        """Raise UsageError if the folder holds something else than a run. A run that was stopped before it had its record has
-        left a lock and temporary files only."""
+        """Raise UsageError if the folder holds anything but a run. A run that was stopped before its record was written has
+        left only a lock and temporary files."""
         if not self.exists and self.folder.is_dir() and not all(map(_is_of_a_start, self.folder.iterdir())):
             raise UsageError(f"{self.folder} holds other things and no run: choose a new folder")
 
@@ -178,7 +180,7 @@ class Store:
 
     @property
     def run(self) -> dict[str, Any]:
-        """What is said of the run as a whole."""
+        """The record of the run: run.json."""
         try:
             data = read_json(self.folder / RECORD)
             if not isinstance(data, dict) or type(data.get("schema")) is not int:
@@ -198,13 +200,13 @@ class Store:
         self._write(write_json, {"schema": SCHEMA} | data, RECORD)
 
     def room(self, *names: str) -> Path:
-        """A folder of the run to write to, made if it is not there. If a cell has put something else in its place, that is
-        moved aside."""
+        """A folder of the run to write to, made if it is not there. A file or a link in its place is moved aside, and so is a
+        folder that cannot be written to."""
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
             folder = folder / _plain(name)
-            if is_blocked(folder):
+            if is_blocked(folder) or is_closed(folder):
                 move_aside(folder)
             folder.mkdir(exist_ok=True)
         return folder
@@ -224,17 +226,12 @@ class Store:
         return self.cell_folder(cell) / ARTIFACTS
 
     def clear_artifacts(self, cell: Cell) -> None:
-        """Move aside what is no folder, and lies where the cell is to keep its files."""
+        """Move aside anything but a folder in the place for the files of the cell."""
         if is_blocked(folder := self.artifacts(cell)):
             move_aside(folder)
 
     def save(self, result: Result) -> None:
-        names = ("cells", result.cell.key, "result.json")
-        try:
-            self._write(write_sealed, result.as_json(), *names)
-        except PermissionError:  # the cell has closed its own folder
-            move_aside(self.cell_folder(result.cell))
-            self._write(write_sealed, result.as_json(), *names)
+        self._write(write_sealed, result.as_json(), "cells", result.cell.key, "result.json")
 
     def save_certificate(self, subject: str, certificate: dict[str, Any]) -> None:
         self._write(write_sealed, certificate, "certificates", f"{subject}.json")
@@ -298,9 +295,11 @@ class Store:
         return result
 
     def set_aside(self, cell: Cell) -> str:
-        """Keep a file that is no valid result as evidence, out of the way; its new name."""
+        """Keep a file that is no valid result as evidence, out of the way; its new name. A folder that the cell has closed
+        is kept as a whole."""
+        folder = self.cell_folder(cell)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return move_aside(self.cell_folder(cell) / "result.json").name
+            return move_aside(folder if is_closed(folder) else folder / "result.json").name
         return "nothing"
 
     def plan(self) -> list[Cell]:
