@@ -293,6 +293,9 @@ def _problems_of_finished(data: Mapping[str, Any]) -> Problems:
         values = value if isinstance(value, list) else [value]
         if name != "rate" and not all(isinstance(v, int | float) and 0 <= v < math.inf for v in values):
             yield f"time.{name} is a duration or a rate of at least 0, not {shown(value)}"
+    counted = data["time"].get("rate", "images")
+    if isinstance(counted, str) and not counted.strip():
+        yield f"time.rate names what is counted, such as images, not {shown(counted)}"
     yield from fields_of(
         data["parameters"], dict.fromkeys(("total", "trainable", "frozen", "buffers"), int), "parameters"
     )

@@ -102,6 +102,7 @@ TIME = {"total_s": 2.0, "first_step_s": 0.5, "images_per_s": [100.0]}
     ("changes", "path"),
     [
         ({"time": TIME | {"rate": None}}, "time.rate"),
+        ({"time": TIME | {"rate": " "}}, "time.rate"),
         ({"time": TIME | {"segment_seconds": 3.0}}, "time.segment_seconds"),
         ({"time": TIME | {"segment_others_s": True}}, "time.segment_others_s"),
         ({"time": TIME | {"segment_own_s": [10**400]}}, "time.segment_own_s[0]"),

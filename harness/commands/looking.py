@@ -62,6 +62,6 @@ def report_command(folder: Path, name: str, output: Path | None) -> None:
         click.echo(text)
         return
     try:
-        output.write_text(text + "\n", encoding="utf-8")
+        output.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError(f"the report cannot be written to {output}: {error.strerror}") from None
