@@ -22,7 +22,7 @@ from harness import Adam, Attack, Batches, Examples, Recipe
 from harness.models.efficientnet_lite0 import efficientnet_lite0
 from harness.models.two_block_cnn import two_block_cnn
 
-PAIRS, MOST_PAIRS, STEPS, BATCH, FLOOR = 7, 31, 40, 64, 0.9
+PAIRS, MOST_PAIRS, STEPS, BATCH, FLOOR = 7, 31, 20, 64, 0.9
 CLEAR_PAIRS, CLEAR = 3, 1.5
 """So few pairs are enough where each of them is above the floor by this factor."""
 
