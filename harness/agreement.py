@@ -57,10 +57,10 @@ class Agreement:
     first_segment_spread: float | None
     outliers: dict[str, str]
     features_spread: float | None = None
-    """How far the features of a few pictures lie apart, where the task has kept some."""
+    """The spread of the features of a few pictures, if the task has kept some."""
 
     accuracy_spread: float | None = None
-    """How far accuracies on clean and on changed pictures lie apart, where the task has changed some."""
+    """The spread of the accuracies on clean and on changed pictures, if the task has changed some."""
 
 
 def agreements(results: Iterable[Result]) -> Iterator[Agreement]:

@@ -1,4 +1,5 @@
-"""What the numbers of a cell rest on, beyond its options. Only cells with the same basis share a row of a report.
+"""The basis of a cell: the data, network, code, packages and machine behind its numbers. Only cells with the same basis
+share a row of a report.
 
 A run can be resumed after its pictures, a package, a backend or the machine have changed. Its cells are then of different
 experiments, and a mean over them would be wrong.

@@ -17,15 +17,15 @@ from harness.returned import is_real
 from harness.spec import Array, Model, class_count
 
 LIMITS: Mapping[Precision, float] = {"float64": 1e-9, "float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2}
-"""How far a backend may be from the reference, in each precision."""
+"""The largest deviation from the reference that a backend may have, in each precision."""
 
 GRADIENT_LR = 2.0**20
 """A gradient is read from one step of plain SGD, at a rate so large that the weights' own digits do not swallow it."""
 
 
 def deviation(actual: Array, reference: Array, scale: float | None = None) -> float:
-    """How far `actual` is from `reference`, as defined above; infinite where shapes differ, or where
-    `actual` has other values than finite real numbers: NumPy would read words as numbers, and drop imaginary parts."""
+    """The deviation of `actual` from `reference`, as defined above. It is infinite if the shapes differ, or if `actual`
+    holds anything but finite real numbers: NumPy would read words as numbers, and drop imaginary parts."""
     actual = np.asarray(actual)
     if not is_real(actual.dtype):
         return float("inf")

@@ -33,7 +33,7 @@ def notes(report: Report) -> Iterator[list[str]]:
 
 
 def _agreements(found: Sequence[Agreement]) -> Iterator[str]:
-    """How far backends were apart in what the run itself has kept: for each experiment the widest, over its seeds."""
+    """The differences between backends in the values that the run has kept: the largest over the seeds of each experiment."""
     groups: dict[tuple[str, ...], list[Agreement]] = {}
     for one in found:
         groups.setdefault((one.task, one.model, one.dataset, one.precision, *one.backends), []).append(one)
@@ -71,7 +71,7 @@ def _count(names: Iterable[str]) -> str:
 
 
 def _apart(found: dict[str, Any], results: Sequence[Result]) -> str:
-    """How far the pictures of several backends lie apart, and why pictures of equal backends may differ."""
+    """A note on how much the pictures of several backends differ. If the backends are equal, it says why they differ."""
     largest, visible = found["apart"]["largest"], found["apart"]["visible"]
     text = (
         f"Pictures of {found['task']}: those of {_count(found['scores'])} differ by {within(largest)} at most, and "
