@@ -8,8 +8,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, PackageMetadata, entry_points
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -176,8 +177,14 @@ def _by_name(points: Iterable[EntryPoint]) -> dict[str, list[EntryPoint]]:
     return found
 
 
+@cache
+def _metadata(package: Distribution) -> PackageMetadata:
+    """Parsed once for all its entry points: the package's whole README is part of it."""
+    return package.metadata
+
+
 def _owner(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "an unnamed package"
+    return _metadata(point.dist)["Name"] if point.dist else "an unnamed package"
 
 
 def _origin(point: EntryPoint) -> str:
@@ -234,8 +241,8 @@ def _imports(file: Path) -> list[str]:
 
 def _how_to_install(name: str, point: EntryPoint) -> str:
     """An extra that is named like the backend brings what it needs."""
-    if point.dist and name in (point.dist.metadata.get_all("Provides-Extra") or []):
-        return f": pip install '{point.dist.name}[{name}]'"
+    if point.dist and name in (_metadata(point.dist).get_all("Provides-Extra") or []):
+        return f": pip install '{_owner(point)}[{name}]'"
     return ""
 
 
