@@ -23,6 +23,14 @@ atexit.register(shutil.rmtree, os.environ["SAMEBENCH_CACHE_DIR"], ignore_errors=
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", help="the backend whose tests are run in this process")
     parser.addoption("--mode", default="default", help="the mode it is tested in")
+    parser.addoption("--slow", action="store_true", help="also the tests that take too long for every change")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="too long for every change: tox -e slow"))
 
 
 @pytest.fixture(scope="session")

@@ -283,7 +283,8 @@ def test_a_backend_file_that_this_command_does_not_name_judges_nothing(tmp_path,
             asked.append(request["judge"]["backend"])
         answer(request, result)
         if "cell" in request:
-            Store(tmp_path).save(pictured(mine if request["cell"]["backend"] == "numpy" else evil))
+            store = Store(tmp_path)
+            store.save(pictured(mine if request["cell"]["backend"] == "numpy" else evil, store))
 
     run_here(tmp_path, [evil], monkeypatch, work)
     run_here(tmp_path, [mine], monkeypatch, work, parity=True)

@@ -8,18 +8,20 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import SMALL, backend, cells, samebench
-from runs import HASH, answer, cell, certificate, finished, pictured, run_here
+from runs import HASH, Silent, answer, cell, certificate, finished, pictured, run_here
 
 from harness.forms import NAMED, mistyped
 from harness.judgements import PICTURES
+from harness.places import hash_of
 from harness.plugins import load_plugins
 from harness.report import Report
 from harness.result import Cell, Result
 from harness.running.process import Ended, run_worker
 from harness.running.sources import code_if_there
-from harness.running.store import Store, read_arrays, read_sealed, write_json, write_sealed
+from harness.running.store import Store, read_arrays, read_sealed, write_arrays, write_json, write_sealed
 from harness.whole import JSON_BYTES
 
 REPORTERS = load_plugins().reporters
@@ -337,7 +339,7 @@ def test_an_answer_that_is_no_judgement_is_a_problem_that_is_named(tmp_path, mon
 
     def work(request, result):
         if "cell" in request:
-            write_sealed(result, pictured(Cell(**request["cell"])).as_json())
+            write_sealed(result, pictured(Cell(**request["cell"]), Store(tmp_path)).as_json())
         elif "subjects" in request:
             answer(request, result)
         else:
@@ -363,13 +365,41 @@ def test_a_stored_judgement_of_another_form_is_not_used(tmp_path, monkeypatch, s
     one = cell(task="adversarial", weights="two-block-cnn-digits")
     run_here(tmp_path, [one], monkeypatch)
     store = Store(tmp_path)
-    store.save(pictured(one))
+    store.save(pictured(one, store))
     stored = json.loads(json.dumps(said).replace("KEY", one.key))
     write_sealed(store.judgements / f"{one.experiment}.json", stored)
     assert store.judged() == {}
     assert "adversarial" in all_reports(store)
     run_here(tmp_path, [one], monkeypatch, parity=True)
     assert set(store.judged()) == {one.experiment}, "it is asked for again"
+
+
+def other_pictures(file: Path) -> None:
+    write_arrays(file, {"made": np.ones(3)})
+
+
+@pytest.mark.parametrize("put", [None, os.mkfifo, folder_for_file, other_pictures])
+def test_pictures_of_one_maker_that_cannot_be_read_are_judged_by_nobody_and_spoil_nothing(tmp_path, monkeypatch, put):
+    options = {"task": "adversarial", "weights": "two-block-cnn-digits"}
+    bad, good, asked, said = cell("bad", **options), cell("good", **options), [], []
+
+    def work(request, result):
+        if "judge" in request:
+            asked.extend(case["pictures"] for case in request["cases"].values())
+        answer(request, result)
+        if "cell" in request:
+            of, store = Cell(**request["cell"]), Store(tmp_path)
+            store.save(pictured(of, store))
+            if of.backend == "bad":
+                (file := store.artifacts(of) / PICTURES).unlink()
+                if put:
+                    put(file)
+
+    monkeypatch.setattr(Silent, "say", lambda self, line: said.append(line))
+    run_here(tmp_path, [bad, good], monkeypatch, work, parity=True)
+    assert [set(pictures) for pictures in asked] == [{good.key}] * len(asked) and asked
+    assert set(Store(tmp_path).judgement(good.experiment)["files"]) == {good.key}
+    assert [line.partition(":")[0] for line in said] == ["nobody judges the pictures of bad/default"]
 
 
 @pytest.mark.parametrize(
@@ -408,12 +438,8 @@ def test_pictures_that_are_no_arrays_are_left_out(tmp_path, monkeypatch):
     one = cell(task="adversarial", weights="two-block-cnn-digits")
     run_here(tmp_path, [one], monkeypatch)
     store = Store(tmp_path)
-    file = store.artifacts(one) / PICTURES
-    file.parent.mkdir()
+    result, file = pictured(one, store), store.artifacts(one) / PICTURES
     file.write_bytes(b"PK\x03\x04 no archive")
-    from harness.places import hash_of
-
-    result = pictured(one)
     result.artifacts[PICTURES] = hash_of(file, "sha256:")
     store.save(result)
     assert "No cell of this run has kept pictures" in all_reports(store)

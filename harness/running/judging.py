@@ -6,7 +6,7 @@ so a run that is taken up again judges what is new.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,7 +68,7 @@ class Case:
         return [THE_REFERENCE, *dict.fromkeys(Judge(c.backend, c.mode, c.precision, c.device) for c in cells)]
 
 
-def cases(results: Sequence[Result], named: Collection[str] = ()) -> list[Case]:
+def cases(results: Iterable[Result], named: Collection[str] = ()) -> list[Case]:
     """What there is to judge, with the backends that the user has named."""
     found: dict[str, Case] = {}
     for result in results:

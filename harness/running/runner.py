@@ -21,7 +21,7 @@ from harness.result import SHOWN, Cell, Result, not_checked
 from harness.running.judging import cases, judge
 from harness.running.process import Ended, run_worker
 from harness.running.sources import code_if_there
-from harness.running.store import Store, write_json
+from harness.running.store import PICTURES, Store, write_json
 from harness.whole import free, read_json
 
 
@@ -32,6 +32,7 @@ class Watcher(Protocol):
     def started(self, what: str, cell: Cell | None = None) -> None: ...
     def progress(self, line: str) -> None: ...
     def certified(self, backend: str, verdict: str, seconds: float) -> None: ...
+    def say(self, line: str) -> None: ...
     def finished(self, result: Result, number: int, total: int) -> None: ...
 
 
@@ -161,11 +162,22 @@ class Runner:
         """Let every backend see the pictures that each has made. A backend that is a file is asked only if this command has
         named it: the run may be a stranger's."""
         asked, named = {cell.experiment for cell in cells}, {cell.backend for cell in cells}
-        results = list(self.store.results())
+        results = [result for result in self.store.results() if result.cell.experiment in asked]
         for result in results:
             result.evidence[SHOWN] = shown[result.cell.backend]
-        found = [case for case in cases(results, named) if case.name in asked]
+        found = cases(filter(self._can_be_judged, results), named)
         judge(self.store, found, self._start_worker, self.watcher.started)
+
+    def _can_be_judged(self, result: Result) -> bool:
+        """Whether the pictures of a cell can be read, if it has any. One that cannot must not spoil what judges say of the
+        others."""
+        if PICTURES in result.artifacts:
+            try:
+                self.store.pictures(result)
+            except LookupError as error:
+                self.watcher.say(f"nobody judges the pictures of {result.who}: {error}")
+                return False
+        return True
 
     def _start_worker(
         self, folder: Path, request: Mapping[str, Any], backend: str, name: str = "request.json"

@@ -262,8 +262,13 @@ class Store:
     def pictures(self, result: Result) -> dict[str, Array]:
         """What the cell has made; raises LookupError if it has made none, or if they are no longer those."""
         file, wanted = self.artifacts(result.cell) / PICTURES, result.artifacts.get(PICTURES)
-        if not wanted or not file.is_file() or hash_of(file, wanted) != wanted:
+        if not wanted:
             raise LookupError(f"{result.cell.key} has kept no pictures")
+        try:
+            if not file.is_file() or hash_of(file, wanted) != wanted:
+                raise LookupError(f"{file} is not what the cell has written")
+        except OSError as error:
+            raise LookupError(f"{file} cannot be read: {error}") from None
         return _arrays_in(file)
 
     def feature_maps(self, result: Result) -> dict[str, Array]:

@@ -8,7 +8,7 @@ import command
 import pytest
 
 
-@pytest.mark.parametrize("model", ["two-block-cnn", "cifar-resnet"])
+@pytest.mark.parametrize("model", [pytest.param("two-block-cnn", marks=pytest.mark.slow), "cifar-resnet"])
 def test_cifar10_is_the_same_on_all_three(tmp_path, model):
     """The real pictures: losses of the first five steps within 1e-4, parameters equal, every verdict equal."""
     if not os.environ.get("SAMEBENCH_DATA_DIR"):
