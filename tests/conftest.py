@@ -50,6 +50,13 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def quick_compiler(backend: type, mode: str, request: pytest.FixtureRequest) -> None:
+    """For tests that are too long where PyTorch compiles: each of its kernels takes a C++ compiler seconds."""
+    if (backend.name, mode) == ("pytorch", "compiled") and not request.config.getoption("--slow"):
+        pytest.skip("PyTorch's compiler takes minutes: tox -e slow")
+
+
+@pytest.fixture
 def nothing_hangs():
     """A test that waits for a pipe fails."""
 

@@ -100,6 +100,7 @@ def test_rule(name, backend, mode):
     assert not outcome.bad, f"{RULES[name].__doc__}\n{outcome.message}"
 
 
+@pytest.mark.usefixtures("quick_compiler")
 def test_every_layer_within_1e9_over_20_steps(make):
     within_1e9_over_20_steps(make, EVERY_LAYER, "momentum")
 
@@ -118,6 +119,7 @@ def within_1e9_over_20_steps(make, model, recipe):
     assert found.steps == 20 and found.timed["logits"] <= 1e-4
 
 
+@pytest.mark.usefixtures("quick_compiler")
 @pytest.mark.parametrize(
     "model",
     [two_block_cnn((8, 8, 1)), lenet5((28, 28, 1)), two_block_cnn((12, 12, 3), 3)],
