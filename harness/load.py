@@ -71,11 +71,31 @@ def as_record(segments: Sequence[Usage]) -> dict[str, list[float]]:
 def disturbance(measured: Mapping[str, Any]) -> str | None:
     """The reason not to trust the speed of a cell, by the values of `as_record`; None if there is no reason."""
     seconds, own, others, waited = (measured.get(f"segment_{name}", []) for name in Usage._fields)
-    total = sum(seconds)
-    if total >= SHORTEST and sum(others) > OTHERS * total and (not waited or sum(waited) > WAITED * total):
-        return f"other processes used {sum(others) / total:.1f} cores while it was timed"
+    if used := _cores_of_others(seconds, others, waited):
+        return f"other processes used {used:.1f} cores while it was timed"
     if stalls := _stalls(seconds, own):
         return f"{stalls} of {len(seconds)} timed segments stalled: they took longer, with no more processor time"
+    return None
+
+
+def busy_since(start: float, before: Reading) -> str | None:
+    """A warning if other processes have used cores since `start`, a value of `time.perf_counter`; None if they have not. It
+    waits until that can be told."""
+    time.sleep(max(start + SHORTEST - time.perf_counter(), 0.0))
+    seconds = time.perf_counter() - start
+    record = as_record([before.until(Reading.now(), seconds)])
+    if used := _cores_of_others(*(record.get(f"segment_{name}", []) for name in ("seconds", "others_s", "waited_s"))):
+        return (
+            f"This machine is busy: other processes use {used:.1f} cores. Speeds measured now are marked as disturbed."
+        )
+    return None
+
+
+def _cores_of_others(seconds: Sequence[float], others: Sequence[float], waited: Sequence[float]) -> float | None:
+    """The number of cores that other processes used, if they disturb what is timed."""
+    total = sum(seconds)
+    if total >= SHORTEST and sum(others) > OTHERS * total and (not waited or sum(waited) > WAITED * total):
+        return sum(others) / total
     return None
 
 

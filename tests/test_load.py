@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from command import SMALL, samebench
 from test_reporters import CELL, ok, report
 
 from harness import load
@@ -48,6 +49,24 @@ def test_work_of_other_processes_is_told_from_our_own():
         disturbed = worked(0.6)
     assert disturbed.others_s > 0.15 and disturbed.own_s < 0.6 * 1.1
     assert "other processes used" in disturbance(as_record([disturbed]))
+
+
+@pytest.mark.skipif(not load.STAT.exists(), reason="only Linux counts the processor time of a whole machine")
+def test_a_run_warns_before_it_measures_on_a_busy_machine(tmp_path):
+    with busy_neighbours(cores() + 1):
+        done = samebench("run", "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL)
+    assert done.stderr.startswith("This machine is busy: other processes use "), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("used", "warned"),
+    [((0.5, 0.01, 0.0), False), ((0.5, 1.8, 0.4), True), ((0.5, 1.8, 0.0), False), ((0.5, None, None), False)],
+)
+def test_load_before_the_start(monkeypatch, used, warned):
+    seconds, others, waited = used
+    monkeypatch.setattr(Reading, "until", lambda self, later, passed: Usage(passed, 0.1, others, waited))
+    warning = load.busy_since(time.perf_counter() - seconds, Reading(0.0, 0.0, 0.0))
+    assert (warning is not None) == warned
 
 
 def test_a_quiet_machine_is_not_accused():

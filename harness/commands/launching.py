@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,6 +19,7 @@ from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
 from harness.commands.ending import Demands, shortfalls
 from harness.errors import UsageError
 from harness.inputs import load
+from harness.load import Reading, busy_since
 from harness.naming import is_file
 from harness.options import flatten
 from harness.places import Places
@@ -145,6 +147,7 @@ def _halves(settings: Settings, plugins: Plugins) -> list[int]:
 
 def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table") -> None:
     """Run what the layers say into a folder, and print its report."""
+    start, before = time.perf_counter(), Reading.now()
     plugins = load_plugins()
     settings = Settings.of(plugins, layers)
     config = settings.config
@@ -164,6 +167,8 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
     memory = int(config.memory_gb * 2**30) if config.memory_gb else None
     limits = Limits(config.timeout, config.threads, memory, settings.python)
     with _ending_well(store.folder), watching(len(cells)) as watcher:
+        if warning := busy_since(start, before):
+            watcher.say(warning)
         Runner(store, limits, watcher).run(cells, settings.as_record(cells), config.parity)
     report = Report.of(store)
     click.echo("\n" + plugins.reporters[form](report))
