@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from email.message import Message
 from importlib.metadata import EntryPoint
-from types import SimpleNamespace
 
 import pytest
 
 from harness import plugins
 from harness.errors import PluginError, Unavailable, UsageError
 from harness.plugins import find_backends, load_backend, load_plugins
+
+
+class Package:
+    """An installed package, as far as its metadata goes."""
+
+    def __init__(self, name: str) -> None:
+        self.metadata = Message()
+        self.metadata["Name"], self.metadata["Provides-Extra"] = name, "mine"
+
 
 BACKEND = """
 from harness import hookimpl
@@ -36,8 +45,7 @@ def announce(monkeypatch):
             for of, name, module, package in points:
                 if of == group:
                     point = EntryPoint(name, module, group)
-                    metadata = SimpleNamespace(get_all=lambda key: ["mine"])
-                    vars(point)["dist"] = SimpleNamespace(name=package, metadata=metadata)
+                    vars(point)["dist"] = Package(package)
                     found.append(point)
             return found
 
