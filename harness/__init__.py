@@ -11,29 +11,28 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "harness.attack": "Attack",
-    "harness.augmentation": "Augmentation",
+    "harness.pictures.augmentation": "Augmentation",
     "harness.backend": "Backend Device Precision Trainer",
     "harness.data": "Batches Dataset Examples",
     "harness.errors": "DataError PluginError SamebenchError SpecError Unavailable Unsupported UsageError WrongDevice",
-    "harness.evaluation": "Evaluation Point evaluate overfitting_gap",
-    "harness.fitting": "Fit Lessons",
-    "harness.inputs": "DatasetLoader Wanted",
-    "harness.markers": "hookimpl",
-    "harness.places": "Download Places",
-    "harness.pretrained": "Pretrained in_package",
+    "harness.tasks.common.evaluation": "Evaluation Point evaluate overfitting_gap",
+    "harness.tasks.common.fitting": "Fit Lessons",
+    "harness.pictures.inputs": "DatasetLoader Wanted",
+    "harness.hookspecs": "hookimpl",
+    "harness.storage.places": "Download Places",
+    "harness.pretrained.entries": "Pretrained in_package",
     "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule Steps Warmup",
     "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool "
     "Layer MaxPool Model Node Normalize Parameter Pool Residual Shape Sides Upto Weights Window relu relu6 sigmoid swish tanh",
-    "harness.stopping": "Stopping Watch",
+    "harness.tasks.common.stopping": "Stopping Watch",
     "harness.task": "Bench Findings ModelBuilder Subject Task Trained",
-    "harness.transfer": "Head Trunk",
+    "harness.tasks.common.transfer": "Head Trunk",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)
 
 if TYPE_CHECKING:  # the same names for editors and type checkers; a test compares them
     from harness.attack import Attack as Attack
-    from harness.augmentation import Augmentation as Augmentation
     from harness.backend import Backend as Backend
     from harness.backend import Device as Device
     from harness.backend import Precision as Precision
@@ -49,19 +48,12 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.errors import Unsupported as Unsupported
     from harness.errors import UsageError as UsageError
     from harness.errors import WrongDevice as WrongDevice
-    from harness.evaluation import Evaluation as Evaluation
-    from harness.evaluation import Point as Point
-    from harness.evaluation import evaluate as evaluate
-    from harness.evaluation import overfitting_gap as overfitting_gap
-    from harness.fitting import Fit as Fit
-    from harness.fitting import Lessons as Lessons
-    from harness.inputs import DatasetLoader as DatasetLoader
-    from harness.inputs import Wanted as Wanted
-    from harness.markers import hookimpl as hookimpl
-    from harness.places import Download as Download
-    from harness.places import Places as Places
-    from harness.pretrained import Pretrained as Pretrained
-    from harness.pretrained import in_package as in_package
+    from harness.hookspecs import hookimpl as hookimpl
+    from harness.pictures.augmentation import Augmentation as Augmentation
+    from harness.pictures.inputs import DatasetLoader as DatasetLoader
+    from harness.pictures.inputs import Wanted as Wanted
+    from harness.pretrained.entries import Pretrained as Pretrained
+    from harness.pretrained.entries import in_package as in_package
     from harness.recipe import SGD as SGD
     from harness.recipe import Adam as Adam
     from harness.recipe import AdamW as AdamW
@@ -105,16 +97,24 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.spec import sigmoid as sigmoid
     from harness.spec import swish as swish
     from harness.spec import tanh as tanh
-    from harness.stopping import Stopping as Stopping
-    from harness.stopping import Watch as Watch
+    from harness.storage.places import Download as Download
+    from harness.storage.places import Places as Places
     from harness.task import Bench as Bench
     from harness.task import Findings as Findings
     from harness.task import ModelBuilder as ModelBuilder
     from harness.task import Subject as Subject
     from harness.task import Task as Task
     from harness.task import Trained as Trained
-    from harness.transfer import Head as Head
-    from harness.transfer import Trunk as Trunk
+    from harness.tasks.common.evaluation import Evaluation as Evaluation
+    from harness.tasks.common.evaluation import Point as Point
+    from harness.tasks.common.evaluation import evaluate as evaluate
+    from harness.tasks.common.evaluation import overfitting_gap as overfitting_gap
+    from harness.tasks.common.fitting import Fit as Fit
+    from harness.tasks.common.fitting import Lessons as Lessons
+    from harness.tasks.common.stopping import Stopping as Stopping
+    from harness.tasks.common.stopping import Watch as Watch
+    from harness.tasks.common.transfer import Head as Head
+    from harness.tasks.common.transfer import Trunk as Trunk
 
 
 def __getattr__(name: str) -> Any:

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.markers import hookspec
+import pluggy
 
 if TYPE_CHECKING:
     from harness.backend import Backend
-    from harness.inputs import DatasetLoader
-    from harness.pretrained import Pretrained
-    from harness.report import Report
+    from harness.pictures.inputs import DatasetLoader
+    from harness.pretrained.entries import Pretrained
+    from harness.report.summary import Report
     from harness.task import ModelBuilder, Task
+
+PROJECT = "samebench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+"""Marks the declaration of a hook, as below."""
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a plugin's function that implements a hook of the same name."""
 
 
 @hookspec(firstresult=True)

@@ -18,7 +18,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import PluginError, Unavailable, UsageError
-from harness.markers import PROJECT
+from harness.hookspecs import PROJECT
 from harness.naming import NAME
 from harness.options import nearest
 

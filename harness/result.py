@@ -27,8 +27,8 @@ from harness.forms import (
     mistyped,
     shown,
 )
-from harness.load import Usage
 from harness.naming import shown_names
+from harness.timing.load import Usage
 
 SCHEMA = 1
 Semantics = Literal["aligned", "native"]

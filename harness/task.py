@@ -9,11 +9,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from harness.attack import Attack
 from harness.backend import Backend, Trainer
-from harness.clock import Clock
 from harness.data import Dataset
 from harness.recipe import Recipe
 from harness.result import Semantics, digest
 from harness.spec import Array, Counts, Model, Shape, Weights
+from harness.timing.clock import Clock
 
 ModelBuilder = Callable[[Shape, int], Model]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.judgements import PICTURES
-from harness.places import hash_of
 from harness.result import Cell, Result, not_checked
 from harness.running import runner
 from harness.running.process import Ended
-from harness.running.store import Store, write_arrays, write_json, write_sealed
+from harness.running.store import Store
+from harness.storage.places import hash_of
+from harness.storage.sealed import PICTURES, write_arrays, write_json, write_sealed
 
 HASH = f"sha256:{'5' * 64}"
 OPTIONS = {"epochs": 1, "optimizer.lr": 0.1}

@@ -11,21 +11,21 @@ import pytest
 from command import samebench, words
 
 from harness import Dense, Examples, Flatten, Model, relu
-from harness.attacking import OWN_VIEW, at_once
 from harness.data import Dataset
 from harness.datasets.digits import digits
-from harness.inputs import Wanted
-from harness.places import Places
+from harness.pictures.inputs import Wanted
 from harness.plugins import load_plugins
-from harness.pretrained import save_trained, start_from
+from harness.pretrained.entries import save_trained, start_from
 from harness.reference.backend import NumPy
-from harness.running.experiments import trained_network
 from harness.running.store import Store
+from harness.storage.places import Places
 from harness.task import Bench, Findings, Trained
 from harness.tasks.adversarial import Adversarial
 from harness.tasks.adversarial import Options as Attacking
+from harness.tasks.common.victim import OWN_VIEW, at_once
 from harness.tasks.ideal_image import IdealImage
 from harness.tasks.ideal_image import Options as Imagining
+from harness.worker.networks import trained_network
 
 QUICK = ["--backend", "numpy", "--precision", "float64"]
 FEW = ["--set", "adversarial.pictures=24", "--set", "ideal-image.steps=8"]

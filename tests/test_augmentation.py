@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from harness.augmentation import LARGEST, Ahead, Augmentation, Draws, augmented
 from harness.data import Examples
 from harness.errors import DataError, UsageError
 from harness.options import change, flatten
+from harness.pictures.augmentation import LARGEST, Ahead, Augmentation, Draws, augmented
 
 NONE = Draws(flip=0.9, rotation=0.5, zoom=0.5, down=0.5, across=0.5, side=0, top=0.5, left=0.5, brightness=0.5, contrast=0.5)  # fmt: skip
 """Draws from which no option makes a change."""

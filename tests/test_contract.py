@@ -17,11 +17,11 @@ from harness.conformance.kit import check_rule
 from harness.data import Batches
 from harness.errors import ContractError
 from harness.parity import certify
-from harness.probes import awkward_examples, deviation, stirred
+from harness.parity.probes import awkward_examples, deviation, stirred
 from harness.reference.backend import NumPy
 from harness.returned import Networks, is_real
-from harness.running.asked import certify as answer
 from harness.task import Subject
+from harness.worker.jobs import certify as answer
 
 EXAMPLES = awkward_examples(NETWORK, 16)
 BATCHES = Batches(EXAMPLES, np.arange(16), 6)
@@ -251,7 +251,7 @@ def test_a_certificate_of_nonsense_differs(monkeypatch):
     mine = changed("forward", lambda x: x.astype(str))
     with pytest.raises(ContractError):
         certify(lambda precision: mine(precision=precision), Subject(NETWORK, SGD_1), "float64", steps=1, batch=2)
-    monkeypatch.setattr("harness.running.certificates.load_backend", lambda name: mine)
+    monkeypatch.setattr("harness.worker.certificates.load_backend", lambda name: mine)
     request = {
         "backend": "mine", "mode": "default", "precision": "float64", "device": "auto",
         "subjects": {"it": {

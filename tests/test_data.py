@@ -6,8 +6,8 @@ import pytest
 from harness import Batches, DataError, Dataset, Examples
 from harness.data import stratified
 from harness.datasets.digits import digits
-from harness.inputs import Wanted
-from harness.places import Places
+from harness.pictures.inputs import Wanted
+from harness.storage.places import Places
 
 
 def examples(n=10, classes=2):

@@ -22,11 +22,11 @@ from harness.datasets.digits import digits
 from harness.datasets.folder import folder
 from harness.datasets.idx import read_idx
 from harness.datasets.synthetic import synthetic
-from harness.inputs import DataOptions, Taker, Wanted, load, split_options
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
-from harness.pictures import brought_to, read_picture
-from harness.places import Places, hash_of
+from harness.pictures.files import brought_to, read_picture
+from harness.pictures.inputs import DataOptions, Taker, Wanted, load, split_options
+from harness.storage.places import Places, hash_of
 
 REAL = os.environ.get("SAMEBENCH_DATA_DIR", "")
 SIZE = (8, 8, 3)

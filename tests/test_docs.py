@@ -10,7 +10,7 @@ from harness import hookspecs
 from harness.cli import COMMANDS, main
 from harness.conformance import RULES
 from harness.plugins import load_plugins
-from harness.report import Report
+from harness.report.summary import Report
 from harness.running.store import Store
 
 ROOT = Path(__file__).parent.parent

@@ -8,8 +8,8 @@ import time
 import pytest
 from command import samebench
 
-from harness.places import Places
 from harness.running.doctor import last_probe, probe
+from harness.storage.places import Places
 
 FILE = """
 import os, sys, time

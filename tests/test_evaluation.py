@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
 from harness import Point, SpecError, evaluate, overfitting_gap
-from harness.evaluation import MOST_CLASSES
 from harness.result import SHARES, diverged
+from harness.tasks.common.evaluation import MOST_CLASSES
 
 ANIMALS = ("cat", "dog", "emu")
 

@@ -11,13 +11,14 @@ import pytest
 from harness import Dense, Model, relu
 from harness.errors import SamebenchError, UsageError
 from harness.models.lenet5 import lenet5
-from harness.places import Places
 from harness.plugins import load_plugins
-from harness.pretrained import save_trained
+from harness.pretrained.entries import save_trained
 from harness.running.config import Layer, Settings
-from harness.running.experiments import Experiment, Experiments, builder_of, experiments, network_of
+from harness.running.experiments import Experiment, Experiments, experiments
 from harness.running.plan import plan_cells
 from harness.spec import Shape
+from harness.storage.places import Places
+from harness.worker.networks import builder_of, network_of
 
 PLUGINS = load_plugins()
 TOLD = {"variant": "small", "source": "a test", "licence": "CC0", "trained_on": "noise"}

@@ -11,9 +11,10 @@ import pytest
 from published_names import PUBLISHED
 
 from harness.errors import SpecError
-from harness.importing import canonical
 from harness.models.pixels import CAFFE, TORCH
 from harness.plugins import load_plugins
+from harness.pretrained.formats import read_tensors
+from harness.pretrained.renaming import canonical
 from harness.spec import (
     BatchNorm,
     Branches,
@@ -27,7 +28,6 @@ from harness.spec import (
     Residual,
     relu,
 )
-from harness.weightfiles import read_tensors
 
 MODELS = load_plugins().models
 SHAPES = {"alexnet": (224, 224, 3), "lenet5": (32, 32, 1)}

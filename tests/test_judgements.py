@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from test_reporters import CELL, NASTY, Kept, ok
 
-from harness.judgements import PICTURES
-from harness.judging import VISIBLE, apart, feature_maps
 from harness.models.two_block_cnn import two_block_cnn
 from harness.plugins import load_plugins
-from harness.report import Report
+from harness.report.summary import Report
 from harness.result import Result
-from harness.running import judging
+from harness.running import crosscheck as judging
 from harness.running.process import Ended
-from harness.running.store import Store, write_arrays
+from harness.running.store import Store
+from harness.storage.sealed import PICTURES, write_arrays
 from harness.task import Trained
+from harness.worker.crosscheck import VISIBLE, apart, feature_maps
 
 REPORTERS = load_plugins().reporters
 ATTACK = replace(CELL, task="adversarial", backend="one", weights="some")

@@ -12,11 +12,11 @@ import pytest
 from command import SMALL, samebench
 from test_reporters import CELL, ok, report
 
-from harness import load
-from harness.clock import Clock
 from harness.environment import cores
-from harness.load import Reading, Usage, as_record, disturbance
 from harness.plugins import load_plugins
+from harness.timing import load
+from harness.timing.clock import Clock
+from harness.timing.load import Reading, Usage, as_record, disturbance
 
 QUIET = {"segment_seconds": [1.0, 1.1], "segment_own_s": [2.0, 2.2], "segment_others_s": [0.02, 0.0]}
 

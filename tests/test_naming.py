@@ -11,15 +11,16 @@ from command import FILE, SMALL, samebench, words
 from test_judgements import attacked
 from test_reporters import CELL, REPORTERS, Kept, ok
 
-from harness.judgements import PICTURES, name_of
 from harness.naming import own_name, own_names, shown_names
-from harness.report import Report
-from harness.running import judging
+from harness.report.crosscheck import name_of
+from harness.report.summary import Report
+from harness.running import crosscheck as judging
 from harness.running.config import Layer, Settings
 from harness.running.experiments import experiments
 from harness.running.plan import plan_cells
 from harness.running.process import Ended
 from harness.running.store import Store
+from harness.storage.sealed import PICTURES
 
 from test_config import PLUGINS, SCRATCH  # isort: skip
 

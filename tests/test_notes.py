@@ -10,10 +10,10 @@ from test_judgements import attacked, judged
 from test_reporters import CELL, Kept, certified, ok
 from test_rows import shown
 
-from harness.report import Report
+from harness.report.summary import Report
+from harness.report.text import notes
+from harness.report.text.tables import within
 from harness.result import Result
-from harness.wording import notes
-from harness.wording.tables import within
 
 HOST = {"processor": "old", "cores": 2, "system": "Linux 6", "python": "3.11.7"}
 

@@ -40,13 +40,13 @@ from harness.conformance.kit import RULES, ConformanceError, Kit
 from harness.conformance.suspects import SUSPECTS
 from harness.parity import certify, rounding, trial
 from harness.parity.attack import steps_of
+from harness.parity.probes import awkward_examples, deviation, stirred
 from harness.parity.standin import smaller
 from harness.parity.training import TrainingTrial
-from harness.probes import awkward_examples, deviation, stirred
 from harness.reference import layers
 from harness.reference.backend import NumPy
-from harness.running import certificates
 from harness.task import Subject
+from harness.worker import certificates
 
 PLAIN = Model(
     "plain",

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import DataError, places
-from harness.archives import unpack
-from harness.places import Download, Places
+from harness import DataError
+from harness.storage import places
+from harness.storage.archives import unpack
+from harness.storage.places import Download, Places
 
 CONTENT = b"pictures" * 1000
 HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -164,7 +165,7 @@ def test_places_are_as_the_environment_says(tmp_path, monkeypatch):
 KEEPER = """
 import os, signal, sys, time
 from pathlib import Path
-from harness.places import Places
+from harness.storage.places import Places
 
 def fill(folder):
     (folder / sys.argv[3]).touch()

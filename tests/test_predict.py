@@ -10,15 +10,15 @@ import pytest
 from command import report, samebench, words
 from PIL import Image
 
+from harness.commands.prediction import picture_in, seen_in
 from harness.errors import DataError
-from harness.imagenet import class_names
 from harness.models.lenet5 import lenet5
-from harness.places import Places
 from harness.plugins import load_plugins
-from harness.predicting import picture_in, seen_in
-from harness.pretrained import start_from
+from harness.pretrained.entries import start_from
+from harness.pretrained.formats.safetensors import save_safetensors
+from harness.pretrained.imagenet import class_names
 from harness.reference.backend import NumPy
-from harness.weightfiles.safetensors import save_safetensors
+from harness.storage.places import Places
 
 QUICK = ["--backend", "numpy", "--precision", "float64", "--no-parity"]
 SHORT = ["feature-extraction.epochs=20", "scratch-cnn.epochs=2", "fine-tuning.epochs=1", "fine-tuning.head.epochs=20"]
@@ -29,7 +29,7 @@ SETS = [word for option in SHORT for word in ("--set", option)]
 def picture(tmp_path_factory):
     """A test digit of scikit-learn, a seven, as a file."""
     from harness.datasets.digits import digits
-    from harness.inputs import Wanted
+    from harness.pictures.inputs import Wanted
 
     data = digits(Wanted(Places(None, tmp_path_factory.mktemp("cache"))))
     seven = data.test.images[data.test.labels == 7][0, :, :, 0]

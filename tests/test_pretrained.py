@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from command import samebench
 
-import harness.pretrained
-from harness.described import described, model_of
+import harness.pretrained.entries
 from harness.errors import DataError, SpecError, UsageError
 from harness.models.lenet5 import lenet5
-from harness.places import Places, hash_of
 from harness.plugins import Catalogue, load_plugins
-from harness.pretrained import Pretrained, Start, from_keras, in_package, save_trained, start_from
+from harness.pretrained.entries import Pretrained, Start, from_keras, in_package, save_trained, start_from
+from harness.pretrained.formats import load_safetensors, save_safetensors
+from harness.pretrained.spec_json import described, model_of
 from harness.spec import Dense, Model, relu
-from harness.weightfiles import load_safetensors, save_safetensors
+from harness.storage.places import Places, hash_of
 
 FILE = "weights.safetensors"
 TOLD = {"variant": "small", "source": "a test", "licence": "CC0", "trained_on": "noise"}
@@ -118,7 +118,7 @@ def test_what_an_older_importer_has_made_is_not_used(find, tmp_path, monkeypatch
         patch.syspath_prepend(tmp_path)
         find().load()
     assert find().load()
-    monkeypatch.setattr(harness.pretrained, "METHOD", harness.pretrained.METHOD + 1)
+    monkeypatch.setattr(harness.pretrained.entries, "METHOD", harness.pretrained.entries.METHOD + 1)
     with pytest.raises(DataError, match="not installed: pip install some-weights"):
         find().load()
 

@@ -9,13 +9,13 @@ from typing import Any, get_type_hints
 import pytest
 
 from harness import SGD, Adam, AdamW, Cosine, Recipe, SpecError, Steps, UsageError, Warmup
-from harness.augmentation import Augmentation
 from harness.options import flatten
+from harness.pictures.augmentation import Augmentation
 from harness.plugins import load_plugins
 from harness.ranges import ABOVE_0, AT_LEAST_0, BELOW_1, FACTOR, SHARE, Range
 from harness.result import Cell
 from harness.running.config import Config, Layer, Settings, from_file, from_words
-from harness.stopping import Stopping
+from harness.tasks.common.stopping import Stopping
 
 PLUGINS = load_plugins()
 OPTIMIZERS = ("adam", "adamw", "sgd")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.importing import canonical
-from harness.pictures import read_picture
+from harness.pictures.files import read_picture
 from harness.plugins import load_plugins
+from harness.pretrained.formats import read_tensors
+from harness.pretrained.renaming import canonical
 from harness.reference.backend import Net
-from harness.weightfiles import read_tensors
 
 EVERY = 16  # of a hundred photos: the reference is slow
 

@@ -27,7 +27,7 @@ from harness import (
     swish,
     tanh,
 )
-from harness.probes import stirred
+from harness.parity.probes import stirred
 from harness.reference.backend import Net, NumPy
 from harness.reference.losses import cross_entropy
 from harness.reference.optimizers import TensorOptimizer

@@ -13,7 +13,7 @@ import pytest
 
 from harness import Point, evaluate
 from harness.plugins import load_plugins
-from harness.report import Report
+from harness.report.summary import Report
 from harness.result import Cell, Result, not_checked
 
 REPORTERS = load_plugins().reporters

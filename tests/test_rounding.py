@@ -29,8 +29,8 @@ from harness.models.two_block_cnn import two_block_cnn
 from harness.parity import certify
 from harness.parity.attack import AttackTrial, certain, steps_of
 from harness.parity.noise import rounding_reference
+from harness.parity.probes import awkward_examples, stirred
 from harness.parity.rounding import CERTAIN, Estimate, RunningErrors, quantum, rounded
-from harness.probes import awkward_examples, stirred
 from harness.reference.backend import Net, NumPy
 from harness.reference.layers import LAYERS, Context
 from harness.reference.losses import slope

@@ -13,11 +13,11 @@ from PIL import Image
 from test_judgements import attacked, judged, kept_pictures
 from test_reporters import CELL, DIFFERS, Kept, certified, ok, report
 
-from harness import fitting
 from harness.plugins import load_plugins
-from harness.report import Report
+from harness.report.summary import Report
 from harness.result import Result
-from harness.running.worker import run_cell
+from harness.tasks.common import fitting
+from harness.worker.cell import run_cell
 
 REPORTERS = load_plugins().reporters
 START = dict.fromkeys(("name", "variant", "preprocessing", "trained_on", "licence", "source"), "x") | {

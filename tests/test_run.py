@@ -14,14 +14,14 @@ from command import SMALL, backend, command, processor_seconds, report, samebenc
 
 from harness.cli import COMMANDS
 from harness.conformance import RULES
-from harness.inputs import DataOptions, Taker, load
 from harness.models.two_block_cnn import two_block_cnn
-from harness.places import Places
+from harness.pictures.inputs import DataOptions, Taker, load
 from harness.plugins import load_plugins
 from harness.reference.backend import NumPy
+from harness.report.stats import mean_interval, median_interval, rate_interval, share_interval
 from harness.result import Result, diverged
-from harness.running.store import read_sealed
-from harness.stats import mean_interval, median_interval, rate_interval, share_interval
+from harness.storage.places import Places
+from harness.storage.sealed import read_sealed
 from harness.task import Bench
 from harness.tasks.scratch_cnn import Options, ScratchCNN
 

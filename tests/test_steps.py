@@ -12,15 +12,15 @@ import pytest
 from harness.datasets.digits import digits
 from harness.datasets.synthetic import synthetic
 from harness.errors import DataError, Unavailable, UsageError
-from harness.inputs import DataOptions, Taker, load, split_options
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
-from harness.places import Places
+from harness.pictures.filters import STEPS, stepped, steps_key
+from harness.pictures.inputs import DataOptions, Taker, load, split_options
 from harness.plugins import load_plugins
 from harness.running.config import Layer, Settings
 from harness.running.experiments import experiments
 from harness.running.plan import plan_cells
-from harness.steps import STEPS, stepped, steps_key
+from harness.storage.places import Places
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_steps_are_an_option_of_the_data():
 def test_it_takes_no_opencv_to_say_what_is_no_step():
     program = (
         "import sys; sys.modules['cv2'] = None\n"
-        "from harness.steps import STEPS, check_steps\n"
+        "from harness.pictures.filters import STEPS, check_steps\n"
         "check_steps([*STEPS, 'canny:1-2'])"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -222,7 +222,7 @@ def test_a_large_data_set_is_kept_by_its_steps_and_the_version_of_opencv(cv2, tm
 
     (grey, first), (canny, second) = kept("grey"), kept("grey", "canny")
     assert len(first) == 2 and len(second) == 3 and grey.fingerprint != canny.fingerprint
-    monkeypatch.setattr("harness.steps.in_bytes", None)  # nothing is computed again
+    monkeypatch.setattr("harness.pictures.filters.in_bytes", None)  # nothing is computed again
     again, third = kept("grey")
     assert third == second and again.fingerprint == grey.fingerprint and again.notes == grey.notes
     before = steps_key(["grey"])

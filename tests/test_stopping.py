@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import UsageError
-from harness.stopping import Stopping, Watch
+from harness.tasks.common.stopping import Stopping, Watch
 
 
 def watched(losses: list[float], before: float = 1.0, **options: float) -> Watch:

@@ -21,7 +21,8 @@ from harness.commands import launching
 from harness.errors import UsageError
 from harness.result import Result
 from harness.running.process import run_worker
-from harness.running.store import Store, write_json
+from harness.running.store import Store
+from harness.storage.sealed import write_json
 
 EVIL = """
 import pathlib
@@ -150,7 +151,7 @@ def test_files_of_a_cell_that_are_other_files_are_replaced(tmp_path, monkeypatch
     with unchanged(other):
         run_here(out, [one], monkeypatch, work)
     assert all((folder / name).stat().st_nlink == 1 and not (folder / name).is_symlink() for name in names[:3])
-    assert (folder / "log.txt").read_text().startswith("-P -m harness.running.worker")
+    assert (folder / "log.txt").read_text().startswith("-P -m harness.worker.cell")
     assert not (folder / "artifacts").exists()
 
 

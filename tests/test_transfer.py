@@ -7,21 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalAvgPool, MaxPool, Model, Recipe, fitting, relu
-from harness.augmentation import Augmentation
+from harness import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalAvgPool, MaxPool, Model, Recipe, relu
 from harness.data import Batches, Dataset, Examples
 from harness.errors import SamebenchError, SpecError, UsageError
 from harness.models.two_block_cnn import two_block_cnn
+from harness.pictures.augmentation import Augmentation
 from harness.plugins import load_plugins
 from harness.recipe import Adam
 from harness.reference.backend import NumPy, NumPyTrainer
-from harness.stopping import Stopping
 from harness.task import Bench, Trained
+from harness.tasks.common import fitting
+from harness.tasks.common.stopping import Stopping
+from harness.tasks.common.transfer import Head, Trunk, changed, head_alone, trunk_of, unfrozen
 from harness.tasks.feature_extraction import FeatureExtraction
 from harness.tasks.feature_extraction import Options as Extracting
 from harness.tasks.fine_tuning import FineTuning
 from harness.tasks.fine_tuning import Options as Tuning
-from harness.transfer import Head, Trunk, changed, head_alone, trunk_of, unfrozen
 
 NORM = BatchNorm()
 

@@ -31,10 +31,10 @@ from torch_files import (
     write_zip,
 )
 
-import harness.weightfiles.pickled
-import harness.weightfiles.safetensors
+import harness.pretrained.formats.pickled
+import harness.pretrained.formats.safetensors
 from harness import DataError, SpecError, Unavailable
-from harness.weightfiles import load_safetensors, read_tensors, require, save_safetensors
+from harness.pretrained.formats import load_safetensors, read_tensors, require, save_safetensors
 
 FORMATS = ("zip", "legacy")
 RANDOM = np.random.default_rng(0)
@@ -281,7 +281,7 @@ def test_names_that_never_end_make_no_endless_messages_and_pickles_that_never_en
     with pytest.raises(SpecError) as error:
         require({long: BIAS}, {}, "x")
     assert len(str(error.value)) < 2000
-    monkeypatch.setattr(harness.weightfiles.pickled, "LONGEST", 1000)
+    monkeypatch.setattr(harness.pretrained.formats.pickled, "LONGEST", 1000)
     refused(write_zip(tmp_path / "x", Raw(b"(" * 1001 + b"."), {}), "more than 1,000 instructions")
 
 
@@ -871,7 +871,7 @@ def test_a_header_longer_than_the_file_or_than_is_allowed_is_refused(tmp_path, m
     for content in (b"", b"\0", b"{}", b"\2" + bytes(7) + b"[]"):
         file.write_bytes(content)
         refused(file, read=load_safetensors)
-    monkeypatch.setattr(harness.weightfiles.safetensors, "LONGEST", 40)
+    monkeypatch.setattr(harness.pretrained.formats.safetensors, "LONGEST", 40)
     refused(write_safetensors(file, {"w": entry()}, bytes(8)), "claims a header of 61 bytes")
 
 
@@ -960,7 +960,7 @@ def test_a_file_with_one_wrong_byte_is_read_or_refused_but_nothing_else(tmp_path
 
 
 def test_reading_weights_imports_no_h5py_until_it_is_needed():
-    code = "import sys, harness.weightfiles; sys.exit('h5py' in sys.modules or 'safetensors' in sys.modules)"
+    code = "import sys, harness.pretrained.formats; sys.exit('h5py' in sys.modules or 'safetensors' in sys.modules)"
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
 
 

@@ -14,15 +14,15 @@ from command import SMALL, backend, cells, samebench
 from runs import HASH, Silent, answer, cell, certificate, finished, pictured, run_here
 
 from harness.forms import NAMED, mistyped
-from harness.judgements import PICTURES
-from harness.places import hash_of
 from harness.plugins import load_plugins
-from harness.report import Report
+from harness.report.summary import Report
 from harness.result import Cell, Result
 from harness.running.process import Ended, run_worker
-from harness.running.sources import code_if_there
-from harness.running.store import Store, read_arrays, read_sealed, write_arrays, write_json, write_sealed
-from harness.whole import JSON_BYTES
+from harness.running.store import Store
+from harness.storage.atomic import JSON_BYTES
+from harness.storage.places import hash_of
+from harness.storage.sealed import PICTURES, read_arrays, read_sealed, write_arrays, write_json, write_sealed
+from harness.worker.code_hash import code_if_there
 
 REPORTERS = load_plugins().reporters
 CURVE = [{"epsilon": 0.1, "accuracy": 0.5}]

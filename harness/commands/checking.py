@@ -50,8 +50,8 @@ def check_command(backend: str, device: str, mode: str) -> None:
 def doctor_command(as_json: bool) -> None:
     """This machine, and whether each backend works on it: started in a process of its own, with devices, versions and
     the switches that change speed or rounding."""
-    from harness.places import Places
     from harness.running.doctor import as_text, examine
+    from harness.storage.places import Places
 
     found = examine(Places.from_environment())
     click.echo(json.dumps(found, indent=1) if as_json else printable(as_text(found)))

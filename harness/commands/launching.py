@@ -18,20 +18,22 @@ import click
 from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
 from harness.commands.ending import Demands, shortfalls
 from harness.errors import UsageError
-from harness.inputs import load
-from harness.load import Reading, busy_since
 from harness.naming import is_file
 from harness.options import flatten
-from harness.places import Places
+from harness.pictures.inputs import load
 from harness.plugins import Plugins, load_plugins
-from harness.report import Report
+from harness.report.summary import Report
 from harness.running.config import Layer, Settings, each_once, from_file, from_profile, from_words, seeds_of
-from harness.running.experiments import Experiment, builder_of, experiments, network_of
+from harness.running.experiments import Experiment, experiments
 from harness.running.plan import LIMIT, plan_cells
 from harness.running.progress import watching
 from harness.running.runner import Limits, Runner
-from harness.running.store import PICTURES, Store
+from harness.running.store import Store
+from harness.storage.places import Places
+from harness.storage.sealed import PICTURES
 from harness.text import printable
+from harness.timing.load import Reading, busy_since
+from harness.worker.networks import builder_of, network_of
 
 HALVES, FEWEST = 5, 64
 """How often a learning curve halves its pictures, and how many it needs: fewer do not fill the usual batches."""

@@ -22,7 +22,7 @@ KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters")
 @option("--probe", is_flag=True, help="Start each backend, in a process of its own, to see whether it works.")
 def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
     """What there is. Imports no framework."""
-    from harness.listing import as_text, everything
+    from harness.commands.listing import as_text, everything
 
     found = everything(probe)
     found = {kind: found[kind]} if kind else found
@@ -35,7 +35,7 @@ def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
 @option("--classes", type=click.IntRange(1), help="Default: the published number.")
 def show_command(model: str, shape: str | None, classes: int | None) -> None:
     """A network layer by layer. Imports no framework."""
-    from harness.listing import layer_table
+    from harness.commands.listing import layer_table
     from harness.plugins import load_plugins
 
     given: dict[str, Any] = {"classes": classes} if classes else {}
@@ -53,7 +53,7 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
 def report_command(folder: Path, name: str, output: Path | None) -> None:
     """Write the report of a run, from its stored cells; also of a partial or failed one."""
     from harness.plugins import load_plugins
-    from harness.report import Report
+    from harness.report.summary import Report
     from harness.running.store import Store
 
     store = Store.open(folder)

@@ -28,13 +28,13 @@ def predict_command(
     top: int,
 ) -> None:  # fmt: skip
     """What a trained network sees in a picture: brought to its size from the middle, bilinearly."""
+    from harness.commands.prediction import picture_in, seen_in
     from harness.environment import worker_environment
-    from harness.places import Places
     from harness.plugins import load_backend, load_plugins
-    from harness.predicting import picture_in, seen_in
-    from harness.pretrained import start_from
-    from harness.running.experiments import numbered
+    from harness.pretrained.entries import start_from
     from harness.running.trained import trained_in
+    from harness.storage.places import Places
+    from harness.worker.networks import numbered
 
     os.environ.update(worker_environment())
     if (weights is None) == (folder is None):
@@ -72,8 +72,8 @@ def _trusted(backend: str) -> str:
 
 def _installed() -> str:
     """The first backend that is there; the reference always is."""
-    from harness.judgements import REFERENCE
     from harness.plugins import find_backends
+    from harness.report.crosscheck import REFERENCE
     from harness.running.plan import SHIPPED
 
     found = find_backends()

@@ -13,7 +13,7 @@ from harness.text import by
 
 if TYPE_CHECKING:
     from harness.data import Dataset
-    from harness.pretrained import Start
+    from harness.pretrained.entries import Start
 
 
 @click.command("prepare", epilog="Example: samebench prepare --dataset cifar10")
@@ -27,11 +27,11 @@ def prepare_command(
 ) -> None:
     """Fetch, verify and decode data and weights, so that `run --offline` needs no network."""
     from harness.commands.launching import set_places
-    from harness.inputs import Taker, load
-    from harness.places import Places
+    from harness.pictures.inputs import Taker, load
     from harness.plugins import load_plugins
-    from harness.pretrained import start_from
+    from harness.pretrained.entries import start_from
     from harness.running.config import Layer, Settings, each_once, from_words
+    from harness.storage.places import Places
 
     if not datasets and not weights:
         raise UsageError("say what to prepare: --dataset NAME or --weights NAME; see: samebench list")

@@ -9,7 +9,7 @@ import numpy as np
 from harness.attack import Attack
 from harness.conformance.kit import AnyBackend, Kit, network, rule
 from harness.parity.attack import Attacked
-from harness.probes import awkward_examples, stirred
+from harness.parity.probes import awkward_examples, stirred
 from harness.reference.backend import NumPy
 from harness.spec import Array, BatchNorm, Conv, MaxPool, swish
 

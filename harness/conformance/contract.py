@@ -10,7 +10,7 @@ import numpy as np
 from harness.conformance.kit import AnyBackend, Kit, examples_of, network, observe_network, optional_rule, rule
 from harness.data import Batches, Examples
 from harness.errors import Unsupported
-from harness.probes import LIMITS, awkward_examples, stirred
+from harness.parity.probes import LIMITS, awkward_examples, stirred
 from harness.recipe import SGD, Recipe
 from harness.spec import NAME, Array, BatchNorm, Conv, Layer, MaxPool, Residual, relu, swish
 

@@ -13,7 +13,7 @@ from harness.conformance.suspects import SUSPECTS
 from harness.data import Batches, Examples
 from harness.errors import ContractError, SamebenchError, Unavailable, Unsupported
 from harness.parity import LIMIT
-from harness.probes import GRADIENT_LR, awkward_examples, deviation, stirred
+from harness.parity.probes import GRADIENT_LR, awkward_examples, deviation, stirred
 from harness.recipe import SGD, LossName, Recipe
 from harness.reference.backend import NumPy
 from harness.returned import is_real, shown

@@ -7,7 +7,7 @@ import numpy as np
 from harness.conformance.kit import AnyBackend, Kit, examples_of, network, optional_rule, rule
 from harness.data import Batches
 from harness.parity import LIMIT
-from harness.probes import deviation, stirred
+from harness.parity.probes import deviation, stirred
 from harness.recipe import SGD, Recipe
 from harness.reference.backend import NumPy
 from harness.spec import (

@@ -10,7 +10,7 @@ import numpy as np
 from harness.conformance.kit import AnyBackend, Kit, network, optional_rule, rule
 from harness.data import Batches
 from harness.parity import FIRST_LOSSES, LIMIT
-from harness.probes import LIMITS, awkward_examples, deviation, stirred
+from harness.parity.probes import LIMITS, awkward_examples, deviation, stirred
 from harness.recipe import SGD, Adam, AdamW, Cosine, LossName, Recipe
 from harness.spec import Array, BatchNorm, Conv, Dense, Dropout, Flatten, Model, relu
 

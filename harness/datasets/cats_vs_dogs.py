@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from harness.data import Dataset
 from harness.datasets.photos import class_folders, decoded, in_folder
-from harness.inputs import DatasetLoader, Wanted
-from harness.markers import hookimpl
-from harness.places import Download
+from harness.hookspecs import hookimpl
+from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.storage.places import Download
 
 NAME = "cats-vs-dogs"
 ARCHIVE = Download(

@@ -16,11 +16,11 @@ import numpy as np
 
 from harness.data import Dataset
 from harness.errors import DataError
-from harness.inputs import DatasetLoader, Wanted
-from harness.kept import Pictures, kept
-from harness.markers import hookimpl
-from harness.places import Download, hash_of
+from harness.hookspecs import hookimpl
+from harness.pictures.inputs import DatasetLoader, Wanted
 from harness.spec import Array, Shape
+from harness.storage.datasets import Pictures, kept
+from harness.storage.places import Download, hash_of
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = Download(

@@ -18,8 +18,8 @@ import numpy as np
 
 from harness.data import Dataset, Examples, stratified
 from harness.errors import DataError, UsageError
-from harness.inputs import DatasetLoader, Wanted
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
+from harness.pictures.inputs import DatasetLoader, Wanted
 
 TABLE = Path("datasets", "data", "digits.csv.gz")
 TEST = 360

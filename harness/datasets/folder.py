@@ -8,8 +8,8 @@ from pathlib import Path
 from harness.data import Dataset
 from harness.datasets.photos import decoded, in_folder
 from harness.errors import DataError, UsageError
-from harness.inputs import DatasetLoader, Wanted
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
+from harness.pictures.inputs import DatasetLoader, Wanted
 
 
 def folder(wanted: Wanted) -> Dataset:

@@ -17,8 +17,8 @@ import numpy as np
 
 from harness.data import Dataset, Examples
 from harness.errors import DataError
-from harness.places import Download, Places
 from harness.spec import Array
+from harness.storage.places import Download, Places
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

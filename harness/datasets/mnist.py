@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from harness.data import Dataset
 from harness.datasets.idx import load_idx
-from harness.inputs import DatasetLoader, Wanted
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
+from harness.pictures.inputs import DatasetLoader, Wanted
 
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 MD5 = {

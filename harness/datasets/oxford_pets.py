@@ -8,9 +8,9 @@ from pathlib import Path
 from harness.data import Dataset
 from harness.datasets.photos import Photo, Photos, decoded
 from harness.errors import DataError
-from harness.inputs import DatasetLoader, Wanted
-from harness.markers import hookimpl
-from harness.places import Download
+from harness.hookspecs import hookimpl
+from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.storage.places import Download
 
 NAME = "oxford-pets"
 URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"

@@ -17,10 +17,10 @@ from PIL import Image
 from harness.data import Dataset, fixed_share
 from harness.environment import cores
 from harness.errors import DataError
-from harness.inputs import Wanted
-from harness.kept import Pictures, opened, save
-from harness.pictures import METHOD, read_picture
+from harness.pictures.files import METHOD, read_picture
+from harness.pictures.inputs import Wanted
 from harness.spec import Array, Shape
+from harness.storage.datasets import Pictures, opened, save
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_SHARE = 0.2

@@ -14,10 +14,10 @@ import numpy as np
 
 from harness.data import Dataset
 from harness.errors import UsageError
-from harness.inputs import DatasetLoader, Wanted
-from harness.kept import Pictures, kept_if_large
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
+from harness.pictures.inputs import DatasetLoader, Wanted
 from harness.spec import Array, Shape
+from harness.storage.datasets import Pictures, kept_if_large
 from harness.text import by
 
 VERSION = 1

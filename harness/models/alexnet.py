@@ -7,7 +7,7 @@ dense kernel flattens channels first.
 
 from collections.abc import Mapping
 
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.models.pixels import TORCH
 from harness.models.sizes import exactly
 from harness.spec import Conv, Dense, Dropout, Flatten, MaxPool, Model, Shape, relu

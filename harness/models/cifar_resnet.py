@@ -6,7 +6,7 @@ that changes the shape is a 1x1 convolution with a batch norm (the paper's optio
 
 from collections.abc import Mapping
 
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.spec import BatchNorm, Conv, Dense, GlobalAvgPool, Layer, Model, Residual, Shape, relu
 from harness.task import ModelBuilder
 

@@ -8,7 +8,7 @@ batch norm. The trunk ends in the 1,280 pooled features. Stochastic depth, a way
 
 from collections.abc import Mapping
 
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.models.inverted_residuals import Stage, inverted_residuals
 from harness.models.sizes import at_least
 from harness.spec import BatchNorm, Dense, Dropout, GlobalAvgPool, Model, Normalize, Shape

@@ -8,7 +8,7 @@ layers is the one in which Keras makes and numbers them: `trunk.conv1` is conv2d
 
 from collections.abc import Mapping
 
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.models.pixels import TF
 from harness.models.sizes import at_least
 from harness.spec import (

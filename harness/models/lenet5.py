@@ -7,7 +7,7 @@ fields. With a wider border a network would learn little but zeros.
 from collections.abc import Mapping
 
 from harness.errors import SpecError
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.spec import AvgPool, Conv, Dense, Flatten, Model, Shape, Sides, tanh
 from harness.task import ModelBuilder
 

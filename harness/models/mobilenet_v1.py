@@ -9,7 +9,7 @@ followed by its batch norm.
 from collections.abc import Mapping
 from functools import partial
 
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.models.pixels import TF
 from harness.models.sizes import at_least, same
 from harness.spec import BatchNorm, Conv, Dense, Dropout, GlobalAvgPool, Layer, Model, Shape, Sides, relu6

@@ -6,7 +6,7 @@ expanded_conv_depthwise, expanded_conv_project, block_1_expand and so on, each f
 
 from collections.abc import Mapping
 
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.models.inverted_residuals import Stage, inverted_residuals
 from harness.models.pixels import TF
 from harness.models.sizes import at_least

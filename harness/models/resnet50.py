@@ -18,7 +18,7 @@ they go by name:
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.models.pixels import CAFFE, TORCH
 from harness.models.sizes import at_least
 from harness.spec import BatchNorm, Conv, Dense, GlobalAvgPool, Layer, MaxPool, Model, Normalize, Residual, Shape, relu

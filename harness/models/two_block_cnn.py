@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.spec import Conv, Dense, Flatten, MaxPool, Model, Shape, relu
 from harness.task import ModelBuilder
 

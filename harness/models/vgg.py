@@ -8,7 +8,7 @@ weights want the pixels of `TORCH`, and flatten channels first.
 
 from collections.abc import Mapping
 
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.models.pixels import CAFFE
 from harness.models.sizes import exactly
 from harness.spec import Conv, Dense, Dropout, Flatten, Layer, MaxPool, Model, Shape, relu

@@ -15,7 +15,7 @@ rounding.py      estimates of rounding errors, one for each value of the referen
 noise.py         references with other rounding errors
 deviations.py    the largest deviation of each kind, and where it was
 
-`harness.probes` says how a deviation is measured.
+`harness.parity.probes` says how a deviation is measured.
 """
 
 from harness.parity.certificate import Certificate as Certificate

@@ -16,9 +16,9 @@ from harness.attack import Attack, lengths, over
 from harness.backend import Precision
 from harness.parity.deviations import Deviations
 from harness.parity.noise import rounding_reference
+from harness.parity.probes import LIMITS, deviation
 from harness.parity.rounding import SINGLE, Estimate, RunningErrors
 from harness.parity.trial import LIMIT, AnyBackend, Trial
-from harness.probes import LIMITS, deviation
 from harness.recipe import LossName, loss_for
 from harness.reference.backend import Net, NumPy
 from harness.reference.losses import cross_entropy

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from harness.backend import Precision
 from harness.parity.attack import AttackTrial
 from harness.parity.deviations import Deviations
+from harness.parity.probes import LIMITS
 from harness.parity.standin import LARGE, learning_norms, smaller, without_dropout
 from harness.parity.training import FIRST_LOSSES, TrainingTrial
 from harness.parity.trial import LIMIT, AnyBackend, Trial
-from harness.probes import LIMITS
 from harness.spec import Model
 from harness.task import Subject
 

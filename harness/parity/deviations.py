@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.probes import deviation
+from harness.parity.probes import deviation
 from harness.spec import Array
 
 

@@ -13,8 +13,8 @@ from harness.backend import Precision
 from harness.data import Batches
 from harness.parity.deviations import Deviations
 from harness.parity.noise import rounding_reference, single_precision_reference
+from harness.parity.probes import GRADIENT_LR, LIMITS, deviation
 from harness.parity.trial import LIMIT, AnyBackend, Trial
-from harness.probes import GRADIENT_LR, LIMITS, deviation
 from harness.recipe import SGD, Recipe
 from harness.reference.backend import NumPy
 from harness.spec import Array, Model, Weights

@@ -10,9 +10,9 @@ import numpy as np
 from harness.backend import Backend, Precision
 from harness.data import Batches, Examples
 from harness.parity.deviations import Deviations
+from harness.parity.probes import LIMITS, awkward_examples, stirred
 from harness.parity.rounding import RunningErrors
 from harness.parity.standin import with_statistics
-from harness.probes import LIMITS, awkward_examples, stirred
 from harness.recipe import LossName
 from harness.reference.backend import NumPy
 from harness.spec import Array, Model, Upto, Weights

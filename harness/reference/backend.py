@@ -12,7 +12,7 @@ import numpy as np
 from harness.backend import Backend, Device, Trainer
 from harness.data import Batches, Examples
 from harness.errors import Unsupported
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.recipe import Objective, Recipe
 from harness.reference.layers import LAYERS, Applied, Apply, Context
 from harness.reference.losses import cross_entropy, slope

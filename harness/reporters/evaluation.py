@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
 
-from harness.drawing import drawn, paragraph
-from harness.markers import hookimpl
-from harness.report import Report
+from harness.hookspecs import hookimpl
+from harness.report.summary import Report
+from harness.report.terminal import drawn, paragraph
+from harness.report.text import Table, experiments, finished, notes, percent, who
 from harness.text import printable
-from harness.wording import Table, experiments, finished, notes, percent, who
 
 Row = Mapping[str, Any]
 """A row of the summary: one experiment on one backend, over its seeds."""

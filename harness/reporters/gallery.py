@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from harness.markers import hookimpl
-from harness.report import Report
+from harness.hookspecs import hookimpl
+from harness.report.summary import Report
+from harness.report.text import experiments, notes
 from harness.result import Result
 from harness.spec import Array
 from harness.text import printable
-from harness.wording import experiments, notes
 
 SHOWN = 8
 """Pictures of each experiment, at most."""

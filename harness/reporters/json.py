@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from harness.markers import hookimpl
-from harness.report import Report
+from harness.hookspecs import hookimpl
+from harness.report.summary import Report
 
 
 def as_json(report: Report) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.drawing import drawn, paragraph
-from harness.markers import hookimpl
-from harness.report import Report
+from harness.hookspecs import hookimpl
+from harness.report.summary import Report
+from harness.report.terminal import drawn, paragraph
+from harness.report.text import APART, Table, network, notes, percent, seeds, short
 from harness.text import printable
-from harness.wording import APART, Table, network, notes, percent, seeds, short
 
 LIMIT = "train_limit"
 NOTHING = "No task of this run was given a number of training pictures: see samebench learning-curve --help"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.markers import hookimpl
-from harness.report import Report
+from harness.hookspecs import hookimpl
+from harness.report.summary import Report
+from harness.report.text import TEXTS, Table, notes, tables
 from harness.text import printable
-from harness.wording import TEXTS, Table, notes, tables
 
 
 def as_markdown(report: Report) -> str:

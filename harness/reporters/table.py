@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.drawing import drawn, paragraph
-from harness.markers import hookimpl
-from harness.report import Report
+from harness.hookspecs import hookimpl
+from harness.report.summary import Report
+from harness.report.terminal import drawn, paragraph
+from harness.report.text import notes, tables
 from harness.text import printable
-from harness.wording import notes, tables
 
 
 def as_table(report: Report) -> str:

@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 from harness.backend import Precision
 from harness.errors import SpecError, UsageError
-from harness.inputs import DataOptions
 from harness.options import change, flatten, names_first, nearest, parse
+from harness.pictures.inputs import DataOptions
 from harness.plugins import Plugins
 from harness.ranges import ABOVE_0, AT_LEAST_1, Range, check_ranges
 from harness.result import Cell, Semantics

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.environment import describe_host, worker_environment
-from harness.places import Places
 from harness.plugins import find_backends
 from harness.result import digest
 from harness.running.process import run_worker
-from harness.running.sources import code_of
-from harness.running.store import read_sealed, write_json, write_sealed
-from harness.whole import read_json
+from harness.storage.atomic import read_json
+from harness.storage.places import Places
+from harness.storage.sealed import read_sealed, write_json, write_sealed
+from harness.worker.code_hash import code_of
 
 TIMEOUT = 120.0
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.storage.atomic import read_file
 from harness.text import printable
-from harness.whole import read_file
 
 LOCK, OWNER = ".lock", "process "
 """The name of the file, and how its text starts while it is held."""

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.result import Status
-from harness.running import guard
+from harness.storage.atomic import NEW, free
 from harness.text import printable
-from harness.whole import NEW, free
-
-PROGRESS = "SAMEBENCH_PROGRESS_FD"
-"""The environment variable that names the pipe on which a worker says how far it is."""
+from harness.worker import guard
+from harness.worker.failures import OUT_OF_MEMORY
+from harness.worker.progress import PROGRESS
 
 GRACE = 5.0
 """Seconds between asking a worker to end and ending it."""
@@ -38,14 +37,6 @@ NOT_STARTED = 127
 """The exit code of a process that could not be started, as shells have it."""
 
 POLL = 0.2
-OUT_OF_MEMORY = (
-    "MemoryError",
-    "bad_alloc",
-    "RESOURCE_EXHAUSTED",
-    "out of memory",
-    "OOM when",
-    "Cannot allocate memory",
-)
 
 
 def how_ended(code: int) -> str:
@@ -101,7 +92,7 @@ def run_worker(
         with Log(log) as output:
             try:
                 process = subprocess.Popen(
-                    [python, "-P", "-m", "harness.running.worker", str(request), str(result)],
+                    [python, "-P", "-m", "harness.worker.cell", str(request), str(result)],
                     stdin=subprocess.DEVNULL, stdout=output.end, stderr=subprocess.STDOUT, start_new_session=True,
                     env={**environment, guard.PIPE: str(alive), PROGRESS: str(said)}, pass_fds=(alive, said),
                 )  # fmt: skip

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from harness.report import Report
+from harness.report.summary import Report
+from harness.report.text import headline
 from harness.result import Cell, Result
 from harness.text import printable
-from harness.wording import headline
 
 OVERRUN = 1.05
 """A cell that runs for longer than expected is expected to take so many times as long as it has run."""

@@ -14,15 +14,16 @@ from typing import Any, Protocol
 from harness.environment import describe_host, worker_environment
 from harness.forms import certificate_problems
 from harness.naming import own_names, shown_names
-from harness.places import hash_of
 from harness.plugins import find_backends
-from harness.pretrained import is_path
+from harness.pretrained.entries import is_path
 from harness.result import SHOWN, Cell, Result, not_checked
-from harness.running.judging import cases, judge
+from harness.running.crosscheck import cases, judge
 from harness.running.process import Ended, run_worker
-from harness.running.sources import code_if_there
-from harness.running.store import PICTURES, Store, write_json
-from harness.whole import free, read_json
+from harness.running.store import Store
+from harness.storage.atomic import free, read_json
+from harness.storage.places import hash_of
+from harness.storage.sealed import PICTURES, write_json
+from harness.worker.code_hash import code_if_there
 
 
 class Watcher(Protocol):

@@ -12,36 +12,26 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.errors import UsageError
 from harness.forms import case_problems, certificate_problems, fields_of, is_plain_name
-from harness.judgements import PICTURES as PICTURES
-from harness.places import hash_of
-from harness.result import SCHEMA, Cell, Result, cell_of, digest
+from harness.result import SCHEMA, Cell, Result, cell_of
 from harness.running.lock import held, is_lock
 from harness.spec import Array
-from harness.whole import (
+from harness.storage.atomic import (
     is_blocked,
     is_closed,
     is_real_folder,
     move_aside,
     read_json,
-    regular_file,
     remove_temporary_files,
     temporary_name,
-    written_whole,
 )
-
-SEAL = "sha256"
-ARTIFACTS = "artifacts"
-"""The folder of what a cell makes."""
+from harness.storage.places import hash_of
+from harness.storage.sealed import ARTIFACTS, PICTURES, read_arrays, read_sealed, write_json, write_sealed
 
 ASKED, ANSWER = "asked", ("request.json", "result.json")
 """The folder of what judges are asked, one folder a judge, and the files of a question."""
@@ -52,49 +42,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 RECORD = "run.json"
 RECORDED = {"id": str, "started": str, "finished": str | None, "host": dict, "config": dict, "plan": list}
 """What the record of every run says."""
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write a file whole or not at all. Numbers that are not finite become words, for which JSON has no others."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_in_words(data), indent=1, allow_nan=False)
-    with written_whole(path) as file:
-        file.write(text.encode())
-
-
-def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
-    """Write an object with a hash of what it says."""
-    plain = _in_words(data)
-    write_json(path, plain | {SEAL: digest(plain)})
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays by their names, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as file:
-        np.savez_compressed(file, **dict[str, Any](arrays))
-
-
-def read_arrays(path: Path) -> dict[str, Array]:
-    """The inverse of `write_arrays`."""
-    with regular_file(path) as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def read_sealed(path: Path) -> dict[str, Any]:
-    """The inverse of `write_sealed`; raises ValueError if the file is damaged, FileNotFoundError if it is not there."""
-    data = read_json(path)
-    if not isinstance(data, dict) or data.pop(SEAL, None) != digest(data):
-        raise ValueError(f"{path.name} does not hold what was written: its hash is another one")
-    return data
-
-
-def _in_words(data: Any) -> Any:
-    if isinstance(data, float) and not math.isfinite(data):
-        return repr(data)
-    if isinstance(data, Mapping):
-        return {key: _in_words(value) for key, value in data.items()}
-    return [_in_words(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 class Store:

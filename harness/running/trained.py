@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import DataError, UsageError
-from harness.places import hash_of
-from harness.pretrained import FILE
+from harness.pretrained.entries import FILE
 from harness.running.store import Store
+from harness.storage.places import hash_of
 
 
 class Kept(NamedTuple):

@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 
 from harness.attack import Attack
-from harness.attacking import Victim, check_class, pictures_for, predictions
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, FACTOR, check_ranges
 from harness.reference.losses import probabilities
 from harness.spec import Shape
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task
+from harness.tasks.common.victim import Victim, check_class, pictures_for, predictions
 
 SIZES = (0.25, 0.5, 1.0, 2.0)
 """Epsilons of the curve, in shares of the option."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.fitting import metrics_of
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import Recipe
 from harness.spec import Shape
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
-from harness.transfer import FROZEN_TRUNK, Head, learn_head
+from harness.tasks.common.fitting import metrics_of
+from harness.tasks.common.transfer import FROZEN_TRUNK, Head, learn_head
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,18 @@ from typing import Literal, cast
 
 import numpy as np
 
-from harness.augmentation import Augmentation
 from harness.data import Examples
 from harness.errors import SamebenchError, UsageError
-from harness.evaluation import Point
-from harness.fitting import Fit, Lessons, metrics_of
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
+from harness.pictures.augmentation import Augmentation
 from harness.ranges import AT_LEAST_0, AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import SGD, Adam, AdamW, Recipe
 from harness.spec import Model, Shape
-from harness.stopping import Stopping, Watch
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
-from harness.transfer import Head, changed, learn_head, unfrozen
+from harness.tasks.common.evaluation import Point
+from harness.tasks.common.fitting import Fit, Lessons, metrics_of
+from harness.tasks.common.stopping import Stopping, Watch
+from harness.tasks.common.transfer import Head, changed, learn_head, unfrozen
 
 
 @dataclass(frozen=True)

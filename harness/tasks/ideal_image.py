@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.attack import Attack, variation
-from harness.attacking import Victim, check_class
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
 from harness.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, Range, check_ranges
 from harness.reference.losses import probabilities
 from harness.spec import Array, Shape
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task
+from harness.tasks.common.victim import Victim, check_class
 
 ALL, SOME = 10, 4
 """A network of so many classes, at most, shows all of them, and one of more so many, evenly spread."""

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.augmentation import Augmentation
-from harness.fitting import Fit, Lessons, first_evidence, metrics_of
-from harness.markers import hookimpl
+from harness.hookspecs import hookimpl
+from harness.pictures.augmentation import Augmentation
 from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import SGD, Adam, AdamW, Constant, Cosine, Recipe, Warmup
 from harness.spec import Shape
 from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
+from harness.tasks.common.fitting import Fit, Lessons, first_evidence, metrics_of
 
 SCHEDULES = {"constant": Constant(), "cosine": Cosine(), "warmup-cosine": Warmup(0.1, Cosine())}
 

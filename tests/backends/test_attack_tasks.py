@@ -13,19 +13,19 @@ from harness import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalAvgPool, Max
 from harness.attack import Attack
 from harness.data import Dataset
 from harness.datasets.digits import digits
-from harness.inputs import Wanted
 from harness.parity import certify
-from harness.places import Places
+from harness.parity.probes import awkward_examples, deviation, stirred
+from harness.pictures.inputs import Wanted
 from harness.plugins import load_plugins
-from harness.pretrained import start_from
-from harness.probes import awkward_examples, deviation, stirred
+from harness.pretrained.entries import start_from
 from harness.reference.backend import NumPy
-from harness.running.experiments import builder_of, trained_network
+from harness.storage.places import Places
 from harness.task import Bench, Findings, Subject
 from harness.tasks.adversarial import Adversarial
 from harness.tasks.adversarial import Options as Attacking
 from harness.tasks.ideal_image import IdealImage
 from harness.tasks.ideal_image import Options as Imagining
+from harness.worker.networks import builder_of, trained_network
 
 ADVERSARIAL, IDEAL = Adversarial(), IdealImage()
 CASES = {

@@ -8,10 +8,10 @@ import pytest
 from harness.attack import Attack
 from harness.data import Batches, Examples
 from harness.datasets.digits import digits
-from harness.inputs import Wanted
-from harness.places import Places
+from harness.pictures.inputs import Wanted
 from harness.plugins import load_plugins
-from harness.pretrained import start_from
+from harness.pretrained.entries import start_from
+from harness.storage.places import Places
 
 NAMES = ("pytorch", "keras", "jax")
 EPSILONS = (0.05, 0.1, 0.2)

@@ -24,7 +24,7 @@ from harness import (
     relu,
     swish,
 )
-from harness.probes import awkward_examples, deviation, stirred
+from harness.parity.probes import awkward_examples, deviation, stirred
 from harness.reference.backend import NumPy
 
 WIDE = Model(

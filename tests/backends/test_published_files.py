@@ -22,10 +22,10 @@ from harness import (
     Residual,
     relu,
 )
-from harness.importing import canonical
 from harness.models.mobilenet_v1 import mobilenet_v1
+from harness.pretrained.formats import read_tensors, save_safetensors
+from harness.pretrained.renaming import canonical
 from harness.reference.backend import NumPy
-from harness.weightfiles import read_tensors, save_safetensors
 
 LIMIT = 1e-4
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness import DataError
-from harness.weightfiles import read_tensors
+from harness.pretrained.formats import read_tensors
 
 
 def equal(found: dict, expected: dict) -> None:

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from harness import Adam, Head
-from harness.augmentation import Augmentation
 from harness.data import Dataset
 from harness.datasets.digits import digits
-from harness.inputs import Wanted
-from harness.places import Places
+from harness.parity.probes import deviation
+from harness.pictures.augmentation import Augmentation
+from harness.pictures.inputs import Wanted
 from harness.plugins import load_plugins
-from harness.pretrained import start_from
-from harness.probes import deviation
+from harness.pretrained.entries import start_from
 from harness.reference.backend import NumPy
-from harness.running.experiments import trained_network
+from harness.storage.places import Places
 from harness.task import Bench, Findings
+from harness.tasks.common.transfer import changed
 from harness.tasks.feature_extraction import FeatureExtraction
 from harness.tasks.feature_extraction import Options as Extracting
 from harness.tasks.fine_tuning import FineTuning
 from harness.tasks.fine_tuning import Options as Tuning
-from harness.transfer import changed
+from harness.worker.networks import trained_network
 
 SHORT = Head(epochs=2, batch_size=16)
 TUNING = Tuning(head=SHORT, epochs=2, batch_size=8, train_limit=64, validation=0.25, optimizer=Adam(lr=1e-3))

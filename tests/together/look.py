@@ -11,10 +11,10 @@ from harness.environment import worker_environment
 
 os.environ.update(worker_environment())
 
-from harness.pictures import read_picture
-from harness.places import Places
+from harness.pictures.files import read_picture
 from harness.plugins import load_backend, load_plugins
-from harness.pretrained import start_from
+from harness.pretrained.entries import start_from
+from harness.storage.places import Places
 
 FILE = "weights/mobilenet_075_224.weights.h5"
 

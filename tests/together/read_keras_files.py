@@ -12,10 +12,10 @@ from harness.environment import worker_environment
 
 os.environ.update(worker_environment())
 
-from harness.importing import canonical
 from harness.plugins import load_backend, load_plugins
+from harness.pretrained.formats import read_tensors
+from harness.pretrained.renaming import canonical
 from harness.spec import Model, fingerprint
-from harness.weightfiles import read_tensors
 
 LAYOUTS = (".weights.h5", ".h5")
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from harness.errors import SpecError
-from harness.importing import canonical
 from harness.plugins import load_plugins
+from harness.pretrained.formats import read_tensors
+from harness.pretrained.renaming import canonical
 from harness.spec import Array
-from harness.weightfiles import read_tensors
 
 LIMIT = 1e-4
 BACKENDS = ("pytorch", "keras", "jax")

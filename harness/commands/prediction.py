@@ -1,0 +1,37 @@
+"""What a network makes of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.backend import Backend
+from harness.data import Batches, Examples
+from harness.errors import DataError, SamebenchError
+from harness.pictures.files import read_picture
+from harness.pictures.filters import stepped
+from harness.reference.losses import probabilities
+from harness.spec import Array, Model, Shape, Weights
+
+
+def picture_in(file: Path, shape: Shape, steps: Sequence[str] = ()) -> Array:
+    """The middle of a picture file, brought to the shape that a network takes, and through the steps that the pictures
+    it has learned from went through."""
+    try:
+        picture = read_picture(file, shape)
+        return next(stepped(steps, picture[None], 255)) if steps else picture
+    except SamebenchError:
+        raise
+    except Exception as error:  # Pillow has one for each way in which a file can be broken
+        raise DataError(f"{file} cannot be read as a picture: {error}; give a JPEG or PNG file") from None
+
+
+def seen_in(backend: Backend[Any], model: Model, weights: Weights, picture: Array) -> Array:
+    """The probability of each class for one picture of whole numbers from 0 to 255, in float64."""
+    examples = Examples(picture[None], np.zeros(1, np.int32))
+    net = backend.build(model, weights)
+    shares: Array = probabilities(backend.forward(net, Batches.in_order(examples, 1)))[0]
+    return shares

@@ -1,0 +1,131 @@
+"""Steps that all pictures may go through before any network sees them, computed by OpenCV, in the order they are named.
+
+    grey              their brightness alone
+    equalise          the histogram of their brightness made flat
+    gaussian[:SIZE]   blurred by a Gaussian in a window of SIZE x SIZE pixels (5)
+    median[:SIZE]     the median of a window of SIZE x SIZE pixels (5)
+    canny[:LOW-HIGH]  edges, white on black: where the gradient is above HIGH, and on from there while above LOW (100-200)
+
+Pictures keep their channels: what has no colours any more is the same in each of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.errors import DataError, Unavailable, UsageError
+from harness.options import nearest
+from harness.pictures.files import MODES, in_bytes
+from harness.spec import Array
+
+METHOD = 1
+"""Goes up when a step gives other pixels: what was kept by an older one is not used."""
+
+
+def check_steps(steps: Sequence[str]) -> None:
+    """Raise unless each of them is a step. It takes no OpenCV to say so."""
+    for step in steps:
+        _parsed(step)
+
+
+def steps_key(steps: Sequence[str]) -> str:
+    """Changes whenever the pixels may: with the steps, and with the version of OpenCV."""
+    return hashlib.sha256(repr((METHOD, tuple(steps), _opencv().__version__)).encode()).hexdigest()[:16]
+
+
+def stepped(steps: Sequence[str], images: Array, pixel_max: int) -> Iterator[Array]:
+    """Pictures with values from 0 to `pixel_max`, one by one, after all steps, as whole numbers from 0 to 255."""
+    channels = images.shape[-1]
+    if not np.issubdtype(images.dtype, np.integer) or channels not in MODES:
+        raise DataError(
+            f"pictures of type {images.dtype} with {channels} channels cannot go through {', '.join(steps)}: data.steps "
+            "are for whole numbers with 1 channel (grey) or 3 (red, green, blue); leave them out"
+        )
+    cv2, parsed = _opencv(), [_parsed(step) for step in steps]
+    for picture in images:
+        picture = in_bytes(picture, pixel_max)
+        for compute, numbers in parsed:
+            found = compute(cv2, picture, *numbers)
+            picture = found if found.ndim == 3 else np.repeat(found[..., None], channels, axis=-1)
+        yield picture
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise Unavailable("data.steps are computed by OpenCV: pip install 'samebench[opencv]'") from error
+    cv2.setNumThreads(1)  # threads of its own would stay, beside those of the framework that is timed
+    return cv2
+
+
+def _grey(cv2: Any, picture: Array) -> Any:
+    return picture[..., 0] if picture.shape[-1] == 1 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+
+
+def _equalise(cv2: Any, picture: Array) -> Any:
+    if picture.shape[-1] == 1:
+        return cv2.equalizeHist(picture)
+    parts = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)
+    parts[..., 0] = cv2.equalizeHist(parts[..., 0])
+    return cv2.cvtColor(parts, cv2.COLOR_YCrCb2RGB)
+
+
+def _gaussian(cv2: Any, picture: Array, size: int) -> Any:
+    return cv2.GaussianBlur(picture, (size, size), 0)  # 0: as wide as suits the window
+
+
+def _median(cv2: Any, picture: Array, size: int) -> Any:
+    return cv2.medianBlur(picture, size)
+
+
+def _canny(cv2: Any, picture: Array, low: int, high: int) -> Any:
+    return cv2.Canny(_grey(cv2, picture), low, high)
+
+
+def _size(argument: str) -> tuple[int, ...] | None:
+    size = int(argument) if re.fullmatch("[0-9]{1,3}", argument) else 0
+    return (size,) if size in range(3, 256, 2) else None
+
+
+def _thresholds(argument: str) -> tuple[int, ...] | None:
+    found = re.fullmatch("([0-9]{1,4})-([0-9]{1,4})", argument)
+    numbers = tuple(map(int, found.groups())) if found else (1, 0)
+    return numbers if numbers[0] <= numbers[1] else None
+
+
+class Step(NamedTuple):
+    """A kind of step: what it computes from OpenCV, a picture and the numbers of its argument."""
+
+    compute: Callable[..., Any]
+    default: tuple[int, ...] = ()
+    takes: str = "nothing after a colon"
+    read: Callable[[str], tuple[int, ...] | None] = lambda argument: None
+    """The numbers of an argument, or None if it makes no sense."""
+
+
+SIZE = "an odd number of pixels from 3 to 255, such as"
+THRESHOLDS = "two thresholds from 0 to 9999, the lower one first, such as canny:100-200"
+STEPS = {
+    "grey": Step(_grey),
+    "equalise": Step(_equalise),
+    "gaussian": Step(_gaussian, (5,), f"{SIZE} gaussian:5", _size),
+    "median": Step(_median, (5,), f"{SIZE} median:5", _size),
+    "canny": Step(_canny, (100, 200), THRESHOLDS, _thresholds),
+}
+
+
+def _parsed(text: str) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    name, colon, argument = text.partition(":")
+    if name not in STEPS:
+        raise UsageError(f"data.steps: there is no step {name!r}; {nearest(name, STEPS)}")
+    step = STEPS[name]
+    numbers = step.read(argument) if colon else step.default
+    if numbers is None:
+        raise UsageError(f"data.steps: {name} takes {step.takes}, not {argument!r}")
+    return step.compute, numbers

@@ -1,0 +1,223 @@
+"""State dicts as `torch.save` writes them, read without PyTorch and without running what a pickle says.
+
+There are two formats. Since version 1.6 a file is a zip archive: `NAME/data.pkl` is a pickle of the dictionary, in which
+each tensor names its storage, and `NAME/data/KEY` are the bytes of a storage. Before, and on request still, it is a
+sequence of pickles (a magic number, a version, the writer's machine, the dictionary, the keys of the storages), and then
+each storage: how many numbers it has, in eight bytes, and the numbers.
+
+A tensor is a view of a storage, by an offset, a shape and strides in numbers; several may share one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import struct
+import zipfile
+from typing import IO, Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from harness.pretrained.formats.numbers import DIMENSIONS, check_growth, decode, size_of
+from harness.pretrained.formats.pickled import Function, Named, read_pickle
+from harness.pretrained.formats.refusal import Refusal, length_of, listed
+from harness.spec import Array
+
+MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
+WRAPPERS = ("state_dict", "model")
+"""Where checkpoints keep the state dict; what lies beside it (an epoch, an optimizer's state) is not weights."""
+
+STORAGES = {
+    "torch.DoubleStorage": "F64", "torch.FloatStorage": "F32", "torch.HalfStorage": "F16",
+    "torch.BFloat16Storage": "BF16", "torch.LongStorage": "I64", "torch.IntStorage": "I32",
+    "torch.ShortStorage": "I16", "torch.CharStorage": "I8", "torch.ByteStorage": "U8", "torch.BoolStorage": "BOOL",
+}  # fmt: skip
+
+ORDERS = {b"little": "<", b"big": ">"}
+MOST = 2**63
+
+
+class Storage(NamedTuple):
+    """A run of numbers, which lies elsewhere in the file."""
+
+    code: str
+    key: str
+    numbers: int
+
+    @property
+    def bytes(self) -> int:
+        """In the file."""
+        return self.numbers * size_of(self.code)
+
+
+class Tensor(NamedTuple):
+    """A view of a storage, as it is pickled."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """As an array; bfloat16 becomes float32."""
+        return math.prod(self.shape) * size_of(self.storage.code) * (2 if self.storage.code == "BF16" else 1)
+
+    @property
+    def end(self) -> int:
+        """The first number of the storage that the tensor does not reach."""
+        if 0 in self.shape:
+            return self.offset
+        return self.offset + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True)) + 1
+
+
+def read_torch_zip(file: BinaryIO) -> dict[str, Array]:
+    """The tensors of a state dict in today's format."""
+    length = length_of(file)
+    with zipfile.ZipFile(file) as archive:
+        folder, entries = _entries(archive, length)
+        with archive.open(entries["data.pkl"]) as pickled:
+            tensors, _ = _state_dict(pickled)
+        check_growth((tensor.bytes for tensor in tensors.values()), length)
+        byteorder = archive.read(entries["byteorder"]) if "byteorder" in entries else b"little"
+        if byteorder not in ORDERS:
+            raise Refusal(f"its byte order is {byteorder[:20]!r}; allowed are little and big")
+        storages = {}
+        for storage in {tensor.storage for tensor in tensors.values()}:
+            entry = entries.get(f"data/{storage.key}")
+            _check_size(storage, entry.file_size if entry else None)
+            storages[storage] = decode(archive.read(f"{folder}data/{storage.key}"), storage.code, ORDERS[byteorder])
+    return _arrays(tensors, storages)
+
+
+def read_torch_legacy(file: BinaryIO) -> dict[str, Array]:
+    """The tensors of a state dict in the format before version 1.6. Its numbers are little-endian on any machine."""
+    length = length_of(file)
+    for what, expected in (("magic number", MAGIC), ("version of its format", VERSION)):
+        if read_pickle(file, {}) != expected:
+            raise Refusal(f"its {what} is not PyTorch's, {expected}; get it again")
+    read_pickle(file, {})  # the writer's machine, on which nothing depends
+    tensors, announced = _state_dict(file)
+    check_growth((tensor.bytes for tensor in tensors.values()), length)
+    keys = read_pickle(file, {})
+    if type(keys) is not list or sorted(keys) != sorted(announced):
+        raise Refusal("the storages that it has are not those that its tensors are made of")
+    used = {tensor.storage for tensor in tensors.values()}
+    storages = {}
+    for storage in (announced[key] for key in keys):
+        (numbers,) = struct.unpack("<q", file.read(8).ljust(8, b"\0"))
+        _check_size(storage, min(numbers * size_of(storage.code), length - file.tell()))
+        if storage in used:
+            storages[storage] = decode(file.read(storage.bytes), storage.code)
+        else:
+            file.seek(storage.bytes, os.SEEK_CUR)
+    if rest := length - file.tell():
+        raise Refusal(f"{rest:,} bytes follow its last storage; they are no part of a state dict")
+    return _arrays(tensors, storages)
+
+
+def _entries(archive: zipfile.ZipFile, length: int) -> tuple[str, dict[str, zipfile.ZipInfo]]:
+    """The one folder of an archive, and what is in it. Nothing is unpacked: names are only looked up."""
+    infos = archive.infolist()
+    names = [info.filename for info in infos]
+    if "config.json" in names:
+        raise Refusal(
+            "it is a whole Keras model, which may hold code; save the weights alone: model.save_weights('x.weights.h5')"
+        )
+    if any(name.endswith(".npy") for name in names):
+        raise Refusal("it is an archive of NumPy arrays, which may hold any object; save them as safetensors")
+    folders = [name[: -len("data.pkl")] for name in names if re.fullmatch("[^/]+/data.pkl", name)]
+    if len(folders) != 1 or f"{folders[0]}constants.pkl" in names:
+        what = "a TorchScript program" if len(folders) == 1 else "an archive of something else"
+        raise Refusal(f"it is {what}, not a state dict; save one with torch.save(model.state_dict(), 'x.pth')")
+    if len(set(names)) != len(names):
+        raise Refusal("names come twice in its archive")
+    if any(info.compress_type != zipfile.ZIP_STORED for info in infos) or sum(i.file_size for i in infos) > length:
+        raise Refusal("its archive is compressed, or claims to hold more than its size; PyTorch writes neither")
+    return folders[0], {info.filename.removeprefix(folders[0]): info for info in infos}
+
+
+def _state_dict(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, Storage]]:
+    """The tensors that are the weights, and every storage that the pickle names, by its key."""
+    storages: dict[str, Storage] = {}
+
+    def storage(key: Any) -> Storage:
+        found = _storage(key)
+        if storages.setdefault(found.key, found) != found:
+            raise Refusal(f"its tensors disagree about the type or the size of the storage {found.key!r}")
+        return found
+
+    value = read_pickle(file, FUNCTIONS, STORAGES, storage)
+    wrappers = [name for name in WRAPPERS if type(value) is dict and type(value.get(name)) is dict]
+    if len(wrappers) > 1:
+        raise Refusal(f"it has several state dicts: {', '.join(wrappers)}; save the one that is meant by itself")
+    weights = value[wrappers[0]] if wrappers else value
+    if type(weights) is not dict:
+        raise Refusal(f"it holds a {type(weights).__name__}, not a state dict; save model.state_dict()")
+    others = [
+        f"{name} ({type(value).__name__})"
+        for name, value in weights.items()
+        if type(name) is not str or type(value) is not Tensor
+    ]
+    if others:
+        raise Refusal(f"it holds more than tensors: {listed(others)}; save model.state_dict()")
+    return weights, storages
+
+
+def _storage(key: Any) -> Storage:
+    """A storage, from what a pickle says about it: what it is, its type, its key, its device and its size."""
+    match key:
+        case ("storage", Named(name), str(number), _, int(numbers)) if name in STORAGES:
+            pass
+        case ("storage", Named(name), str(number), _, int(numbers), None) if name in STORAGES:
+            pass
+        case _:
+            raise Refusal("it names a storage in a way that is not known; load it, and save it with torch 1.6 or newer")
+    if not 0 <= numbers < MOST:
+        raise Refusal(f"its storage {number!r} has {numbers} numbers")
+    return Storage(STORAGES[name], number, numbers)
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Tensor:
+    """What `_rebuild_tensor` and `_rebuild_tensor_v2` are told; of the rest, whether values are to be negated."""
+    numbers = (offset, *shape, *strides)
+    if type(storage) is not Storage or len(shape) != len(strides) or len(shape) > DIMENSIONS:
+        raise Refusal("it has a tensor whose storage, shape and strides do not fit together")
+    if not all(type(number) is int and 0 <= number < MOST for number in numbers):
+        raise Refusal("it has a tensor whose offset, shape or strides are not whole numbers from 0 up")
+    if any(rest[2:]):
+        raise Refusal("it has a tensor that is stored conjugated or negated; save its .resolve_neg()")
+    tensor = Tensor(storage, offset, tuple(shape), tuple(strides))
+    if tensor.end > storage.numbers:
+        raise Refusal(f"it has a tensor that reaches to {tensor.end:,} in a storage of {storage.numbers:,} numbers")
+    return tensor
+
+
+def _parameter(data: Any, *rest: Any) -> Tensor:
+    if type(data) is not Tensor:
+        raise Refusal(f"it has a parameter that is a {type(data).__name__}, not a tensor")
+    return data
+
+
+FUNCTIONS: dict[str, Function] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+}
+
+
+def _check_size(storage: Storage, found: int | None) -> None:
+    if found != storage.bytes:
+        holds = "is missing" if found is None else f"holds {found:,} bytes"
+        raise Refusal(f"its storage {storage.key!r} {holds}, not {storage.bytes:,}; get the file again")
+
+
+def _arrays(tensors: dict[str, Tensor], storages: dict[Storage, Array]) -> dict[str, Array]:
+    """Each tensor as an array of its own, in row-major order."""
+    arrays = {}
+    for name, tensor in tensors.items():
+        numbers = storages[tensor.storage]
+        start, steps = tensor.offset * numbers.itemsize, [stride * numbers.itemsize for stride in tensor.strides]
+        arrays[name] = np.ndarray(tensor.shape, numbers.dtype, numbers, start, steps).copy()
+    return arrays

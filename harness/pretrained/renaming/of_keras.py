@@ -1,0 +1,109 @@
+"""Files of Keras.
+
+They list layers by depth, and the newer ones keep that order only within each kind of layer. Kernels are as here, but for
+depthwise ones: (rows, columns, out, 1). A network whose last layers are 1x1 convolutions in the file has dense ones here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from harness.errors import SpecError
+from harness.models.pixels import CAFFE
+from harness.pretrained.renaming.layers import Stored, check_count, layers_of, owners
+from harness.spec import Add, Array, BatchNorm, Conv, Dense, Model, Node, Weights
+
+KERAS_3 = re.compile(r"(?P<layer>.*/(?P<kind>[^/]*?)(_\d+)?)/vars/(?P<own>\d+)")
+BY_NAME = (["bias", "kernel"], ["beta", "gamma"])
+"""How the tensors of a layer begin where they are sorted by name; Keras writes them the other way round."""
+
+
+def from_keras(model: Model, tensors: Weights, origin: str) -> dict[str, Array]:
+    newer = {name: KERAS_3.fullmatch(name) for name in tensors}
+    layers = layers_of(
+        (match["layer"], match["own"], match["kind"], tensors[name]) if match else (*_split(name), None, tensors[name])
+        for name, match in newer.items()
+    )
+    if unordered := [layer.name for layer in layers if list(layer.tensors)[:2] in BY_NAME]:
+        raise SpecError(
+            f"{origin} lists its tensors by name, such as those of {unordered[0]}, and names as Keras gives them do not tell "
+            "the order of a network; take the file that Keras itself writes: model.save_weights('x.weights.h5')"
+        )
+    nodes = owners(_by_depth(model))
+    if all(newer.values()):
+        nodes, layers = _by_kind(nodes, layers)
+    check_count(nodes, layers, origin)
+    found: dict[str, Array] = {}
+    for node, layer in zip(nodes, layers, strict=True):
+        for name, tensor in _named(node, layer, origin):
+            found[name] = _from_keras_axes(node, tensor)
+    if model.trunk[:1] == (CAFFE,):  # which takes blue before red
+        first = next(f"{node.name}.kernel" for node in model.nodes if isinstance(node.layer, Conv))
+        found[first] = found[first][:, :, ::-1]
+    return found
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The name of a layer, and that of its tensor in it."""
+    layer, _, own = name.rpartition("/")
+    return layer, own
+
+
+def _named(node: Node, layer: Stored, origin: str) -> Iterator[tuple[str, Array]]:
+    """A layer's tensors under our names: kernel, bias; scale, offset, mean, variance, in this order on both sides."""
+    if len(node.parameters) != len(layer.tensors):
+        raise SpecError(
+            f"{origin}: its layer {layer.name} has {len(layer.tensors)} tensors, where {node.name} has "
+            f"{', '.join(node.parameters)}"
+        )
+    return zip((f"{node.name}.{name}" for name in node.parameters), layer.tensors.values(), strict=True)
+
+
+def _from_keras_axes(node: Node, tensor: Array) -> Array:
+    """A tensor of Keras in our axis order: others are depthwise kernels, and 1x1 convolutions that are dense here."""
+    if tensor.ndim == 4 and isinstance(node.layer, Conv) and node.layer.groups > 1:
+        rows, columns, channels, multiplier = tensor.shape
+        return tensor.reshape(rows, columns, 1, channels * multiplier)
+    if tensor.shape[:2] == (1, 1) and tensor.ndim == 4 and isinstance(node.layer, Dense):
+        pixel: Array = tensor[0, 0]
+        return pixel
+    return tensor
+
+
+def _by_depth(model: Model) -> list[Node]:
+    """The nodes as Keras lists them: by the longest way to the output, and where that is equal, as they are met on a
+    walk back from it."""
+    depth: dict[str, int] = {}
+    for node in reversed(model.nodes):
+        own = depth.setdefault(node.name, 0)
+        for name in node.inputs:
+            depth[name] = max(depth.get(name, 0), own + 1)
+    nodes, met = {node.name: node for node in model.nodes}, dict[str, int]()
+    waiting = [model.end()]
+    while waiting:
+        name = waiting.pop()
+        if name in nodes and name not in met:
+            met[name] = len(met)
+            inputs = nodes[name].inputs
+            waiting += (
+                inputs if isinstance(nodes[name].layer, Add) else reversed(inputs)
+            )  # a sum lists its shortcut first
+    return sorted(model.nodes, key=lambda node: (-depth[node.name], met[node.name]))
+
+
+def _by_kind(nodes: Sequence[Node], layers: Sequence[Stored]) -> tuple[list[Node], list[Stored]]:
+    """Nodes and layers sorted by kind, each kind in its order. A network whose last layers are 1x1 convolutions in the
+    file has dense layers here."""
+    kinds = {layer.kind for layer in layers}
+    dense = "dense" if "dense" in kinds else "conv2d"
+
+    def kind(node: Node) -> str:
+        match node.layer:
+            case Conv(groups=groups):
+                return "depthwise_conv2d" if groups == node.input_shape[-1] > 1 else "conv2d"
+            case BatchNorm():
+                return "batch_normalization"
+        return dense
+
+    return sorted(nodes, key=kind), sorted(layers, key=lambda layer: layer.kind or "")

@@ -1,0 +1,28 @@
+"""Tables and paragraphs as a terminal shows them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from harness.report.text import TEXTS, Table
+
+WIDTH = 112
+
+
+def drawn(table: Table) -> str:
+    """A table under its title."""
+    sides = ["left" if header in TEXTS else "right" for header in table.headers]
+    return f"{wrapped(table.title)}\n{tabulate(table.rows, table.headers, disable_numparse=True, colalign=sides)}"
+
+
+def paragraph(lines: Sequence[str]) -> str:
+    """Lines that belong together."""
+    return "\n".join(map(wrapped, lines))
+
+
+def wrapped(line: str) -> str:
+    """A line, or as many as it needs."""
+    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

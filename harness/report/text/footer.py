@@ -1,0 +1,56 @@
+"""The last notes of a report: machines, devices and versions, and what intervals and rates mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from harness.report.stats import FEWEST_MEANS, FEWEST_MEDIANS
+from harness.report.summary import Report
+from harness.result import Result
+
+INTERVALS = (
+    f"( to ): 95 % confidence intervals. Accuracies and the like: of the mean over seeds, from {FEWEST_MEANS} seeds on. "
+    f"Rates: of the median over cells, from {FEWEST_MEDIANS} cells on; a cell counts as the median of its timed segments.",
+    "The first step and the warm-up steps are timed apart and are in no rate. Compilation that comes later is in the rate.",
+)
+
+
+def footer(report: Report) -> Iterator[str]:
+    """The machine, the device and the versions, each with the backends it belongs to where there are several."""
+    finished, host = [result for result in report.results if result.status == "ok"], report.run.get("host", {})
+    devices = _by_backend(finished, lambda result: str(result.evidence.get("device", "")).upper())
+    machines = _by_backend(finished, lambda result: _machine(_host(result, host))) or _machine(host)
+    pythons = _by_backend(finished, lambda result: _host(result, host).get("python")) or host.get("python")
+    names = sorted({name for result in finished for name in result.versions})
+    versions = [f"{name} {_version(name, finished)}" for name in names]
+    where = (f"the {devices} of " if devices else "") + (machines or "an unknown machine")
+    yield f"On {', '.join([where, *([f'Python {pythons}'] if pythons else []), *versions])}."
+    if finished:
+        yield from INTERVALS
+
+
+def _version(name: str, results: Sequence[Result]) -> str:
+    return _by_backend(results, lambda result: result.versions.get(name))
+
+
+def _host(result: Result, usual: dict[str, Any]) -> dict[str, Any]:
+    """The machine that the cell ran on. Older cells do not name it: then it is the one where the run was started."""
+    found: dict[str, Any] = result.evidence.get("host", usual)
+    return found
+
+
+def _machine(host: dict[str, Any]) -> str:
+    parts = (host.get("processor"), f"{host['cores']} cores" if "cores" in host else None, host.get("system"))
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _by_backend(results: Sequence[Result], value_of: Callable[[Result], Any]) -> str:
+    """The value that all cells share; or all values, each with its backends."""
+    found: dict[str, dict[str, None]] = {}
+    for result in results:
+        if value := value_of(result):
+            found.setdefault(str(value), {})[result.shown] = None
+    if len(found) < 2:
+        return "".join(found)
+    return " and ".join(f"{value} ({', '.join(backends)})" for value, backends in found.items())

@@ -1,0 +1,191 @@
+"""What must be read with the tables of a report, in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from harness.parity.probes import LIMITS
+from harness.report.agreement import Agreement
+from harness.report.basis import EXPERIMENT
+from harness.report.summary import Report
+from harness.report.text.footer import footer
+from harness.report.text.results import one_each
+from harness.report.text.tables import experiment, seeds, short, within
+from harness.result import Result
+
+
+def notes(report: Report) -> Iterator[list[str]]:
+    """Paragraphs of lines, the most important first."""
+    yield [
+        *dict.fromkeys(_agreements(report.agreements)),
+        *(_apart(found, report.results) for found in report.judgements if found["apart"]),
+    ]
+    yield list(dict.fromkeys(line for result in one_each(report.results) for line in _verdict(result)))
+    yield list(map(_failure, _not_ok(report.results)))
+    yield list(_starts(report.results))
+    yield list(_own_ways(report.results))
+    yield [problem for found in report.judgements for problem in found["problems"]]
+    yield list(_disturbed(report.summary))
+    yield [*_kept_apart(report.summary), *_warnings(report.results), *_mixed_versions(report.results)]
+    yield list(dict.fromkeys(note for result in report.results for note in _told(result)))
+    yield list(footer(report))
+
+
+def _agreements(found: Sequence[Agreement]) -> Iterator[str]:
+    """The differences between backends in the values that the run has kept: the largest over the seeds of each experiment."""
+    groups: dict[tuple[str, ...], list[Agreement]] = {}
+    for one in found:
+        groups.setdefault((one.task, one.model, one.dataset, one.precision, *one.backends), []).append(one)
+    yield from map(_agreement, groups.values())
+
+
+def _agreement(group: Sequence[Agreement]) -> str:
+    first = group[0]
+    if any(one.outliers for one in group):
+        return f"In this run ({first.task}): not all backends agree; see below."
+    widest = {said: _widest(group, name) for said, name in SPREADS.items()}
+    told = ", ".join(f"{said} within {within(spread)}" for said, spread in widest.items() if spread is not None)
+    text = f"In this run ({first.task}): same {first.shared} and first weights; {told}".rstrip("; ")
+    return f"{text} over {_count(first.backends)}."
+
+
+SPREADS = {
+    "losses of the first step": "first_loss_spread",
+    "of the first five": "first_losses_spread",
+    "of the first segment": "first_segment_spread",
+    "features": "features_spread",
+    "clean and robust accuracy": "accuracy_spread",
+}
+
+
+def _widest(group: Sequence[Agreement], name: str) -> float | None:
+    return max((spread for one in group if (spread := getattr(one, name)) is not None), default=None)
+
+
+def _count(names: Iterable[str]) -> str:
+    """How many backends these are, and in how many modes: "pytorch/default" is a backend in a mode."""
+    backends, _, modes = zip(*(name.rpartition("/") for name in names))
+    several = f" in {len(set(modes))} modes" if len(set(modes)) > 1 else ""
+    return f"{len(set(backends))} backend{'s' if len(set(backends)) > 1 else ''}{several}"
+
+
+def _apart(found: dict[str, Any], results: Sequence[Result]) -> str:
+    """A note on how much the pictures of several backends differ. If the backends are equal, it says why they differ."""
+    largest, visible = found["apart"]["largest"], found["apart"]["visible"]
+    text = (
+        f"Pictures of {found['task']}: those of {_count(found['scores'])} differ by {within(largest)} at most, and "
+        f"visibly (by more than 1/255) in {visible:.1%} of their values."
+    )
+    made = [r for r in results if r.cell.subject in found["subjects"] and r.cell.seed in found["seeds"]]
+    rounded = all(r.parity["verdict"] == "equal" and r.cell.precision != "float64" for r in made)
+    return text + (_why(found, made[0]) if made and rounded and visible else "")
+
+
+def _why(found: dict[str, Any], one: Result) -> str:
+    """Why pictures differ though the backends are equal."""
+    what = "accuracy" if "robust_accuracy" in one.metrics else "probability"
+    text = (
+        f" The backends are equal all the same: in float64 their pictures agree to 1e-9. In {one.cell.precision}, rounding "
+        "changes small gradients, also in their sign, and each step starts from the pictures of the last one."
+    )
+    if what not in found["spread"]:  # no judge could judge
+        return text
+    return f"{text} Their effect: the {what} that a judge finds in them differs by {found['spread'][what]:.2%} at most."
+
+
+def _verdict(result: Result) -> Iterator[str]:
+    """What a reader must know beyond the numbers: why there is no proof, or what it leaves out."""
+    parity, cell = result.parity, result.cell
+    who = f"{result.who}, {cell.task}"
+    if parity["verdict"] != "equal":
+        yield f"Parity of {who}: {parity['verdict']}"
+        return
+    if parity["timed"]["limit"] > LIMITS[cell.precision]:
+        yield "A limit above that of its precision is as far as rounding in float32 moves the reference itself."
+    if parity["excludes"]:
+        yield f"Not proven for {who}: {', '.join(parity['excludes'])}"
+
+
+def _not_ok(results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if result.status != "ok"]
+
+
+def _failure(result: Result) -> str:
+    cell = result.cell
+    return f"{cell.task}, {result.who}, seed {cell.seed}: {result.status}: {result.reason}"
+
+
+def _starts(results: Sequence[Result]) -> Iterator[str]:
+    """What is known of the weights that tasks started from, one line for each."""
+    tasks: dict[str, list[str]] = {}
+    for result in results:
+        if start := result.evidence.get("start"):
+            known = f"{start['name']} ({start['variant']}; {start['preprocessing']}), trained on {start['trained_on']}"
+            tasks.setdefault(f"{known}; {start['licence']}; {start['source']}", []).append(result.cell.task)
+    yield from (f"Weights of {', '.join(dict.fromkeys(names))}: {known}." for known, names in tasks.items())
+
+
+def _own_ways(results: Sequence[Result]) -> Iterator[str]:
+    """What native semantics have changed, one line a backend."""
+    changes: dict[str, dict[str, str]] = {}
+    for result in results:
+        if result.cell.semantics == "native" and result.status == "ok":
+            changes.setdefault(result.shown, {}).update(result.evidence.get("own_ways", {}))
+    for backend, ways in changes.items():
+        yield f"{backend} went its own way: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
+
+
+def _disturbed(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Speeds that cannot be trusted, one line for each row and reason."""
+    for row in rows:
+        reasons: dict[str, list[int]] = {}
+        for one in row.get("disturbed", []):
+            reasons.setdefault(one["reason"], []).append(one["seed"])
+        for reason, of in reasons.items():
+            yield f"Disturbed: the speed of {row['task']}, {row['backend']}/{row['mode']}, {seeds(of)}: {reason}."
+
+
+def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Warnings of rows that would be one, or could be compared, if they rested on the same."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        about = experiment({**row, "apart": {}, "varied": row["options"]})
+        groups.setdefault(about, []).append(row)
+    for group in groups.values():
+        whole = len({row["subject"] for row in group}) == len(group)
+        differ = [row for row in group if row["apart"] and not (whole and EXPERIMENT.isdisjoint(row["apart"]))]
+        if differ:
+            yield (
+                f"Warning: {differ[0]['task']}: cells that differ in more than their seed have rows of their own. "
+                + "; ".join(f"{row['backend']}/{row['mode']}, {seeds(row['seeds'])}: {_values(row)}" for row in differ)
+                + ". To compare them, or to get one row, run all of them again with a new --out."
+            )
+
+
+def _values(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {short(value)}" for name, value in row["apart"].items())
+
+
+def _warnings(results: Sequence[Result]) -> Iterator[str]:
+    for result in results:
+        cell = result.cell
+        yield from (f"Warning: {cell.task}, {result.who}, seed {cell.seed}: {warning}" for warning in result.warnings)
+
+
+def _mixed_versions(results: Sequence[Result]) -> Iterator[str]:
+    """A backend whose cells ran on different versions: a run that was resumed after an upgrade."""
+    versions: dict[str, set[str]] = {}
+    for result in results:
+        if result.status == "ok":
+            told = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
+            versions.setdefault(result.shown, set()).add(told)
+    for backend, several in versions.items():
+        if len(several) > 1:
+            yield f"Warning: cells of {backend} ran on different versions: {'; '.join(sorted(several))}"
+
+
+def _told(result: Result) -> Iterator[str]:
+    """What the data set and the task have to say."""
+    yield from result.evidence.get("data_notes", [])
+    yield from (f"{result.cell.task}: {note}" for note in result.evidence.get("notes", []))

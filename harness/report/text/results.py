@@ -1,0 +1,98 @@
+"""The results of each experiment, and how far each backend is from the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.report.summary import Report
+from harness.report.text.attacks import attacks, judgements
+from harness.report.text.headlines import Headline, headlines
+from harness.report.text.tables import Table, experiment, finished, rate, tiny, who
+from harness.result import Result, differs, verdict_of
+
+Row = dict[str, Any]
+PROOF = (
+    "backend", "mode", "steps", "logits", "gradients", "losses, weights", "attack", "timed logits", "timed losses",
+    "limit",
+)  # fmt: skip
+
+
+def tables(report: Report) -> Iterator[Table]:
+    """For each experiment its results; then what was found of changed pictures; then the proof."""
+    for title, rows in experiments(report).items():
+        headers, names = who(rows)
+        cells = [(*name, *_cells(row, headlines(rows))) for name, row in zip(names, rows, strict=True)]
+        yield Table(title, (*headers, *_headers(rows)), cells)
+        yield from attacks(title, rows)
+        yield from judgements(report, title, rows)
+    yield from (_without_empty_columns(table) for table in _proofs(report.results))
+
+
+def _proofs(results: Sequence[Result]) -> list[Table]:
+    """The largest deviations of each backend from the reference, over all certificates with the verdict `equal`."""
+    found: dict[str, dict[tuple[str, str], list[dict[str, Any]]]] = {}
+    for result in one_each(results):
+        cell = result.cell
+        if result.parity["verdict"] == "equal":
+            title = (
+                f"{cell.task}, {cell.model}: largest deviation from the NumPy reference, in float64 "
+                f"(limit 1e-9) and in the timed {cell.precision}"
+            )
+            found.setdefault(title, {}).setdefault((result.shown, cell.mode), []).append(result.parity)
+    return [
+        Table(title, PROOF, [(*name, *_proof(seen)) for name, seen in rows.items()]) for title, rows in found.items()
+    ]
+
+
+def experiments(report: Report) -> dict[str, list[Row]]:
+    """The rows of the summary that may be compared, under what they are about."""
+    groups: dict[str, list[Row]] = {}
+    for row in report.summary:
+        groups.setdefault(experiment(row), []).append(row)
+    return groups
+
+
+def one_each(results: Sequence[Result]) -> list[Result]:
+    """One result for each backend, mode, experiment and verdict; also a cell that failed, if it differs."""
+    found = {(r.cell.subject, r.parity["verdict"]): r for r in results if r.status == "ok" or differs(r)}
+    return list(found.values())
+
+
+def _headers(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The rate is called by what it counts: images, features."""
+    counted = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
+    return "n", *(one.header for one in headlines(rows)), f"{counted}/s", "first step", "parameters", "parity"
+
+
+def _cells(row: Row, numbers: Sequence[Headline]) -> tuple[str, ...]:
+    first = parameters = "-"
+    if row["n"]:
+        first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
+        parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
+    speed, shares = _speed(row), (one.told(row.get(one.name)) for one in numbers)
+    return finished(row), *shares, speed, first, parameters, verdict_of(row["parity"])
+
+
+def _speed(row: Row) -> str:
+    """The rate with its interval, or with a mark: a note says what disturbed it."""
+    return rate(row.get("images_per_s")) + (" (disturbed)" if "disturbed" in row else "")
+
+
+def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The most steps and the largest number of each kind, over certificates of several experiments."""
+    timed = [one["timed"] for one in certificates]
+    exact = (_largest(certificates, name) for name in ("logits", "gradients", "trajectory", "attack"))
+    in_time = (_largest(timed, name) for name in ("logits", "losses", "limit"))
+    return str(max(one["steps"] for one in certificates)), *map(tiny, (*exact, *in_time))
+
+
+def _largest(found: Sequence[dict[str, Any]], name: str) -> float | None:
+    return max((value for one in found if (value := one[name]) is not None), default=None)
+
+
+def _without_empty_columns(table: Table) -> Table:
+    """What was compared on no backend needs no column."""
+    kept = [place for place in range(len(table.headers)) if any(row[place] != "-" for row in table.rows)]
+    headers, *rows = (tuple(row[place] for place in kept) for row in (table.headers, *table.rows))
+    return Table(table.title, headers, rows)

@@ -1,0 +1,115 @@
+"""What tables of a report are, and what all of them say alike."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from harness.report.basis import EXPERIMENT
+from harness.report.stats import Mean, Median
+
+APART = "kept apart"
+"""The header of the column that tells rows of one backend apart."""
+
+TEXTS = ("task", "network", "backend", "mode", APART, "parity", "class", "truth", "made on")
+"""The columns that are set to the left; numbers are set to the right."""
+
+
+MOST = 2
+"""A table names this many differences at most; a note names all."""
+
+
+ONE_DIGIT = 1e-9
+"""A share of the last digit that is shown. A smaller excess is an error of arithmetic, and is not rounded up."""
+
+
+class Table(NamedTuple):
+    """Rows that may be compared."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def network(row: Mapping[str, Any]) -> str:
+    """The network of a row of the summary, and what it started from."""
+    start = f" from {PurePath(row['weights']).name}" if row["weights"] else ""
+    return f"{row['model']}{start}"
+
+
+def experiment(row: Mapping[str, Any]) -> str:
+    """What a row of the summary is about, without the backend. Options, and values that the row rests on, are named where
+    rows differ in them."""
+    title = f"{row['task']}: {network(row)} on {row['dataset']}, {row['precision']}"
+    title += "".join(f", {name}={value}" for name, value in row["varied"].items())
+    title += "".join(f", {name} {short(value)}" for name, value in row["apart"].items() if name in EXPERIMENT)
+    return title + ("" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights")
+
+
+def who(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The first columns of a table of these rows, with their headers: the backend, the mode, and, where a backend has several
+    rows, what keeps them apart."""
+    names = [(row["backend"], row["mode"]) for row in rows]
+    if len(set(names)) == len(names):
+        return ("backend", "mode"), [*names]
+    return ("backend", "mode", APART), [(*name, kept_apart(row)) for name, row in zip(names, rows, strict=True)]
+
+
+def kept_apart(row: Mapping[str, Any]) -> str:
+    """The seeds of a row, and what differs in other rows of its backend: seed 0, torch 2.12.0"""
+    differ = [f"{name} {short(value)}" for name, value in row["apart"].items() if name not in EXPERIMENT]
+    return ", ".join([seeds(row["seeds"]), *differ[:MOST], *(["…"] if differ[MOST:] else [])])
+
+
+def seeds(numbers: Sequence[int]) -> str:
+    """Seeds by their numbers: seeds 0, 1 and 2."""
+    *first, last = map(str, sorted(numbers))
+    return f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
+
+
+def short(value: str) -> str:
+    """The first digits of a fingerprint; any other value as it is."""
+    digits = value.removeprefix("sha256:")
+    return digits[:8] if re.fullmatch("[0-9a-f]{16,}", digits) else value
+
+
+def finished(row: Mapping[str, Any]) -> str:
+    """How many seeds a row of the summary rests on."""
+    return str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
+
+
+def percent(share: Mean | None) -> str:
+    """A mean share with its interval, if there is one: 98.24% (97.73 to 98.75)."""
+    return "-" if share is None else _with_interval(f"{share['mean']:.2%}", share, lambda end: f"{100 * end:.2f}")
+
+
+def plain(value: Mean | None) -> str:
+    """The mean of a number that is no share, with its interval."""
+    return "-" if value is None else _with_interval(f"{value['mean']:.3g}", value, lambda end: f"{end:.3g}")
+
+
+def rate(value: Median | None) -> str:
+    """A median rate with its interval."""
+    if value is None:
+        return "-"
+    digits = ",.0f" if value["median"] >= 10 else ".2g"
+    return _with_interval(f"{value['median']:{digits}}", value, lambda end: f"{end:{digits}}")
+
+
+def _with_interval(text: str, value: Mean | Median, told: Callable[[float], str]) -> str:
+    """The text with its interval, if there is one."""
+    low, high = value["low"], value["high"]
+    return text if low is None or high is None else f"{text} ({told(low)} to {told(high)})"
+
+
+def tiny(deviation: float | None) -> str:
+    return "-" if deviation is None else f"{deviation:.0e}" if deviation else "0"
+
+
+def within(deviation: float) -> str:
+    """As `tiny`, and never smaller than the deviation is."""
+    step = 10.0 ** math.floor(math.log10(deviation)) if deviation else 0.0
+    return tiny(math.ceil(deviation / step - ONE_DIGIT) * step if step else 0.0)

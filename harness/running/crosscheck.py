@@ -1,0 +1,154 @@
+"""The step after the cells: every backend, and the reference, judges the pictures that each backend has made.
+
+One process for each judge, over all that there is to judge. What was judged before is known by the hash of the pictures,
+so a run that is taken up again judges what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.forms import answer_problems
+from harness.naming import is_file
+from harness.report.crosscheck import REFERENCE, name_of
+from harness.result import Result, digest
+from harness.running.process import Ended
+from harness.running.store import ASKED, Store
+from harness.storage.atomic import read_json
+from harness.storage.sealed import PICTURES
+from harness.worker.code_hash import code_if_there
+
+Start = Callable[[Path, Mapping[str, Any], str], Ended]
+"""Starts a worker in a folder, on a request, with the interpreter of a backend."""
+
+
+class Judge(NamedTuple):
+    """Who looks, and how."""
+
+    backend: str
+    mode: str
+    precision: str
+    device: str
+
+    @property
+    def name(self) -> str:
+        """What it is known by where judgements are kept."""
+        return self.backend if self.backend == REFERENCE else f"{self.backend}/{self.mode}"
+
+    @property
+    def folder(self) -> str:
+        """A name for the folder of what it is asked. Files of one name in several folders are told apart."""
+        if not is_file(self.backend):
+            return self.name.replace("/", ".")
+        return f"{Path(self.backend).stem}.{self.mode}.{digest(self.backend)[:10]}"
+
+
+THE_REFERENCE = Judge(REFERENCE, "default", "float64", "cpu")
+
+
+@dataclass
+class Case:
+    """Pictures that were made of the same ones, by the same rules: each maker's, by its cell's key."""
+
+    name: str
+    makers: list[Result] = field(default_factory=list)
+    named: Collection[str] = ()
+    """The backends that the user has named: no other file is run."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The hash of what each maker has made."""
+        return {maker.cell.key: maker.artifacts[PICTURES] for maker in self.makers}
+
+    @property
+    def judges(self) -> list[Judge]:
+        cells = [m.cell for m in self.makers if m.cell.backend in self.named or not m.cell.backend.endswith(".py")]
+        return [THE_REFERENCE, *dict.fromkeys(Judge(c.backend, c.mode, c.precision, c.device) for c in cells)]
+
+
+def cases(results: Iterable[Result], named: Collection[str] = ()) -> list[Case]:
+    """What there is to judge, with the backends that the user has named."""
+    found: dict[str, Case] = {}
+    for result in results:
+        if result.status == "ok" and PICTURES in result.artifacts:
+            name = result.cell.experiment
+            found.setdefault(name, Case(name, named=named)).makers.append(result)
+    return list(found.values())
+
+
+def judge(store: Store, found: Sequence[Case], start: Start, told: Callable[[str], None]) -> None:
+    """Let every judge see what it has not seen yet, and keep what it says."""
+    kept = {case.name: _known(store, case) for case in found}
+    shown = {name_of(maker.cell): maker.who for case in found for maker in case.makers}
+    judges = dict.fromkeys(judge for case in found for judge in case.judges)
+    for who in judges:
+        open_cases = [case for case in found if who in case.judges and who.name not in kept[case.name]["judges"]]
+        if not open_cases:
+            continue
+        told(f"{shown.get(who.name, who.name)} judges")
+        folder = store.room("judgements", ASKED, who.folder)
+        ended = start(
+            folder, {"judge": who._asdict(), "cases": {c.name: _asked(store, c) for c in open_cases}}, who.backend
+        )
+        answers = _answers(folder / "result.json", open_cases, ended)
+        for case in open_cases:
+            answer = answers[case.name] | _code_of(who)
+            kept[case.name] |= answer.pop("beside", {})
+            kept[case.name]["judges"][who.name] = answer
+            store.save_judgement(case.name, kept[case.name])
+
+
+def _answers(file: Path, asked: Sequence[Case], ended: Ended) -> dict[str, dict[str, Any]]:
+    """The answer of the worker about each case; a problem where the answer cannot be used."""
+    try:
+        answers = read_json(file)
+    except FileNotFoundError:
+        return {case.name: {"problem": ": ".join(ended.explain())} for case in asked}
+    except ValueError as error:
+        return {case.name: {"problem": f"invalid: {error}"} for case in asked}
+    return {
+        case.name: _answer(answers.get(case.name) if isinstance(answers, dict) else answers, case) for case in asked
+    }
+
+
+def _answer(said: Any, case: Case) -> dict[str, Any]:
+    """What is known now: a problem, or the scores, and how far the pictures lie apart."""
+    if problem := next(answer_problems(said, case.files), None):
+        return {"problem": f"invalid: {problem}"}
+    if "problem" in said:
+        return {"problem": said["problem"]}
+    apart = {name: value for name, value in said.get("beside", {}).items() if name == "apart"}
+    return {"scores": said["scores"], "beside": apart}
+
+
+def _code_of(who: Judge) -> dict[str, str]:
+    """The code of the judge, unless a cell has removed it."""
+    code = code_if_there(who.backend)
+    return {"code": code} if code else {}
+
+
+def _known(store: Store, case: Case) -> dict[str, Any]:
+    """What is known of these very pictures. A judge that had a problem or has changed since is asked again, if it can be."""
+    known = store.judgement(case.name)
+    if not known or known["files"] != case.files:
+        return {"files": case.files, "judges": {}}
+    codes = {who.name: _code_of(who).get("code") for who in case.judges}
+    known["judges"] = {
+        name: said
+        for name, said in known["judges"].items()
+        if name not in codes or ("problem" not in said and said.get("code") in (None, codes[name]))
+    }
+    return known
+
+
+def _asked(store: Store, case: Case) -> dict[str, Any]:
+    first, cell = case.makers[0], case.makers[0].cell
+    return {
+        "model": cell.model,
+        "weights": cell.weights,
+        "pictures": {maker.cell.key: str(store.artifacts(maker.cell) / PICTURES) for maker in case.makers},
+        "maps": str(store.maps_file(first)),
+    }

@@ -1,0 +1,74 @@
+"""Data sets kept in the cache as plain .npy files, made once and mapped into the memory of every process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from harness.data import Dataset, Examples
+from harness.spec import Array, Shape
+from harness.storage.places import Places
+
+LARGE = 8 * 2**20
+"""Bytes of pictures from which on it is worth to keep them."""
+
+Pictures = Iterable[tuple[Array, int]]
+"""Pictures of whole numbers from 0 to 255, each with its label."""
+Splits = Callable[[str], Pictures]
+"""The pictures of "train" or "test", asked for when they are needed."""
+
+
+def kept(places: Places, key: str, name: str, classes: tuple[str, ...], shape: Shape, splits: Splits) -> Dataset:
+    """The data set kept under `key`, made if nobody has made it yet."""
+
+    def fill(folder: Path) -> None:
+        for split in ("train", "test"):
+            save(folder, split, shape, splits(split))
+
+    return opened(places.keep(key, fill), name, classes)
+
+
+def kept_if_large(
+    places: Places, key: str, name: str, classes: tuple[str, ...], shape: Shape, splits: Splits, count: int
+) -> Dataset:
+    """A data set of `count` pictures, made anew each time unless that would take long."""
+    if count * math.prod(shape) >= LARGE:
+        return kept(places, key, name, classes, shape, splits)
+    return Dataset(name, classes, _in_memory(splits("train")), _in_memory(splits("test")))
+
+
+def save(folder: Path, split: str, shape: Shape, pictures: Pictures) -> None:
+    """Write one split as its pictures come. They are written and not mapped: a full disk is then an error to be read
+    about, and not the end of the process."""
+    labels = []
+    with (folder / f"{split}.images.npy").open("wb") as file:
+        _write_header(file, (0, *shape))
+        for picture, label in pictures:
+            file.write(np.ascontiguousarray(picture, np.uint8).data)
+            labels.append(label)
+        file.seek(0)
+        _write_header(file, (len(labels), *shape))  # as long as the first: NumPy leaves room for the count to grow
+    np.save(folder / f"{split}.labels.npy", np.array(labels, np.int32))
+
+
+def opened(folder: Path, name: str, classes: tuple[str, ...]) -> Dataset:
+    """A data set from a folder in which both splits are saved."""
+    train, test = (
+        Examples(np.load(folder / f"{split}.images.npy", mmap_mode="r"), np.load(folder / f"{split}.labels.npy"))
+        for split in ("train", "test")
+    )
+    return Dataset(name, classes, train, test)
+
+
+def _in_memory(pictures: Pictures) -> Examples:
+    images, labels = zip(*pictures, strict=True)
+    return Examples(np.stack(images), np.array(labels, np.int32))
+
+
+def _write_header(file: BinaryIO, shape: Shape) -> None:
+    npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

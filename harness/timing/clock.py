@@ -1,0 +1,60 @@
+"""Time told apart: phases that never overlap, on a clock that never runs backwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from harness.timing.load import Reading, Usage
+
+
+class Clock:
+    """Seconds by phase. Every stretch keeps its own value; a phase's time is their sum."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.usage: dict[str, list[Usage]] = {}
+        """The time and the processor time of each stretch, by phase."""
+
+        self.segments: dict[float, Usage] = {}
+        """The usage of each timed segment, by its rate."""
+
+        self.beside: dict[str, float] = {}
+        """Seconds of work that went on while phases did, such as pictures made ahead."""
+        self._running: str | None = None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time what happens inside as a stretch of the phase `name`; phases do not nest."""
+        if self._running:
+            raise RuntimeError(f"the phase {self._running!r} is still running; {name!r} cannot start inside it")
+        self._running, before = name, Reading.now()
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - start
+            self._running = None
+            self.usage.setdefault(name, []).append(before.until(Reading.now(), seconds))
+
+    def rate(self, name: str, count: float) -> float:
+        """The rate per second of the last stretch of a phase, in which `count` items were processed. The stretch is
+        kept as a timed segment."""
+        last = self.usage[name][-1]
+        rate = count / last.seconds
+        self.segments[rate] = last
+        return rate
+
+    @property
+    def stretches(self) -> dict[str, list[float]]:
+        """The seconds of each stretch, by phase."""
+        return {name: [one.seconds for one in used] for name, used in self.usage.items()}
+
+    def seconds(self, name: str) -> float:
+        return sum(one.seconds for one in self.usage.get(name, []))
+
+    @property
+    def total(self) -> float:
+        """Seconds since this clock was made, whatever they went into."""
+        return time.perf_counter() - self.started

@@ -1,0 +1,87 @@
+"""Certificates of one backend, made once: they are kept under everything that they rest on.
+
+That is the network and the recipe, the mode, the precision and the device, the code of the harness and of the backend,
+the version of every installed package, and the machine. No seed: a certificate is about all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.backend import Backend, Precision
+from harness.environment import describe_host
+from harness.forms import DEVIATIONS
+from harness.parity import certify
+from harness.plugins import load_backend
+from harness.result import digest, worst
+from harness.storage.places import Places
+from harness.storage.sealed import read_sealed, write_sealed
+from harness.task import Subject, fingerprint_of
+from harness.worker.code_hash import code_of, digest_of
+
+
+class Conditions(NamedTuple):
+    """How a backend is run."""
+
+    backend: str
+    mode: str
+    precision: Precision
+    device: str
+
+
+def certificate(conditions: Conditions, subjects: Iterable[Subject], places: Places) -> dict[str, Any]:
+    """One for all of the subjects: the worst verdict, and the largest deviation of each kind."""
+    subjects = list(subjects)
+    found = [_one(conditions, subject, places) for subject in subjects]
+    return {
+        "about": {"subjects": fingerprint_of(subjects), "versions": found[0].get("versions", {})},
+        "verdict": worst(one["verdict"] for one in found),
+        **_largest(found, DEVIATIONS),
+        "steps": max(one["steps"] for one in found),
+        "timed": _largest([one["timed"] for one in found], found[0]["timed"]),
+        "excludes": list(dict.fromkeys(left for one in found for left in one["excludes"])),
+        "cached": all(one["cached"] for one in found),
+    }
+
+
+def _largest(found: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, float | None]:
+    """The largest of each number; None where nobody has one. What is not finite is the largest of all."""
+    numbers = {name: [value for one in found if (value := one[name]) is not None] for name in names}
+    return {name: max(map(float, values), default=None) for name, values in numbers.items()}
+
+
+def _one(conditions: Conditions, subject: Subject, places: Places) -> dict[str, Any]:
+    file = places.cache / "certificates" / f"{_key(conditions, subject)}.json"
+    try:
+        return read_sealed(file) | {"cached": True}
+    except (OSError, ValueError):
+        pass
+    backend, versions = load_backend(conditions.backend), dict[str, str]()
+
+    def make(precision: Precision) -> Backend[Any]:
+        made: Backend[Any] = backend(conditions.device, conditions.mode, precision)
+        versions.update(made.versions())
+        return made
+
+    found = asdict(certify(make, subject, conditions.precision)) | {"versions": versions}
+    write_sealed(file, found)
+    return found | {"cached": False}
+
+
+def _key(conditions: Conditions, subject: Subject) -> str:
+    harness = Path(__file__).parent.parent
+    return digest(
+        {
+            "conditions": conditions,
+            "subject": repr(subject),
+            "harness": digest_of(sorted(harness.rglob("*.py"))),
+            "backend": code_of(conditions.backend),
+            "packages": sorted(f"{package.name} {package.version}" for package in distributions()),
+            "host": describe_host(),
+            "accelerators": sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*")),
+        }
+    )
