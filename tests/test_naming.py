@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from command import FILE, SMALL, samebench, words
-from test_judgements import attacked
-from test_reporters import CELL, REPORTERS, Kept, ok
+from reports import CELL, REPORTERS, Kept, attacked, ok
 
 from harness.naming import own_name, own_names, shown_names
+from harness.plugins import load_plugins
 from harness.report.crosscheck import name_of
 from harness.report.summary import Report
 from harness.running import crosscheck as judging
@@ -22,8 +22,8 @@ from harness.running.process import Ended
 from harness.running.store import Store
 from harness.storage.sealed import PICTURES
 
-from test_config import PLUGINS, SCRATCH  # isort: skip
-
+PLUGINS = load_plugins()
+SCRATCH = {"backends": ["numpy"], "tasks": ["scratch-cnn"]}
 HOOK = "@hookimpl\ndef samebench_backend():\n    return Mine\n"
 
 

@@ -113,7 +113,7 @@ def test_the_loop_of_a_gpu_makes_the_pictures_of_the_reference(backend, monkeypa
     loop = lax.fori_loop
     monkeypatch.setattr(lax, "fori_loop", lambda *given: compiled.append(given) or loop(*given))
     monkeypatch.setattr(started, "device", "gpu")
-    for module in ("backends.flax_nnx", "backends.flax_layers"):
+    for module in ("backends.jax.backend", "backends.jax.layers"):
         if module in sys.modules:
             monkeypatch.setattr(sys.modules[module], "on_cpu", lambda: False)
 

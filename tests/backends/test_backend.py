@@ -175,7 +175,7 @@ def test_mutant_of_its_own(backend, monkeypatch):
 def pytorch_mutants(backend, monkeypatch):
     from torch import nn
 
-    from backends import pytorch
+    from backends.pytorch import backend as pytorch
 
     with monkeypatch.context() as patch:
         patch.setattr(pytorch, "lower", swapped(pytorch.lower, Flatten, lambda node: (nn.Flatten(),)))
@@ -191,7 +191,7 @@ def pytorch_mutants(backend, monkeypatch):
 def keras_mutants(backend, monkeypatch):
     import keras
 
-    from backends import keras_shared
+    from backends.keras import backend as keras_shared
 
     def stock_adam(recipe, model, variables, rates):
         adam = recipe.optimizer
@@ -217,7 +217,8 @@ def keras_mutants(backend, monkeypatch):
 def jax_mutants(backend, monkeypatch):
     import jax
 
-    from backends import flax_layers, flax_nnx
+    from backends.jax import backend as flax_nnx
+    from backends.jax import layers as flax_layers
 
     def left_on(x):
         return x * jax.random.bernoulli(jax.random.key(0), 0.5, x.shape) * 2

@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_reporters import CELL, NASTY, Kept, ok
+from reports import NASTY, REPORTERS, Kept, attacked, judged, kept_pictures
 
 from harness.models.two_block_cnn import two_block_cnn
-from harness.plugins import load_plugins
 from harness.report.summary import Report
 from harness.result import Result
 from harness.running import crosscheck as judging
@@ -22,46 +21,6 @@ from harness.running.store import Store
 from harness.storage.sealed import PICTURES, write_arrays
 from harness.task import Trained
 from harness.worker.crosscheck import VISIBLE, apart, feature_maps
-
-REPORTERS = load_plugins().reporters
-ATTACK = replace(CELL, task="adversarial", backend="one", weights="some")
-CURVE = [{"epsilon": 0.0, "accuracy": 0.9}, {"epsilon": 0.1, "accuracy": 0.5}]
-
-
-def attacked(backend: str = "one", seed: int = 0, robust: float = 0.5, **metrics) -> Result:
-    found = {
-        "test_accuracy": 0.9, "robust_accuracy": [CURVE[0], CURVE[1] | {"accuracy": robust}], "epsilon": 0.1,
-        "success_rate": 0.4, "mean_perturbation": 0.07, "largest_perturbation": 0.1, "vanished_gradients": 0.0,
-        "pictures": 1000,
-    }  # fmt: skip
-    return ok(
-        replace(ATTACK, backend=backend, seed=seed),
-        metrics=found | metrics,
-        artifacts={PICTURES: "sha256:1"},
-        evidence={"device": "cpu", "model": "m", "weights": "w", "pictures": "p"},
-        parity={"verdict": "equal", "timed": {"limit": 1e-4, "logits": 0.0, "losses": 0.0}, "excludes": []}
-        | dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory", "attack"), 0.0)
-        | {"steps": 10},
-    )
-
-
-def judged(results, score=lambda maker, judge: 0.5, judges=("numpy", "one/default", "two/default")):
-    """A case for each seed, as the judge step keeps them."""
-    cases = {}
-    for result in results:
-        case = cases.setdefault(
-            result.cell.experiment,
-            {
-                "files": {},
-                "judges": {judge: {"scores": {}} for judge in judges},
-                "apart": {"largest": 0.01, "visible": 0.5},
-            },
-        )
-        case["files"][result.cell.key] = "sha256:1"
-        for judge in judges:
-            value = score(result.cell.backend, judge)
-            case["judges"][judge]["scores"][result.cell.key] = {"accuracy": value, "probability": value}
-    return cases
 
 
 def test_makers_and_judges_make_a_matrix_of_means_over_seeds():
@@ -181,17 +140,6 @@ def test_feature_maps_are_of_several_layers_and_from_0_to_1():
     for values in maps.values():
         assert values.shape[0] == 2 and values.shape[-1] == 8
         assert values.min() == 0 and values.max() == 1
-
-
-def kept_pictures(classes=("a", "b")):
-    random = np.random.default_rng(0)
-    return {
-        "original": random.uniform(0.2, 0.8, (3, 6, 5, 3)).astype(np.float32),
-        "made": random.uniform(0.2, 0.8, (3, 6, 5, 3)).astype(np.float32),
-        "labels": np.array([0, 1, 0]), "wanted": np.array([0, 1, 0]), "shown": np.array([2, 0, 1]),
-        "before": np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), "after": np.array([[0.3, 0.7]] * 3),
-        "classes": np.array(classes),
-    }  # fmt: skip
 
 
 def test_the_gallery_shows_every_backend_beside_the_original():

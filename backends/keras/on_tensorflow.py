@@ -10,8 +10,8 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read by Keras when it is imported,
 import numpy as np
 import tensorflow as tf
 
-from backends.keras_attack import step
-from backends.keras_shared import KerasBackend, Net, hookimpl, keras, objective_of
+from backends.keras.attack import step
+from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
 from harness import Array, Batches, Device, Examples, Objective, Unsupported
 from harness.attack import Kind, Numbers
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from test_reporters import CELL, ok
+from reports import CELL, ok
 
 from harness.cli import COMMANDS, main
 from harness.commands.ending import Demands, shortfalls

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backends import pytorch_attack
-from backends.pytorch_layers import InBfloat16, lower, to_host_order
+from backends.pytorch.layers import InBfloat16, lower, to_host_order
 from harness import (
     SGD,
     Adam,

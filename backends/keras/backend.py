@@ -1,6 +1,6 @@
 """Keras, whatever engine runs it: a functional model, `compile` and `fit`.
 
-What differs between engines (feeding data, gradients, devices) is in `keras_tensorflow.py`, which picks its engine
+What differs between engines (feeding data, gradients, devices) is in `on_tensorflow.py`, which picks its engine
 before Keras is imported.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 from keras import layers, ops
 from keras.src.backend.common import dtypes
 
-from backends.keras_layers import DropOut, lower
-from backends.keras_optimizer import PublishedOptimizer, TableOfRates, stock_optimizer
+from backends.keras.layers import DropOut, lower
+from backends.keras.optimizer import PublishedOptimizer, TableOfRates, stock_optimizer
 from harness import (
     Array,
     Attack,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packed import packed_tar, packed_zip
 from PIL import Image
-from test_places import packed_tar, packed_zip
 
 from harness import DataError, SpecError, UsageError
 from harness.datasets import cats_vs_dogs, cifar10, fashion_mnist, mnist, oxford_pets, photos
@@ -56,7 +56,7 @@ def real(path: str) -> Path:
 
 
 def test_each_entry_point_brings_the_data_set_it_is_named_like():
-    text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
+    text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
     points = tomllib.loads(text)["project"]["entry-points"]["samebench.plugins"]
     brought = {name: import_module(module) for name, module in points.items() if ".datasets." in module}
     assert set(brought) == {

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.keras_attack import step
-from backends.keras_host_batches import HostBatches, HostPictures
-from backends.keras_shared import KerasBackend, Net, hookimpl, keras, objective_of
+from backends.keras.attack import step
+from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
+from backends.keras.host_batches import HostBatches, HostPictures
 from harness import Array, Batches, Device, Examples, Objective, Unsupported
 from harness.attack import Kind, Numbers
 

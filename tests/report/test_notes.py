@@ -6,9 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_judgements import attacked, judged
-from test_reporters import CELL, Kept, certified, ok
-from test_rows import shown
+from reports import CELL, Kept, attacked, certified, judged, ok, shown
 
 from harness.report.summary import Report
 from harness.report.text import notes

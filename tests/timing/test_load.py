@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from command import SMALL, samebench
-from test_reporters import CELL, ok, report
+from reports import CELL, ok, report
 
 from harness.environment import cores
 from harness.plugins import load_plugins

@@ -1,18 +1,17 @@
 """Places: what is downloaded, unpacked and kept is whole and right, or it is not used."""
 
 import hashlib
-import io
 import os
 import subprocess
 import sys
 import tarfile
 import threading
 import time
-import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from packed import packed_tar, packed_zip
 
 from harness import DataError
 from harness.storage import places
@@ -201,27 +200,6 @@ def test_nothing_is_kept_of_what_failed(tmp_path):
     assert files(tmp_path) == [] and not (tmp_path / "data/things").exists()
     with pytest.raises(DataError, match=r"cannot be made: .*; free some room there, or set SAMEBENCH_CACHE_DIR"):
         Places(None, Path("/dev/null")).keep("things", fill)
-
-
-def packed_tar(file: Path, *members: tuple[str, dict]) -> Path:
-    with tarfile.open(file, "w:gz") as archive:
-        for name, about in members:
-            info = tarfile.TarInfo(name)
-            content = about.pop("content", b"x")
-            info.size = len(content)
-            for key, value in about.items():
-                setattr(info, key, value)
-            archive.addfile(info, io.BytesIO(content) if info.isfile() else None)
-    return file
-
-
-def packed_zip(file: Path, *members: tuple[str, bytes], mode: int = 0) -> Path:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members:
-            info = zipfile.ZipInfo(name)
-            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, mode << 16
-            archive.writestr(info, content)
-    return file
 
 
 ZEROS = bytes(20_000_000)

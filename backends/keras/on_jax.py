@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backends.keras_attack import step
-from backends.keras_host_batches import HostBatches, HostPictures
-from backends.keras_shared import KerasBackend, Net, hookimpl, keras, objective_of
+from backends.keras.attack import step
+from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
+from backends.keras.host_batches import HostBatches, HostPictures
 from harness import Array, Batches, Device, Examples, Objective, Unsupported
 from harness.attack import Kind, Numbers
 

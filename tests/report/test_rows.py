@@ -10,16 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from test_judgements import attacked, judged, kept_pictures
-from test_reporters import CELL, DIFFERS, Kept, certified, ok, report
+from reports import CELL, DIFFERS, REPORTERS, Kept, attacked, certified, judged, kept_pictures, ok, report, shown
 
-from harness.plugins import load_plugins
 from harness.report.summary import Report
 from harness.result import Result
 from harness.tasks.common import fitting
 from harness.worker.cell import run_cell
 
-REPORTERS = load_plugins().reporters
 START = dict.fromkeys(("name", "variant", "preprocessing", "trained_on", "licence", "source"), "x") | {
     "hash": "sha256:1"
 }
@@ -33,10 +30,6 @@ def resting_on(seed: int, backend: str = "numpy", **evidence) -> Result:
 
 def in_rows(*results: Result) -> list[list[int]]:
     return [row["seeds"] for row in report(*results).summary]
-
-
-def shown(name: str, *results: Result, **kept) -> str:
-    return " ".join(REPORTERS[name](report(*results, **kept)).split())
 
 
 def pictures_in(folder, random) -> None:

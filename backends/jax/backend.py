@@ -18,8 +18,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from backends.flax_attack import step
-from backends.flax_layers import lower, on_cpu
+from backends.jax.attack import step
+from backends.jax.layers import lower, on_cpu
 from harness import (
     Adam,
     Array,

@@ -69,7 +69,7 @@ def test_another_process_makes_the_same_bytes():
     said = {
         subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(["tests", *sys.path])},
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join([str(Path(__file__).parent), "tests", *sys.path])},
         ).stdout
         for seed in ("1", "2")
     }  # fmt: skip
@@ -377,13 +377,22 @@ def test_a_training_that_stops_early_leaves_no_thread():
 
 
 def test_a_thread_that_is_left_does_not_keep_the_process_alive():
-    program = (
-        "import test_augmentation as t\n"
-        "watched = t.Watched(at=1, pause=60)\n"
-        "t.Ahead(t.examples(), watched, 0, epochs=1)\n"
-        "assert watched.reached.wait(10)"
-    )
-    path = {"PYTHONPATH": ":".join(["tests", *sys.path])}
+    program = """
+import threading, time
+import numpy as np
+from harness import Augmentation, Examples
+from harness.pictures.augmentation import Ahead
+
+class Stuck(Augmentation):
+    def apply(self, *picture):
+        begun.set()
+        time.sleep(60)
+
+begun = threading.Event()
+ahead = Ahead(Examples(np.zeros((2, 4, 4, 1), np.uint8), np.arange(2)), Stuck(flip=True), 0, epochs=1)
+assert begun.wait(10)
+"""
+    path = {"PYTHONPATH": ":".join(sys.path)}
     assert subprocess.run([sys.executable, "-c", program], timeout=30, env=path).returncode == 0
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from test_judgements import attacked
-from test_reporters import CELL, ok
+from reports import CELL, attacked, ok
 
 from harness.result import Cell, Result
 from harness.running.progress import Lines, Live, Remaining

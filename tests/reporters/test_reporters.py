@@ -10,27 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from reports import CELL, DIFFERS, NASTY, REPORTERS, certified, ok, report
 
 from harness import Point, evaluate
-from harness.plugins import load_plugins
-from harness.report.summary import Report
 from harness.result import Cell, Result, not_checked
-
-REPORTERS = load_plugins().reporters
-CELL = Cell("scratch-cnn", "numpy", "default", "float64", "auto", "two-block-cnn", "digits", None, 0, {"epochs": 1})
-
-
-def ok(cell: Cell = CELL, **changes) -> Result:
-    found = Result(
-        cell,
-        "ok",
-        metrics={"test_accuracy": 0.9, "train_accuracy": 0.95, "test_loss": 0.2},
-        time={"first_step_s": 0.5, "total_s": 2.0, "images_per_s": [100.0, 110.0]},
-        parameters={"total": 35914, "trainable": 35914, "frozen": 0, "buffers": 0},
-        evidence={"device": "cpu"},
-        versions={"numpy": "2.0"},
-    )
-    return replace(found, **changes)
 
 
 def evaluated(confusion: list[list[int]], classes: list[str], cell: Cell = CELL, **metrics) -> Result:
@@ -41,31 +24,6 @@ def evaluated(confusion: list[list[int]], classes: list[str], cell: Cell = CELL,
 
 def curve(points: int) -> list[dict[str, float]]:
     return [Point(i + 1.0, 0.5, 0.4, 0.9, *((0.6, 0.8) if i else ())).as_json() for i in range(points)]
-
-
-class Kept:
-    """A run as a store keeps it, in memory."""
-
-    run = {"id": "run", "host": {"processor": "a processor", "cores": 2}}
-
-    def __init__(self, results=(), judged=(), pictures=(), maps=()) -> None:
-        self._results, self._judged, self._pictures, self._maps = results, dict(judged), dict(pictures), dict(maps)
-
-    def results(self):
-        return self._results
-
-    def judged(self):
-        return self._judged
-
-    def pictures(self, result):
-        return self._pictures[result.cell.key]
-
-    def feature_maps(self, result):
-        return self._maps[result.cell.experiment]
-
-
-def report(*results: Result, **kept) -> Report:
-    return Report.of(Kept(results, **kept))
 
 
 @pytest.mark.parametrize("name", list(REPORTERS))
@@ -128,16 +86,6 @@ def test_confusions_that_a_seed_does_not_have_are_left_out():
 def test_a_number_of_training_pictures_that_is_no_number_has_no_column():
     odd = ok(replace(CELL, options={"train_limit": "many"}))
     assert "9" in REPORTERS["learning-curve"](report(odd, ok(replace(CELL, options={"train_limit": 9}))))
-
-
-def certified(verdict: str = "equal", steps: int = 20, **numbers: float) -> dict[str, object]:
-    """A certificate that says so."""
-    found = dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory"), 1e-15) | {"attack": None}
-    timed = {"logits": 1e-7, "losses": 1e-7, "limit": 1e-4}
-    return found | {"verdict": verdict, "steps": steps, "timed": timed, "excludes": []} | numbers
-
-
-DIFFERS = "differs: losses of a network: 1e-3, limit 1e-9"
 
 
 @pytest.mark.parametrize("verdicts", list(itertools.permutations(["not-checked: no reference", DIFFERS, "equal"])))
@@ -203,21 +151,6 @@ def test_the_footer_says_what_an_interval_is_and_what_a_rate_leaves_out():
     text = " ".join(REPORTERS["table"](report(ok())).split())
     assert "mean over seeds, from 3 seeds on" in text and "median over cells, from 6 cells on" in text
     assert "in the first step only" not in text and "The first step and the warm-up steps are timed apart" in text
-
-
-NASTY = [
-    "a|b",
-    "new\nline",
-    "`tick`",
-    "<script>alert(1)</script>",
-    "[red]x[/red]",
-    "\x1b[31mred",
-    "a\u202eb",
-    "_*~#",
-    "=1+1",
-    "-2",
-    "@x",
-]
 
 
 @pytest.mark.parametrize("nasty", NASTY)

@@ -1,0 +1,137 @@
+"""Results and reports for tests, made without a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.plugins import load_plugins
+from harness.report.summary import Report
+from harness.result import Cell, Result
+from harness.storage.sealed import PICTURES
+
+REPORTERS = load_plugins().reporters
+
+
+CELL = Cell("scratch-cnn", "numpy", "default", "float64", "auto", "two-block-cnn", "digits", None, 0, {"epochs": 1})
+
+
+def ok(cell: Cell = CELL, **changes) -> Result:
+    found = Result(
+        cell,
+        "ok",
+        metrics={"test_accuracy": 0.9, "train_accuracy": 0.95, "test_loss": 0.2},
+        time={"first_step_s": 0.5, "total_s": 2.0, "images_per_s": [100.0, 110.0]},
+        parameters={"total": 35914, "trainable": 35914, "frozen": 0, "buffers": 0},
+        evidence={"device": "cpu"},
+        versions={"numpy": "2.0"},
+    )
+    return replace(found, **changes)
+
+
+class Kept:
+    """A run as a store keeps it, in memory."""
+
+    run = {"id": "run", "host": {"processor": "a processor", "cores": 2}}
+
+    def __init__(self, results=(), judged=(), pictures=(), maps=()) -> None:
+        self._results, self._judged, self._pictures, self._maps = results, dict(judged), dict(pictures), dict(maps)
+
+    def results(self):
+        return self._results
+
+    def judged(self):
+        return self._judged
+
+    def pictures(self, result):
+        return self._pictures[result.cell.key]
+
+    def feature_maps(self, result):
+        return self._maps[result.cell.experiment]
+
+
+def report(*results: Result, **kept) -> Report:
+    return Report.of(Kept(results, **kept))
+
+
+def certified(verdict: str = "equal", steps: int = 20, **numbers: float) -> dict[str, object]:
+    """A certificate that says so."""
+    found = dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory"), 1e-15) | {"attack": None}
+    timed = {"logits": 1e-7, "losses": 1e-7, "limit": 1e-4}
+    return found | {"verdict": verdict, "steps": steps, "timed": timed, "excludes": []} | numbers
+
+
+DIFFERS = "differs: losses of a network: 1e-3, limit 1e-9"
+
+
+NASTY = [
+    "a|b",
+    "new\nline",
+    "`tick`",
+    "<script>alert(1)</script>",
+    "[red]x[/red]",
+    "\x1b[31mred",
+    "a\u202eb",
+    "_*~#",
+    "=1+1",
+    "-2",
+    "@x",
+]
+
+
+ATTACK = replace(CELL, task="adversarial", backend="one", weights="some")
+
+
+CURVE = [{"epsilon": 0.0, "accuracy": 0.9}, {"epsilon": 0.1, "accuracy": 0.5}]
+
+
+def attacked(backend: str = "one", seed: int = 0, robust: float = 0.5, **metrics) -> Result:
+    found = {
+        "test_accuracy": 0.9, "robust_accuracy": [CURVE[0], CURVE[1] | {"accuracy": robust}], "epsilon": 0.1,
+        "success_rate": 0.4, "mean_perturbation": 0.07, "largest_perturbation": 0.1, "vanished_gradients": 0.0,
+        "pictures": 1000,
+    }  # fmt: skip
+    return ok(
+        replace(ATTACK, backend=backend, seed=seed),
+        metrics=found | metrics,
+        artifacts={PICTURES: "sha256:1"},
+        evidence={"device": "cpu", "model": "m", "weights": "w", "pictures": "p"},
+        parity={"verdict": "equal", "timed": {"limit": 1e-4, "logits": 0.0, "losses": 0.0}, "excludes": []}
+        | dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory", "attack"), 0.0)
+        | {"steps": 10},
+    )
+
+
+def judged(results, score=lambda maker, judge: 0.5, judges=("numpy", "one/default", "two/default")):
+    """A case for each seed, as the judge step keeps them."""
+    cases = {}
+    for result in results:
+        case = cases.setdefault(
+            result.cell.experiment,
+            {
+                "files": {},
+                "judges": {judge: {"scores": {}} for judge in judges},
+                "apart": {"largest": 0.01, "visible": 0.5},
+            },
+        )
+        case["files"][result.cell.key] = "sha256:1"
+        for judge in judges:
+            value = score(result.cell.backend, judge)
+            case["judges"][judge]["scores"][result.cell.key] = {"accuracy": value, "probability": value}
+    return cases
+
+
+def kept_pictures(classes=("a", "b")):
+    random = np.random.default_rng(0)
+    return {
+        "original": random.uniform(0.2, 0.8, (3, 6, 5, 3)).astype(np.float32),
+        "made": random.uniform(0.2, 0.8, (3, 6, 5, 3)).astype(np.float32),
+        "labels": np.array([0, 1, 0]), "wanted": np.array([0, 1, 0]), "shown": np.array([2, 0, 1]),
+        "before": np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), "after": np.array([[0.3, 0.7]] * 3),
+        "classes": np.array(classes),
+    }  # fmt: skip
+
+
+def shown(name: str, *results: Result, **kept) -> str:
+    return " ".join(REPORTERS[name](report(*results, **kept)).split())
