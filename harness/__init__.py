@@ -16,16 +16,16 @@ _HOMES = {
     "harness.data": "Batches Dataset Examples",
     "harness.errors": "DataError PluginError SamebenchError SpecError Unavailable Unsupported UsageError WrongDevice",
     "harness.tasks.common.evaluation": "Evaluation Point evaluate overfitting_gap",
-    "harness.tasks.common.fitting": "Fit Lessons",
-    "harness.pictures.inputs": "DatasetLoader Wanted",
+    "harness.tasks.common.fitting": "Fit EpochGroups",
+    "harness.pictures.inputs": "DatasetLoader LoadRequest",
     "harness.hookspecs": "hookimpl",
     "harness.storage.places": "Download Places",
     "harness.pretrained.entries": "Pretrained in_package",
-    "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule Steps Warmup",
+    "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule StepDecay Warmup",
     "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool "
     "Layer MaxPool Model Node Normalize Parameter Pool Residual Shape Sides Upto Weights Window relu relu6 sigmoid swish tanh",
     "harness.tasks.common.stopping": "Stopping Watch",
-    "harness.task": "Bench Findings ModelBuilder Subject Task Trained",
+    "harness.task": "TaskContext TaskResult ModelBuilder Subject Task Trained",
     "harness.tasks.common.transfer": "Head Trunk",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -51,7 +51,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.hookspecs import hookimpl as hookimpl
     from harness.pictures.augmentation import Augmentation as Augmentation
     from harness.pictures.inputs import DatasetLoader as DatasetLoader
-    from harness.pictures.inputs import Wanted as Wanted
+    from harness.pictures.inputs import LoadRequest as LoadRequest
     from harness.pretrained.entries import Pretrained as Pretrained
     from harness.pretrained.entries import in_package as in_package
     from harness.recipe import SGD as SGD
@@ -64,7 +64,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.recipe import Optimizer as Optimizer
     from harness.recipe import Recipe as Recipe
     from harness.recipe import Schedule as Schedule
-    from harness.recipe import Steps as Steps
+    from harness.recipe import StepDecay as StepDecay
     from harness.recipe import Warmup as Warmup
     from harness.spec import Activation as Activation
     from harness.spec import Add as Add
@@ -99,18 +99,18 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.spec import tanh as tanh
     from harness.storage.places import Download as Download
     from harness.storage.places import Places as Places
-    from harness.task import Bench as Bench
-    from harness.task import Findings as Findings
     from harness.task import ModelBuilder as ModelBuilder
     from harness.task import Subject as Subject
     from harness.task import Task as Task
+    from harness.task import TaskContext as TaskContext
+    from harness.task import TaskResult as TaskResult
     from harness.task import Trained as Trained
     from harness.tasks.common.evaluation import Evaluation as Evaluation
     from harness.tasks.common.evaluation import Point as Point
     from harness.tasks.common.evaluation import evaluate as evaluate
     from harness.tasks.common.evaluation import overfitting_gap as overfitting_gap
+    from harness.tasks.common.fitting import EpochGroups as EpochGroups
     from harness.tasks.common.fitting import Fit as Fit
-    from harness.tasks.common.fitting import Lessons as Lessons
     from harness.tasks.common.stopping import Stopping as Stopping
     from harness.tasks.common.stopping import Watch as Watch
     from harness.tasks.common.transfer import Head as Head

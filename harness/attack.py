@@ -27,7 +27,7 @@ SMOOTH = 1e-3
 gradient everywhere."""
 
 
-class Kind(NamedTuple):
+class AttackKind(NamedTuple):
     """What of an attack decides what is computed, and may be compiled in."""
 
     norm: Norm
@@ -82,8 +82,8 @@ class Attack:
             raise SpecError("an attack without a bound has no place to draw its start from: leave random_start out")
 
     @property
-    def kind(self) -> Kind:
-        return Kind(self.norm, self.targeted, self.variation > 0)
+    def kind(self) -> AttackKind:
+        return AttackKind(self.norm, self.targeted, self.variation > 0)
 
     @property
     def numbers(self) -> Numbers:
@@ -93,7 +93,7 @@ class Attack:
         """What to ask the pixels about, in a network that is trained by `loss`."""
         return loss if self.goal == "loss" else "logit"
 
-    def first(self, images: Array, seed: int) -> Array:
+    def start_pictures(self, images: Array, seed: int) -> Array:
         """Where it begins: the pictures themselves, or for a random start places drawn from the seed alone."""
         if not self.random_start:
             return images

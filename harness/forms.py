@@ -45,7 +45,7 @@ START = ("name", "variant", "preprocessing", "source", "licence", "trained_on")
 NAMED = 8
 """The number of problems that are named, at most, of the parts of one value."""
 
-KINDS = {
+JSON_KINDS = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null", dict: "an object",
     list: "a list",
 }  # fmt: skip
@@ -102,7 +102,7 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 def _word(kind: Any) -> str:
     kind = get_origin(kind) or kind
-    return KINDS.get(dict if kind is Mapping else kind, str(kind))
+    return JSON_KINDS.get(dict if kind is Mapping else kind, str(kind))
 
 
 def fields_of(data: Any, kinds: Mapping[str, Any], path: str, needed: Iterable[str] | None = None) -> Problems:

@@ -40,7 +40,7 @@ def samebench_models() -> Mapping[str, ModelBuilder]:
 
 @hookspec
 def samebench_datasets() -> Mapping[str, DatasetLoader]:
-    """Return data sets by name: functions that load them, with their fixed splits, from what they are `Wanted` as."""
+    """Return data sets by name: functions that load them, with their fixed splits, from what they are `LoadRequest` as."""
     raise NotImplementedError
 
 

@@ -116,7 +116,7 @@ class Cosine(Schedule):
 
 
 @dataclass(frozen=True)
-class Steps(Schedule):
+class StepDecay(Schedule):
     """Multiplied by `factor` at each share of the training in `at`."""
 
     at: tuple[float, ...] = (0.5, 0.75)

@@ -122,13 +122,13 @@ class Cell:
         return f"{self.task}.{Path(self.backend).stem}.{self.mode}.seed{self.seed}.{digest(asdict(self))[:10]}"
 
     @property
-    def experiment(self) -> str:
+    def comparison_key(self) -> str:
         """A name for what it is about, whoever runs it: everything but the backend, its mode and its device."""
         parts = {name: value for name, value in asdict(self).items() if name not in ("backend", "mode", "device")}
         return f"{self.task}.seed{self.seed}.{digest(parts)[:10]}"
 
     @property
-    def subject(self) -> str:
+    def configuration(self) -> str:
         """A name for what its certificate is about: everything but the seed."""
         parts = {name: value for name, value in asdict(self).items() if name != "seed"}
         return f"{self.task}.{Path(self.backend).stem}.{self.mode}.{digest(parts)[:10]}"

@@ -33,11 +33,11 @@ Weights = Mapping[str, Array]
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]  # ((top, bottom), (left, right))
-Kind = Literal["relu", "relu6", "swish", "sigmoid", "tanh"]
+ActivationKind = Literal["relu", "relu6", "swish", "sigmoid", "tanh"]
 Role = Literal["kernel", "bias", "scale", "offset", "mean", "variance"]
 Upto = Literal["features", "logits"]
 
-KINDS: tuple[Kind, ...] = ("relu", "relu6", "swish", "sigmoid", "tanh")
+ACTIVATION_KINDS: tuple[ActivationKind, ...] = ("relu", "relu6", "swish", "sigmoid", "tanh")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -207,11 +207,11 @@ class BatchNorm(Layer):
 class Activation(Layer):
     """An elementwise function. The derivative of relu at 0, and of relu6 at 0 and at 6, is 0."""
 
-    function: Kind
+    function: ActivationKind
 
     def __post_init__(self) -> None:
-        if self.function not in KINDS:
-            raise SpecError(f"there is no activation {self.function!r}; there are {', '.join(KINDS)}")
+        if self.function not in ACTIVATION_KINDS:
+            raise SpecError(f"there is no activation {self.function!r}; there are {', '.join(ACTIVATION_KINDS)}")
 
     def __str__(self) -> str:
         return self.function

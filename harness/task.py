@@ -45,7 +45,7 @@ class Trained(NamedTuple):
 
 
 @dataclass
-class Bench:
+class TaskContext:
     """What a task works with in one cell."""
 
     backend: Backend[Any]
@@ -84,7 +84,7 @@ class Bench:
 
 
 @dataclass
-class Findings:
+class TaskResult:
     """What a task found. `rates` holds the headline rate, one value a steady-state segment."""
 
     metrics: dict[str, Any]
@@ -100,7 +100,7 @@ class Findings:
 
 
 class Task(ABC):
-    """An experiment. It times its phases with `bench.clock`: build, first_step, warm_up, train, eval."""
+    """An experiment. It times its phases with `context.clock`: build, first_step, warm_up, train, eval."""
 
     name: ClassVar[str]
     rate: ClassVar[str]
@@ -123,5 +123,5 @@ class Task(ABC):
         """The networks and recipes whose parity this task rests on."""
 
     @abstractmethod
-    def run(self, bench: Bench) -> Findings:
+    def run(self, context: TaskContext) -> TaskResult:
         """Do the experiment."""

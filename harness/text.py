@@ -18,6 +18,6 @@ def _spelled_out(character: str) -> str:
     return character.encode("unicode_escape").decode() if ord(character) != 0xFFFD else character
 
 
-def by(sides: Sequence[int]) -> str:
+def format_size(sides: Sequence[int]) -> str:
     """A size in words: 224x224x3."""
     return "x".join(map(str, sides))

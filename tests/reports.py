@@ -48,7 +48,7 @@ class Kept:
         return self._pictures[result.cell.key]
 
     def feature_maps(self, result):
-        return self._maps[result.cell.experiment]
+        return self._maps[result.cell.comparison_key]
 
 
 def report(*results: Result, **kept) -> Report:
@@ -108,7 +108,7 @@ def judged(results, score=lambda maker, judge: 0.5, judges=("numpy", "one/defaul
     cases = {}
     for result in results:
         case = cases.setdefault(
-            result.cell.experiment,
+            result.cell.comparison_key,
             {
                 "files": {},
                 "judges": {judge: {"scores": {}} for judge in judges},

@@ -94,12 +94,16 @@ def test_the_bound_holds_and_more_steps_raise_the_loss(pictures, network, norm):
 def test_a_random_start_is_drawn_by_the_seed_and_within_the_bound(pictures):
     for norm in ("linf", "l2"):
         attack = Attack(norm=norm, epsilon=0.1, random_start=True)
-        first, again, other = attack.first(pictures, 3), attack.first(pictures, 3), attack.first(pictures, 4)
+        first, again, other = (
+            attack.start_pictures(pictures, 3),
+            attack.start_pictures(pictures, 3),
+            attack.start_pictures(pictures, 4),
+        )
         assert (first == again).all() and (first != other).any()
         change = first - pictures
         size = np.abs(change).max() if norm == "linf" else np.sqrt((change**2).sum((1, 2, 3))).max()
         assert 0.01 < size <= 0.1 + 1e-12
-    assert (Attack().first(pictures, 3) == pictures).all()
+    assert (Attack().start_pictures(pictures, 3) == pictures).all()
 
 
 def test_the_slope_of_the_variation_is_its_derivative():

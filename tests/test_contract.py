@@ -17,7 +17,7 @@ from harness.conformance.kit import check_rule
 from harness.data import Batches
 from harness.errors import ContractError
 from harness.parity import certify
-from harness.parity.probes import awkward_examples, deviation, stirred
+from harness.parity.probes import awkward_examples, deviation, generic_weights
 from harness.reference.backend import NumPy
 from harness.returned import Networks, is_real
 from harness.task import Subject
@@ -41,7 +41,7 @@ def called(backend: type, method: str) -> Any:
         return getattr(made, method)()
     if method == "native_weights":
         return made.native_weights(NETWORK, 0)
-    net = made.build(NETWORK, stirred(NETWORK))
+    net = made.build(NETWORK, generic_weights(NETWORK))
     given = {
         "forward": (BATCHES,), "weights": (), "device_of": (), "trainer": (SGD_1,),
         "input_gradient": (PIXELS, EXAMPLES.labels, "softmax"),
@@ -89,7 +89,7 @@ WEIGHTS = {
 @pytest.mark.parametrize("method", ["weights", "native_weights"])
 def test_weights_that_a_backend_returns_are_checked(method, what, monkeypatch):
     change, said = WEIGHTS[what]
-    monkeypatch.setattr(NumPy, "native_weights", lambda self, model, seed: stirred(model, seed), raising=False)
+    monkeypatch.setattr(NumPy, "native_weights", lambda self, model, seed: generic_weights(model, seed), raising=False)
     with pytest.raises(ContractError, match=f"mine: {method}.*{said}"):
         called(changed(method, change), method)
 

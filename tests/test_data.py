@@ -6,7 +6,7 @@ import pytest
 from harness import Batches, DataError, Dataset, Examples
 from harness.data import stratified
 from harness.datasets.digits import digits
-from harness.pictures.inputs import Wanted
+from harness.pictures.inputs import LoadRequest
 from harness.storage.places import Places
 
 
@@ -58,7 +58,7 @@ def test_both_splits_have_pictures_of_one_shape():
 
 
 def test_digits_have_their_fixed_split(tmp_path):
-    data = digits(Wanted(Places(None, tmp_path)))
+    data = digits(LoadRequest(Places(None, tmp_path)))
     assert (len(data.train), len(data.test)) == (1437, 360)
     assert data.train.images.shape == (1437, 8, 8, 1) and data.train.images.max() == data.train.pixel_max == 16
     assert np.bincount(data.test.labels).tolist() == [35, 37, 35, 37, 36, 37, 36, 36, 35, 36]

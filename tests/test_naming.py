@@ -15,7 +15,7 @@ from harness.plugins import load_plugins
 from harness.report.crosscheck import name_of
 from harness.report.summary import Report
 from harness.running import crosscheck as judging
-from harness.running.config import Layer, Settings
+from harness.running.config import Settings, Source
 from harness.running.experiments import experiments
 from harness.running.plan import plan_cells
 from harness.running.process import Ended
@@ -93,15 +93,15 @@ def test_a_file_is_one_backend_however_its_path_is_written(tmp_path, monkeypatch
     (tmp_path / "mine.py").touch()
     (tmp_path / "link.py").symlink_to("mine.py")
     named = ["mine.py", "./mine.py", str(tmp_path / "mine.py"), "link.py", "numpy", "numpy"]
-    settings = Settings.of(PLUGINS, [Layer("here", {**SCRATCH, "backends": named})])
+    settings = Settings.of(PLUGINS, [Source("here", {**SCRATCH, "backends": named})])
     cells = plan_cells(settings, experiments(PLUGINS, settings.config).chosen)
     assert [cell.backend for cell in cells] == ["mine.py", "numpy"]
 
 
 def test_keys_of_installed_backends_are_what_they_were():
     assert CELL.key == "scratch-cnn.numpy.default.seed0.e9b91ca8c0"
-    assert CELL.subject == "scratch-cnn.numpy.default.476292592c"
-    assert CELL.experiment == "scratch-cnn.seed0.e2535242de"
+    assert CELL.configuration == "scratch-cnn.numpy.default.476292592c"
+    assert CELL.comparison_key == "scratch-cnn.seed0.e2535242de"
     assert name_of(CELL) == "numpy/default", "what was judged is found again"
 
 
@@ -127,7 +127,7 @@ def seen(results) -> dict:
         for place, judge in enumerate(results)
     }
     files = {result.cell.key: result.artifacts[PICTURES] for result in results}
-    return {results[0].cell.experiment: {"files": files, "judges": said}}
+    return {results[0].cell.comparison_key: {"files": files, "judges": said}}
 
 
 def test_two_files_of_one_name_are_two_rows_two_makers_and_two_judges():

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from harness import SGD, Adam, AdamW, Cosine, Recipe, SpecError, Steps, UsageError, Warmup
+from harness import SGD, Adam, AdamW, Cosine, Recipe, SpecError, StepDecay, UsageError, Warmup
 from harness.options import flatten
 from harness.pictures.augmentation import Augmentation
 from harness.plugins import load_plugins
@@ -112,9 +112,9 @@ NAN, INF = math.nan, math.inf
         (lambda: AdamW(weight_decay=NAN), "AdamW.weight_decay must be at least 0, not nan"),
         (lambda: AdamW(l1=-INF), "AdamW.l1 must be at least 0, not -inf"),
         (lambda: Cosine(final=NAN), "Cosine.final must be at least 0, not nan"),
-        (lambda: Steps(at=(0.5, NAN)), r"Steps.at\[1\] must be from 0 to 1, not nan"),
-        (lambda: Steps(at=[0.5, 2]), r"Steps.at\[1\] must be from 0 to 1, not 2"),
-        (lambda: Steps(factor=INF), "Steps.factor must be at least 0, not inf"),
+        (lambda: StepDecay(at=(0.5, NAN)), r"Steps.at\[1\] must be from 0 to 1, not nan"),
+        (lambda: StepDecay(at=[0.5, 2]), r"Steps.at\[1\] must be from 0 to 1, not 2"),
+        (lambda: StepDecay(factor=INF), "Steps.factor must be at least 0, not inf"),
         (lambda: Warmup(share=2.0), "Warmup.share must be from 0 to 1, not 2.0"),
         (lambda: Recipe(SGD(), rates=(("trunk", NAN),)), "Recipe.rates of 'trunk' must be at least 0, not nan"),
         (lambda: Stopping(min_delta=INF), "Stopping.min_delta must be at least 0, not inf"),

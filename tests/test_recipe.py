@@ -16,7 +16,7 @@ from harness import (
     Parameter,
     Recipe,
     SpecError,
-    Steps,
+    StepDecay,
     Warmup,
     relu,
 )
@@ -28,14 +28,14 @@ def test_schedules():
     assert Constant().factors(3).tolist() == [1, 1, 1]
     assert Cosine().factors(4) == pytest.approx([1, 0.8535533906, 0.5, 0.1464466094])
     assert Cosine(final=0.1).factors(2) == pytest.approx([1, 0.55])
-    assert Steps(at=(0.5, 0.75), factor=0.1).factors(8) == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert StepDecay(at=(0.5, 0.75), factor=0.1).factors(8) == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
     assert Warmup(share=0.5).factors(4) == pytest.approx([0.5, 1, 1, 1])
     assert Warmup(share=0.25, then=Cosine()).factors(4) == pytest.approx([1, 1, 0.75, 0.25])
-    assert all(schedule.factors(0).shape == (0,) for schedule in (Constant(), Cosine(), Steps(), Warmup()))
+    assert all(schedule.factors(0).shape == (0,) for schedule in (Constant(), Cosine(), StepDecay(), Warmup()))
 
 
 def test_learning_rates_are_the_optimisers_rate_times_the_schedule():
-    assert Recipe(SGD(lr=0.5), Steps(at=(0.5,))).learning_rates(2) == pytest.approx([0.5, 0.05])
+    assert Recipe(SGD(lr=0.5), StepDecay(at=(0.5,))).learning_rates(2) == pytest.approx([0.5, 0.05])
 
 
 def test_the_longest_path_decides_a_parts_rate():

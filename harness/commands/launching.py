@@ -1,4 +1,4 @@
-"""From a command line to a run: its layers of settings, what it runs, and how it ends."""
+"""From a command line to a run: its sources of settings, what it runs, and how it ends."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from harness.options import flatten
 from harness.pictures.inputs import load
 from harness.plugins import Plugins, load_plugins
 from harness.report.summary import Report
-from harness.running.config import Layer, Settings, each_once, from_file, from_profile, from_words, seeds_of
+from harness.running.config import Settings, Source, each_once, from_file, from_profile, from_words, seeds_of
 from harness.running.experiments import Experiment, experiments
-from harness.running.plan import LIMIT, plan_cells
+from harness.running.plan import TRAIN_LIMIT, plan_cells
 from harness.running.progress import watching
 from harness.running.runner import Limits, Runner
 from harness.running.store import Store
@@ -48,38 +48,38 @@ class Terminated(BaseException):
 
 
 def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> None:
-    layers = [from_file(file)] if file else []
-    named = layers[0].settings.get("profile", "quick") if layers else "quick"
-    layers = [from_profile(named if profile is None else profile)] + [
-        Layer(layer.where, {path: value for path, value in layer.settings.items() if path != "profile"})
-        for layer in layers
+    sources = [from_file(file)] if file else []
+    named = sources[0].settings.get("profile", "quick") if sources else "quick"
+    sources = [from_profile(named if profile is None else profile)] + [
+        Source(source.where, {path: value for path, value in source.settings.items() if path != "profile"})
+        for source in sources
     ]
-    _run([*layers, *_typed(typed)], typed)
+    _run([*sources, *_typed(typed)], typed)
 
 
 def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
     """Every task that can be told how much to learn from, each on the same data set: other curves cannot be compared."""
     plugins = load_plugins()
-    tasks = [plugins.tasks[name] for name in plugins.tasks if LIMIT in flatten(plugins.tasks[name].options())]
+    tasks = [plugins.tasks[name] for name in plugins.tasks if TRAIN_LIMIT in flatten(plugins.tasks[name].options())]
     together = next((task.dataset for task in tasks if task.weights), "digits")
     usual = {"tasks": [task.name for task in tasks], "dataset": together}
-    given = [] if counts is None else [Layer(f"--counts {counts}", {"train_limits": _numbers(counts)})]
-    layers = [Layer("learning-curve", usual), *_typed(typed, given)]
-    if not (settings := Settings.of(plugins, layers)).config.train_limits:
-        layers.append(Layer("--counts", {"train_limits": _halves(settings, plugins)}))
-    _run(layers, typed, "learning-curve")
+    given = [] if counts is None else [Source(f"--counts {counts}", {"train_limits": _numbers(counts)})]
+    sources = [Source("learning-curve", usual), *_typed(typed, given)]
+    if not (settings := Settings.of(plugins, sources)).config.train_limits:
+        sources.append(Source("--counts", {"train_limits": _halves(settings, plugins)}))
+    _run(sources, typed, "learning-curve")
 
 
 def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
     if typed["out"] and typed["out"].resolve() == folder.resolve():
         raise UsageError(f"{folder} is the run itself, and would only be resumed: choose another --out")
-    record = Layer(f"{folder}/run.json", Store.open(folder).run["config"], recorded=True)
+    record = Source(f"{folder}/run.json", Store.open(folder).run["config"], recorded=True)
     named = each_once([_python(text) for text in typed["pythons"]])
     _refuse_programs(folder, Settings.of(load_plugins(), [record]), typed["backend"], named)
     _run([record, *named], typed)
 
 
-def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], named: Sequence[Layer]) -> None:
+def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], named: Sequence[Source]) -> None:
     """Raise UsageError if the record of a run names programs that the user does not name: the run may be a stranger's.
     A file is executed only if --backend names it; --python replaces a recorded interpreter."""
     known, given = _files(recorded.config.backends), list(map(os.path.realpath, files))
@@ -89,7 +89,7 @@ def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], nam
         )
     allow = [word for file in known if file not in given for word in ("--backend", file)]
     for backend, python in recorded.python.items():
-        if not any(f"python.{backend}" in layer.settings for layer in named):
+        if not any(f"python.{backend}" in source.settings for source in named):
             allow += ["--python", f"{backend}={python}"]
     if allow:
         raise UsageError(
@@ -103,20 +103,20 @@ def _files(backends: Sequence[str]) -> list[str]:
     return [os.path.realpath(name) for name in backends if is_file(name)]
 
 
-def _typed(typed: Mapping[str, Any], more: Sequence[Layer] = ()) -> list[Layer]:
-    """What the command line says, one layer for each option. No setting may be given twice, whatever the options."""
+def _typed(typed: Mapping[str, Any], more: Sequence[Source] = ()) -> list[Source]:
+    """What the command line says, one source for each option. No setting may be given twice, whatever the options."""
     return each_once([*from_words(typed["sets"]), *_own_options(typed), *map(_python, typed["pythons"]), *more])
 
 
-def _own_options(typed: Mapping[str, Any]) -> Iterator[Layer]:
+def _own_options(typed: Mapping[str, Any]) -> Iterator[Source]:
     """The options that the user has given, by the names of a configuration file."""
     for name, value in typed.items():
         if name not in ELSEWHERE and value is not None and value is not False and value != ():
-            yield Layer(_as_typed(name, value), {NAMES.get(name, name): value})
+            yield Source(_as_typed(name, value), {NAMES.get(name, name): value})
     if (seeds := typed["seeds"]) is not None:
-        yield Layer(f"--seeds {seeds}", {"seeds": seeds_of(seeds)})
+        yield Source(f"--seeds {seeds}", {"seeds": seeds_of(seeds)})
     if typed["no_parity"]:
-        yield Layer("--no-parity", {"parity": False})
+        yield Source("--no-parity", {"parity": False})
 
 
 def _as_typed(name: str, value: Any) -> str:
@@ -124,11 +124,11 @@ def _as_typed(name: str, value: Any) -> str:
     return shlex.join([f"--{name.replace('_', '-')}", *words])
 
 
-def _python(text: str) -> Layer:
+def _python(text: str) -> Source:
     backend, equals, path = text.partition("=")
     if not (backend and equals and path):
         raise UsageError(f"--python takes BACKEND=PATH, such as keras=/opt/tf/bin/python; not {text!r}")
-    return Layer(f"--python {text}", {f"python.{backend}": path})
+    return Source(f"--python {text}", {f"python.{backend}": path})
 
 
 def _numbers(text: str) -> list[int]:
@@ -147,15 +147,15 @@ def _halves(settings: Settings, plugins: Plugins) -> list[int]:
     return [size // 2**step for step in reversed(range(HALVES)) if size // 2**step >= FEWEST] or [size]
 
 
-def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table") -> None:
-    """Run what the layers say into a folder, and print its report."""
+def _run(sources: Sequence[Source], typed: Mapping[str, Any], form: str = "table") -> None:
+    """Run what the sources say into a folder, and print its report."""
     start, before = time.perf_counter(), Reading.now()
     plugins = load_plugins()
-    settings = Settings.of(plugins, layers)
+    settings = Settings.of(plugins, sources)
     config = settings.config
     set_places(settings)
     chosen, left_out = experiments(plugins, config)
-    if not any(layer.recorded for layer in layers):
+    if not any(source.recorded for source in sources):
         _refuse_two_limits(settings, plugins, chosen)
     cells = plan_cells(settings, chosen, yes=typed["yes"])
     if not cells:
@@ -177,7 +177,7 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
     click.echo(f"\nThis run is kept in {store.folder}; for programs: samebench report {store.folder} --format json")
     if any(PICTURES in result.artifacts for result in report.results):
         click.echo(f"Its pictures: samebench report {store.folder} --format gallery -o gallery.html")
-    named = {backend for layer in layers for backend in layer.named}
+    named = {backend for source in sources for backend in source.named}
     demands = Demands(named, typed["strict"], typed["allow_differs"])
     if problems := list(shortfalls(store.folder, cells, report.results, demands)):
         click.echo("\n" + printable("\n".join(problems)), err=True)
@@ -187,11 +187,11 @@ def _run(layers: Sequence[Layer], typed: Mapping[str, Any], form: str = "table")
 def _refuse_two_limits(settings: Settings, plugins: Plugins, chosen: Sequence[Experiment]) -> None:
     """Raise UsageError if `train_limits` would override the `train_limit` that the user has set for a task."""
     for one in chosen if settings.config.train_limits else ():
-        limit = flatten(settings.tasks[one.task]).get(LIMIT)
-        if limit != flatten(plugins.tasks[one.task].options()).get(LIMIT):
+        limit = flatten(settings.tasks[one.task]).get(TRAIN_LIMIT)
+        if limit != flatten(plugins.tasks[one.task].options()).get(TRAIN_LIMIT):
             numbers = ",".join(map(str, settings.config.train_limits))
             raise UsageError(
-                f"{one.task}.{LIMIT} is {limit}, and train_limits (--counts) are {numbers}: leave {one.task}.{LIMIT} out"
+                f"{one.task}.{TRAIN_LIMIT} is {limit}, and train_limits (--counts) are {numbers}: leave {one.task}.{TRAIN_LIMIT} out"
             )
 
 

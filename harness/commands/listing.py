@@ -10,7 +10,7 @@ from harness.plugins import Plugins, find_backends, load_plugins
 from harness.running.doctor import last_probe, probe
 from harness.spec import Model
 from harness.storage.places import Places
-from harness.text import by
+from harness.text import format_size
 
 
 def everything(try_backends: bool = False) -> dict[str, list[dict[str, Any]]]:
@@ -82,7 +82,9 @@ def _describe(name: str, plugins: Plugins) -> dict[str, Any]:
 def layer_table(model: Model) -> str:
     """A network layer by layer, and what it comes to."""
     counts = model.counts()
-    rows = [(row.name, row.layer, by(row.shape), f"{row.parameters:,}", f"{row.flops:,}") for row in model.table]
+    rows = [
+        (row.name, row.layer, format_size(row.shape), f"{row.parameters:,}", f"{row.flops:,}") for row in model.table
+    ]
     align = ("left", "left", "right", "right", "right")
     table = tabulate(rows, ("layer", "is", "gives", "parameters", "flops"), disable_numparse=True, colalign=align)
     return (

@@ -13,11 +13,11 @@ from harness.commands.once import option
 from harness.errors import UsageError
 from harness.text import printable
 
-KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters")
+PLUGIN_KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters")
 
 
 @click.command("list", epilog="Example: samebench list backends --json")
-@click.argument("kind", required=False, type=click.Choice(KINDS))
+@click.argument("kind", required=False, type=click.Choice(PLUGIN_KINDS))
 @option("--json", "as_json", is_flag=True, help="For programs.")
 @option("--probe", is_flag=True, help="Start each backend, in a process of its own, to see whether it works.")
 def list_command(kind: str | None, as_json: bool, probe: bool) -> None:

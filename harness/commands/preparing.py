@@ -9,7 +9,7 @@ import click
 
 from harness.commands.once import option
 from harness.errors import SamebenchError, UsageError
-from harness.text import by
+from harness.text import format_size
 
 if TYPE_CHECKING:
     from harness.data import Dataset
@@ -27,16 +27,16 @@ def prepare_command(
 ) -> None:
     """Fetch, verify and decode data and weights, so that `run --offline` needs no network."""
     from harness.commands.launching import set_places
-    from harness.pictures.inputs import Taker, load
+    from harness.pictures.inputs import NetworkInput, load
     from harness.plugins import load_plugins
     from harness.pretrained.entries import start_from
-    from harness.running.config import Layer, Settings, each_once, from_words
+    from harness.running.config import Settings, Source, each_once, from_words
     from harness.storage.places import Places
 
     if not datasets and not weights:
         raise UsageError("say what to prepare: --dataset NAME or --weights NAME; see: samebench list")
     plugins = load_plugins()
-    chosen = Layer(f"--data-dir {data_dir}", {} if data_dir is None else {"data_dir": data_dir})
+    chosen = Source(f"--data-dir {data_dir}", {} if data_dir is None else {"data_dir": data_dir})
     settings = Settings.of(plugins, each_once([*from_words(sets), chosen]))
     set_places(settings)
     places = Places.from_environment()
@@ -44,8 +44,8 @@ def prepare_command(
     for start in starts:
         start.load()
         click.echo(_weights_in_words(start) + f"\n  names of its classes: {_names_in_words(start)}")
-    takers = [Taker.untrained(plugins.models[model or "two-block-cnn"])] if model or not starts else []
-    takers += [Taker(start.build, start.model.input_shape, trained=True) for start in starts]
+    takers = [NetworkInput.untrained(plugins.models[model or "two-block-cnn"])] if model or not starts else []
+    takers += [NetworkInput(start.build, start.model.input_shape, trained=True) for start in starts]
     for name in datasets:
         for taker in takers:
             click.echo(_data_in_words(name, load(name, plugins.datasets, taker, settings.data, places)))
@@ -65,6 +65,6 @@ def _names_in_words(start: Start) -> str:
 
 
 def _data_in_words(name: str, found: Dataset) -> str:
-    size = by(found.shape)
+    size = format_size(found.shape)
     first = f"{name}: {len(found.train):,} + {len(found.test):,} pictures, {size}, {len(found.classes)} classes"
     return "\n".join([first, *(f"  {note}" for note in found.notes)])

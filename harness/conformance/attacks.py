@@ -9,7 +9,7 @@ import numpy as np
 from harness.attack import Attack
 from harness.conformance.kit import AnyBackend, Kit, network, rule
 from harness.parity.attack import Attacked
-from harness.parity.probes import awkward_examples, stirred
+from harness.parity.probes import awkward_examples, generic_weights
 from harness.reference.backend import NumPy
 from harness.spec import Array, BatchNorm, Conv, MaxPool, swish
 
@@ -31,7 +31,7 @@ def check_logit_gradient(kit: Kit) -> None:
     """Asked for a logit, the gradient of the pixels is that of minus the logit of each picture's label."""
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
-        examples, net = awkward_examples(NETWORK, 5), backend.build(NETWORK, stirred(NETWORK))
+        examples, net = awkward_examples(NETWORK, 5), backend.build(NETWORK, generic_weights(NETWORK))
         pixels = examples.pixels(examples.images)
         return {"the gradient of minus the logit": backend.input_gradient(net, pixels, examples.labels, "logit")}
 
@@ -41,10 +41,10 @@ def check_logit_gradient(kit: Kit) -> None:
 @rule
 def check_attacks(kit: Kit) -> None:
     """An attacked picture is the one that the rules in `harness.attack` make, whatever else is in the batch."""
-    examples, weights = awkward_examples(NETWORK, 8), stirred(NETWORK)
+    examples, weights = awkward_examples(NETWORK, 8), generic_weights(NETWORK)
     images, net = examples.pixels(examples.images), NumPy(precision="float64").build(NETWORK, weights)
     cases = {what: (attack, images) for what, attack in ATTACKS.items()}
-    cases["begun elsewhere"] = TEN_STEPS, replace(TEN_STEPS, random_start=True).first(images, 3)
+    cases["begun elsewhere"] = TEN_STEPS, replace(TEN_STEPS, random_start=True).start_pictures(images, 3)
     made = {
         what: Attacked(net, images, examples.labels, attack, "softmax", start, len(images))
         for what, (attack, start) in cases.items()
@@ -68,7 +68,7 @@ def check_attacks(kit: Kit) -> None:
 def check_attacks_change_nothing_else(kit: Kit) -> None:
     """An attack leaves the network and the pictures that it was given as they were."""
     backend, examples = kit.backend(), awkward_examples(NETWORK, 4)
-    net = backend.build(NETWORK, stirred(NETWORK))
+    net = backend.build(NETWORK, generic_weights(NETWORK))
     images = examples.pixels(examples.images)
     kept, before = images.copy(), backend.weights(net)
     backend.perturb(net, images, examples.labels, replace(FGSM, steps=2), "softmax", images)

@@ -10,7 +10,7 @@ import numpy as np
 from harness.conformance.kit import AnyBackend, Kit, examples_of, network, observe_network, optional_rule, rule
 from harness.data import Batches, Examples
 from harness.errors import Unsupported
-from harness.parity.probes import LIMITS, awkward_examples, stirred
+from harness.parity.probes import LIMITS, awkward_examples, generic_weights
 from harness.recipe import SGD, Recipe
 from harness.spec import NAME, Array, BatchNorm, Conv, Layer, MaxPool, Residual, relu, swish
 
@@ -34,7 +34,7 @@ def check_self_description(kit: Kit) -> None:
 @rule
 def check_weights_come_back(kit: Kit) -> None:
     """What `build` was given, `weights` returns: the same names, axis order and digits."""
-    given, backend = stirred(NETWORK), kit.backend()
+    given, backend = generic_weights(NETWORK), kit.backend()
     returned = backend.weights(backend.build(NETWORK, given))
     kit.demand(set(returned) == set(given), f"names differ: {sorted(set(returned) ^ set(given))}")
     for name, tensor in given.items():
@@ -47,7 +47,7 @@ def check_weights_come_back(kit: Kit) -> None:
 def check_weights_are_copies(kit: Kit) -> None:
     """What `weights` returned does not change when the network is trained further."""
     backend = kit.backend()
-    net = backend.build(NETWORK, stirred(NETWORK))
+    net = backend.build(NETWORK, generic_weights(NETWORK))
     before = backend.weights(net)
     kept = {name: tensor.copy() for name, tensor in before.items()}
     batches = Batches.shuffled(awkward_examples(NETWORK, 16), 8, 0, range(1))
@@ -67,7 +67,7 @@ def check_load(kit: Kit) -> None:
         net = backend.build(NETWORK, NETWORK.init(1))
         backend.forward(net, batches)
         backend.trainer(net, SGD_1).run(batches, np.full(2, 0.1))
-        backend.load(net, stirred(NETWORK))
+        backend.load(net, generic_weights(NETWORK))
         return {"the logits after loading": backend.forward(net, batches), **backend.weights(net)}
 
     kit.agree(observe)
@@ -76,7 +76,7 @@ def check_load(kit: Kit) -> None:
 @rule
 def check_two_networks(kit: Kit) -> None:
     """Networks in one process share nothing: training one leaves the other as it was."""
-    backend, given = kit.backend(), stirred(NETWORK)
+    backend, given = kit.backend(), generic_weights(NETWORK)
     batches = Batches.in_order(awkward_examples(NETWORK, 8), 4)
     idle, busy = backend.build(NETWORK, given), backend.build(NETWORK, given)
     backend.trainer(busy, SGD_1).run(batches, np.full(2, 0.1))
@@ -88,7 +88,7 @@ def check_two_networks(kit: Kit) -> None:
 def check_rows(kit: Kit) -> None:
     """`forward` returns one row for each of `batches.rows`, in that order, the short last batch included."""
     backend, examples = kit.backend(), awkward_examples(NETWORK, 9)
-    net = backend.build(NETWORK, stirred(NETWORK))
+    net = backend.build(NETWORK, generic_weights(NETWORK))
     rows = np.array([7, 2, 2, 8, 0, 5, 1, 3, 6, 4])
     together = backend.forward(net, Batches(examples, rows, 4))
     alone = backend.forward(net, Batches(examples, np.arange(9), 9))
@@ -106,7 +106,7 @@ def check_pixels(kit: Kit) -> None:
     whole, real = examples_of(levels.astype(np.uint8), 16), examples_of((levels / 16).astype(np.float32), 16)
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
-        net = backend.build(NETWORK, stirred(NETWORK))
+        net = backend.build(NETWORK, generic_weights(NETWORK))
         return {
             "the logits of uint8 pictures with pixel_max 16": backend.forward(net, Batches.in_order(whole, 6)),
             "the logits of float32 pictures": backend.forward(net, Batches.in_order(real, 6)),
@@ -121,7 +121,9 @@ def check_features(kit: Kit) -> None:
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
         batches = Batches(awkward_examples(NETWORK, 5), np.arange(5), 3)
-        return {"the features": backend.forward(backend.build(NETWORK, stirred(NETWORK)), batches, upto="features")}
+        return {
+            "the features": backend.forward(backend.build(NETWORK, generic_weights(NETWORK)), batches, upto="features")
+        }
 
     kit.agree(observe)
 
@@ -147,7 +149,7 @@ def check_uploads_once(kit: Kit) -> None:
     examples, backend, reads = CountingExamples(plain.images, plain.labels), kit.backend(), []
     CountingExamples.reads = 0
     for _ in range(2):
-        net = backend.build(NETWORK, stirred(NETWORK))
+        net = backend.build(NETWORK, generic_weights(NETWORK))
         trainer = backend.trainer(net, SGD_1)
         for epoch in range(2):
             trainer.run(Batches.shuffled(examples, 8, 0, [epoch]), np.full(2, 0.1))
@@ -166,7 +168,7 @@ def check_uploads_once(kit: Kit) -> None:
 def check_device(kit: Kit) -> None:
     """A network's tensors lie on the device that the backend says it runs on."""
     backend = kit.backend()
-    where = backend.device_of(backend.build(NETWORK, stirred(NETWORK)))
+    where = backend.device_of(backend.build(NETWORK, generic_weights(NETWORK)))
     kit.demand(where == backend.device, f"start() returned {backend.device!r}, but the tensors are on the {where}")
 
 
@@ -174,7 +176,7 @@ def check_device(kit: Kit) -> None:
 def check_nothing_pending(kit: Kit) -> None:
     """When `run` returns, the work is done: reading the weights afterwards waits for nothing."""
     backend, wide = kit.backend(), network(Conv(32, 3, padding=1), relu, Conv(32, 3, padding=1), shape=(16, 16, 2))
-    net = backend.build(wide, stirred(wide))
+    net = backend.build(wide, generic_weights(wide))
     batches = Batches(awkward_examples(wide, 32), np.tile(np.arange(32), 8), 32)
     trainer, waits = backend.trainer(net, SGD_1), []
     for _ in range(3):  # the first one compiles; of the others the better counts, for machines are noisy
@@ -202,7 +204,7 @@ def check_unsupported_layer(kit: Kit) -> None:
 
     model, backend = network(Unheard()), kit.backend()
     try:
-        backend.build(model, stirred(model))
+        backend.build(model, generic_weights(model))
     except Unsupported as reason:
         kit.demand(bool(str(reason)), "Unsupported came without a reason")
     except Exception as error:
@@ -218,7 +220,7 @@ def check_float64(kit: Kit) -> None:
         partial(observe_network, model=network(Conv(3, 3, bias=False), BatchNorm(epsilon=1e-3), swish), loss="softmax")
     )
     backend = kit.backend()
-    net = backend.build(NETWORK, stirred(NETWORK))
+    net = backend.build(NETWORK, generic_weights(NETWORK))
     outputs = backend.forward(net, Batches.in_order(awkward_examples(NETWORK, 4), 4))
     kit.demand(outputs.dtype == np.float64, f"logits came back as {outputs.dtype}")
 
@@ -228,10 +230,10 @@ def check_float32(kit: Kit) -> None:
     """In float32, logits are float32 and within 1e-4 of the reference."""
     batches = Batches(awkward_examples(NETWORK, 12), np.arange(11), 4)
     backend = kit.backend("float32")
-    outputs = backend.forward(backend.build(NETWORK, stirred(NETWORK)), batches)
+    outputs = backend.forward(backend.build(NETWORK, generic_weights(NETWORK)), batches)
     kit.demand(outputs.dtype == np.float32, f"logits came back as {outputs.dtype}")
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
-        return {"the logits": backend.forward(backend.build(NETWORK, stirred(NETWORK)), batches)}
+        return {"the logits": backend.forward(backend.build(NETWORK, generic_weights(NETWORK)), batches)}
 
     kit.agree(observe, "float32", LIMITS["float32"])

@@ -12,8 +12,8 @@ from harness.backend import Backend, Precision
 from harness.conformance.suspects import SUSPECTS
 from harness.data import Batches, Examples
 from harness.errors import ContractError, SamebenchError, Unavailable, Unsupported
-from harness.parity import LIMIT
-from harness.parity.probes import GRADIENT_LR, awkward_examples, deviation, stirred
+from harness.parity import EXACT_LIMIT
+from harness.parity.probes import GRADIENT_LR, awkward_examples, deviation, generic_weights
 from harness.recipe import SGD, LossName, Recipe
 from harness.reference.backend import NumPy
 from harness.returned import is_real, shown
@@ -76,7 +76,7 @@ class Kit:
     def fail(self, message: str) -> NoReturn:
         raise ConformanceError(message)
 
-    def agree(self, observe: Observe, precision: Precision = "float64", limit: float = LIMIT) -> None:
+    def agree(self, observe: Observe, precision: Precision = "float64", limit: float = EXACT_LIMIT) -> None:
         """Demand that everything `observe` sees of the backend is what it sees of the reference."""
         expected = observe(NumPy(precision="float64"))
         try:
@@ -133,7 +133,7 @@ def _without_name(error: ContractError) -> str:
 
 
 def observe_network(backend: AnyBackend, model: Model, loss: LossName) -> dict[str, Array]:
-    examples, weights = awkward_examples(model, 12), stirred(model)
+    examples, weights = awkward_examples(model, 12), generic_weights(model)
     net = backend.build(model, weights)
     seen = {"the logits": backend.forward(net, Batches(examples, np.arange(11), 4))}
     pixels = examples.pixels(examples.images[:4])
@@ -151,7 +151,7 @@ def observe_network(backend: AnyBackend, model: Model, loss: LossName) -> dict[s
 def observe_training(backend: AnyBackend, model: Model, recipe: Recipe, lr: Array | None = None) -> dict[str, Array]:
     batches = Batches.shuffled(awkward_examples(model, 24), 8, seed=0, epochs=range(2))
     rates = recipe.learning_rates(len(batches)) if lr is None else lr
-    net = backend.build(model, stirred(model))
+    net = backend.build(model, generic_weights(model))
     trainer = backend.trainer(net, recipe)
     losses = [trainer.run(batches[part], rates[part], record=True) for part in (slice(0, 4), slice(4, None))]
     seen = {f"the loss of step {step}": loss for step, loss in enumerate(np.concatenate(losses), 1)}

@@ -6,12 +6,12 @@ import numpy as np
 
 from harness.conformance.kit import AnyBackend, Kit, examples_of, network, optional_rule, rule
 from harness.data import Batches
-from harness.parity import LIMIT
-from harness.parity.probes import deviation, stirred
+from harness.parity import EXACT_LIMIT
+from harness.parity.probes import deviation, generic_weights
 from harness.recipe import SGD, Recipe
 from harness.reference.backend import NumPy
 from harness.spec import (
-    KINDS,
+    ACTIVATION_KINDS,
     Activation,
     Array,
     AvgPool,
@@ -84,7 +84,7 @@ def check_max_pool_ties(kit: Kit) -> None:
         model = network(pool)
 
         def observe(backend: AnyBackend, model: Model = model) -> dict[str, Array]:
-            net = backend.build(model, stirred(model))
+            net = backend.build(model, generic_weights(model))
             return {
                 "the gradient of even grey pixels": backend.input_gradient(
                     net, flat.pixels(flat.images), flat.labels, "softmax"
@@ -120,9 +120,9 @@ def check_activations(kit: Kit) -> None:
     def observe(backend: AnyBackend) -> dict[str, Array]:
         seen: dict[str, Array] = {}
         examples = examples_of(images)
-        for kind in KINDS:
+        for kind in ACTIVATION_KINDS:
             model = network(Activation(kind), shape=(3, 4, 1))
-            net = backend.build(model, {name: w / 100 for name, w in stirred(model).items()})
+            net = backend.build(model, {name: w / 100 for name, w in generic_weights(model).items()})
             seen[kind] = backend.forward(net, Batches.in_order(examples, 3), upto="features")
             seen[f"the slope of {kind}"] = backend.input_gradient(net, images, examples.labels, "softmax")
         return seen
@@ -161,7 +161,7 @@ def _dropping(*rates: float) -> Model:
 
 def _moves(backend: AnyBackend, model: Model, pictures: int, steps: int = 1) -> Array:
     """How far each row of the kernel moves, relative to the bias, in a short training on white pictures."""
-    white, weights = examples_of(np.full((pictures, 40, 40, 1), 255, np.uint8)), stirred(model)
+    white, weights = examples_of(np.full((pictures, 40, 40, 1), 255, np.uint8)), generic_weights(model)
     net = backend.build(model, weights)
     rows = np.tile(np.arange(pictures), steps)
     backend.trainer(net, Recipe(SGD(lr=1))).run(Batches(white, rows, pictures), np.full(steps, 2.0**-10))
@@ -204,7 +204,7 @@ def check_dropout_evaluation(kit: Kit) -> None:
     """In evaluation drop-out does nothing, before and after training, in `forward` and in `input_gradient`."""
     model = _dropping(0.5)
     grey = examples_of(np.random.default_rng(0).integers(0, 256, (4, 40, 40, 1), dtype=np.uint8))
-    backend, weights = kit.backend(), stirred(model)
+    backend, weights = kit.backend(), generic_weights(model)
     net = backend.build(model, weights)
     batches = Batches.in_order(grey, 4)
 
@@ -218,7 +218,7 @@ def check_dropout_evaluation(kit: Kit) -> None:
     trainer.run(Batches(examples_of(grey.images[:2]), np.arange(2), 2), np.full(1, 1e-3))
     for what, after in evaluate().items():
         kit.demand(
-            deviation(after, before[what]) <= LIMIT,
+            deviation(after, before[what]) <= EXACT_LIMIT,
             f"{what} changed with the same weights: drop-out was left on in evaluation",
         )
     reference = NumPy(precision="float64")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from harness.data import Dataset
 from harness.datasets.photos import class_folders, decoded, in_folder
 from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.pictures.inputs import DatasetLoader, LoadRequest
 from harness.storage.places import Download
 
 NAME = "cats-vs-dogs"
@@ -25,7 +25,7 @@ OFFICIAL = "PetImages"
 FOLDERS = (OFFICIAL, f"{NAME}/{OFFICIAL}", NAME, "cats_vs_dogs")
 
 
-def cats_vs_dogs(wanted: Wanted) -> Dataset:
+def cats_vs_dogs(wanted: LoadRequest) -> Dataset:
     wanted.refuse_argument(NAME)
     places = wanted.places
     found = (places.find(folder) for folder in FOLDERS)

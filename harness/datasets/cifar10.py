@@ -17,9 +17,9 @@ import numpy as np
 from harness.data import Dataset
 from harness.errors import DataError
 from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.pictures.inputs import DatasetLoader, LoadRequest
 from harness.spec import Array, Shape
-from harness.storage.datasets import Pictures, kept
+from harness.storage.datasets import LabelledPictures, kept
 from harness.storage.places import Download, hash_of
 
 FOLDER = "cifar-10-batches-py"
@@ -40,10 +40,10 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 SHAPE = (32, 32, 3)
 
 
-def cifar10(wanted: Wanted) -> Dataset:
+def cifar10(wanted: LoadRequest) -> Dataset:
     wanted.refuse_argument("cifar10")
 
-    def splits(split: str) -> Pictures:
+    def splits(split: str) -> LabelledPictures:
         folder = wanted.places.find(FOLDER, f"cifar10/{FOLDER}") or wanted.places.unpacked(ARCHIVE) / FOLDER
         for file, md5 in MD5[split].items():
             yield from _batch(folder / file, f"md5:{md5}")
@@ -51,7 +51,7 @@ def cifar10(wanted: Wanted) -> Dataset:
     return kept(wanted.places, "cifar10", "cifar10", CLASSES, SHAPE, splits)
 
 
-def _batch(file: Path, expected: str) -> Pictures:
+def _batch(file: Path, expected: str) -> LabelledPictures:
     try:
         got = hash_of(file, expected)
     except OSError as error:
@@ -64,7 +64,7 @@ def _batch(file: Path, expected: str) -> Pictures:
     return read_batch(file.read_bytes(), str(file))
 
 
-def read_batch(pickled: bytes, origin: str) -> Pictures:
+def read_batch(pickled: bytes, origin: str) -> LabelledPictures:
     """The pictures and labels of one batch, stored as rows of 1024 red, 1024 green and 1024 blue values."""
     try:
         batch = _Arrays(io.BytesIO(pickled), encoding="bytes").load()

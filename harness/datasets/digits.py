@@ -19,13 +19,13 @@ import numpy as np
 from harness.data import Dataset, Examples, stratified
 from harness.errors import DataError, UsageError
 from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.pictures.inputs import DatasetLoader, LoadRequest
 
 TABLE = Path("datasets", "data", "digits.csv.gz")
 TEST = 360
 
 
-def digits(wanted: Wanted) -> Dataset:
+def digits(wanted: LoadRequest) -> Dataset:
     first, last = _range(wanted.argument) if wanted.argument else (0, 9)
     package = importlib.util.find_spec("sklearn")
     places = [Path(folder) / TABLE for folder in (package.submodule_search_locations or [])] if package else []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from harness.data import Dataset
 from harness.datasets.idx import load_idx
 from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.pictures.inputs import DatasetLoader, LoadRequest
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
@@ -24,7 +24,7 @@ DEBIAN = "/usr/share/datasets/fashion-mnist"
 """Where Debian's package dataset-fashion-mnist puts the files."""
 
 
-def fashion_mnist(wanted: Wanted) -> Dataset:
+def fashion_mnist(wanted: LoadRequest) -> Dataset:
     wanted.refuse_argument("fashion-mnist")
     return load_idx("fashion-mnist", CLASSES, wanted.places, (*FOLDERS, DEBIAN), URL, MD5)
 

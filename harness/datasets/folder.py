@@ -9,10 +9,10 @@ from harness.data import Dataset
 from harness.datasets.photos import decoded, in_folder
 from harness.errors import DataError, UsageError
 from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.pictures.inputs import DatasetLoader, LoadRequest
 
 
-def folder(wanted: Wanted) -> Dataset:
+def folder(wanted: LoadRequest) -> Dataset:
     """Pictures below PATH, which is looked for from here and then in the data folder."""
     if not wanted.argument:
         raise UsageError("folder needs to know which one: say folder:PATH")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from harness.data import Dataset
 from harness.datasets.idx import load_idx
 from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.pictures.inputs import DatasetLoader, LoadRequest
 
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 MD5 = {
@@ -18,7 +18,7 @@ MD5 = {
 }
 
 
-def mnist(wanted: Wanted) -> Dataset:
+def mnist(wanted: LoadRequest) -> Dataset:
     wanted.refuse_argument("mnist")
     return load_idx("mnist", tuple("0123456789"), wanted.places, ("mnist", "MNIST/raw"), URL, MD5)
 

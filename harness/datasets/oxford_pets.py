@@ -9,7 +9,7 @@ from harness.data import Dataset
 from harness.datasets.photos import Photo, Photos, decoded
 from harness.errors import DataError
 from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.pictures.inputs import DatasetLoader, LoadRequest
 from harness.storage.places import Download
 
 NAME = "oxford-pets"
@@ -21,7 +21,7 @@ ARCHIVES = (
 FOLDERS = (NAME, "oxford-iiit-pet")
 
 
-def oxford_pets(wanted: Wanted) -> Dataset:
+def oxford_pets(wanted: LoadRequest) -> Dataset:
     wanted.refuse_argument(NAME)
     places = wanted.places
     annotations = places.find(*(f"{folder}/annotations" for folder in FOLDERS))

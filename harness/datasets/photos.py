@@ -17,10 +17,10 @@ from PIL import Image
 from harness.data import Dataset, fixed_share
 from harness.environment import cores
 from harness.errors import DataError
-from harness.pictures.files import METHOD, read_picture
-from harness.pictures.inputs import Wanted
+from harness.pictures.files import RESIZE_VERSION, read_picture
+from harness.pictures.inputs import LoadRequest
 from harness.spec import Array, Shape
-from harness.storage.datasets import Pictures, opened, save
+from harness.storage.datasets import LabelledPictures, opened, save
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_SHARE = 0.2
@@ -73,7 +73,7 @@ def split_off(name: str, root: Path, classes: tuple[str, ...], photos: Sequence[
     return Photos(name, root, classes, train, [photo for photo, chosen in zip(photos, mask) if chosen])
 
 
-def decoded(photos: Photos, wanted: Wanted) -> Dataset:
+def decoded(photos: Photos, wanted: LoadRequest) -> Dataset:
     """The pixels of all photos in the shape that is wanted, kept for as long as no file changes."""
     count = len(photos.train) + len(photos.test)
 
@@ -126,9 +126,9 @@ def _files(folder: Path) -> Iterator[str]:
                 yield os.path.join(inside, name)
 
 
-def _key(photos: Photos, wanted: Wanted) -> str:
+def _key(photos: Photos, wanted: LoadRequest) -> str:
     """Changes whenever a file does, or what is made of it."""
-    digest = hashlib.sha256(repr((METHOD, wanted.shape, wanted.broken)).encode())
+    digest = hashlib.sha256(repr((RESIZE_VERSION, wanted.shape, wanted.broken)).encode())
     for part in (photos.train, photos.test):
         for file, label in part:
             about = (photos.root / file).stat()
@@ -137,7 +137,7 @@ def _key(photos: Photos, wanted: Wanted) -> str:
     return digest.hexdigest()[:16]
 
 
-def _pixels(root: Path, photos: Sequence[Photo], shape: Shape, broken: list[str]) -> Pictures:
+def _pixels(root: Path, photos: Sequence[Photo], shape: Shape, broken: list[str]) -> LabelledPictures:
     """Each photo's pixels in turn; the names of those that cannot be read are added to `broken`."""
 
     def read(photo: Photo) -> Array | None:

@@ -15,10 +15,10 @@ import numpy as np
 from harness.data import Dataset
 from harness.errors import UsageError
 from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, Wanted
+from harness.pictures.inputs import DatasetLoader, LoadRequest
 from harness.spec import Array, Shape
-from harness.storage.datasets import Pictures, kept_if_large
-from harness.text import by
+from harness.storage.datasets import LabelledPictures, kept_if_large
+from harness.text import format_size
 
 VERSION = 1
 """Goes up when the pixels change."""
@@ -32,9 +32,9 @@ OWN, NOISE = 2, 32
 """The strength of a picture's own pattern, of which its class has 1, and of its noise."""
 
 
-def synthetic(wanted: Wanted) -> Dataset:
+def synthetic(wanted: LoadRequest) -> Dataset:
     shape = _shape(wanted.argument) if wanted.argument else wanted.shape
-    size = by(shape)
+    size = format_size(shape)
     classes = tuple(f"pattern {label}" for label in range(CLASSES))
     return kept_if_large(
         wanted.places, f"synthetic-{VERSION}-{size}", f"synthetic:{size}", classes, shape,
@@ -48,7 +48,7 @@ def _shape(text: str) -> Shape:
     return tuple(map(int, text.split("x")))
 
 
-def _pictures(split: str, shape: Shape) -> Pictures:
+def _pictures(split: str, shape: Shape) -> LabelledPictures:
     rows, columns, channels = shape
     down, across = _weights(rows), _weights(columns)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from harness.errors import SpecError
 from harness.spec import Conv, Shape
-from harness.text import by
+from harness.text import format_size
 
 RGB = (3,)
 
@@ -27,4 +27,4 @@ def exactly(size: int, input_shape: Shape, name: str) -> None:
 
 
 def _refusal(rule: str, shape: Shape, published: int) -> SpecError:
-    return SpecError(f"{rule}, not {by(shape)}: bring them to its size with --set data.size={published}")
+    return SpecError(f"{rule}, not {format_size(shape)}: bring them to its size with --set data.size={published}")

@@ -21,4 +21,4 @@ deviations.py    the largest deviation of each kind, and where it was
 from harness.parity.certificate import Certificate as Certificate
 from harness.parity.certificate import certify as certify
 from harness.parity.training import FIRST_LOSSES as FIRST_LOSSES
-from harness.parity.trial import LIMIT as LIMIT
+from harness.parity.trial import EXACT_LIMIT as EXACT_LIMIT

@@ -18,7 +18,7 @@ from harness.parity.deviations import Deviations
 from harness.parity.noise import rounding_reference
 from harness.parity.probes import LIMITS, deviation
 from harness.parity.rounding import SINGLE, Estimate, RunningErrors
-from harness.parity.trial import LIMIT, AnyBackend, Trial
+from harness.parity.trial import EXACT_LIMIT, AnyBackend, Trial
 from harness.recipe import LossName, loss_for
 from harness.reference.backend import Net, NumPy
 from harness.reference.losses import cross_entropy
@@ -66,7 +66,7 @@ def certain(attack: Attack, pictures: Array, gradient: Estimate) -> Array:
     if attack.norm == "linf":
         return Estimate(slope, errors).certain()
     length = attack.step_size * (side if attack.norm == "free" else 1.0)
-    return length * _of_direction(slope, errors) <= LIMIT / 10
+    return length * _of_direction(slope, errors) <= EXACT_LIMIT / 10
 
 
 def _of_direction(values: Array, errors: Array) -> Array:
@@ -133,7 +133,7 @@ class AttackTrial(Trial):
         net = NumPy(precision="float64").build(model, self.weights)
         pixels = self.pictures.pixels(self.pictures.images)
         self.attacked = [
-            Attacked(net, pixels, self.pictures.labels, attack, self.loss, attack.first(pixels, START), batch)
+            Attacked(net, pixels, self.pictures.labels, attack, self.loss, attack.start_pictures(pixels, START), batch)
             for attack in attacks
         ]
         self._say_what_is_left_out()

@@ -11,7 +11,7 @@ from harness.parity.deviations import Deviations
 from harness.parity.probes import LIMITS
 from harness.parity.standin import LARGE, learning_norms, smaller, without_dropout
 from harness.parity.training import FIRST_LOSSES, TrainingTrial
-from harness.parity.trial import LIMIT, AnyBackend, Trial
+from harness.parity.trial import EXACT_LIMIT, AnyBackend, Trial
 from harness.spec import Model
 from harness.task import Subject
 
@@ -55,7 +55,7 @@ def certify(
     limit = LIMITS[precision]
     if any(timed.complaints(limit)):  # only then is it worth asking how far rounding goes
         limit = trial.timed_limit(precision)
-    complaints = sorted([*exact.complaints(LIMIT), *timed.complaints(limit, f"in {precision}, ")])
+    complaints = sorted([*exact.complaints(EXACT_LIMIT), *timed.complaints(limit, f"in {precision}, ")])
     proven = f"not-checked: {trial.too_little}" if trial.too_little else "equal"
     return Certificate(
         verdict=f"differs: {complaints[-1][1]}" if complaints else proven,

@@ -37,7 +37,7 @@ def deviation(actual: Array, reference: Array, scale: float | None = None) -> fl
     return float(np.abs(actual - reference).max() / floor) if floor else float(np.abs(actual).max())
 
 
-def stirred(model: Model, seed: int = 0) -> dict[str, Array]:
+def generic_weights(model: Model, seed: int = 0) -> dict[str, Array]:
     """First weights in which nothing is at its neutral value, so that no tensor can be mistaken for another.
 
     They are short fractions, whose products and sums are exact through the first layers: equal values stay equal in

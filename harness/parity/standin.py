@@ -17,7 +17,7 @@ from harness.recipe import Recipe
 from harness.reference.backend import Net
 from harness.reference.layers import LAYERS, Applied, Context, batch_norm
 from harness.spec import Array, BatchNorm, Branches, Dropout, Layer, Model, Node, Residual, Shape, Weights
-from harness.text import by
+from harness.text import format_size
 
 LARGE = 20e6
 """Networks of more operations a picture than this are certified over fewer steps, and on smaller pictures."""
@@ -60,7 +60,9 @@ def smaller(model: Model, recipe: Recipe | None) -> tuple[Model, list[str]]:
             except SpecError:  # a window does not fit
                 continue
             if all(min(node.shape[:-1], default=LEAST) >= LEAST for node in learning_norms(copy, recipe)):
-                return copy, [f"pictures of {by(model.input_shape[:-1])} (certified on {by(shape[:-1])})"]
+                return copy, [
+                    f"pictures of {format_size(model.input_shape[:-1])} (certified on {format_size(shape[:-1])})"
+                ]
     return model, []
 
 

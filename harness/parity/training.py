@@ -14,7 +14,7 @@ from harness.data import Batches
 from harness.parity.deviations import Deviations
 from harness.parity.noise import rounding_reference, single_precision_reference
 from harness.parity.probes import GRADIENT_LR, LIMITS, deviation
-from harness.parity.trial import LIMIT, AnyBackend, Trial
+from harness.parity.trial import EXACT_LIMIT, AnyBackend, Trial
 from harness.recipe import SGD, Recipe
 from harness.reference.backend import NumPy
 from harness.spec import Array, Model, Weights
@@ -48,7 +48,9 @@ class TrainingTrial(Trial):
         largest = _largest(tensors)
         for seed in range(NOISY):
             noisy = again(rounding_reference(seed=seed))
-            for name in [name for name in tensors if deviation(noisy[name], tensors[name], largest) > LIMIT / 100]:
+            for name in [
+                name for name in tensors if deviation(noisy[name], tensors[name], largest) > EXACT_LIMIT / 100
+            ]:
                 self.excludes.append(f"{what}{name} (rounding decides it)")
                 del tensors[name]
 

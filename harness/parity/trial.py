@@ -10,14 +10,14 @@ import numpy as np
 from harness.backend import Backend, Precision
 from harness.data import Batches, Examples
 from harness.parity.deviations import Deviations
-from harness.parity.probes import LIMITS, awkward_examples, stirred
+from harness.parity.probes import LIMITS, awkward_examples, generic_weights
 from harness.parity.rounding import RunningErrors
 from harness.parity.standin import with_statistics
 from harness.recipe import LossName
 from harness.reference.backend import NumPy
 from harness.spec import Array, Model, Upto, Weights
 
-LIMIT = LIMITS["float64"]
+EXACT_LIMIT = LIMITS["float64"]
 AnyBackend = Backend[Any]
 
 
@@ -36,7 +36,7 @@ class Trial(ABC):
         """`seed` draws the weights and the pictures."""
         self.model, self.loss, self.batch = model, loss, batch
         self.pictures = awkward_examples(model, 4 * batch, seed)
-        self.weights: Weights = with_statistics(model, stirred(model, seed), self.pictures)
+        self.weights: Weights = with_statistics(model, generic_weights(model, seed), self.pictures)
         features = model.end("features") not in (Model.INPUT, model.end())
         self.outputs: tuple[Upto, ...] = ("features", "logits") if features else ("logits",)
         self.excludes: list[str] = []
@@ -68,7 +68,7 @@ class Trial(ABC):
 
     def _settled(self, examples: Examples, count: int) -> Examples:
         """`count` pictures on which rounding decides nothing, some of them repeated where they are few."""
-        settled = self._off_by_rounding(examples) <= LIMIT / 100
+        settled = self._off_by_rounding(examples) <= EXACT_LIMIT / 100
         if not settled.any():  # let the comparison speak
             return examples.take(np.arange(count))
         if not settled.all():

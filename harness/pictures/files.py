@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from harness.errors import DataError
 from harness.spec import Array, Shape
 
-METHOD = 1
+RESIZE_VERSION = 1
 """Goes up when the same file or array would become other pixels: what was kept by an older one is not used."""
 
 MODES = {1: "L", 3: "RGB"}

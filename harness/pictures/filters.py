@@ -23,7 +23,7 @@ from harness.options import nearest
 from harness.pictures.files import MODES, in_bytes
 from harness.spec import Array
 
-METHOD = 1
+FILTER_VERSION = 1
 """Goes up when a step gives other pixels: what was kept by an older one is not used."""
 
 
@@ -35,7 +35,7 @@ def check_steps(steps: Sequence[str]) -> None:
 
 def steps_key(steps: Sequence[str]) -> str:
     """Changes whenever the pixels may: with the steps, and with the version of OpenCV."""
-    return hashlib.sha256(repr((METHOD, tuple(steps), _opencv().__version__)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((FILTER_VERSION, tuple(steps), _opencv().__version__)).encode()).hexdigest()[:16]
 
 
 def stepped(steps: Sequence[str], images: Array, pixel_max: int) -> Iterator[Array]:

@@ -9,14 +9,14 @@ from typing import Any, Literal, Protocol, cast
 from harness.data import Dataset, Examples
 from harness.errors import SpecError, UsageError
 from harness.options import change
-from harness.pictures.files import METHOD, MODES, brought_to
+from harness.pictures.files import MODES, RESIZE_VERSION, brought_to
 from harness.pictures.filters import check_steps, stepped, steps_key
 from harness.ranges import AT_LEAST_1, check_ranges
 from harness.spec import Array, Model, Shape
-from harness.storage.datasets import Pictures, kept_if_large
+from harness.storage.datasets import LabelledPictures, kept_if_large
 from harness.storage.places import Places
 from harness.task import ModelBuilder
-from harness.text import by
+from harness.text import format_size
 
 PREFIX = "data."
 
@@ -41,7 +41,7 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LoadRequest:
     """What a loader is asked for."""
 
     places: Places
@@ -59,11 +59,11 @@ class Wanted:
             raise UsageError(f"{name} takes nothing after a colon, not {self.argument!r}: say {name}")
 
 
-DatasetLoader = Callable[[Wanted], Dataset]
+DatasetLoader = Callable[[LoadRequest], Dataset]
 
 
 @dataclass(frozen=True)
-class Taker:
+class NetworkInput:
     """A network, as far as its input goes."""
 
     build: ModelBuilder
@@ -73,7 +73,7 @@ class Taker:
     for."""
 
     @classmethod
-    def untrained(cls, build: ModelBuilder) -> Taker:
+    def untrained(cls, build: ModelBuilder) -> NetworkInput:
         """One that has weights yet to learn."""
         return cls(build, cast(Callable[[], Model], build)().input_shape)  # every builder has defaults
 
@@ -97,12 +97,12 @@ def split_options(options: Mapping[str, Any]) -> tuple[DataOptions, dict[str, An
     return change(DataOptions(), own, PREFIX), others
 
 
-def load(name: str, loaders: Loaders, network: Taker, options: DataOptions, places: Places) -> Dataset:
+def load(name: str, loaders: Loaders, network: NetworkInput, options: DataOptions, places: Places) -> Dataset:
     """A data set, its pictures as the network takes them."""
     loader, argument = split_name(name)
     size, published = options.size, network.published
     shape = (size, size, published[-1]) if size else published
-    dataset = loaders[loader](Wanted(places, argument, shape, options.broken))
+    dataset = loaders[loader](LoadRequest(places, argument, shape, options.broken))
     shape = shape if network.trained else _shape_for(dataset, network.build, size, shape)
     return _through(options.steps, _brought_to(shape, dataset, places), places)
 
@@ -122,8 +122,8 @@ def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwis
 def _brought_to(shape: Shape, dataset: Dataset, places: Places) -> Dataset:
     if shape == dataset.shape:
         return dataset
-    own, size = (by(one) for one in (dataset.shape, shape))
-    key, note = f"brought-{dataset.fingerprint}-{size}-{METHOD}", f"pictures were brought from {own} to {size}"
+    own, size = (format_size(one) for one in (dataset.shape, shape))
+    key, note = f"brought-{dataset.fingerprint}-{size}-{RESIZE_VERSION}", f"pictures were brought from {own} to {size}"
     return _remade(dataset, shape, lambda part: brought_to(part.images, part.pixel_max, shape), key, note, places)
 
 
@@ -141,7 +141,7 @@ def _remade(
     """The data set with other pictures in the place of its own, kept under `key` if they are many, and told of."""
     parts = {"train": dataset.train, "test": dataset.test}
 
-    def splits(split: str) -> Pictures:
+    def splits(split: str) -> LabelledPictures:
         return zip(make(parts[split]), parts[split].labels.tolist(), strict=True)
 
     count = len(dataset.train) + len(dataset.test)

@@ -14,7 +14,7 @@ from harness.errors import DataError, SpecError, UsageError
 from harness.pictures.filters import check_steps
 from harness.pretrained import imagenet
 from harness.pretrained.formats import read_tensors, safetensors_notes, save_safetensors
-from harness.pretrained.renaming import METHOD, canonical
+from harness.pretrained.renaming import RENAMING_VERSION, canonical
 from harness.pretrained.spec_json import described, model_of
 from harness.spec import Model, Normalize, Shape, Weights, class_count
 from harness.storage.atomic import written_whole
@@ -124,7 +124,7 @@ def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
     if entry.classes:
         given["classes"] = len(entry.classes)
     network: Model = build(**given)
-    key = f"{entry.name}-{entry.hash.partition(':')[2][:16]}-{network.fingerprint}-{METHOD}"
+    key = f"{entry.name}-{entry.hash.partition(':')[2][:16]}-{network.fingerprint}-{RENAMING_VERSION}"
 
     def convert(folder: Path) -> None:
         save_safetensors(folder / FILE, _imported(network, entry.file(places), entry.name), {})

@@ -68,7 +68,7 @@ def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
     groups: dict[str, list[Result]] = {}
     for result in results:
         if result.status == "ok" and "weights" in result.evidence and result.cell.semantics == "aligned":
-            groups.setdefault(result.cell.experiment, []).append(result)
+            groups.setdefault(result.cell.comparison_key, []).append(result)
     for group in groups.values():
         if len(group) > 1:
             yield _agree(group)

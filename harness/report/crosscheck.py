@@ -27,11 +27,11 @@ def matrices(results: Sequence[Result], kept: Mapping[str, Case]) -> Iterator[di
     cases = _of_these_pictures(results, kept)
     made: dict[str, list[Result]] = {}
     for result in results:
-        if result.cell.key in cases.get(result.cell.experiment, {}).get("files", ()):
-            made.setdefault(result.cell.experiment, []).append(result)
+        if result.cell.key in cases.get(result.cell.comparison_key, {}).get("files", ()):
+            made.setdefault(result.cell.comparison_key, []).append(result)
     experiments: dict[str, list[Made]] = {}
     for name, makers in made.items():
-        parts = experiments.setdefault(replace(makers[0].cell, seed=0).experiment, [])
+        parts = experiments.setdefault(replace(makers[0].cell, seed=0).comparison_key, [])
         for _, alike in grouped(makers, experiment_of):
             parts.append((_only(cases[name], [maker.cell.key for maker in alike]), alike))
     called = {name_of(result.cell): result.who for result in results}
@@ -65,8 +65,8 @@ def _matrix(group: Sequence[Made], called: Mapping[str, str]) -> dict[str, Any]:
                 told[called.get(judge, judge)] = {what: statistics.fmean(one[what] for one in said) for what in said[0]}
     several = [case["apart"] for case, makers in group if "apart" in case and len(makers) > 1]
     return {
-        "subject": cells[0].subject,
-        "subjects": sorted({cell.subject for cell in cells}),
+        "subject": cells[0].configuration,
+        "subjects": sorted({cell.configuration for cell in cells}),
         "seeds": sorted({cell.seed for cell in cells}),
         "task": cells[0].task,
         "n": len(group),
@@ -100,7 +100,7 @@ def doubted(results: Sequence[Result], kept: Mapping[str, Case]) -> dict[str, st
     """The cells whose own number is not what the reference finds in their pictures, and why."""
     cases, found = _of_these_pictures(results, kept), {}
     for result in results:
-        score = cases.get(result.cell.experiment, {}).get("judges", {}).get(REFERENCE, {}).get("scores", {})
+        score = cases.get(result.cell.comparison_key, {}).get("judges", {}).get(REFERENCE, {}).get("scores", {})
         own, what = claim(result)
         if own is None or result.cell.key not in score:
             continue

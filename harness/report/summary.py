@@ -30,7 +30,7 @@ LEARNT = {"macro_f1": SHARE, "overfitting_gap": (-1.0, 1.0)}
 """Metrics of trained networks, each with its range."""
 
 
-class Stored(Protocol):
+class StoredRun(Protocol):
     """A run as it is kept."""
 
     @property
@@ -59,7 +59,7 @@ class Report:
     """What the network sees in one of them, layer by layer; as above."""
 
     @classmethod
-    def of(cls, run: Stored) -> Report:
+    def of(cls, run: StoredRun) -> Report:
         """The report of a run as it stands, finished or not."""
         results = _with_names(list(map(_as_certified, run.results())), run.run.get("names"))
         judged = run.judged()
@@ -127,7 +127,7 @@ def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
     that rest on something else are rows of their own."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        groups.setdefault(result.cell.subject, []).append(result)
+        groups.setdefault(result.cell.configuration, []).append(result)
     rows = [_row(cells, known) for group in groups.values() for known, cells in rows_of(group)]
     for row in rows:
         alike = [other for other in rows if _same_but_for_options(row, other)]
@@ -161,7 +161,7 @@ def _same_but_for_options(row: Mapping[str, Any], other: Mapping[str, Any]) -> b
 def _row(group: Sequence[Result], known: Basis) -> dict[str, Any]:
     cell, good = group[0].cell, [result for result in group if result.status == "ok"]
     row: dict[str, Any] = {
-        "subject": cell.subject,
+        "subject": cell.configuration,
         "task": cell.task, "backend": group[0].shown, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
         "weights": cell.weights, "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
         "seeds": [result.cell.seed for result in group], "rests_on": dict(known),

@@ -35,7 +35,7 @@ def _flat(result: Result) -> dict[str, Any]:
 def _row_of(result: Result, report: Report) -> dict[str, Any]:
     """The row of the summary that the cell belongs to: cells of one row may be averaged, others may not."""
     for number, row in enumerate(report.summary, 1):
-        if row["subject"] == result.cell.subject and result.cell.seed in row["seeds"]:
+        if row["subject"] == result.cell.configuration and result.cell.seed in row["seeds"]:
             return {"row": number, "kept_apart": ", ".join(f"{name} {value}" for name, value in row["apart"].items())}
     return {}
 

@@ -78,7 +78,7 @@ def as_gallery(report: Report) -> str:
 
 def _section(report: Report, title: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     cells = {(row["subject"], seed) for row in rows for seed in row["seeds"]}
-    of_these = [result for result in report.results if (result.cell.subject, result.cell.seed) in cells]
+    of_these = [result for result in report.results if (result.cell.configuration, result.cell.seed) in cells]
     several = _best_kept(report, of_these)
     if not several:
         return
@@ -95,7 +95,7 @@ def _best_kept(report: Report, results: Sequence[Result]) -> list[Kept]:
     draw other pictures."""
     experiments_of_seeds: dict[str, list[Result]] = {}
     for result in sorted(results, key=lambda result: result.cell.seed):
-        experiments_of_seeds.setdefault(result.cell.experiment, []).append(result)
+        experiments_of_seeds.setdefault(result.cell.comparison_key, []).append(result)
     best: list[Kept] = []
     for together in experiments_of_seeds.values():
         if len(together) > len(best):  # or there is no need to read it

@@ -11,14 +11,14 @@ from harness.report.terminal import drawn, paragraph
 from harness.report.text import APART, Table, network, notes, percent, seeds, short
 from harness.text import printable
 
-LIMIT = "train_limit"
+TRAIN_LIMIT = "train_limit"
 NOTHING = "No task of this run was given a number of training pictures: see samebench learning-curve --help"
 
 
 def as_learning_curve(report: Report) -> str:
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in report.summary:
-        if isinstance(row["options"].get(LIMIT), int):
+        if isinstance(row["options"].get(TRAIN_LIMIT), int):
             groups.setdefault((row["dataset"], row["precision"]), []).append(row)
     tables = [drawn(_table(dataset, precision, rows)) for (dataset, precision), rows in groups.items()]
     told = [paragraph(lines) for lines in notes(report) if lines]
@@ -26,11 +26,11 @@ def as_learning_curve(report: Report) -> str:
 
 
 def _table(dataset: str, precision: str, rows: list[dict[str, Any]]) -> Table:
-    counts = sorted({row["options"][LIMIT] for row in rows})
+    counts = sorted({row["options"][TRAIN_LIMIT] for row in rows})
     lines: dict[tuple[str, ...], dict[int, str]] = {}
     for row in rows:
         way = row["task"], network(row), row["backend"], row["mode"], _apart(row)
-        lines.setdefault(way, {})[row["options"][LIMIT]] = percent(row.get("test_accuracy"))
+        lines.setdefault(way, {})[row["options"][TRAIN_LIMIT]] = percent(row.get("test_accuracy"))
     names = ("task", "network", "backend", "mode", APART)
     kept = len(names) if any(way[-1] for way in lines) else len(names) - 1
     return Table(
@@ -42,7 +42,7 @@ def _table(dataset: str, precision: str, rows: list[dict[str, Any]]) -> Table:
 
 def _apart(row: dict[str, Any]) -> str:
     """What tells a line from others of the same task and backend, if there are any."""
-    options = [f"{name}={value}" for name, value in row["varied"].items() if name != LIMIT]
+    options = [f"{name}={value}" for name, value in row["varied"].items() if name != TRAIN_LIMIT]
     rests_on = [f"{name} {short(value)}" for name, value in row["apart"].items()]
     semantics = [] if row["semantics"] == "aligned" else [row["semantics"]]
     return ", ".join([*semantics, *options, *([seeds(row["seeds"])] if rests_on else []), *rests_on])

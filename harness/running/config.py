@@ -1,6 +1,6 @@
 """What a run is asked to do: a profile, then a configuration file, then --set, then the command line's own options.
 
-Each layer is a mapping from paths to values, such as `seeds` or `scratch-cnn.optimizer.lr`; a later one wins. What
+Each source is a mapping from paths to values, such as `seeds` or `scratch-cnn.optimizer.lr`; a later one wins. What
 comes out can be written down again as one such mapping: that is how a run is repeated from its own record.
 """
 
@@ -80,7 +80,7 @@ class Config:
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
 
-class Layer(NamedTuple):
+class Source(NamedTuple):
     """Settings from one place."""
 
     where: str
@@ -107,15 +107,15 @@ class Layer(NamedTuple):
         return pythons | set(self.by_path.get("backends", ()))
 
 
-def each_once(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers of one command line, if no two of them set the same path."""
+def each_once(sources: Sequence[Source]) -> list[Source]:
+    """The sources of one command line, if no two of them set the same path."""
     said: dict[str, str] = {}
-    for layer in layers:
-        for path in layer.by_path:
+    for source in sources:
+        for path in source.by_path:
             if path in said:
-                raise UsageError(f"{path} is given twice: {said[path]} and {layer.where}; give it once")
-            said[path] = layer.where
-    return list(layers)
+                raise UsageError(f"{path} is given twice: {said[path]} and {source.where}; give it once")
+            said[path] = source.where
+    return list(sources)
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,15 @@ class Settings:
     """The interpreter of each backend that has one of its own."""
 
     @classmethod
-    def of(cls, plugins: Plugins, layers: Sequence[Layer]) -> Settings:
-        """The defaults with each layer laid over them; an unknown path is refused with the nearest name."""
+    def of(cls, plugins: Plugins, sources: Sequence[Source]) -> Settings:
+        """The defaults with each source laid over them; an unknown path is refused with the nearest name."""
         settings = cls(Config(), DataOptions(), {name: plugins.tasks[name].options() for name in plugins.tasks}, {})
-        for layer in layers:
-            for path, value in names_first(layer.by_path):
+        for source in sources:
+            for path, value in names_first(source.by_path):
                 try:
                     settings = settings._with(path, value)
                 except (SpecError, UsageError) as error:
-                    raise UsageError(f"{layer.where}: {error}") from None
+                    raise UsageError(f"{source.where}: {error}") from None
         return settings
 
     def _with(self, path: str, value: Any) -> Settings:
@@ -157,7 +157,7 @@ class Settings:
         return replace(self, config=change(self.config, {path: value}))
 
     def as_record(self, cells: Sequence[Cell]) -> dict[str, Any]:
-        """As a layer, complete but for the tasks that are not run: what run.json keeps. Where nobody named tasks or
+        """As a source, complete but for the tasks that are not run: what run.json keeps. Where nobody named tasks or
         backends it names those that are run, as another installation may have others."""
         used = {name: list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "backend")}
         config = asdict(replace(self.config, tasks=tuple(used["task"]), backends=tuple(used["backend"])))
@@ -181,36 +181,36 @@ def _can_be_a_path(text: str) -> bool:
         return False
 
 
-def from_file(file: Path) -> Layer:
-    """The layer that a TOML file describes, on top of the profile it names."""
+def from_file(file: Path) -> Source:
+    """The source that a TOML file describes, on top of the profile it names."""
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no configuration file {file}") from None
     except (ValueError, RecursionError, OSError) as error:
         raise UsageError(f"{file} cannot be read as TOML: {error}") from None
-    return Layer(str(file), settings)
+    return Source(str(file), settings)
 
 
-def from_words(texts: Sequence[str]) -> list[Layer]:
-    """The layers of --set KEY=VALUE."""
+def from_words(texts: Sequence[str]) -> list[Source]:
+    """The sources of --set KEY=VALUE."""
     return each_once([_from_word(text) for text in texts])
 
 
-def _from_word(text: str) -> Layer:
+def _from_word(text: str) -> Source:
     path, equals, value = text.partition("=")
     if not equals or not path:
         raise UsageError(f"--set takes KEY=VALUE, such as scratch-cnn.epochs=3; not {text!r}")
-    layer = Layer(f"--set {text}", {path: parse(value)})
-    if not layer.by_path:
+    source = Source(f"--set {text}", {path: parse(value)})
+    if not source.by_path:
         raise UsageError(f"--set {text} sets nothing: {path} takes a value, or an object of options")
-    return layer
+    return source
 
 
-def from_profile(name: str) -> Layer:
+def from_profile(name: str) -> Source:
     if name not in PROFILES:
         raise UsageError(f"there is no profile {name!r}; {nearest(name, PROFILES)}")
-    return Layer(f"profile {name}", PROFILES[name])  # type: ignore[index]
+    return Source(f"profile {name}", PROFILES[name])  # type: ignore[index]
 
 
 def seeds_of(text: str) -> int | list[int]:

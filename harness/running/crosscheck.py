@@ -74,7 +74,7 @@ def cases(results: Iterable[Result], named: Collection[str] = ()) -> list[Case]:
     found: dict[str, Case] = {}
     for result in results:
         if result.status == "ok" and PICTURES in result.artifacts:
-            name = result.cell.experiment
+            name = result.cell.comparison_key
             found.setdefault(name, Case(name, named=named)).makers.append(result)
     return list(found.values())
 

@@ -18,7 +18,7 @@ from harness.running.experiments import Experiment
 SHIPPED = ("pytorch", "keras", "jax")
 """The backends that run when none is named: of these, the ones that are installed."""
 
-LIMIT = "train_limit"
+TRAIN_LIMIT = "train_limit"
 """The option of a task that says how many pictures it may learn from."""
 
 MANY = 1000
@@ -31,13 +31,13 @@ def plan_cells(settings: Settings, chosen: Sequence[Experiment], *, yes: bool = 
     runners, modes = _backends(settings), tuple(dict.fromkeys(config.modes))
     if unknown := [mode for mode in modes if mode not in ("default", "compiled")]:
         raise UsageError(f"there is no mode {unknown[0]!r}; {nearest(unknown[0], ('default', 'compiled'))}")
-    limits = [{LIMIT: limit} for limit in config.train_limits] or [{}]
+    limits = [{TRAIN_LIMIT: limit} for limit in config.train_limits] or [{}]
     if (count := len(chosen) * len(limits) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
         raise UsageError(f"this is {count:,} cells: if you mean it, say --yes")
     data = {f"data.{path}": value for path, value in flatten(settings.data).items()}
     options = {one.task: flatten(settings.tasks[one.task]) for one in chosen}
-    if without := [task for task in options if config.train_limits and LIMIT not in options[task]]:
-        raise UsageError(f"train_limits: {', '.join(without)} has no option {LIMIT}")
+    if without := [task for task in options if config.train_limits and TRAIN_LIMIT not in options[task]]:
+        raise UsageError(f"train_limits: {', '.join(without)} has no option {TRAIN_LIMIT}")
     return [
         Cell(
             one.task, backend, mode, config.precision, config.device, one.model, one.dataset, one.weights, seed,

@@ -94,7 +94,7 @@ class Remaining:
 
 
 def _experiment(result: Result, cell: Cell) -> bool:
-    return result.cell.subject == cell.subject
+    return result.cell.configuration == cell.configuration
 
 
 def _task(result: Result, cell: Cell) -> bool:

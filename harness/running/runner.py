@@ -79,7 +79,7 @@ class Runner:
             turns = list(_in_turns(todo, order_seed))
             self.watcher.planned(turns)
             if parity:
-                self._certify(cells, {cell.subject for cell in todo}, shown)
+                self._certify(cells, {cell.configuration for cell in todo}, shown)
             for number, cell in enumerate(turns, 1):
                 self.watcher.started(f"{cell.task} {shown[cell.backend]}/{cell.mode} seed {cell.seed}", cell)
                 result = self.run_cell(cell)
@@ -137,9 +137,9 @@ class Runner:
         for cell in cells:
             old = self.store.certificate(cell)
             missing = old is None or old["verdict"].startswith("not-checked")
-            if cell.semantics == "aligned" and (missing or cell.subject in wanted):
+            if cell.semantics == "aligned" and (missing or cell.configuration in wanted):
                 group = cell.backend, cell.mode, cell.precision, cell.device
-                groups.setdefault(group, {})[cell.subject] = cell
+                groups.setdefault(group, {})[cell.configuration] = cell
         for (backend, mode, precision, device), subjects in groups.items():
             request = {
                 "backend": backend, "mode": mode, "precision": precision, "device": device,
@@ -162,8 +162,8 @@ class Runner:
     def _judge(self, cells: Sequence[Cell], shown: Mapping[str, str]) -> None:
         """Let every backend see the pictures that each has made. A backend that is a file is asked only if this command has
         named it: the run may be a stranger's."""
-        asked, named = {cell.experiment for cell in cells}, {cell.backend for cell in cells}
-        results = [result for result in self.store.results() if result.cell.experiment in asked]
+        asked, named = {cell.comparison_key for cell in cells}, {cell.backend for cell in cells}
+        results = [result for result in self.store.results() if result.cell.comparison_key in asked]
         for result in results:
             result.evidence[SHOWN] = shown[result.cell.backend]
         found = cases(filter(self._can_be_judged, results), named)

@@ -106,13 +106,13 @@ class Store:
         """The folders that these cells write to, and how the names of the files start."""
         yield self.folder, (RECORD,)
         places: dict[tuple[str, ...], tuple[str, ...]] = {
-            ("certificates",): tuple(f"{cell.subject}.json" for cell in cells),
-            ("judgements",): tuple(f"{cell.experiment}." for cell in cells),
+            ("certificates",): tuple(f"{cell.configuration}.json" for cell in cells),
+            ("judgements",): tuple(f"{cell.comparison_key}." for cell in cells),
         }
         for cell in cells:
             places["cells", cell.key] = ("cell.json", "result.json")
             places["cells", cell.key, ARTIFACTS] = ("",)
-            places["certificates", cell.subject] = ANSWER
+            places["certificates", cell.configuration] = ANSWER
         if self._is_own("judgements", ASKED):
             places |= {("judgements", ASKED, path.name): ANSWER for path in (self.judgements / ASKED).iterdir()}
         yield from ((self.folder.joinpath(*place), names) for place, names in places.items() if self._is_own(*place))
@@ -186,7 +186,7 @@ class Store:
     def certificate(self, cell: Cell) -> dict[str, Any] | None:
         """The certificate of what the cell runs, whatever its seed; None if there is none that can be used."""
         try:
-            found = read_sealed(self.folder / "certificates" / _plain(f"{cell.subject}.json"))
+            found = read_sealed(self.folder / "certificates" / _plain(f"{cell.configuration}.json"))
         except (OSError, ValueError):
             return None
         return None if any(certificate_problems(found)) else found
@@ -199,7 +199,7 @@ class Store:
     def maps_file(self, result: Result) -> Path:
         """The file for what the network sees in the pictures of a cell: named by them, as the cell may make others."""
         pictures = result.artifacts[PICTURES].partition(":")[2]
-        return self.judgements / _plain(f"{result.cell.experiment}.{pictures[:10]}.npz")
+        return self.judgements / _plain(f"{result.cell.comparison_key}.{pictures[:10]}.npz")
 
     def judged(self) -> dict[str, Any]:
         """What is kept of every case."""

@@ -17,9 +17,9 @@ from harness.storage.places import Places
 LARGE = 8 * 2**20
 """Bytes of pictures from which on it is worth to keep them."""
 
-Pictures = Iterable[tuple[Array, int]]
+LabelledPictures = Iterable[tuple[Array, int]]
 """Pictures of whole numbers from 0 to 255, each with its label."""
-Splits = Callable[[str], Pictures]
+Splits = Callable[[str], LabelledPictures]
 """The pictures of "train" or "test", asked for when they are needed."""
 
 
@@ -42,7 +42,7 @@ def kept_if_large(
     return Dataset(name, classes, _in_memory(splits("train")), _in_memory(splits("test")))
 
 
-def save(folder: Path, split: str, shape: Shape, pictures: Pictures) -> None:
+def save(folder: Path, split: str, shape: Shape, pictures: LabelledPictures) -> None:
     """Write one split as its pictures come. They are written and not mapped: a full disk is then an error to be read
     about, and not the end of the process."""
     labels = []
@@ -65,7 +65,7 @@ def opened(folder: Path, name: str, classes: tuple[str, ...]) -> Dataset:
     return Dataset(name, classes, train, test)
 
 
-def _in_memory(pictures: Pictures) -> Examples:
+def _in_memory(pictures: LabelledPictures) -> Examples:
     images, labels = zip(*pictures, strict=True)
     return Examples(np.stack(images), np.array(labels, np.int32))
 

@@ -18,7 +18,7 @@ from harness.hookspecs import hookimpl
 from harness.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, FACTOR, check_ranges
 from harness.reference.losses import probabilities
 from harness.spec import Shape
-from harness.task import Bench, Findings, ModelBuilder, Subject, Task
+from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult
 from harness.tasks.common.victim import Victim, check_class, pictures_for, predictions
 
 SIZES = (0.25, 0.5, 1.0, 2.0)
@@ -82,12 +82,12 @@ class Adversarial(Task):
         check_class("adversarial.target", options.target, network)
         return [Subject(network, attacks=(options.attack(network.input_shape),))]
 
-    def run(self, bench: Bench) -> Findings:
-        options: Options = bench.options
-        victim = Victim(bench)
+    def run(self, context: TaskContext) -> TaskResult:
+        options: Options = context.options
+        victim = Victim(context)
         images, labels, own = pictures_for(victim, options.pictures)
         wanted = labels if options.target is None else np.full_like(labels, options.target)
-        victim.takes(images, None if own else labels)
+        victim.record_inputs(images, None if own else labels)
         before = victim.logits(images)
         right = predictions(before) == labels
         curve = [{"epsilon": 0.0, "accuracy": float(right.mean())}]
@@ -95,7 +95,7 @@ class Adversarial(Task):
         victim.prepare(options.attack(shape), images, wanted)
         for size in SIZES:
             attack = options.attack(shape, size)
-            start = attack.first(images, bench.seed)
+            start = attack.start_pictures(images, context.seed)
             changed = victim.attacked(attack, images, wanted, start)
             after = victim.logits(changed)
             curve.append({"epsilon": attack.epsilon, "accuracy": float((predictions(after) == labels).mean())})
@@ -105,7 +105,7 @@ class Adversarial(Task):
         fooled = (predictions(seen) == wanted) == (options.target is not None)
         change = np.abs(made - images)
         clean = {} if own else {"test_accuracy": float(right.mean())}
-        return Findings(
+        return TaskResult(
             metrics=clean
             | {
                 "robust_accuracy": curve,

@@ -15,7 +15,7 @@ from harness.hookspecs import hookimpl
 from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import Recipe
 from harness.spec import Shape
-from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
+from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult, Trained
 from harness.tasks.common.fitting import metrics_of
 from harness.tasks.common.transfer import FROZEN_TRUNK, Head, learn_head
 
@@ -41,16 +41,16 @@ class FeatureExtraction(Task):
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
         return options.subjects(model, input_shape, classes)
 
-    def run(self, bench: Bench) -> Findings:
-        options, data = bench.options, bench.dataset
+    def run(self, context: TaskContext) -> TaskResult:
+        options, data = context.options, context.dataset
         train, validation = data.for_training(options.validation, options.train_limit)
-        learned = learn_head(bench, options, train, validation)
+        learned = learn_head(context, options, train, validation)
         test = learned.trunk.features(data.test)
         held = {"validation_accuracy": learned.points[-1].validation_accuracy} if validation else {}
         rates = learned.trunk.rates  # none, where one batch is all
         speed = {"features_per_s": float(np.median(rates))} if rates else {}
         frozen = Recipe(options.optimizer, rates=FROZEN_TRUNK).frozen(learned.model)
-        return Findings(
+        return TaskResult(
             metrics=metrics_of(learned.fit, learned.features, test, learned.points) | held | speed,
             rates=rates,
             parameters=learned.model.counts(frozen),

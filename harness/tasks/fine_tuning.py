@@ -21,9 +21,9 @@ from harness.pictures.augmentation import Augmentation
 from harness.ranges import AT_LEAST_0, AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import SGD, Adam, AdamW, Recipe
 from harness.spec import Model, Shape
-from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
+from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult, Trained
 from harness.tasks.common.evaluation import Point
-from harness.tasks.common.fitting import Fit, Lessons, metrics_of
+from harness.tasks.common.fitting import EpochGroups, Fit, metrics_of
 from harness.tasks.common.stopping import Stopping, Watch
 from harness.tasks.common.transfer import Head, changed, learn_head, unfrozen
 
@@ -75,16 +75,16 @@ class FineTuning(Task):
         whole = options.head.on(model, input_shape, classes)
         return [*options.head.subjects(model, input_shape, classes), Subject(whole, options.recipe(whole))]
 
-    def run(self, bench: Bench) -> Findings:
-        backend, options, data = bench.backend, bench.options, bench.dataset
+    def run(self, context: TaskContext) -> TaskResult:
+        backend, options, data = context.backend, context.options, context.dataset
         train, held_out = data.for_training(options.validation, options.train_limit)
         validation = cast(Examples, held_out)  # as the options ask for some
-        learned = learn_head(bench, options.head, train, validation)
+        learned = learn_head(context, options.head, train, validation)
         net, with_head = learned.net, learned.weights
         backend.load(net, with_head)
 
         recipe = options.recipe(learned.model)
-        fit = Fit(bench, net, learned.model, recipe)
+        fit = Fit(context, net, learned.model, recipe)
         seen = train.limited(len(validation))  # as many as are unseen: enough to tell one from the other
         points: list[Point] = []
 
@@ -93,14 +93,14 @@ class FineTuning(Task):
             return cast(float, points[-1].validation_loss)
 
         watch = Watch(options.stopping, validation_loss(0, learned.fit.mean_loss), with_head)
-        lessons = Lessons(bench, train, options.batch_size, options.epochs, options.augmentation, at_once=1)
-        with closing(iter(lessons)) as epochs:
+        groups = EpochGroups(context, train, options.batch_size, options.epochs, options.augmentation, at_once=1)
+        with closing(iter(groups)) as epochs:
             for batches, epoch in epochs:
                 lr = np.full(len(batches), options.optimizer.lr * watch.factor)
                 loss = validation_loss(epoch, fit.learn(batches, lr))
-                if watch.sees(loss):
+                if watch.update(loss):
                     watch.kept = backend.weights(net)
-                bench.tell(f"epoch {epoch} of at most {options.epochs}, validation loss {loss:.4f}")
+                context.tell(f"epoch {epoch} of at most {options.epochs}, validation loss {loss:.4f}")
                 if watch.done:
                     break
         frozen = recipe.frozen(learned.model)
@@ -111,16 +111,16 @@ class FineTuning(Task):
         metrics = metrics_of(fit, train, data.test, points)
         backend.load(net, with_head)
         metrics |= {
-            "head_test_accuracy": fit.judge(data.test).accuracy,
+            "head_test_accuracy": fit.evaluate(data.test).accuracy,
             "epochs_run": watch.epoch,
             "best_epoch": watch.best_epoch,
             "validation_accuracy": points[watch.best_epoch].validation_accuracy,
         }
-        return Findings(
+        return TaskResult(
             metrics=metrics,
             rates=fit.rates,
             parameters=learned.model.counts(frozen),
-            evidence=learned.evidence | {f"tuning_{name}": value for name, value in lessons.evidence.items()},
+            evidence=learned.evidence | {f"tuning_{name}": value for name, value in groups.evidence.items()},
             trained=Trained(learned.model, watch.kept),
         )
 

@@ -16,7 +16,7 @@ from harness.hookspecs import hookimpl
 from harness.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, Range, check_ranges
 from harness.reference.losses import probabilities
 from harness.spec import Array, Shape
-from harness.task import Bench, Findings, ModelBuilder, Subject, Task
+from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult
 from harness.tasks.common.victim import Victim, check_class
 
 ALL, SOME = 10, 4
@@ -60,14 +60,14 @@ class IdealImage(Task):
         ways = options.ascent(0.0), options.ascent(options.variation)
         return [Subject(network, attacks=ways)]
 
-    def run(self, bench: Bench) -> Findings:
-        options: Options = bench.options
-        victim = Victim(bench)
+    def run(self, context: TaskContext) -> TaskResult:
+        options: Options = context.options
+        victim = Victim(context)
         wanted = _chosen(options.classes, victim.classes)
-        random = np.random.default_rng(bench.seed)
+        random = np.random.default_rng(context.seed)
         noise = np.clip(0.5 + options.noise * random.normal(size=(1, *victim.model.input_shape)), 0, 1)
         start = np.repeat(noise.astype(np.float32), len(wanted), 0)
-        victim.takes(start)
+        victim.record_inputs(start)
         made: dict[str, Array] = {}
         for way, weight in (("plain", 0.0), ("smooth", options.variation)):
             ascent = options.ascent(weight)
@@ -81,7 +81,7 @@ class IdealImage(Task):
             metrics[f"{prefix}target_probability"] = float(of_target.mean())
             metrics[f"{prefix}least_probability"] = float(of_target.min())
             metrics[f"{prefix}total_variation"] = float((variation(made[way].astype(np.float64)) / values).mean())
-        return Findings(
+        return TaskResult(
             metrics=metrics,
             rates=victim.rates,
             parameters=victim.model.counts(),

@@ -11,8 +11,8 @@ from harness.pictures.augmentation import Augmentation
 from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import SGD, Adam, AdamW, Constant, Cosine, Recipe, Warmup
 from harness.spec import Shape
-from harness.task import Bench, Findings, ModelBuilder, Subject, Task, Trained
-from harness.tasks.common.fitting import Fit, Lessons, first_evidence, metrics_of
+from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult, Trained
+from harness.tasks.common.fitting import EpochGroups, Fit, first_evidence, metrics_of
 
 SCHEDULES = {"constant": Constant(), "cosine": Cosine(), "warmup-cosine": Warmup(0.1, Cosine())}
 
@@ -45,26 +45,26 @@ class ScratchCNN(Task):
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
         return [Subject(model(input_shape, classes), options.recipe)]
 
-    def run(self, bench: Bench) -> Findings:
-        backend, options, data = bench.backend, bench.options, bench.dataset
+    def run(self, context: TaskContext) -> TaskResult:
+        backend, options, data = context.backend, context.options, context.dataset
         train, validation = data.for_training(options.validation, options.train_limit)
-        model = bench.build_model(data.shape, len(data.classes))
-        lessons = Lessons(bench, train, options.batch_size, options.epochs, options.augmentation)
-        weights = bench.first_weights(model)
+        model = context.build_model(data.shape, len(data.classes))
+        groups = EpochGroups(context, train, options.batch_size, options.epochs, options.augmentation)
+        weights = context.first_weights(model)
 
-        with bench.clock.phase("build"):
+        with context.clock.phase("build"):
             net = backend.build(model, weights)
-        fit = Fit(bench, net, model, options.recipe)
-        evidence = first_evidence(bench, net, model)
+        fit = Fit(context, net, model, options.recipe)
+        evidence = first_evidence(context, net, model)
 
-        bench.tell("first step")
-        points = fit.follow(lessons, validation)
+        context.tell("first step")
+        points = fit.follow(groups, validation)
         held = {"validation_accuracy": points[-1].validation_accuracy} if validation else {}
-        return Findings(
+        return TaskResult(
             metrics=metrics_of(fit, train, data.test, points) | held,
             rates=fit.rates,
             parameters=model.counts(),
-            evidence=evidence | lessons.evidence | fit.evidence,
+            evidence=evidence | groups.evidence | fit.evidence,
             trained=Trained(model, backend.weights(net)),
         )
 

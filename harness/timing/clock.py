@@ -10,12 +10,12 @@ from harness.timing.load import Reading, Usage
 
 
 class Clock:
-    """Seconds by phase. Every stretch keeps its own value; a phase's time is their sum."""
+    """Seconds by phase. Every section of a phase keeps its own value; a phase's time is their sum."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.usage: dict[str, list[Usage]] = {}
-        """The time and the processor time of each stretch, by phase."""
+        """The time and the processor time of each section, by phase."""
 
         self.segments: dict[float, Usage] = {}
         """The usage of each timed segment, by its rate."""
@@ -26,7 +26,7 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time what happens inside as a stretch of the phase `name`; phases do not nest."""
+        """Time what happens inside as a section of the phase `name`; phases do not nest."""
         if self._running:
             raise RuntimeError(f"the phase {self._running!r} is still running; {name!r} cannot start inside it")
         self._running, before = name, Reading.now()
@@ -39,7 +39,7 @@ class Clock:
             self.usage.setdefault(name, []).append(before.until(Reading.now(), seconds))
 
     def rate(self, name: str, count: float) -> float:
-        """The rate per second of the last stretch of a phase, in which `count` items were processed. The stretch is
+        """The rate per second of the last section of a phase, in which `count` items were processed. The section is
         kept as a timed segment."""
         last = self.usage[name][-1]
         rate = count / last.seconds
@@ -47,8 +47,8 @@ class Clock:
         return rate
 
     @property
-    def stretches(self) -> dict[str, list[float]]:
-        """The seconds of each stretch, by phase."""
+    def phases(self) -> dict[str, list[float]]:
+        """The seconds of each section, by phase."""
         return {name: [one.seconds for one in used] for name, used in self.usage.items()}
 
     def seconds(self, name: str) -> float:

@@ -30,7 +30,7 @@ IDLE = (3, 4)
 
 
 class Usage(NamedTuple):
-    """The length of a stretch of time, and the processor time used in it, all in seconds."""
+    """The length of a segment of time, and the processor time used in it, all in seconds."""
 
     seconds: float
     own_s: float

@@ -24,7 +24,7 @@ from harness.worker.progress import teller
 
 if TYPE_CHECKING:
     from harness.data import Dataset
-    from harness.task import Findings, Trained
+    from harness.task import TaskResult, Trained
 
 NATIVE = "each framework's own optimiser and first weights, as asked for by native semantics"
 
@@ -60,7 +60,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     from harness.pictures import inputs
     from harness.plugins import load_backend, load_plugins
     from harness.storage.places import Places
-    from harness.task import Bench, fingerprint_of
+    from harness.task import TaskContext, fingerprint_of
     from harness.timing.clock import Clock
     from harness.timing.load import as_record
     from harness.worker.networks import builder_of, network_of, trained_network
@@ -75,17 +75,17 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     with clock.phase("import"):
         backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
     build, chosen = builder_of(task, network, start), change(task.options(), options)
-    bench = Bench(
+    context = TaskContext(
         backend, build, dataset, cell.seed, chosen, clock, cell.semantics, tell,
         start=trained_network(start, names=task.keeps_head) if start else None,
     )  # fmt: skip
-    found = task.run(bench)
+    found = task.run(context)
     if cell.device not in ("auto", found.evidence["device"]):
         raise WrongDevice(
             f"{cell.backend} was asked for the {cell.device}; its tensors are on the {found.evidence['device']}"
         )
     problem = diverged(found.metrics)
-    phases = dict.fromkeys(("data", "import", "build", "first_step", "warm_up", "train", "eval", *clock.stretches))
+    phases = dict.fromkeys(("data", "import", "build", "first_step", "warm_up", "train", "eval", *clock.phases))
     return Result(
         cell,
         status="diverged" if problem else "ok",
@@ -98,7 +98,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         parameters=found.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
         evidence=found.evidence
-        | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": bench.own_ways}
+        | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": context.own_ways}
         | {"subjects": fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))}
         | {"host": describe_host()}
         | ({"start": start.about | {"name": start.name}} if start else {}),
@@ -109,7 +109,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     )
 
 
-def _kept(found: Findings, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, str]:
+def _kept(found: TaskResult, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, str]:
     """Write what the task has made beside the result; the hash of each file."""
     from harness.storage.places import hash_of
     from harness.storage.sealed import PICTURES, write_arrays
@@ -125,11 +125,11 @@ def _kept(found: Findings, dataset: Dataset, cell: Cell, folder: Path) -> dict[s
 
 def _keep_trained(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> Path:
     from harness.pretrained.entries import FILE, save_trained
-    from harness.text import by
+    from harness.text import format_size
 
     folder.mkdir(parents=True, exist_ok=True)
     told = {
-        "variant": by(trained.model.input_shape),
+        "variant": format_size(trained.model.input_shape),
         "source": f"samebench {cell.task}, {cell.backend}, seed {cell.seed}",
         "licence": "that of its training data" + (", and of the weights it started from" if cell.weights else ""),
         "trained_on": f"{cell.weights}, then {cell.dataset}" if cell.weights else cell.dataset,

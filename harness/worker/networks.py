@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.errors import SamebenchError, UsageError
-from harness.pictures.inputs import Taker
+from harness.pictures.inputs import NetworkInput
 from harness.plugins import Plugins
 from harness.pretrained.entries import Start, start_from
 from harness.spec import Model, Shape, class_count
 from harness.storage.places import Places
 from harness.task import ModelBuilder, Task, Trained
-from harness.text import by
+from harness.text import format_size
 
 
-def network_of(model: str, weights: str | None, plugins: Plugins, places: Places) -> tuple[Taker, Start | None]:
+def network_of(model: str, weights: str | None, plugins: Plugins, places: Places) -> tuple[NetworkInput, Start | None]:
     """The network of an experiment, and what it starts from."""
     if weights is None:
-        return Taker.untrained(plugins.models[model]), None
+        return NetworkInput.untrained(plugins.models[model]), None
     start = start_from(weights, model, plugins.weights, plugins.models, places)
-    return Taker(start.build, start.model.input_shape, trained=True), start
+    return NetworkInput(start.build, start.model.input_shape, trained=True), start
 
 
-def builder_of(task: Task, network: Taker, start: Start | None) -> ModelBuilder:
+def builder_of(task: Task, network: NetworkInput, start: Start | None) -> ModelBuilder:
     """What builds the network for a task: for pictures of a data set and its classes, or the trained one as it is, for
     pictures of another size at most."""
     if start and task.keeps_head:
@@ -41,8 +41,8 @@ def as_trained(start: Start, input_shape: Shape) -> Model:
     resized = replace(trained, input_shape=input_shape, trunk=trunk)
     if _shapes(resized) != _shapes(trained):
         raise UsageError(
-            f"the weights {start.name} are of {trained.name} for {by(trained.input_shape)}, and do not fit it for "
-            f"{by(input_shape)}: leave data.size out"
+            f"the weights {start.name} are of {trained.name} for {format_size(trained.input_shape)}, and do not fit it for "
+            f"{format_size(input_shape)}: leave data.size out"
         )
     return resized
 

@@ -14,13 +14,13 @@ from harness.attack import Attack
 from harness.data import Dataset
 from harness.datasets.digits import digits
 from harness.parity import certify
-from harness.parity.probes import awkward_examples, deviation, stirred
-from harness.pictures.inputs import Wanted
+from harness.parity.probes import awkward_examples, deviation, generic_weights
+from harness.pictures.inputs import LoadRequest
 from harness.plugins import load_plugins
 from harness.pretrained.entries import start_from
 from harness.reference.backend import NumPy
 from harness.storage.places import Places
-from harness.task import Bench, Findings, Subject
+from harness.task import Subject, TaskContext, TaskResult
 from harness.tasks.adversarial import Adversarial
 from harness.tasks.adversarial import Options as Attacking
 from harness.tasks.ideal_image import IdealImage
@@ -55,15 +55,15 @@ BOTH_NORMS = (
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Dataset:
-    return digits(Wanted(Places(None, tmp_path_factory.mktemp("cache"))))
+    return digits(LoadRequest(Places(None, tmp_path_factory.mktemp("cache"))))
 
 
-def run(case: str, backend, data: Dataset, places: Places) -> Findings:
+def run(case: str, backend, data: Dataset, places: Places) -> TaskResult:
     task, options = CASES[case]
     plugins = load_plugins()
     start = start_from("two-block-cnn-digits", None, plugins.weights, plugins.models, places)
     build = builder_of(task, None, start)
-    return task.run(Bench(backend, build, data, 3, options, start=trained_network(start)))
+    return task.run(TaskContext(backend, build, data, 3, options, start=trained_network(start)))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -117,9 +117,9 @@ def test_the_loop_of_a_gpu_makes_the_pictures_of_the_reference(backend, monkeypa
         if module in sys.modules:
             monkeypatch.setattr(sys.modules[module], "on_cpu", lambda: False)
 
-    weights, examples = stirred(DEEP), awkward_examples(DEEP, 24)
+    weights, examples = generic_weights(DEEP), awkward_examples(DEEP, 24)
     pictures = examples.pixels(examples.images)[3::4]  # noise: in the others of these, pools tie
-    given = pictures, examples.labels[3::4], attack, "softmax", attack.first(pictures, 1)
+    given = pictures, examples.labels[3::4], attack, "softmax", attack.start_pictures(pictures, 1)
     expected = reference.perturb(reference.build(DEEP, weights), *given)
     found = started.perturb(started.build(DEEP, weights), *given)
     assert len(compiled) == 1, "the loop was XLA's"

@@ -35,7 +35,7 @@ from harness.conformance import RULES
 from harness.conformance.kit import check_rule
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
-from harness.parity import LIMIT, certify
+from harness.parity import EXACT_LIMIT, certify
 from harness.task import Subject
 
 EVERY_LAYER = Model(
@@ -115,7 +115,7 @@ def test_every_optimiser_within_1e9_over_20_steps(recipe, make, mode):
 def within_1e9_over_20_steps(make, model, recipe):
     found = certify(make, Subject(model, RECIPES[recipe]))
     assert found.verdict == "equal", found
-    assert max(found.logits, found.gradients, found.input_gradients, found.trajectory) <= LIMIT
+    assert max(found.logits, found.gradients, found.input_gradients, found.trajectory) <= EXACT_LIMIT
     assert found.steps == 20 and found.timed["logits"] <= 1e-4
 
 

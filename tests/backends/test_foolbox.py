@@ -8,7 +8,7 @@ import pytest
 from harness.attack import Attack
 from harness.data import Batches, Examples
 from harness.datasets.digits import digits
-from harness.pictures.inputs import Wanted
+from harness.pictures.inputs import LoadRequest
 from harness.plugins import load_plugins
 from harness.pretrained.entries import start_from
 from harness.storage.places import Places
@@ -26,7 +26,7 @@ def attacked(backend, mode, tmp_path_factory):
 
     places, plugins = Places(None, tmp_path_factory.mktemp("cache"), offline=True), load_plugins()
     start = start_from("two-block-cnn-digits", None, plugins.weights, plugins.models, places)
-    test = digits(Wanted(places)).test
+    test = digits(LoadRequest(places)).test
     images, labels = test.pixels(test.images, np.float32), test.labels
     ours = backend("cpu")
     net = ours.build(start.model, start.load())

@@ -24,7 +24,7 @@ from harness import (
     relu,
     swish,
 )
-from harness.parity.probes import awkward_examples, deviation, stirred
+from harness.parity.probes import awkward_examples, deviation, generic_weights
 from harness.reference.backend import NumPy
 
 WIDE = Model(
@@ -159,7 +159,7 @@ def test_training_is_the_stock_optimiser_by_hand(name, float64, mode):
 
 def trained(backend, recipe, make="native_trainer"):
     """Every tensor after six steps in two segments."""
-    net = backend.build(SMALL, stirred(SMALL))
+    net = backend.build(SMALL, generic_weights(SMALL))
     trainer = getattr(backend, make)(net, recipe)
     for part in (slice(0, 4), slice(4, 6)):
         trainer.run(batches()[part], RATES[part])
@@ -173,7 +173,7 @@ def batches():
 def by_hand(framework, recipe):
     """The same, with the reference's gradients and the framework's optimiser, called directly."""
     judge = NumPy(precision="float64")
-    net = judge.build(SMALL, stirred(SMALL))
+    net = judge.build(SMALL, generic_weights(SMALL))
     gradients_only = judge.trainer(net, replace(recipe, optimizer=SGD(lr=0.0)))
     update = None
     for step in range(len(RATES)):

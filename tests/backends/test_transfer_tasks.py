@@ -12,12 +12,12 @@ from harness.data import Dataset
 from harness.datasets.digits import digits
 from harness.parity.probes import deviation
 from harness.pictures.augmentation import Augmentation
-from harness.pictures.inputs import Wanted
+from harness.pictures.inputs import LoadRequest
 from harness.plugins import load_plugins
 from harness.pretrained.entries import start_from
 from harness.reference.backend import NumPy
 from harness.storage.places import Places
-from harness.task import Bench, Findings
+from harness.task import TaskContext, TaskResult
 from harness.tasks.common.transfer import changed
 from harness.tasks.feature_extraction import FeatureExtraction
 from harness.tasks.feature_extraction import Options as Extracting
@@ -36,15 +36,15 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Dataset:
-    return digits(Wanted(Places(None, tmp_path_factory.mktemp("cache")), "5-9"))
+    return digits(LoadRequest(Places(None, tmp_path_factory.mktemp("cache")), "5-9"))
 
 
-def run(case: str, backend, data: Dataset, places: Places) -> tuple[Findings, dict]:
+def run(case: str, backend, data: Dataset, places: Places) -> tuple[TaskResult, dict]:
     task, options = CASES[case]
     plugins = load_plugins()
     start = start_from("two-block-cnn-digits04", None, plugins.weights, plugins.models, places)
     trained = trained_network(start)
-    return task.run(Bench(backend, start.build, data, 3, options, start=trained)), dict(trained.weights)
+    return task.run(TaskContext(backend, start.build, data, 3, options, start=trained)), dict(trained.weights)
 
 
 @pytest.mark.parametrize("case", CASES)

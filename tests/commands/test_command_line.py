@@ -15,7 +15,7 @@ from harness.commands.ending import Demands, shortfalls
 from harness.commands.launching import _typed
 from harness.errors import UsageError
 from harness.result import Result
-from harness.running.config import Layer, each_once, from_file, from_words
+from harness.running.config import Source, each_once, from_file, from_words
 
 CONTEXT = click.Context(main)
 TYPED = {"sets": (), "pythons": (), "seeds": None, "no_parity": False}
@@ -108,17 +108,17 @@ def test_a_file_that_gives_a_setting_twice_is_refused(tmp_path):
 def test_what_is_typed_is_one_layer_for_each_option():
     typed = TYPED | {"model": "", "timeout": 0.0, "offline": False, "backend": (), "seeds": "0,1", "sets": ("x.y=1",)}
     assert _typed(typed) == [
-        Layer("--set x.y=1", {"x.y": 1}),
-        Layer("--model ''", {"model": ""}),
-        Layer("--timeout 0.0", {"timeout": 0.0}),
-        Layer("--seeds 0,1", {"seeds": [0, 1]}),
+        Source("--set x.y=1", {"x.y": 1}),
+        Source("--model ''", {"model": ""}),
+        Source("--timeout 0.0", {"timeout": 0.0}),
+        Source("--seeds 0,1", {"seeds": [0, 1]}),
     ], "0 and no letters are values too"
 
 
 def test_who_is_named():
-    assert Layer("--backend a", {"backends": ("a", "b")}).named == {"a", "b"}
-    assert Layer("--python a=/b", {"python.a": "/b"}).named == {"a"}
-    assert Layer("run.json", {"backends": ["a"]}, recorded=True).named == set(), "a record names what was run"
+    assert Source("--backend a", {"backends": ("a", "b")}).named == {"a", "b"}
+    assert Source("--python a=/b", {"python.a": "/b"}).named == {"a"}
+    assert Source("run.json", {"backends": ["a"]}, recorded=True).named == set(), "a record names what was run"
     assert from_words(["seeds=3"])[0].named == set()
 
 

@@ -29,9 +29,9 @@ SETS = [word for option in SHORT for word in ("--set", option)]
 def picture(tmp_path_factory):
     """A test digit of scikit-learn, a seven, as a file."""
     from harness.datasets.digits import digits
-    from harness.pictures.inputs import Wanted
+    from harness.pictures.inputs import LoadRequest
 
-    data = digits(Wanted(Places(None, tmp_path_factory.mktemp("cache"))))
+    data = digits(LoadRequest(Places(None, tmp_path_factory.mktemp("cache"))))
     seven = data.test.images[data.test.labels == 7][0, :, :, 0]
     path = tmp_path_factory.mktemp("picture") / "seven.png"
     Image.fromarray(np.uint8(seven * 255.0 / 16)).save(path)

@@ -25,7 +25,7 @@ from harness.datasets.synthetic import synthetic
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
 from harness.pictures.files import brought_to, read_picture
-from harness.pictures.inputs import DataOptions, Taker, Wanted, load, split_options
+from harness.pictures.inputs import DataOptions, LoadRequest, NetworkInput, load, split_options
 from harness.storage.places import Places, hash_of
 
 REAL = os.environ.get("SAMEBENCH_DATA_DIR", "")
@@ -41,7 +41,7 @@ def data(tmp_path):
 @pytest.fixture
 def wanted(data, tmp_path):
     """A request in which there is no network."""
-    return lambda argument="", shape=SIZE, broken="refuse": Wanted(
+    return lambda argument="", shape=SIZE, broken="refuse": LoadRequest(
         Places(data, tmp_path / "cache", offline=True), argument, shape, broken
     )
 
@@ -66,7 +66,7 @@ def test_each_entry_point_brings_the_data_set_it_is_named_like():
         assert list(module.samebench_datasets()) == [name]
         if name not in ("digits", "folder", "synthetic"):
             with pytest.raises(UsageError, match=f"{name} takes nothing after a colon, not 'x'"):
-                module.samebench_datasets()[name](Wanted(Places(None, Path("/nowhere")), "x"))
+                module.samebench_datasets()[name](LoadRequest(Places(None, Path("/nowhere")), "x"))
 
 
 # IDX: mnist and fashion-mnist
@@ -144,7 +144,7 @@ def test_a_packed_idx_file_that_is_cut_or_no_gzip_is_an_error(tmp_path):
 def test_the_real_fashion_mnist(tmp_path):
     if not Path(fashion_mnist.DEBIAN).is_dir():
         pytest.skip("needs Debian's package dataset-fashion-mnist")
-    found = fashion_mnist.fashion_mnist(Wanted(Places(None, tmp_path, offline=True)))
+    found = fashion_mnist.fashion_mnist(LoadRequest(Places(None, tmp_path, offline=True)))
     assert found.shape == (28, 28, 1) and found.classes[9] == "Ankle boot"
     assert np.bincount(found.train.labels).tolist() == [6000] * 10
     assert np.bincount(found.test.labels).tolist() == [1000] * 10
@@ -242,7 +242,7 @@ def test_a_pickle_of_something_else_is_an_error(pickled):
 
 
 def test_the_real_cifar10(tmp_path):
-    found = cifar10.cifar10(Wanted(Places(real("cifar-10-batches-py"), tmp_path, offline=True)))
+    found = cifar10.cifar10(LoadRequest(Places(real("cifar-10-batches-py"), tmp_path, offline=True)))
     assert np.bincount(found.train.labels).tolist() == [5000] * 10
     assert np.bincount(found.test.labels).tolist() == [1000] * 10
     assert found.classes[found.train.labels[0]] == "frog" and found.fingerprint == "04211b3c37801463"
@@ -489,7 +489,9 @@ def test_cats_vs_dogs_in_a_folder_of_ones_own_follow_the_option(data, wanted, pl
 
 
 def test_the_real_cats_vs_dogs(tmp_path):
-    found = cats_vs_dogs.cats_vs_dogs(Wanted(Places(real("cats_vs_dogs"), tmp_path, offline=True), shape=(64, 64, 3)))
+    found = cats_vs_dogs.cats_vs_dogs(
+        LoadRequest(Places(real("cats_vs_dogs"), tmp_path, offline=True), shape=(64, 64, 3))
+    )
     assert found.classes == ("cats", "dogs") and found.notes == ()
     assert np.bincount(found.train.labels).tolist() == [400, 400]
     assert np.bincount(found.test.labels).tolist() == [200, 200]
@@ -500,7 +502,9 @@ def test_the_real_cats_vs_dogs(tmp_path):
 
 def loaded(name, build, tmp_path, **options):
     loaders = {"digits": digits, "folder": folder, "synthetic": synthetic}
-    return load(name, loaders, Taker.untrained(build), DataOptions(**options), Places(None, tmp_path, offline=True))
+    return load(
+        name, loaders, NetworkInput.untrained(build), DataOptions(**options), Places(None, tmp_path, offline=True)
+    )
 
 
 def test_a_network_gets_the_data_sets_own_pictures_if_it_takes_them(tmp_path):
@@ -537,7 +541,7 @@ def test_the_size_can_be_chosen(tmp_path):
 
 
 def test_a_network_with_weights_gets_the_size_that_it_has_learned_from(tmp_path):
-    trained = Taker(two_block_cnn, (16, 16, 3), trained=True)
+    trained = NetworkInput(two_block_cnn, (16, 16, 3), trained=True)
     loaders = {"digits": digits}
     assert load("digits", loaders, trained, DataOptions(), Places(None, tmp_path)).shape == (16, 16, 3)
     assert load("digits", loaders, trained, DataOptions(size=12), Places(None, tmp_path)).shape == (12, 12, 3)

@@ -40,7 +40,7 @@ from harness.conformance.kit import RULES, ConformanceError, Kit
 from harness.conformance.suspects import SUSPECTS
 from harness.parity import certify, rounding, trial
 from harness.parity.attack import steps_of
-from harness.parity.probes import awkward_examples, deviation, stirred
+from harness.parity.probes import awkward_examples, deviation, generic_weights
 from harness.parity.standin import smaller
 from harness.parity.training import TrainingTrial
 from harness.reference import layers
@@ -230,7 +230,7 @@ def test_the_pictures_are_awkward_indeed():
 def test_no_bias_offset_or_statistic_is_at_its_neutral_value():
     """An offset of 0 lets 0 stand before a relu where a channel holds its mean, and rounding decide which way it goes."""
     model = Model("wide", (4, 4, 1), (Conv(2000, 1), BatchNorm(), GlobalAvgPool()), (Dense(3),))
-    weights = stirred(model)
+    weights = generic_weights(model)
     for name, neutral in {"bias": 0, "offset": 0, "mean": 0, "scale": 1, "variance": 1}.items():
         node = "conv1" if name == "bias" else "batchnorm1"
         assert not (weights[f"trunk.{node}.{name}"] == neutral).any()
@@ -298,7 +298,7 @@ def certain(model: Model, weights, labels) -> np.ndarray:
 
 def cancelling(model: Model, seed: int = 0) -> dict[str, np.ndarray]:
     """Weights of HALVES by which two equal channels cancel on the left of a picture."""
-    weights = stirred(model, seed)
+    weights = generic_weights(model, seed)
     weights["trunk.conv1.kernel"][...] = 0.5
     head = weights["head.dense1.kernel"].reshape(8, 8, 2, 3)  # a view
     head[:, :4, 1] = -head[:, :4, 0]
@@ -306,7 +306,7 @@ def cancelling(model: Model, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def test_pixels_that_nothing_reads_are_compared_and_not_left_out():
-    assert certain(UNREAD, stirred(UNREAD), [0, 1]).all()
+    assert certain(UNREAD, generic_weights(UNREAD), [0, 1]).all()
     found = attack_certificate(NumPy, UNREAD)
     assert found.verdict == "equal" and not any("attacked pixels" in what for what in found.excludes)
 
@@ -324,7 +324,7 @@ def test_a_backend_that_moves_what_nothing_reads_differs():
 def test_zeros_that_are_left_when_terms_cancel_are_left_out_and_too_many_prove_nothing(monkeypatch):
     found = certain(HALVES, cancelling(HALVES), [0, 1])
     assert found[:, :, 4:].all() and not found[:, :, :4].any()
-    monkeypatch.setattr(trial, "stirred", cancelling)
+    monkeypatch.setattr(trial, "generic_weights", cancelling)
     assert re.fullmatch(
         r"not-checked: rounding decides the step of \d\d\.\d\d% of the pixels of an attack, limit 0\.1%",
         attack_certificate(NumPy, HALVES).verdict,
@@ -332,14 +332,14 @@ def test_zeros_that_are_left_when_terms_cancel_are_left_out_and_too_many_prove_n
 
 
 def test_what_differs_does_so_however_much_is_left_out(monkeypatch):
-    monkeypatch.setattr(trial, "stirred", cancelling)
+    monkeypatch.setattr(trial, "generic_weights", cancelling)
     verdict = attack_certificate(SUSPECTS["attacks"]["pixels below 0 or above 1"], HALVES).verdict
     assert verdict.startswith("differs: attacked pictures of halves, linf")
 
 
 def test_a_loss_without_any_slope_left_is_left_to_rounding():
     model = replace(UNREAD, head=(Dense(1),))
-    weights = stirred(model)
+    weights = generic_weights(model)
     weights["head.dense1.bias"][...] = 60.0
     sure, wrong = certain(model, weights, [1, 0])
     assert not sure[::2, ::2].any(), "1 / (1 + e^-60) is 1: written otherwise, its distance to 1 is e^-60"

@@ -29,7 +29,7 @@ from harness.models.two_block_cnn import two_block_cnn
 from harness.parity import certify
 from harness.parity.attack import AttackTrial, certain, steps_of
 from harness.parity.noise import rounding_reference
-from harness.parity.probes import awkward_examples, stirred
+from harness.parity.probes import awkward_examples, generic_weights
 from harness.parity.rounding import CERTAIN, Estimate, RunningErrors, quantum, rounded
 from harness.reference.backend import Net, NumPy
 from harness.reference.layers import LAYERS, Context
@@ -106,7 +106,7 @@ class Other(NumPy):
 @pytest.mark.parametrize("objective", ["softmax", "logit"])
 @pytest.mark.parametrize("model", [PLAIN, ROOM, replace(ROOM, trunk=(*ROOM.trunk[:-1], Flatten()))])
 def test_other_orders_of_sums_stay_within_the_estimate(model, objective):
-    examples, weights = awkward_examples(model, 12), stirred(model)
+    examples, weights = awkward_examples(model, 12), generic_weights(model)
     pixels = np.clip(
         examples.pixels(examples.images) + np.random.default_rng(1).normal(0, 0.05, examples.images.shape), 0, 1
     )
@@ -119,7 +119,7 @@ def test_other_orders_of_sums_stay_within_the_estimate(model, objective):
 
 
 def test_what_is_estimated_for_float32_holds_for_float32():
-    examples, weights = awkward_examples(PLAIN, 8), stirred(PLAIN)
+    examples, weights = awkward_examples(PLAIN, 8), generic_weights(PLAIN)
     net = Net(PLAIN, weights)
     estimate = RunningErrors(net, 2.0**-23).input_gradient(examples.pixels(examples.images), examples.labels, "softmax")
     net.weights = {name: value.astype(np.float32) for name, value in net.weights.items()}
@@ -149,7 +149,7 @@ def test_sums_of_short_fractions_are_exact():
     assert rounded(np.array(1000.0), 2.0**-52, 2.0**-16) == 0
     assert rounded(np.array(1000.0), 2.0**-52, 2.0**-50) > 0
     examples = awkward_examples(PLAIN, 8)
-    errors = RunningErrors(Net(PLAIN, stirred(PLAIN)))
+    errors = RunningErrors(Net(PLAIN, generic_weights(PLAIN)))
     steps = errors.run(examples.pixels(examples.images))
     assert not steps["trunk.maxpool2"].squares.any(), "two convolutions of short fractions have no errors"
     moved = errors.run(examples.pixels(examples.images) + 0.1)
@@ -182,16 +182,16 @@ def test_a_kink_within_its_error_makes_what_lies_behind_it_unsure():
 def test_equal_values_of_one_origin_tie_and_others_are_contested():
     """A batch norm makes the same of the same exact numbers, so that the pool takes the first, in every framework."""
     model = Model("tie", (2, 2, 1), (BatchNorm(), MaxPool(2), Flatten()), (Dense(2),))
-    net, labels = Net(model, stirred(model)), np.zeros(2, np.int32)
+    net, labels = Net(model, generic_weights(model)), np.zeros(2, np.int32)
     even = np.full((2, 2, 2, 1), 0.25)
     assert RunningErrors(net).input_gradient(even, labels, "softmax").certain().all()
     model = Model("contested", (2, 2, 2), (Conv(1, 1), MaxPool(2), Flatten()), (Dense(2),))
     even = np.full((2, 2, 2, 2), 0.1)
-    assert not RunningErrors(Net(model, stirred(model))).input_gradient(even, labels, "softmax").certain().any()
+    assert not RunningErrors(Net(model, generic_weights(model))).input_gradient(even, labels, "softmax").certain().any()
 
 
 def test_unsure_pixels_are_left_out_of_one_step_only():
-    examples, net = awkward_examples(PLAIN, 32), Net(PLAIN, stirred(PLAIN))
+    examples, net = awkward_examples(PLAIN, 32), Net(PLAIN, generic_weights(PLAIN))
     pixels = examples.pixels(examples.images)
     steps = list(steps_of(net, pixels, examples.labels, TEN_STEPS, "softmax", pixels))
     assert steps[0].certain.all(), "before the first step, all sums are exact"
@@ -245,7 +245,7 @@ def test_a_loop_that_is_wrong_differs(mutant, norm):
 
 
 def test_noise_moves_what_cancels_and_nothing_that_is_exact():
-    examples, weights = awkward_examples(PLAIN, 8), stirred(PLAIN)
+    examples, weights = awkward_examples(PLAIN, 8), generic_weights(PLAIN)
     pixels = examples.pixels(examples.images)
     noisy = rounding_reference(seed=3)
     net, plain = noisy.build(PLAIN, weights), Net(PLAIN, weights)

@@ -15,7 +15,7 @@ from harness.errors import DataError, Unavailable, UsageError
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
 from harness.pictures.filters import STEPS, stepped, steps_key
-from harness.pictures.inputs import DataOptions, Taker, load, split_options
+from harness.pictures.inputs import DataOptions, NetworkInput, load, split_options
 from harness.plugins import load_plugins
 from harness.running.config import Layer, Settings
 from harness.running.experiments import experiments
@@ -47,7 +47,7 @@ def after(steps, picture, pixel_max=255):
 
 def loaded(name, build, places, *steps, **options):
     loaders = {"digits": digits, "synthetic": synthetic}
-    return load(name, loaders, Taker.untrained(build), DataOptions(steps=steps, **options), places)
+    return load(name, loaders, NetworkInput.untrained(build), DataOptions(steps=steps, **options), places)
 
 
 # What is asked for
@@ -239,7 +239,7 @@ def test_the_same_bytes_in_another_range_are_kept_apart(cv2, tmp_path):
         load(
             "x",
             {"x": lambda wanted, given=given: given},
-            Taker.untrained(two_block_cnn),
+            NetworkInput.untrained(two_block_cnn),
             DataOptions(steps=("grey",)),
             places,
         )

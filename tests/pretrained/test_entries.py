@@ -118,7 +118,7 @@ def test_what_an_older_importer_has_made_is_not_used(find, tmp_path, monkeypatch
         patch.syspath_prepend(tmp_path)
         find().load()
     assert find().load()
-    monkeypatch.setattr(harness.pretrained.entries, "METHOD", harness.pretrained.entries.METHOD + 1)
+    monkeypatch.setattr(harness.pretrained.entries, "RENAMING_VERSION", harness.pretrained.entries.RENAMING_VERSION + 1)
     with pytest.raises(DataError, match="not installed: pip install some-weights"):
         find().load()
 

@@ -27,7 +27,7 @@ from harness import (
     swish,
     tanh,
 )
-from harness.parity.probes import stirred
+from harness.parity.probes import generic_weights
 from harness.reference.backend import Net, NumPy
 from harness.reference.losses import cross_entropy
 from harness.reference.optimizers import TensorOptimizer
@@ -61,7 +61,7 @@ def test_gradients_are_those_of_finite_differences(layers, loss):
         else (Flatten(), Dense(classes))
     )
     model = Model("test", (6, 5, 2), layers, head)
-    net, random = Net(model, stirred(model)), np.random.default_rng(1)
+    net, random = Net(model, generic_weights(model)), np.random.default_rng(1)
     pixels, labels = random.normal(size=(4, 6, 5, 2)), random.integers(0, max(classes, 2), 4)
     training = frozenset(node.name for node in model.nodes)
 

@@ -26,7 +26,7 @@ from harness.worker.crosscheck import VISIBLE, apart, feature_maps
 def test_makers_and_judges_make_a_matrix_of_means_over_seeds():
     results = [attacked(backend, seed) for seed in (0, 1) for backend in ("one", "two")]
     cases = judged(results)
-    cases[results[0].cell.experiment]["judges"]["two/default"]["scores"][results[0].cell.key]["accuracy"] = 0.7
+    cases[results[0].cell.comparison_key]["judges"]["two/default"]["scores"][results[0].cell.key]["accuracy"] = 0.7
     (found,) = Report.of(Kept(results, judged=cases)).judgements
     assert found["n"] == 2 and found["judges"] == ["numpy", "one/default", "two/default"]
     assert found["scores"]["one/default"]["two/default"]["accuracy"] == pytest.approx(0.6)
@@ -119,7 +119,7 @@ def test_other_pictures_are_another_experiment():
 def test_a_judge_that_failed_is_named_and_leaves_a_gap():
     results = [attacked("one"), attacked("two")]
     cases = judged(results)
-    cases[results[0].cell.experiment]["judges"]["two/default"] = {"problem": "unavailable: no such thing"}
+    cases[results[0].cell.comparison_key]["judges"]["two/default"] = {"problem": "unavailable: no such thing"}
     report = Report.of(Kept(results, judged=cases))
     assert report.judgements[0]["problems"] == ["two/default could not judge: unavailable: no such thing"]
     assert "two/default could not judge" in REPORTERS["table"](report)
@@ -145,7 +145,7 @@ def test_feature_maps_are_of_several_layers_and_from_0_to_1():
 def test_the_gallery_shows_every_backend_beside_the_original():
     results = [attacked("one"), attacked("two")]
     pictures = {result.cell.key: kept_pictures() for result in results}
-    maps = {results[0].cell.experiment: {"trunk.conv1": np.random.default_rng(0).uniform(size=(2, 6, 5, 8))}}
+    maps = {results[0].cell.comparison_key: {"trunk.conv1": np.random.default_rng(0).uniform(size=(2, 6, 5, 8))}}
     page = REPORTERS["gallery"](Report.of(Kept(results, pictures=pictures, maps=maps)))
     assert page.count("<img") == 3 * (1 + 2 * 2) + 2 * 8
     assert "one/default: adversarial" in page and "a, 60.0%" in page and "b, 70.0%" in page
@@ -170,9 +170,9 @@ def test_the_gallery_shows_one_seed_and_the_first_that_most_backends_have():
 def test_every_column_of_feature_maps_has_a_header():
     random, result = np.random.default_rng(0), attacked()
     maps = {name: random.uniform(size=(2, 6, 5, channels)) for name, channels in (("few", 2), ("many", 8))}
-    page = gallery(result, maps={result.cell.experiment: maps})
+    page = gallery(result, maps={result.cell.comparison_key: maps})
     assert "<th>channel 8</th>" in page and "channel 9" not in page
-    assert "channel" not in gallery(result, maps={result.cell.experiment: {}}), "a network without windows has none"
+    assert "channel" not in gallery(result, maps={result.cell.comparison_key: {}}), "a network without windows has none"
 
 
 def test_feature_maps_are_shown_beside_the_pictures_that_they_are_of(monkeypatch):

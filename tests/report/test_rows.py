@@ -172,7 +172,7 @@ def test_scores_of_other_pictures_are_not_averaged():
     cases = judged(results)
     for result in results[2:]:
         result.evidence["dataset"] = "e" * 16
-        for judge in cases[result.cell.experiment]["judges"].values():
+        for judge in cases[result.cell.comparison_key]["judges"].values():
             judge["scores"][result.cell.key] = {"accuracy": 0.9, "probability": 0.9}
     for result in results[:2]:
         result.evidence["dataset"] = "d" * 16

@@ -13,7 +13,7 @@ from harness import SGD
 from harness.errors import UsageError
 from harness.plugins import load_plugins
 from harness.result import Cell
-from harness.running.config import Layer, Settings, from_file, from_profile, from_words, seeds_of
+from harness.running.config import Settings, Source, from_file, from_profile, from_words, seeds_of
 from harness.running.experiments import experiments
 from harness.running.plan import plan_cells
 
@@ -21,8 +21,8 @@ PLUGINS = load_plugins()
 SCRATCH = {"backends": ["numpy"], "tasks": ["scratch-cnn"]}
 
 
-def settings(*layers: dict, where: str = "here") -> Settings:
-    return Settings.of(PLUGINS, [Layer(where, layer) for layer in layers])
+def settings(*sources: dict, where: str = "here") -> Settings:
+    return Settings.of(PLUGINS, [Source(where, source) for source in sources])
 
 
 def planned(found: Settings, **options: bool) -> list[Cell]:
@@ -71,7 +71,7 @@ def test_seeds_as_typed():
 
 
 @pytest.mark.parametrize(
-    ("layer", "message"),
+    ("source", "message"),
     [
         ({"sedes": 3}, "here: there is no option sedes; did you mean 'seeds'?"),
         ({"scratch-cn": {"epochs": 3}}, "did you mean 'scratch-cnn'?"),
@@ -95,9 +95,9 @@ def test_seeds_as_typed():
         ({"seeds.more": 1}, "'seeds' is a value, not a group of options"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused_with_its_path(layer, message):
+def test_what_makes_no_sense_is_refused_with_its_path(source, message):
     with pytest.raises(UsageError) as error:
-        settings(layer)
+        settings(source)
     assert message in str(error.value)
 
 
@@ -110,7 +110,7 @@ def test_a_matrix_that_is_too_large_needs_a_yes():
 
 def test_a_record_is_a_configuration():
     found = settings(SCRATCH, {"seeds": [3, 1], "scratch-cnn": {"epochs": 2}, "data": {"size": 16}})
-    again = Settings.of(PLUGINS, [Layer("record", json.loads(json.dumps(found.as_record(planned(found)))))])
+    again = Settings.of(PLUGINS, [Source("record", json.loads(json.dumps(found.as_record(planned(found)))))])
     assert planned(again) == planned(found)
 
 

@@ -13,7 +13,7 @@ from harness.errors import SamebenchError, UsageError
 from harness.models.lenet5 import lenet5
 from harness.plugins import load_plugins
 from harness.pretrained.entries import save_trained
-from harness.running.config import Layer, Settings
+from harness.running.config import Settings, Source
 from harness.running.experiments import Experiment, Experiments, experiments
 from harness.running.plan import plan_cells
 from harness.spec import Shape
@@ -28,7 +28,7 @@ TRANSFER, CHANGING = ("feature-extraction", "fine-tuning"), ("adversarial", "ide
 
 
 def found(**named) -> Experiments:
-    return experiments(PLUGINS, Settings.of(PLUGINS, [Layer("here", named)]).config)
+    return experiments(PLUGINS, Settings.of(PLUGINS, [Source("here", named)]).config)
 
 
 def test_with_nothing_named_each_task_has_its_own():
@@ -95,7 +95,7 @@ def test_unknown_names_are_refused(named, said):
 
 def test_a_learning_curve_is_a_matrix_over_numbers_of_pictures():
     asked = {"backends": ["numpy"], "train_limits": [64, 128], "tasks": [*TRANSFER, "scratch-cnn"]}
-    settings = Settings.of(PLUGINS, [Layer("here", asked)])
+    settings = Settings.of(PLUGINS, [Source("here", asked)])
     cells = plan_cells(settings, experiments(PLUGINS, settings.config).chosen)
     assert [(cell.task, cell.options["train_limit"]) for cell in cells[:2]] == [
         ("feature-extraction", 64),
@@ -103,7 +103,7 @@ def test_a_learning_curve_is_a_matrix_over_numbers_of_pictures():
     ]
     assert len(cells) == 6
     with pytest.raises(UsageError, match="named once"):
-        Settings.of(PLUGINS, [Layer("here", {"train_limits": [64, 64]})])
+        Settings.of(PLUGINS, [Source("here", {"train_limits": [64, 64]})])
 
 
 def kept(weights: str, input_shape: Shape, model: str | None = None) -> Model:

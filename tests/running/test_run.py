@@ -15,14 +15,14 @@ from command import SMALL, backend, command, processor_seconds, report, samebenc
 from harness.cli import COMMANDS
 from harness.conformance import RULES
 from harness.models.two_block_cnn import two_block_cnn
-from harness.pictures.inputs import DataOptions, Taker, load
+from harness.pictures.inputs import DataOptions, NetworkInput, load
 from harness.plugins import load_plugins
 from harness.reference.backend import NumPy
 from harness.report.stats import mean_interval, median_interval, rate_interval, share_interval
 from harness.result import Result, diverged
 from harness.storage.places import Places
 from harness.storage.sealed import read_sealed
-from harness.task import Bench
+from harness.task import TaskContext
 from harness.tasks.scratch_cnn import Options, ScratchCNN
 
 CAT = {"class": "cat", "precision": 1.0, "recall": 1.0, "f1": 1.0, "count": 1}
@@ -211,9 +211,11 @@ def test_the_test_split_is_not_looked_at_before_training_is_over():
             return trainer
 
     plugins = load_plugins()
-    data = load("digits", plugins.datasets, Taker.untrained(two_block_cnn), DataOptions(), Places.from_environment())
+    data = load(
+        "digits", plugins.datasets, NetworkInput.untrained(two_block_cnn), DataOptions(), Places.from_environment()
+    )
     options = Options(epochs=1, train_limit=1000, validation=0.1)
-    ScratchCNN().run(Bench(Watched(precision="float64"), two_block_cnn, data, 0, options))
+    ScratchCNN().run(TaskContext(Watched(precision="float64"), two_block_cnn, data, 0, options))
     assert seen.index(len(data.test)) > max(place for place, what in enumerate(seen) if what == "trained")
     assert seen.index(100) < seen.index(len(data.test)), "the share held out is judged first"
 

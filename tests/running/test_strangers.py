@@ -85,7 +85,7 @@ def test_only_the_temporary_files_of_the_run_itself_are_removed(tmp_path, monkey
     run_here(out / "nested", [one], monkeypatch)
     own = [
         ".run.json", f"{key}/.cell.json", f"{key}/.result.json", f"{key}/artifacts/.pictures.npz",
-        f"certificates/.{one.subject}.json", f"judgements/.{one.experiment}.json", "judgements/asked/numpy/.result.json",
+        f"certificates/.{one.configuration}.json", f"judgements/.{one.comparison_key}.json", "judgements/asked/numpy/.result.json",
     ]  # fmt: skip
     strangers = [
         ".settings.json.bak", ".notes.json.1", f".letter.txt.{part}", f"{key}/.notes.json.123", f"{key}/.mine.npz.1",
@@ -290,7 +290,7 @@ def test_a_backend_file_that_this_command_does_not_name_judges_nothing(tmp_path,
     run_here(tmp_path, [evil], monkeypatch, work)
     run_here(tmp_path, [mine], monkeypatch, work, parity=True)
     assert set(asked) == {"numpy"}
-    judgement = Store(tmp_path).judgement(mine.experiment)
+    judgement = Store(tmp_path).judgement(mine.comparison_key)
     assert set(judgement["files"]) == {evil.key, mine.key}, "its pictures are judged"
 
 

@@ -301,11 +301,11 @@ def test_an_answer_that_is_no_certificate_is_not_checked_and_its_cells_run(tmp_p
     def work(request, result):
         answer(request, result)
         if "subjects" in request:
-            result.write_text(json.dumps(said).replace("SUBJECT", one.subject))
+            result.write_text(json.dumps(said).replace("SUBJECT", one.configuration))
 
     assert run_here(tmp_path, [one], monkeypatch, work, parity=True) == {"numpy": ("ok", None)}
     assert Store(tmp_path).certificate(one)["verdict"].startswith("not-checked: invalid: certificate")
-    write_sealed(tmp_path / f"certificates/{one.subject}.json", {"verdict": 3})
+    write_sealed(tmp_path / f"certificates/{one.configuration}.json", {"verdict": 3})
     assert "not-checked" in all_reports(Store(tmp_path))
     assert run_here(tmp_path, [one], monkeypatch, parity=True) == {"numpy": ("ok", None)}
     assert Store(tmp_path).certificate(one)["verdict"] == "equal", "one that cannot be used is made again"
@@ -343,7 +343,7 @@ def test_an_answer_that_is_no_judgement_is_a_problem_that_is_named(tmp_path, mon
         elif "subjects" in request:
             answer(request, result)
         else:
-            result.write_text(json.dumps(said).replace("CASE", one.experiment).replace("KEY", one.key))
+            result.write_text(json.dumps(said).replace("CASE", one.comparison_key).replace("KEY", one.key))
 
     assert run_here(tmp_path, [one], monkeypatch, work, parity=True) == {"numpy": ("ok", None)}
     assert "could not judge: invalid: its answer" in all_reports(Store(tmp_path))
@@ -367,11 +367,11 @@ def test_a_stored_judgement_of_another_form_is_not_used(tmp_path, monkeypatch, s
     store = Store(tmp_path)
     store.save(pictured(one, store))
     stored = json.loads(json.dumps(said).replace("KEY", one.key))
-    write_sealed(store.judgements / f"{one.experiment}.json", stored)
+    write_sealed(store.judgements / f"{one.comparison_key}.json", stored)
     assert store.judged() == {}
     assert "adversarial" in all_reports(store)
     run_here(tmp_path, [one], monkeypatch, parity=True)
-    assert set(store.judged()) == {one.experiment}, "it is asked for again"
+    assert set(store.judged()) == {one.comparison_key}, "it is asked for again"
 
 
 def other_pictures(file: Path) -> None:
@@ -398,7 +398,7 @@ def test_pictures_of_one_maker_that_cannot_be_read_are_judged_by_nobody_and_spoi
     monkeypatch.setattr(Silent, "say", lambda self, line: said.append(line))
     run_here(tmp_path, [bad, good], monkeypatch, work, parity=True)
     assert [set(pictures) for pictures in asked] == [{good.key}] * len(asked) and asked
-    assert set(Store(tmp_path).judgement(good.experiment)["files"]) == {good.key}
+    assert set(Store(tmp_path).judgement(good.comparison_key)["files"]) == {good.key}
     assert [line.partition(":")[0] for line in said] == ["nobody judges the pictures of bad/default"]
 
 
@@ -408,7 +408,11 @@ def test_pictures_of_one_maker_that_cannot_be_read_are_judged_by_nobody_and_spoi
 def test_a_report_reads_files_that_are_none(tmp_path, monkeypatch, act):
     one = cell(task="adversarial", weights="two-block-cnn-digits")
     run_here(tmp_path, [one], monkeypatch, parity=True)
-    names = (f"cells/{one.key}/result.json", f"certificates/{one.subject}.json", f"judgements/{one.experiment}.json")
+    names = (
+        f"cells/{one.key}/result.json",
+        f"certificates/{one.configuration}.json",
+        f"judgements/{one.comparison_key}.json",
+    )
     for name in names:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)

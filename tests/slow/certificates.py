@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 
 from harness.attack import Attack
-from harness.parity.certificate import LIMIT, smaller, trial_of, without_dropout
+from harness.parity.certificate import EXACT_LIMIT, smaller, trial_of, without_dropout
 from harness.parity.deviations import Deviations
 from harness.plugins import load_backend, load_plugins
 from harness.task import Subject
@@ -81,7 +81,7 @@ def judge(name: str, folder: Path) -> int:
     for file in sorted(folder.glob("*.pickle")):
         trial, found, begun = pickle.loads(file.read_bytes()), Deviations(), time.monotonic()
         trial.compare_exact(backend, found)
-        complaints = [text for _, text in found.complaints(LIMIT)]
+        complaints = [text for _, text in found.complaints(EXACT_LIMIT)]
         verdict = (
             f"differs: {complaints[0]}"
             if complaints

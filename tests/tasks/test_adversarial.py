@@ -13,13 +13,13 @@ from command import samebench, words
 from harness import Dense, Examples, Flatten, Model, relu
 from harness.data import Dataset
 from harness.datasets.digits import digits
-from harness.pictures.inputs import Wanted
+from harness.pictures.inputs import LoadRequest
 from harness.plugins import load_plugins
 from harness.pretrained.entries import save_trained, start_from
 from harness.reference.backend import NumPy
 from harness.running.store import Store
 from harness.storage.places import Places
-from harness.task import Bench, Findings, Trained
+from harness.task import TaskContext, TaskResult, Trained
 from harness.tasks.adversarial import Adversarial
 from harness.tasks.adversarial import Options as Attacking
 from harness.tasks.common.victim import OWN_VIEW, at_once
@@ -39,7 +39,7 @@ def places(tmp_path_factory) -> Places:
 
 @pytest.fixture(scope="module")
 def data(places) -> Dataset:
-    return digits(Wanted(places))
+    return digits(LoadRequest(places))
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def trained(places) -> Trained:
     return trained_network(start_from("two-block-cnn-digits", None, plugins.weights, plugins.models, places))
 
 
-def run(task, options, data: Dataset, trained: Trained, seed: int = 0) -> Findings:
+def run(task, options, data: Dataset, trained: Trained, seed: int = 0) -> TaskResult:
     build = lambda shape, classes: replace(trained.model, input_shape=shape)  # noqa: E731
-    return task.run(Bench(NumPy(precision="float64"), build, data, seed, options, start=trained))
+    return task.run(TaskContext(NumPy(precision="float64"), build, data, seed, options, start=trained))
 
 
 def test_the_default_epsilon_fits_the_pictures(data):

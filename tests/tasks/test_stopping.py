@@ -12,7 +12,7 @@ def watched(losses: list[float], before: float = 1.0, **options: float) -> Watch
     """A training that sees these losses, until it is done."""
     watch = Watch(Stopping(**options), before, kept={})
     for loss in losses:
-        watch.sees(loss)
+        watch.update(loss)
         if watch.done:
             break
     return watch

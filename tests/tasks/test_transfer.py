@@ -15,7 +15,7 @@ from harness.pictures.augmentation import Augmentation
 from harness.plugins import load_plugins
 from harness.recipe import Adam
 from harness.reference.backend import NumPy, NumPyTrainer
-from harness.task import Bench, Trained
+from harness.task import TaskContext, Trained
 from harness.tasks.common import fitting
 from harness.tasks.common.stopping import Stopping
 from harness.tasks.common.transfer import Head, Trunk, changed, head_alone, trunk_of, unfrozen
@@ -64,9 +64,9 @@ class Spy(NumPy):
         return super().forward(net, batches, upto=upto)
 
 
-def bench(options, backend=None, build=two_block_cnn, data=DATA, **told) -> Bench:
+def context(options, backend=None, build=two_block_cnn, data=DATA, **told) -> TaskContext:
     start = build((8, 8, 1), 10).init(7)
-    return Bench(
+    return TaskContext(
         backend or NumPy(precision="float64"),
         build,
         data,
@@ -108,24 +108,24 @@ def test_the_head_alone_on_features_is_the_whole_network():
     whole, reference = Head(hidden=6).on(small, (8, 8, 1), 3), NumPy(precision="float64")
     weights = whole.init(5)
     logits = reference.forward(reference.build(whole, weights), Batches.in_order(DATA.test, 16))
-    task = bench(Extracting(), reference)
+    task = context(Extracting(), reference)
     features = Trunk(task, reference.build(whole, weights)).features(DATA.test)
     alone = reference.build(head_alone(whole), {n: weights[n] for n in head_alone(whole).parameters})
     assert np.allclose(reference.forward(alone, Batches.in_order(features, 16)), logits, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("count", "stretches"), [(1, 0), (256, 0), (257, 1), (700, 1), (2400, 2)])
-def test_every_picture_goes_through_the_trunk_exactly_once_and_in_order(count, stretches):
+@pytest.mark.parametrize(("count", "segments"), [(1, 0), (256, 0), (257, 1), (700, 1), (2400, 2)])
+def test_every_picture_goes_through_the_trunk_exactly_once_and_in_order(count, segments):
     spy = Spy(precision="float64")
     examples = stripes(count, 2)
-    task = bench(Extracting(), spy)
+    task = context(Extracting(), spy)
     trunk = Trunk(task, spy.build(two_block_cnn((8, 8, 1)), task.start.weights))
     features = trunk.features(examples)
     assert spy.seen == [(id(examples), row) for row in range(count)]
     expected = spy.forward(trunk.net, Batches.in_order(examples, 256), upto="features")
     assert (features.images[:, 0, 0] == expected).all() and (features.labels == examples.labels).all()
-    assert len(trunk.rates) == stretches, "the first batch compiles: no rate"
-    timed = zip(trunk.rates, task.clock.stretches.get("extract", []), strict=True)
+    assert len(trunk.rates) == segments, "the first batch compiles: no rate"
+    timed = zip(trunk.rates, task.clock.phases.get("extract", []), strict=True)
     batches = -(-count // 256) - 1
     assert round(sum(rate * seconds for rate, seconds in timed)) == 256 * batches, "a short batch costs a full one"
 
@@ -205,7 +205,7 @@ def test_a_change_of_one_bit_in_what_is_frozen_is_seen():
 def test_features_are_extracted_once_and_a_head_learns_from_them(monkeypatch):
     monkeypatch.setattr(fitting, "AT_ONCE", 16)
     spy = Spy(precision="float64")
-    found = FeatureExtraction().run(bench(Extracting(epochs=10, batch_size=16, validation=0.25), spy))
+    found = FeatureExtraction().run(context(Extracting(epochs=10, batch_size=16, validation=0.25), spy))
     assert len(spy.seen) == len({*spy.seen}) == len(DATA.train) + len(DATA.test), "each picture once"
     assert found.metrics["test_accuracy"] >= 0.95 and found.metrics["validation_accuracy"] >= 0.9
     assert found.metrics["features_per_s"] == np.median(found.rates) > 0
@@ -223,7 +223,7 @@ def test_the_network_that_is_kept_is_the_one_that_was_judged():
         (FeatureExtraction(), Extracting(epochs=3)),
         (FineTuning(), Tuning(head=Head(epochs=3), epochs=2)),
     ):
-        found = task.run(bench(options, reference))
+        found = task.run(context(options, reference))
         net = reference.build(found.trained.model, found.trained.weights)
         logits = reference.forward(net, Batches.in_order(DATA.test, 64))
         assert (logits.argmax(1) == DATA.test.labels).mean() == found.metrics["test_accuracy"]
@@ -233,7 +233,7 @@ TUNING = Tuning(head=Head(epochs=2, batch_size=16), epochs=3, batch_size=16, opt
 
 
 def test_fine_tuning_moves_the_last_block_and_nothing_before_it():
-    found = FineTuning().run(bench(TUNING))
+    found = FineTuning().run(context(TUNING))
     start, after = two_block_cnn((8, 8, 1)).init(7), found.trained.weights
     assert (after["trunk.conv1.kernel"] == start["trunk.conv1.kernel"]).all()
     assert (after["trunk.conv2.kernel"] != start["trunk.conv2.kernel"]).any()
@@ -246,14 +246,14 @@ def test_batch_norms_stay_frozen_unless_they_are_to_be_trained():
     start = small((8, 8, 1)).init(7)
     for norms, moved in (("frozen", False), ("trained", True)):
         options = replace(TUNING, blocks=2, batch_norm=norms, stopping=Stopping(min_delta=0.0))
-        after = FineTuning().run(bench(replace(options, optimizer=Adam(lr=1e-2)), build=small)).trained.weights
+        after = FineTuning().run(context(replace(options, optimizer=Adam(lr=1e-2)), build=small)).trained.weights
         assert (after["trunk.batchnorm2.mean"] != start["trunk.batchnorm2.mean"]).any() == moved
         assert (after["trunk.batchnorm1.mean"] == start["trunk.batchnorm1.mean"]).all()
 
 
 def test_tuning_that_does_harm_leaves_the_head_as_it_was():
     harm = replace(TUNING, optimizer=Adam(lr=3.0), epochs=9, head=Head(epochs=20, batch_size=16))
-    found = FineTuning().run(bench(harm))
+    found = FineTuning().run(context(harm))
     assert found.metrics["epochs_run"] == 3 and found.metrics["best_epoch"] == 0, "its patience"
     assert found.metrics["test_accuracy"] == found.metrics["head_test_accuracy"]
 
@@ -268,7 +268,7 @@ def test_a_backend_that_moves_what_is_frozen_is_caught_in_the_run_itself():
                 return loss
 
     with pytest.raises(SamebenchError, match=r"numpy has changed tensors that are frozen: trunk.conv1.bias"):
-        FineTuning().run(bench(TUNING, Drifting(precision="float64")))
+        FineTuning().run(context(TUNING, Drifting(precision="float64")))
 
 
 def test_augmented_pictures_are_new_in_every_epoch_and_the_same_for_everybody():
@@ -284,10 +284,10 @@ def test_augmented_pictures_are_new_in_every_epoch_and_the_same_for_everybody():
     runs = []
     for _ in range(2):
         seen.clear()
-        told = bench(options, Watching(precision="float64"))
+        told = context(options, Watching(precision="float64"))
         found = FineTuning().run(told)
         runs.append(tuple(seen))
-        assert "wait" in told.clock.stretches and told.clock.beside["input"] > 0
+        assert "wait" in told.clock.phases and told.clock.beside["input"] > 0
     assert runs[0] == runs[1] and len({*runs[0]}) == 4, "as they are, and three epochs"
     assert "tuning_augmented" in found.evidence
 

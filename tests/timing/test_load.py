@@ -115,7 +115,7 @@ def test_a_rate_remembers_its_segment():
     with clock.phase("train"):
         time.sleep(0.01)
     rate = clock.rate("train", 100)
-    assert rate == 100 / clock.stretches["train"][0] and clock.segments[rate].seconds == clock.stretches["train"][0]
+    assert rate == 100 / clock.phases["train"][0] and clock.segments[rate].seconds == clock.phases["train"][0]
 
 
 def test_a_disturbed_number_is_marked_says_why_and_has_no_interval():

@@ -14,7 +14,7 @@ from harness.pretrained.formats.files import read_tensors as read_tensors
 from harness.pretrained.formats.fit import misfit as misfit
 from harness.pretrained.formats.fit import require as require
 from harness.pretrained.formats.refusal import listed as listed
-from harness.pretrained.formats.safetensors import Stored as Stored
+from harness.pretrained.formats.safetensors import TensorFile as TensorFile
 from harness.pretrained.formats.safetensors import load_safetensors as load_safetensors
 from harness.pretrained.formats.safetensors import safetensors_notes as safetensors_notes
 from harness.pretrained.formats.safetensors import save_safetensors as save_safetensors

@@ -28,7 +28,7 @@ ALIGNMENT = 8
 CODES = {dtype: code for code, dtype in DTYPES.items() if code not in ("BF16", "BOOL")} | {"b1": "BOOL"}
 
 
-class Stored(NamedTuple):
+class TensorFile(NamedTuple):
     """What is in a file."""
 
     tensors: dict[str, Array]
@@ -59,7 +59,7 @@ def safetensors_notes(path: Path) -> dict[str, str]:
         return _header_of(file).notes
 
 
-def load_safetensors(path: Path) -> Stored:
+def load_safetensors(path: Path) -> TensorFile:
     """The tensors of a file, in the order of its header, and its notes."""
     with opened(path) as file:
         return read_safetensors(file)
@@ -90,13 +90,13 @@ def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> 
             file.write(tensors[name].astype(tensors[name].dtype.newbyteorder("<")).tobytes())
 
 
-def read_safetensors(file: BinaryIO) -> Stored:
+def read_safetensors(file: BinaryIO) -> TensorFile:
     """As `load_safetensors`, from an open file."""
     header, tensors = _header_of(file), {}
     for name, place in header.places.items():
         file.seek(header.start + place.begin)
         tensors[name] = decode(file.read(place.end - place.begin), place.code).reshape(place.shape)
-    return Stored(tensors, header.notes)
+    return TensorFile(tensors, header.notes)
 
 
 def _header_of(file: BinaryIO) -> Header:

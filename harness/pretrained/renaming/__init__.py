@@ -17,5 +17,5 @@ of_keras.py    files of Keras
 layers.py      what both kinds of files have in common
 """
 
-from harness.pretrained.renaming.canonical import METHOD as METHOD
+from harness.pretrained.renaming.canonical import RENAMING_VERSION as RENAMING_VERSION
 from harness.pretrained.renaming.canonical import canonical as canonical

@@ -9,7 +9,7 @@ from harness.pretrained.renaming.of_keras import from_keras
 from harness.pretrained.renaming.of_pytorch import from_pytorch
 from harness.spec import Array, Model, Weights
 
-METHOD = 2
+RENAMING_VERSION = 2
 """Goes up when the same file would become other weights: what was kept by an older one is not used."""
 
 

@@ -13,14 +13,14 @@ import numpy as np
 from harness.errors import SpecError
 from harness.spec import Add, Array, BatchNorm, Concat, Conv, Dense, GlobalAvgPool, Model, Node, Shape
 
-Pictures = tuple[Shape, ...]
+PictureShapes = tuple[Shape, ...]
 """What a vector was made of. Entries that are in one order everywhere count as a picture of one pixel."""
 
 
-def pictures_read(model: Model) -> dict[str, Pictures]:
+def pictures_read(model: Model) -> dict[str, PictureShapes]:
     """For each node, by its name, the pictures that its input was made of."""
-    made: dict[str, Pictures] = {Model.INPUT: (_as_picture(model.input_shape),)}
-    read: dict[str, Pictures] = {}
+    made: dict[str, PictureShapes] = {Model.INPUT: (_as_picture(model.input_shape),)}
+    read: dict[str, PictureShapes] = {}
     for node in model.nodes:
         inputs = [made[name] for name in node.inputs]
         read[node.name] = inputs[0]
@@ -28,7 +28,7 @@ def pictures_read(model: Model) -> dict[str, Pictures]:
     return read
 
 
-def from_channels_first(tensor: Array, node: Node, read: Pictures) -> Array:
+def from_channels_first(tensor: Array, node: Node, read: PictureShapes) -> Array:
     """A tensor of PyTorch in our order; `read` is what the input of its node was made of."""
     if isinstance(node.layer, Conv):
         return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
@@ -45,7 +45,7 @@ def _as_picture(shape: Shape) -> Shape:
     return (1,) * (3 - len(shape)) + shape
 
 
-def _made(node: Node, inputs: list[Pictures]) -> Pictures:
+def _made(node: Node, inputs: list[PictureShapes]) -> PictureShapes:
     """What the vector that a node makes is made of."""
     match node.layer:
         case Dense() | GlobalAvgPool():
@@ -60,7 +60,7 @@ def _made(node: Node, inputs: list[Pictures]) -> Pictures:
     return inputs[0]
 
 
-def _reordered(tensor: Array, read: Pictures) -> Array:
+def _reordered(tensor: Array, read: PictureShapes) -> Array:
     """A tensor whose first axis is a vector in PyTorch's order, in ours; as it is where it has another length."""
     sizes = [int(np.prod(shape)) for shape in read]
     if len(tensor) != sum(sizes):

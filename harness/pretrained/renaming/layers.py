@@ -9,7 +9,7 @@ from harness.errors import SpecError
 from harness.spec import Array, Node
 
 
-class Stored(NamedTuple):
+class FileLayer(NamedTuple):
     """A layer as a file has it: its name there, its kind if the file tells, and its tensors in their order."""
 
     name: str
@@ -17,11 +17,11 @@ class Stored(NamedTuple):
     tensors: dict[str, Array]
 
 
-def layers_of(tensors: Iterable[tuple[str, str, str | None, Array]]) -> list[Stored]:
+def layers_of(tensors: Iterable[tuple[str, str, str | None, Array]]) -> list[FileLayer]:
     """Tensors under one name are a layer; each is given by the name of its layer, its own, the layer's kind, and itself."""
-    found: dict[str, Stored] = {}
+    found: dict[str, FileLayer] = {}
     for name, own, kind, tensor in tensors:
-        found.setdefault(name, Stored(name, kind, {})).tensors[own] = tensor
+        found.setdefault(name, FileLayer(name, kind, {})).tensors[own] = tensor
     return list(found.values())
 
 
@@ -30,7 +30,7 @@ def owners(nodes: Sequence[Node]) -> list[Node]:
     return [node for node in nodes if node.parameters]
 
 
-def check_count(nodes: Sequence[Node], layers: Sequence[Stored], origin: str) -> None:
+def check_count(nodes: Sequence[Node], layers: Sequence[FileLayer], origin: str) -> None:
     """Raise unless there is a layer for each node."""
     if len(nodes) != len(layers):
         raise SpecError(

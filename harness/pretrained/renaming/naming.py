@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 from harness.errors import SpecError
 from harness.pretrained.formats import listed
 
-Kind = Literal["norm", "depthwise", "conv", "dense"]
+LayerKind = Literal["norm", "depthwise", "conv", "dense"]
 """In this they are sorted by the alphabet: dense layers follow convolutions, as the last convolutions of a file may be the
 first dense layers of a network."""
 
@@ -57,7 +57,7 @@ class Step(NamedTuple):
 Path = tuple[Step, ...]
 
 
-def in_network_order(kinds: Mapping[str, Kind], origin: str) -> list[str]:
+def in_network_order(kinds: Mapping[str, LayerKind], origin: str) -> list[str]:
     """The layers in the order of the network, sorted by kind first; raises SpecError where names tell no order."""
     paths = {name: tuple(_step(part) for part in name.split(".")) for name in kinds}
     for name, place in _places_of_norms(kinds, paths).items():
@@ -82,7 +82,7 @@ def _step(part: str) -> Step:
     return Step(PLACE_OF.get(word, UNKNOWN), word, number)
 
 
-def _places_of_norms(kinds: Mapping[str, Kind], paths: Mapping[str, Path]) -> dict[str, int]:
+def _places_of_norms(kinds: Mapping[str, LayerKind], paths: Mapping[str, Path]) -> dict[str, int]:
     """The place of each norm, by the convolutions of its module."""
     modules: dict[Path, list[str]] = defaultdict(list)
     for name in sorted(kinds, key=lambda name: paths[name]):

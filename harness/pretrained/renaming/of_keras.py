@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.errors import SpecError
 from harness.models.pixels import CAFFE
-from harness.pretrained.renaming.layers import Stored, check_count, layers_of, owners
+from harness.pretrained.renaming.layers import FileLayer, check_count, layers_of, owners
 from harness.spec import Add, Array, BatchNorm, Conv, Dense, Model, Node, Weights
 
 KERAS_3 = re.compile(r"(?P<layer>.*/(?P<kind>[^/]*?)(_\d+)?)/vars/(?P<own>\d+)")
@@ -50,7 +50,7 @@ def _split(name: str) -> tuple[str, str]:
     return layer, own
 
 
-def _named(node: Node, layer: Stored, origin: str) -> Iterator[tuple[str, Array]]:
+def _named(node: Node, layer: FileLayer, origin: str) -> Iterator[tuple[str, Array]]:
     """A layer's tensors under our names: kernel, bias; scale, offset, mean, variance, in this order on both sides."""
     if len(node.parameters) != len(layer.tensors):
         raise SpecError(
@@ -92,7 +92,7 @@ def _by_depth(model: Model) -> list[Node]:
     return sorted(model.nodes, key=lambda node: (-depth[node.name], met[node.name]))
 
 
-def _by_kind(nodes: Sequence[Node], layers: Sequence[Stored]) -> tuple[list[Node], list[Stored]]:
+def _by_kind(nodes: Sequence[Node], layers: Sequence[FileLayer]) -> tuple[list[Node], list[FileLayer]]:
     """Nodes and layers sorted by kind, each kind in its order. A network whose last layers are 1x1 convolutions in the
     file has dense layers here."""
     kinds = {layer.kind for layer in layers}

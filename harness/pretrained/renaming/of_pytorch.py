@@ -12,8 +12,8 @@ from harness.errors import SpecError
 from harness.models.pixels import CAFFE
 from harness.pretrained.formats import misfit
 from harness.pretrained.renaming.channels import from_channels_first, pictures_read
-from harness.pretrained.renaming.layers import Stored, check_count, layers_of, owners
-from harness.pretrained.renaming.naming import KEEP_ORDER, Kind, in_network_order
+from harness.pretrained.renaming.layers import FileLayer, check_count, layers_of, owners
+from harness.pretrained.renaming.naming import KEEP_ORDER, LayerKind, in_network_order
 from harness.spec import Array, BatchNorm, Conv, Model, Node, Weights
 
 COUNTED = ".num_batches_tracked"
@@ -62,20 +62,22 @@ def _split(name: str) -> tuple[str, str]:
     return layer, own
 
 
-def _is_by_name(tensors: Weights, layers: Sequence[Stored]) -> bool:
+def _is_by_name(tensors: Weights, layers: Sequence[FileLayer]) -> bool:
     """Whether a file lists its tensors by name, as safetensors does, and whatever was made of it: a layer of PyTorch
     begins with its weight, and not with its bias."""
     return list(tensors) == sorted(tensors) or any("weight" in list(layer.tensors)[1:] for layer in layers)
 
 
-def _in_order_of_names(nodes: Sequence[Node], layers: Sequence[Stored], origin: str) -> tuple[list[Node], list[Stored]]:
+def _in_order_of_names(
+    nodes: Sequence[Node], layers: Sequence[FileLayer], origin: str
+) -> tuple[list[Node], list[FileLayer]]:
     """Nodes and layers sorted by kind, each kind in the order of the network."""
     by_name = {layer.name: layer for layer in layers}
     order = in_network_order({layer.name: _kind_of_stored(layer) for layer in layers}, origin)
     return sorted(nodes, key=_kind_of_node), [by_name[name] for name in order]
 
 
-def _kind_of_stored(layer: Stored) -> Kind:
+def _kind_of_stored(layer: FileLayer) -> LayerKind:
     match [len(tensor.shape) for name, tensor in layer.tensors.items() if name == "weight"]:
         case [4]:
             return "depthwise" if layer.tensors["weight"].shape[1] == 1 else "conv"
@@ -84,7 +86,7 @@ def _kind_of_stored(layer: Stored) -> Kind:
     return "norm"
 
 
-def _kind_of_node(node: Node) -> Kind:
+def _kind_of_node(node: Node) -> LayerKind:
     match node.layer:
         case Conv():
             return "depthwise" if node.parameters["kernel"].shape[2] == 1 else "conv"

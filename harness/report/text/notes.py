@@ -77,7 +77,7 @@ def _apart(found: dict[str, Any], results: Sequence[Result]) -> str:
         f"Pictures of {found['task']}: those of {_count(found['scores'])} differ by {within(largest)} at most, and "
         f"visibly (by more than 1/255) in {visible:.1%} of their values."
     )
-    made = [r for r in results if r.cell.subject in found["subjects"] and r.cell.seed in found["seeds"]]
+    made = [r for r in results if r.cell.configuration in found["subjects"] and r.cell.seed in found["seeds"]]
     rounded = all(r.parity["verdict"] == "equal" and r.cell.precision != "float64" for r in made)
     return text + (_why(found, made[0]) if made and rounded and visible else "")
 

@@ -55,7 +55,7 @@ def experiments(report: Report) -> dict[str, list[Row]]:
 
 def one_each(results: Sequence[Result]) -> list[Result]:
     """One result for each backend, mode, experiment and verdict; also a cell that failed, if it differs."""
-    found = {(r.cell.subject, r.parity["verdict"]): r for r in results if r.status == "ok" or differs(r)}
+    found = {(r.cell.configuration, r.parity["verdict"]): r for r in results if r.status == "ok" or differs(r)}
     return list(found.values())
 
 

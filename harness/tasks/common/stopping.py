@@ -41,7 +41,7 @@ class Watch:
     factor: float = field(default=1.0, init=False)
     """What the next epoch's learning rate is multiplied by."""
 
-    def sees(self, loss: float) -> bool:
+    def update(self, loss: float) -> bool:
         """Take in an epoch's loss; whether it is the best so far, and its weights are to be kept."""
         self.epoch += 1
         better = loss < self.best - self.stopping.min_delta

@@ -14,13 +14,13 @@ from harness.errors import SpecError
 from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import SGD, Adam, AdamW, Cosine, Recipe
 from harness.spec import Array, BatchNorm, Dense, Dropout, Flatten, Layer, Model, Node, Shape, Weights, relu
-from harness.task import Bench, ModelBuilder, Subject
+from harness.task import ModelBuilder, Subject, TaskContext
 from harness.tasks.common.evaluation import Point
-from harness.tasks.common.fitting import SEGMENTS, Fit, Lessons, first_evidence, in_order
+from harness.tasks.common.fitting import SEGMENTS, EpochGroups, Fit, first_evidence, in_order
 
 FROZEN_TRUNK = (("trunk", 0.0),)
 LEAST = 4
-"""Batches of a timed stretch, if there are so many: fewer would time what a framework does once for each call."""
+"""Batches of a timed segment, if there are so many: fewer would time what a framework does once for each call."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,15 @@ def trunk_of(weights: Weights) -> dict[str, Array]:
 class Trunk:
     """A trained trunk that pictures go through, each of them once."""
 
-    def __init__(self, bench: Bench, net: Any) -> None:
-        self.bench, self.net = bench, net
+    def __init__(self, context: TaskContext, net: Any) -> None:
+        self.context, self.net = context, net
         self.rates: list[float] = []
-        """Features per second, of each timed stretch. A last batch that is short has been filled up, and counts as full."""
+        """Features per second, of each timed segment. A last batch that is short has been filled up, and counts as full."""
 
     def features(self, examples: Examples) -> Examples:
         """The pictures' features, as pictures of one pixel, with the same labels."""
-        batches, clock, forward = in_order(examples), self.bench.clock, self.bench.backend.forward
-        with clock.phase("warm_up" if "first_step" in clock.stretches else "first_step"):
+        batches, clock, forward = in_order(examples), self.context.clock, self.context.backend.forward
+        with clock.phase("warm_up" if "first_step" in clock.phases else "first_step"):
             done = [forward(self.net, batches[:1], upto="features")]  # which uploads, and may compile: no rate of it
         pieces = max(1, min(SEGMENTS, (len(batches) - 1) // LEAST))
         cuts = np.linspace(1, len(batches), pieces + 1).astype(int)
@@ -90,7 +90,7 @@ class Trunk:
             with clock.phase("extract"):
                 done.append(forward(self.net, part, upto="features"))
             self.rates.append(clock.rate("extract", len(part) * part.batch_size))
-            self.bench.tell(f"features of {part.rows[-1] + 1} of {len(examples)} pictures")
+            self.context.tell(f"features of {part.rows[-1] + 1} of {len(examples)} pictures")
         features = np.concatenate(done)
         return Examples(features.reshape(len(features), 1, 1, -1), examples.labels)
 
@@ -115,30 +115,30 @@ class Learned(NamedTuple):
     @property
     def weights(self) -> dict[str, Array]:
         """Those of the trunk and of the trained head."""
-        backend = self.trunk.bench.backend
+        backend = self.trunk.context.backend
         return {**backend.weights(self.net), **backend.weights(self.fit.net)}
 
 
-def learn_head(bench: Bench, options: Head, train: Examples, validation: Examples | None) -> Learned:
+def learn_head(context: TaskContext, options: Head, train: Examples, validation: Examples | None) -> Learned:
     """Put a new head on the trained trunk, and train it on the features of the pictures as they are."""
-    backend, clock, data = bench.backend, bench.clock, bench.dataset
-    model = options.on(bench.build_model, data.shape, len(data.classes))
+    backend, clock, data = context.backend, context.clock, context.dataset
+    model = options.on(context.build_model, data.shape, len(data.classes))
     head = head_alone(model)
-    first = bench.first_weights(head)
+    first = context.first_weights(head)
     with clock.phase("build"):
-        net = backend.build(model, {**trunk_of(bench.start.weights if bench.start else {}), **first})
-    evidence = first_evidence(bench, net, model)
+        net = backend.build(model, {**trunk_of(context.start.weights if context.start else {}), **first})
+    evidence = first_evidence(context, net, model)
 
-    bench.tell("first features")
-    trunk = Trunk(bench, net)
+    context.tell("first features")
+    trunk = Trunk(context, net)
     features = trunk.features(train)
     held = trunk.features(validation) if validation else None
     with clock.phase("build"):
         small = backend.build(head, first)
-    fit = Fit(bench, small, head, options.recipe)
-    lessons = Lessons(bench, features, options.batch_size, options.epochs)
-    points = fit.follow(lessons, held)
-    evidence |= {"features": _sample(features.images)} | lessons.evidence | fit.evidence
+    fit = Fit(context, small, head, options.recipe)
+    groups = EpochGroups(context, features, options.batch_size, options.epochs)
+    points = fit.follow(groups, held)
+    evidence |= {"features": _sample(features.images)} | groups.evidence | fit.evidence
     return Learned(model, net, trunk, features, fit, points, evidence)
 
 
