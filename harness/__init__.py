@@ -10,29 +10,43 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "harness.attack": "Attack",
-    "harness.pictures.augmentation": "Augmentation",
+    "harness.attack": "Attack AttackKind AttackNumbers VARIATION_SMOOTHING total_variation",
     "harness.backend": "Backend Device Precision Trainer",
-    "harness.data": "Batches Dataset Examples",
+    "harness.data": "Batches Dataset Examples fixed_share stratified",
+    "harness.environment": "cores",
     "harness.errors": "DataError PluginError SamebenchError SpecError Unavailable Unsupported UsageError WrongDevice",
-    "harness.tasks.common.evaluation": "Evaluation Point evaluate overfitting_gap",
-    "harness.tasks.common.fitting": "Fit EpochGroups",
-    "harness.pictures.inputs": "DatasetLoader LoadRequest",
     "harness.hookspecs": "hookimpl",
-    "harness.storage.places": "Download Places",
-    "harness.pretrained.entries": "Pretrained in_package",
+    "harness.pictures.augmentation": "Augmentation",
+    "harness.pictures.files": "RESIZE_VERSION read_picture",
+    "harness.pictures.inputs": "DatasetLoader LoadRequest",
+    "harness.pretrained.entries": "Pretrained from_keras in_package verified",
+    "harness.ranges": "ABOVE_0 AT_LEAST_0 AT_LEAST_1 BELOW_1 FACTOR Range check_ranges",
     "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule StepDecay Warmup",
-    "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool "
-    "Layer MaxPool Model Node Normalize Parameter Pool Residual Shape Sides Upto Weights Window relu relu6 sigmoid swish tanh",
+    "harness.reference.losses": "probabilities",
+    "harness.report.summary": "Report",
+    "harness.report.terminal": "draw_table wrap_lines",
+    "harness.report.text": "KEPT_APART LEFT_COLUMNS Table network_text percent report_experiments report_notes report_tables row_names seed_count seeds_text short_hash",
+    "harness.result": "Cell Result",
+    "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool Layer MaxPool Model Node Normalize Pair Parameter Pool Residual Shape Sides Upto Weights Window check_weights relu relu6 sigmoid swish tanh",
+    "harness.storage.datasets": "LabelledPictures cached_dataset cached_if_large open_cached save_cached",
+    "harness.storage.places": "Download Places file_hash",
+    "harness.task": "ModelBuilder Subject Task TaskContext TaskResult Trained",
+    "harness.tasks.common.evaluation": "Evaluation Point evaluate overfitting_gap",
+    "harness.tasks.common.fitting": "EpochGroups Fit first_evidence metrics_of",
     "harness.tasks.common.stopping": "Stopping Watch",
-    "harness.task": "TaskContext TaskResult ModelBuilder Subject Task Trained",
-    "harness.tasks.common.transfer": "Head Trunk",
+    "harness.tasks.common.transfer": "FROZEN_TRUNK Head Trunk changed_tensors learn_head unfrozen_rates",
+    "harness.tasks.common.victim": "Victim check_class choose_pictures predictions",
+    "harness.text": "format_size printable",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)
 
 if TYPE_CHECKING:  # the same names for editors and type checkers; a test compares them
+    from harness.attack import VARIATION_SMOOTHING as VARIATION_SMOOTHING
     from harness.attack import Attack as Attack
+    from harness.attack import AttackKind as AttackKind
+    from harness.attack import AttackNumbers as AttackNumbers
+    from harness.attack import total_variation as total_variation
     from harness.backend import Backend as Backend
     from harness.backend import Device as Device
     from harness.backend import Precision as Precision
@@ -40,6 +54,9 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.data import Batches as Batches
     from harness.data import Dataset as Dataset
     from harness.data import Examples as Examples
+    from harness.data import fixed_share as fixed_share
+    from harness.data import stratified as stratified
+    from harness.environment import cores as cores
     from harness.errors import DataError as DataError
     from harness.errors import PluginError as PluginError
     from harness.errors import SamebenchError as SamebenchError
@@ -50,10 +67,21 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.errors import WrongDevice as WrongDevice
     from harness.hookspecs import hookimpl as hookimpl
     from harness.pictures.augmentation import Augmentation as Augmentation
+    from harness.pictures.files import RESIZE_VERSION as RESIZE_VERSION
+    from harness.pictures.files import read_picture as read_picture
     from harness.pictures.inputs import DatasetLoader as DatasetLoader
     from harness.pictures.inputs import LoadRequest as LoadRequest
     from harness.pretrained.entries import Pretrained as Pretrained
+    from harness.pretrained.entries import from_keras as from_keras
     from harness.pretrained.entries import in_package as in_package
+    from harness.pretrained.entries import verified as verified
+    from harness.ranges import ABOVE_0 as ABOVE_0
+    from harness.ranges import AT_LEAST_0 as AT_LEAST_0
+    from harness.ranges import AT_LEAST_1 as AT_LEAST_1
+    from harness.ranges import BELOW_1 as BELOW_1
+    from harness.ranges import FACTOR as FACTOR
+    from harness.ranges import Range as Range
+    from harness.ranges import check_ranges as check_ranges
     from harness.recipe import SGD as SGD
     from harness.recipe import Adam as Adam
     from harness.recipe import AdamW as AdamW
@@ -66,6 +94,24 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.recipe import Schedule as Schedule
     from harness.recipe import StepDecay as StepDecay
     from harness.recipe import Warmup as Warmup
+    from harness.reference.losses import probabilities as probabilities
+    from harness.report.summary import Report as Report
+    from harness.report.terminal import draw_table as draw_table
+    from harness.report.terminal import wrap_lines as wrap_lines
+    from harness.report.text import KEPT_APART as KEPT_APART
+    from harness.report.text import LEFT_COLUMNS as LEFT_COLUMNS
+    from harness.report.text import Table as Table
+    from harness.report.text import network_text as network_text
+    from harness.report.text import percent as percent
+    from harness.report.text import report_experiments as report_experiments
+    from harness.report.text import report_notes as report_notes
+    from harness.report.text import report_tables as report_tables
+    from harness.report.text import row_names as row_names
+    from harness.report.text import seed_count as seed_count
+    from harness.report.text import seeds_text as seeds_text
+    from harness.report.text import short_hash as short_hash
+    from harness.result import Cell as Cell
+    from harness.result import Result as Result
     from harness.spec import Activation as Activation
     from harness.spec import Add as Add
     from harness.spec import Array as Array
@@ -84,6 +130,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.spec import Model as Model
     from harness.spec import Node as Node
     from harness.spec import Normalize as Normalize
+    from harness.spec import Pair as Pair
     from harness.spec import Parameter as Parameter
     from harness.spec import Pool as Pool
     from harness.spec import Residual as Residual
@@ -92,13 +139,20 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.spec import Upto as Upto
     from harness.spec import Weights as Weights
     from harness.spec import Window as Window
+    from harness.spec import check_weights as check_weights
     from harness.spec import relu as relu
     from harness.spec import relu6 as relu6
     from harness.spec import sigmoid as sigmoid
     from harness.spec import swish as swish
     from harness.spec import tanh as tanh
+    from harness.storage.datasets import LabelledPictures as LabelledPictures
+    from harness.storage.datasets import cached_dataset as cached_dataset
+    from harness.storage.datasets import cached_if_large as cached_if_large
+    from harness.storage.datasets import open_cached as open_cached
+    from harness.storage.datasets import save_cached as save_cached
     from harness.storage.places import Download as Download
     from harness.storage.places import Places as Places
+    from harness.storage.places import file_hash as file_hash
     from harness.task import ModelBuilder as ModelBuilder
     from harness.task import Subject as Subject
     from harness.task import Task as Task
@@ -111,10 +165,22 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.tasks.common.evaluation import overfitting_gap as overfitting_gap
     from harness.tasks.common.fitting import EpochGroups as EpochGroups
     from harness.tasks.common.fitting import Fit as Fit
+    from harness.tasks.common.fitting import first_evidence as first_evidence
+    from harness.tasks.common.fitting import metrics_of as metrics_of
     from harness.tasks.common.stopping import Stopping as Stopping
     from harness.tasks.common.stopping import Watch as Watch
+    from harness.tasks.common.transfer import FROZEN_TRUNK as FROZEN_TRUNK
     from harness.tasks.common.transfer import Head as Head
     from harness.tasks.common.transfer import Trunk as Trunk
+    from harness.tasks.common.transfer import changed_tensors as changed_tensors
+    from harness.tasks.common.transfer import learn_head as learn_head
+    from harness.tasks.common.transfer import unfrozen_rates as unfrozen_rates
+    from harness.tasks.common.victim import Victim as Victim
+    from harness.tasks.common.victim import check_class as check_class
+    from harness.tasks.common.victim import choose_pictures as choose_pictures
+    from harness.tasks.common.victim import predictions as predictions
+    from harness.text import format_size as format_size
+    from harness.text import printable as printable
 
 
 def __getattr__(name: str) -> Any:

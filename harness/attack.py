@@ -22,7 +22,7 @@ NORMS: tuple[Norm, ...] = ("linf", "l2", "free")
 Goal = Literal["loss", "logit"]
 GOALS: tuple[Goal, ...] = ("loss", "logit")
 
-SMOOTH = 1e-3
+VARIATION_SMOOTHING = 1e-3
 """Differences between neighbours that are much smaller than this count little in the total variation, so that it has a
 gradient everywhere."""
 
@@ -35,7 +35,7 @@ class AttackKind(NamedTuple):
     smooth: bool
 
 
-class Numbers(NamedTuple):
+class AttackNumbers(NamedTuple):
     """What may not: other numbers compile nothing anew."""
 
     epsilon: Any
@@ -86,8 +86,8 @@ class Attack:
         return AttackKind(self.norm, self.targeted, self.variation > 0)
 
     @property
-    def numbers(self) -> Numbers:
-        return Numbers(self.epsilon, self.step_size, self.variation)
+    def numbers(self) -> AttackNumbers:
+        return AttackNumbers(self.epsilon, self.step_size, self.variation)
 
     def objective(self, loss: LossName) -> Objective:
         """What to ask the pixels about, in a network that is trained by `loss`."""
@@ -154,7 +154,7 @@ def changed_by(attack: Attack, images: Array, start: Array, gradient: Callable[[
     return pictures
 
 
-def variation(pictures: Array) -> Array:
+def total_variation(pictures: Array) -> Array:
     """The total variation of each picture: how much neighbours differ, over all places."""
     total: Array = _lengths_of_differences(pictures)[2].sum((1, 2, 3))
     return total
@@ -174,7 +174,7 @@ def _lengths_of_differences(pictures: Array) -> tuple[Array, Array, Array]:
     """The differences to the neighbours below and to the right, 0 at the border, and their length."""
     down = np.diff(pictures, axis=1, append=pictures[:, -1:])
     right = np.diff(pictures, axis=2, append=pictures[:, :, -1:])
-    return down, right, np.sqrt(down**2 + right**2 + SMOOTH**2)
+    return down, right, np.sqrt(down**2 + right**2 + VARIATION_SMOOTHING**2)
 
 
 def levelled(gradient: Array) -> Array:

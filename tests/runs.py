@@ -15,7 +15,7 @@ from harness.result import Cell, Result, not_checked
 from harness.running import runner
 from harness.running.process import Ended
 from harness.running.store import Store
-from harness.storage.places import hash_of
+from harness.storage.places import file_hash
 from harness.storage.sealed import PICTURES, write_arrays, write_json, write_sealed
 
 HASH = f"sha256:{'5' * 64}"
@@ -60,7 +60,7 @@ def pictured(of: Cell, store: Store) -> Result:
     pictures, shares = np.zeros((64, 8, 8, 1), np.float32), np.full((64, 2), 0.5, np.float32)
     made = {"original": pictures, "made": pictures, "before": shares, "after": shares, "shown": np.arange(8)}
     write_arrays(file, made | {"labels": np.zeros(64, np.int32), "classes": np.array(["zero", "one"])})
-    return finished(of, metrics={"test_accuracy": 0.9} | robust, artifacts={PICTURES: hash_of(file, "sha256:")})
+    return finished(of, metrics={"test_accuracy": 0.9} | robust, artifacts={PICTURES: file_hash(file, "sha256:")})
 
 
 def certificate(**changes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness import Attack, Dense, Flatten, Model, relu
-from harness.attack import changed_by, variation, variation_slope
+from harness.attack import changed_by, total_variation, variation_slope
 from harness.errors import SpecError
 from harness.models.two_block_cnn import two_block_cnn
 from harness.reference.backend import NumPy
@@ -113,7 +113,7 @@ def test_the_slope_of_the_variation_is_its_derivative():
         up, down = pictures.copy(), pictures.copy()
         up[at] += small
         down[at] -= small
-        numeric = (variation(up) - variation(down))[at[0]] / (2 * small)
+        numeric = (total_variation(up) - total_variation(down))[at[0]] / (2 * small)
         assert slope[at] == pytest.approx(numeric, abs=1e-6)
     assert np.abs(variation_slope(np.full((1, 5, 5, 1), 0.3))).max() < 1e-9, "an even picture is as smooth as can be"
 
@@ -122,7 +122,7 @@ def test_variation_makes_an_ideal_image_smoother(pictures, network):
     attack = Attack(norm="free", step_size=0.02, steps=40, targeted=True, goal="logit")
     rough = perturbed(attack, pictures, **network)
     smooth = perturbed(replace(attack, variation=0.05), pictures, **network)
-    assert variation(smooth).mean() < variation(rough).mean()
+    assert total_variation(smooth).mean() < total_variation(rough).mean()
 
 
 def test_without_any_gradient_nothing_moves():

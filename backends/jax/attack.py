@@ -7,11 +7,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from harness.attack import SMOOTH, Kind, Numbers
+from harness import VARIATION_SMOOTHING, AttackKind, AttackNumbers
 
 
 @partial(jax.jit, static_argnames="kind")
-def step(kind: Kind, numbers: Numbers, pictures: jax.Array, images: jax.Array, gradient: jax.Array) -> jax.Array:
+def step(
+    kind: AttackKind, numbers: AttackNumbers, pictures: jax.Array, images: jax.Array, gradient: jax.Array
+) -> jax.Array:
     """The pictures after one step; `gradient` is that of the loss, or of minus the logit."""
     slope = -gradient if kind.targeted else gradient
     if kind.smooth:
@@ -33,7 +35,7 @@ def variation_slope(pictures: jax.Array) -> jax.Array:
     """The derivative of the total variation with respect to each pixel."""
     down = jnp.diff(pictures, axis=1, append=pictures[:, -1:])
     right = jnp.diff(pictures, axis=2, append=pictures[:, :, -1:])
-    length = jnp.sqrt(down**2 + right**2 + SMOOTH**2)
+    length = jnp.sqrt(down**2 + right**2 + VARIATION_SMOOTHING**2)
     down, right = down / length, right / length
     return (-(down + right)).at[:, 1:].add(down[:, :-1]).at[:, :, 1:].add(right[:, :, :-1])
 

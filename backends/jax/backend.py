@@ -24,6 +24,8 @@ from harness import (
     Adam,
     Array,
     Attack,
+    AttackKind,
+    AttackNumbers,
     Backend,
     Batches,
     Device,
@@ -39,7 +41,6 @@ from harness import (
     Weights,
     hookimpl,
 )
-from harness.attack import Kind, Numbers
 
 # Flax's name for each tensor; the axes are ours already.
 ATTRIBUTES = {"kernel": "kernel", "bias": "bias", "scale": "scale", "offset": "bias", "mean": "mean", "variance": "var"}
@@ -106,13 +107,13 @@ class Net:
             return back_from(*there_and_back(state, pixels), labels, objective)
 
         def attack_step(
-            state: Any, images: jax.Array, labels: jax.Array, numbers: Numbers, kind: Kind, objective: Objective,
+            state: Any, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, kind: AttackKind, objective: Objective,
             pictures: jax.Array,
         ) -> jax.Array:  # fmt: skip
             return step(kind, numbers, pictures, images, input_gradient(state, pictures, labels, objective))
 
         @partial(jax.jit, static_argnames=("kind", "objective"))
-        def attack(steps: int, state: Any, images: jax.Array, labels: jax.Array, numbers: Numbers, kind: Kind,
+        def attack(steps: int, state: Any, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, kind: AttackKind,
             objective: Objective, pictures: jax.Array,
         ) -> jax.Array:  # fmt: skip
             one = partial(attack_step, state, images, labels, numbers, kind, objective)
@@ -326,7 +327,7 @@ class Jax(Backend[Net]):
 
     def run_attack(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
         first, pictures = (jnp.asarray(x, self.dtype) for x in (images, start))
-        numbers = Numbers(*(jnp.asarray(number, self.dtype) for number in attack.numbers))
+        numbers = AttackNumbers(*(jnp.asarray(number, self.dtype) for number in attack.numbers))
         given = nnx.state(net.network), first, jnp.asarray(labels), numbers, attack.kind, attack.objective(loss)
         if not on_cpu():
             return np.array(net.attack(attack.steps, *given, pictures))

@@ -11,7 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from harness import Node, Unsupported, Window, spec
+from harness import (
+    Activation,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Node,
+    Normalize,
+    Unsupported,
+    Window,
+)
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": nnx.relu,
@@ -26,9 +42,9 @@ def lower(node: Node, dtype: Any, multiply_dtype: Any, first: Mapping[str, Any])
     """What computes one node: a Flax module if it owns something, else a function. `first` draws the first kernels."""
     layer, channels = node.layer, node.input_shape[-1]
     match layer:
-        case spec.Normalize():
+        case Normalize():
             return partial(normalize, np.array(layer.mean), np.array(layer.std))
-        case spec.Conv():
+        case Conv():
             window = layer.window
             depthwise = layer.groups == channels == layer.channels > 1
             kind = ShiftedSums if depthwise and multiply_dtype == dtype and on_cpu() else nnx.Conv
@@ -36,34 +52,34 @@ def lower(node: Node, dtype: Any, multiply_dtype: Any, first: Mapping[str, Any])
                 channels, layer.channels, window.kernel, window.stride, padding=window.padding,
                 feature_group_count=layer.groups, use_bias=layer.bias, dtype=multiply_dtype, param_dtype=dtype, **first,
             )  # fmt: skip
-        case spec.Dense():
+        case Dense():
             return nnx.Linear(
                 channels, layer.units, use_bias=layer.bias, dtype=multiply_dtype, param_dtype=dtype, **first
             )
-        case spec.BatchNorm():
+        case BatchNorm():
             return nnx.BatchNorm(
                 channels, momentum=layer.momentum, epsilon=layer.epsilon, use_scale=layer.scale, use_bias=layer.centre,
                 use_fast_variance=False, dtype=dtype, param_dtype=dtype, rngs=nnx.Rngs(0),
             )  # fmt: skip
-        case spec.Activation():
+        case Activation():
             return ACTIVATIONS[layer.function]
-        case spec.MaxPool():
+        case MaxPool():
             return partial(max_pool, layer.window)
-        case spec.AvgPool():
+        case AvgPool():
             window = layer.window
             return partial(
                 nnx.avg_pool, window_shape=window.kernel, strides=window.stride, padding=window.padding,
                 count_include_pad=layer.count_padding,
             )  # fmt: skip
-        case spec.GlobalAvgPool():
+        case GlobalAvgPool():
             return partial(jnp.mean, axis=(1, 2))
-        case spec.Flatten():
+        case Flatten():
             return lambda x: x.reshape(len(x), -1)
-        case spec.Dropout():
+        case Dropout():
             return nnx.Dropout(layer.rate, rngs=nnx.Rngs(0))
-        case spec.Add():
+        case Add():
             return jnp.add
-        case spec.Concat():
+        case Concat():
             return lambda *parts: jnp.concatenate(parts, -1)
     raise Unsupported(f"jax has no lowering for the layer {type(layer).__name__}")
 
@@ -86,7 +102,7 @@ class ShiftedSums(nnx.Conv):
     """
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        window = spec.Window(self.kernel_size, self.strides, self.padding)
+        window = Window(self.kernel_size, self.strides, self.padding)
         kernel = self.kernel.value[:, :, 0]
         output = sum(place * kernel[at] for at, place in zip(np.ndindex(*window.kernel), places(window, inputs, 0)))
         return output if self.bias is None else output + self.bias.value

@@ -7,10 +7,10 @@ from typing import Any
 
 from keras import ops
 
-from harness.attack import SMOOTH, Kind, Numbers
+from harness import VARIATION_SMOOTHING, AttackKind, AttackNumbers
 
 
-def step(kind: Kind, numbers: Numbers, pictures: Any, images: Any, gradient: Any) -> Any:
+def step(kind: AttackKind, numbers: AttackNumbers, pictures: Any, images: Any, gradient: Any) -> Any:
     """The pictures after one step; `gradient` is that of the loss, or of minus the logit."""
     slope = -gradient if kind.targeted else gradient
     if kind.smooth:
@@ -33,7 +33,7 @@ def variation_slope(pictures: Any) -> Any:
     below, beside = [[0, 0], [0, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 1], [0, 0]]
     down = ops.pad(pictures[:, 1:] - pictures[:, :-1], below)
     right = ops.pad(pictures[:, :, 1:] - pictures[:, :, :-1], beside)
-    length = ops.sqrt(ops.square(down) + ops.square(right) + SMOOTH**2)
+    length = ops.sqrt(ops.square(down) + ops.square(right) + VARIATION_SMOOTHING**2)
     down, right = down / length, right / length
     above, before = [[0, 0], [1, 0], [0, 0], [0, 0]], [[0, 0], [0, 0], [1, 0], [0, 0]]
     return ops.pad(down[:, :-1], above) + ops.pad(right[:, :, :-1], before) - (down + right)

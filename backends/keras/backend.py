@@ -21,6 +21,8 @@ from backends.keras.optimizer import PublishedOptimizer, TableOfRates, stock_opt
 from harness import (
     Array,
     Attack,
+    AttackKind,
+    AttackNumbers,
     Backend,
     Batches,
     LossName,
@@ -33,7 +35,6 @@ from harness import (
     Weights,
     hookimpl,
 )
-from harness.attack import Kind, Numbers
 
 __all__ = ["KerasBackend", "Net", "hookimpl", "keras", "objective_of"]
 
@@ -190,10 +191,10 @@ class KerasBackend(Backend[Net]):
         return net.compiled[objective]
 
     @abstractmethod
-    def attack_function(self, net: Net, kind: Kind, objective: Objective) -> Any:
+    def attack_function(self, net: Net, kind: AttackKind, objective: Objective) -> Any:
         """A function of first pictures, originals, labels, numbers and steps that runs the whole attack."""
 
-    def attack_of(self, net: Net, kind: Kind, objective: Objective) -> Any:
+    def attack_of(self, net: Net, kind: AttackKind, objective: Objective) -> Any:
         if (kind, objective) not in net.compiled:
             net.compiled[kind, objective] = self.attack_function(net, kind, objective)
         return net.compiled[kind, objective]
@@ -201,7 +202,7 @@ class KerasBackend(Backend[Net]):
     def run_attack(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
         dtype = keras.config.floatx()
         first, pictures = (ops.convert_to_tensor(x, dtype) for x in (images, start))
-        numbers = Numbers(*(ops.convert_to_tensor(number, dtype) for number in attack.numbers))
+        numbers = AttackNumbers(*(ops.convert_to_tensor(number, dtype) for number in attack.numbers))
         run = self.attack_of(net, attack.kind, attack.objective(loss))
         return ops.convert_to_numpy(run(pictures, first, ops.convert_to_tensor(labels), numbers, attack.steps))
 

@@ -7,7 +7,23 @@ from typing import Any
 import numpy as np
 from keras import layers, ops
 
-from harness import Node, Unsupported, Window, spec
+from harness import (
+    Activation,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Node,
+    Normalize,
+    Unsupported,
+    Window,
+)
 
 FUNCTIONS = {"relu": "relu", "relu6": "relu6", "swish": "silu", "sigmoid": "sigmoid", "tanh": "tanh"}
 
@@ -15,7 +31,7 @@ FUNCTIONS = {"relu": "relu", "relu6": "relu6", "swish": "silu", "sigmoid": "sigm
 class Scaled(layers.Layer):
     """(x - mean) / std; the stock Normalization layer rounds both to float32."""
 
-    def __init__(self, layer: spec.Normalize, **options: Any) -> None:
+    def __init__(self, layer: Normalize, **options: Any) -> None:
         super().__init__(**options)
         self.mean, self.std = (np.array(values, self.compute_dtype) for values in (layer.mean, layer.std))
 
@@ -60,7 +76,7 @@ class DropOut(layers.Dropout):
 class GroupedConv(layers.Layer):
     """A convolution in groups, one by one: TensorFlow has no gradient for its own grouped convolution on a CPU."""
 
-    def __init__(self, layer: spec.Conv, **options: Any) -> None:
+    def __init__(self, layer: Conv, **options: Any) -> None:
         super().__init__(**options)
         self.layer = layer
 
@@ -87,26 +103,26 @@ def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
     """The layers for one node; the last one has its name and its tensors."""
     layer, name = node.layer, keras_name(node)
     match layer:
-        case spec.Normalize():
+        case Normalize():
             return (Scaled(layer, name=name),)
-        case spec.Conv():
+        case Conv():
             return convolution(layer, node, multiply_dtype)
-        case spec.Dense():
+        case Dense():
             return (layers.Dense(layer.units, use_bias=layer.bias, dtype=multiply_dtype, name=name),)
-        case spec.BatchNorm():
+        case BatchNorm():
             return (
                 layers.BatchNormalization(
                     momentum=layer.momentum, epsilon=layer.epsilon, scale=layer.scale, center=layer.centre, name=name
                 ),
             )
-        case spec.Activation():
+        case Activation():
             return (layers.Activation(FUNCTIONS[layer.function], name=name),)
-        case spec.MaxPool():
+        case MaxPool():
             window = layer.window
             same = window.padded and window.padding == window.same_sides(node.input_shape)
             border = (Border(window),) if window.padded and not same else ()
             return *border, layers.MaxPooling2D(window.kernel, window.stride, "same" if same else "valid", name=name)
-        case spec.AvgPool():
+        case AvgPool():
             window = layer.window
             if layer.count_padding or not window.padded:
                 border = (layers.ZeroPadding2D(window.padding),) if window.padded else ()
@@ -114,20 +130,20 @@ def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
             if window.padding == window.same_sides(node.input_shape):
                 return (layers.AveragePooling2D(window.kernel, window.stride, "same", name=name),)
             return (AveragePool(window, name=name),)
-        case spec.GlobalAvgPool():
+        case GlobalAvgPool():
             return (layers.GlobalAveragePooling2D(name=name),)
-        case spec.Flatten():
+        case Flatten():
             return (layers.Flatten(name=name),)
-        case spec.Dropout():
+        case Dropout():
             return (DropOut(layer.rate, name=name),)
-        case spec.Add():
+        case Add():
             return (layers.Add(name=name),)
-        case spec.Concat():
+        case Concat():
             return (layers.Concatenate(name=name),)
     raise Unsupported(f"keras has no lowering for the layer {type(layer).__name__}")
 
 
-def convolution(layer: spec.Conv, node: Node, dtype: Any) -> tuple[layers.Layer, ...]:
+def convolution(layer: Conv, node: Node, dtype: Any) -> tuple[layers.Layer, ...]:
     """The convolution that suits the groups, behind a border of zeros unless "same" means the same numbers."""
     window, channels = layer.window, node.input_shape[-1]
     depthwise = layer.groups == channels and window.stride[0] == window.stride[1]

@@ -15,8 +15,7 @@ import numpy as np
 from backends.keras.attack import step
 from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
 from backends.keras.host_batches import HostBatches, HostPictures
-from harness import Array, Batches, Device, Examples, Objective, Unsupported
-from harness.attack import Kind, Numbers
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported
 
 
 def state_of(net: Net) -> list[list[jax.Array]]:
@@ -67,11 +66,13 @@ class KerasJax(KerasBackend):
 
         return gradient
 
-    def attack_function(self, net: Net, kind: Kind, objective: Objective) -> Any:
+    def attack_function(self, net: Net, kind: AttackKind, objective: Objective) -> Any:
         gradient = self.gradient_of(net, objective)
 
         @jax.jit
-        def one(pictures: jax.Array, images: jax.Array, labels: jax.Array, numbers: Numbers, state: Any) -> jax.Array:
+        def one(
+            pictures: jax.Array, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, state: Any
+        ) -> jax.Array:
             return step(kind, numbers, pictures, images, gradient(pictures, labels, *state))
 
         @jax.jit

@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from backends.keras.attack import step
 from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
-from harness import Array, Batches, Device, Examples, Objective, Unsupported
-from harness.attack import Kind, Numbers
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported
 
 AHEAD = 2
 """The number of batches that the pipeline prepares ahead."""
@@ -96,11 +95,11 @@ class KerasTensorFlow(KerasBackend):
 
         return gradient
 
-    def attack_function(self, net: Net, kind: Kind, objective: Objective) -> Any:
+    def attack_function(self, net: Net, kind: AttackKind, objective: Objective) -> Any:
         gradient, compiled = self.gradient_of(net, objective), self.mode == "compiled"
 
         @tf.function(jit_compile=compiled, reduce_retracing=True)
-        def one(pictures: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, numbers: Numbers) -> tf.Tensor:
+        def one(pictures: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, numbers: AttackNumbers) -> tf.Tensor:
             return step(kind, numbers, pictures, images, gradient(pictures, labels))
 
         @tf.function(jit_compile=compiled, reduce_retracing=True)

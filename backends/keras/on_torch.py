@@ -14,8 +14,7 @@ from torch import Tensor
 from backends.keras.attack import step
 from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
 from backends.keras.host_batches import HostBatches, HostPictures
-from harness import Array, Batches, Device, Examples, Objective, Unsupported
-from harness.attack import Kind, Numbers
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported
 
 
 class KerasTorch(KerasBackend):
@@ -59,10 +58,10 @@ class KerasTorch(KerasBackend):
 
         return gradient
 
-    def attack_function(self, net: Net, kind: Kind, objective: Objective) -> Callable[..., Tensor]:
+    def attack_function(self, net: Net, kind: AttackKind, objective: Objective) -> Callable[..., Tensor]:
         gradient = self.gradient_of(net, objective)
 
-        def attack(pictures: Tensor, images: Tensor, labels: Tensor, numbers: Numbers, steps: int) -> Tensor:
+        def attack(pictures: Tensor, images: Tensor, labels: Tensor, numbers: AttackNumbers, steps: int) -> Tensor:
             for _ in range(steps):  # nothing in here waits for the device
                 pictures = step(kind, numbers, pictures, images, gradient(pictures, labels))
             return pictures

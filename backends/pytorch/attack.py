@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness import Attack
-from harness.attack import SMOOTH
+from harness import VARIATION_SMOOTHING, Attack
 
 
 def step(attack: Attack, pictures: Tensor, images: Tensor, gradient: Tensor) -> Tensor:
@@ -32,7 +31,7 @@ def variation_slope(pictures: Tensor) -> Tensor:
     """The derivative of the total variation with respect to each pixel."""
     down = F.pad(pictures[:, 1:] - pictures[:, :-1], (0, 0, 0, 0, 0, 1))
     right = F.pad(pictures[:, :, 1:] - pictures[:, :, :-1], (0, 0, 0, 1))
-    length = (down.square() + right.square() + SMOOTH**2).sqrt()
+    length = (down.square() + right.square() + VARIATION_SMOOTHING**2).sqrt()
     down, right = down / length, right / length
     slope = -(down + right)
     slope[:, 1:] += down[:, :-1]

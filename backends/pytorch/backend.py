@@ -22,6 +22,9 @@ from harness import (
     Attack,
     Backend,
     Batches,
+    BatchNorm,
+    Conv,
+    Dense,
     Device,
     Examples,
     LossName,
@@ -34,7 +37,6 @@ from harness import (
     Upto,
     Weights,
     hookimpl,
-    spec,
 )
 
 # Where PyTorch keeps each tensor, and how its axes become ours: convolutions are (out, in, rows, columns) there.
@@ -69,7 +71,7 @@ class Net(nn.Module):
         for node in model.nodes:
             *before, owner = lower(node)
             self.owners[node.name] = owner
-            if multiply_in_bfloat16 and isinstance(node.layer, spec.Conv | spec.Dense):
+            if multiply_in_bfloat16 and isinstance(node.layer, Conv | Dense):
                 owner = InBfloat16(owner)
             self.layers[self.key(node.name)] = nn.Sequential(*before, owner) if before else owner
 
@@ -204,7 +206,7 @@ class TorchTrainer(Trainer):
         return [
             (node, self.net.owners[node.name])
             for node in self.net.model.nodes
-            if isinstance(node.layer, spec.BatchNorm) and node.name not in self.frozen
+            if isinstance(node.layer, BatchNorm) and node.name not in self.frozen
         ]
 
     def bias_variances(self, before: dict[Node, Tensor], batches: Batches) -> None:

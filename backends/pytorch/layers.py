@@ -8,7 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness import Node, Unsupported, spec
+from harness import (
+    Activation,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    MaxPool,
+    Node,
+    Normalize,
+    Unsupported,
+)
 
 ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "swish": nn.SiLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -27,7 +42,7 @@ class Call(nn.Module):
 class Scaled(nn.Module):
     """(x - mean) / std, channel by channel."""
 
-    def __init__(self, layer: spec.Normalize) -> None:
+    def __init__(self, layer: Normalize) -> None:
         super().__init__()
         for name in ("mean", "std"):
             values = torch.tensor(getattr(layer, name), dtype=torch.float64)
@@ -40,7 +55,7 @@ class Scaled(nn.Module):
 class AveragePool(nn.Module):
     """Mean over windows, where only the real pixels count and the border is not the same on all sides."""
 
-    def __init__(self, layer: spec.AvgPool) -> None:
+    def __init__(self, layer: AvgPool) -> None:
         super().__init__()
         self.window = layer.window
 
@@ -73,17 +88,17 @@ def lower(node: Node) -> tuple[nn.Module, ...]:
     """The modules for one node; the last one owns its tensors."""
     layer, channels = node.layer, node.input_shape[-1]
     match layer:
-        case spec.Normalize():
+        case Normalize():
             return (Scaled(layer),)
-        case spec.Conv():
+        case Conv():
             window = layer.window
             inside = tuple(before for before, _ in window.padding) if window.symmetric else 0
             border = () if window.symmetric else (nn.ZeroPad2d(sides(window.padding)),)
             return (*border, nn.Conv2d(channels, layer.channels, window.kernel, window.stride, inside,
                                        groups=layer.groups, bias=layer.bias))  # fmt: skip
-        case spec.Dense():
+        case Dense():
             return (nn.Linear(channels, layer.units, bias=layer.bias),)
-        case spec.BatchNorm():
+        case BatchNorm():
             norm = (nn.BatchNorm2d if len(node.shape) == 3 else nn.BatchNorm1d)(
                 channels, layer.epsilon, 1 - layer.momentum, affine=layer.scale or layer.centre
             )
@@ -91,27 +106,27 @@ def lower(node: Node) -> tuple[nn.Module, ...]:
                 norm.weight.requires_grad_(layer.scale)
                 norm.bias.requires_grad_(layer.centre)
             return (norm,)
-        case spec.Activation():
+        case Activation():
             return (ACTIVATIONS[layer.function](),)
-        case spec.MaxPool():
+        case MaxPool():
             window = layer.window
             if window.symmetric and all(2 * b <= k for (b, _), k in zip(window.padding, window.kernel, strict=True)):
                 return (nn.MaxPool2d(window.kernel, window.stride, tuple(before for before, _ in window.padding)),)
             return nn.ConstantPad2d(sides(window.padding), -torch.inf), nn.MaxPool2d(window.kernel, window.stride)
-        case spec.AvgPool():
+        case AvgPool():
             window = layer.window
             if window.padded and not layer.count_padding:
                 return (AveragePool(layer),)
             return nn.ZeroPad2d(sides(window.padding)), nn.AvgPool2d(window.kernel, window.stride)
-        case spec.GlobalAvgPool():
+        case GlobalAvgPool():
             return (Call(lambda x: x.mean((2, 3))),)
-        case spec.Flatten():
+        case Flatten():
             return (Call(lambda x: to_host_order(x).flatten(1)),)
-        case spec.Dropout():
+        case Dropout():
             return (nn.Dropout(layer.rate),)
-        case spec.Add():
+        case Add():
             return (Call(torch.add),)
-        case spec.Concat():
+        case Concat():
             return (Call(lambda *parts: torch.cat(parts, 1)),)
     raise Unsupported(f"pytorch has no lowering for the layer {type(layer).__name__}")
 

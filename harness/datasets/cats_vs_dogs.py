@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from harness.data import Dataset
+from harness import Dataset, DatasetLoader, Download, LoadRequest, hookimpl
 from harness.datasets.photos import class_folders, decoded, in_folder
-from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, LoadRequest
-from harness.storage.places import Download
 
 NAME = "cats-vs-dogs"
 ARCHIVE = Download(

@@ -14,13 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from harness.data import Dataset
-from harness.errors import DataError
-from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, LoadRequest
-from harness.spec import Array, Shape
-from harness.storage.datasets import LabelledPictures, kept
-from harness.storage.places import Download, hash_of
+from harness import (
+    Array,
+    DataError,
+    Dataset,
+    DatasetLoader,
+    Download,
+    LabelledPictures,
+    LoadRequest,
+    Shape,
+    cached_dataset,
+    file_hash,
+    hookimpl,
+)
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = Download(
@@ -48,12 +54,12 @@ def cifar10(wanted: LoadRequest) -> Dataset:
         for file, md5 in MD5[split].items():
             yield from _batch(folder / file, f"md5:{md5}")
 
-    return kept(wanted.places, "cifar10", "cifar10", CLASSES, SHAPE, splits)
+    return cached_dataset(wanted.places, "cifar10", "cifar10", CLASSES, SHAPE, splits)
 
 
 def _batch(file: Path, expected: str) -> LabelledPictures:
     try:
-        got = hash_of(file, expected)
+        got = file_hash(file, expected)
     except OSError as error:
         raise DataError(f"cifar10: {file} cannot be read: {error.strerror}") from error
     if got != expected:

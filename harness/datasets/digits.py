@@ -16,10 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data import Dataset, Examples, stratified
-from harness.errors import DataError, UsageError
-from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, LoadRequest
+from harness import DataError, Dataset, DatasetLoader, Examples, LoadRequest, UsageError, hookimpl, stratified
 
 TABLE = Path("datasets", "data", "digits.csv.gz")
 TEST = 360

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.data import Dataset
+from harness import Dataset, DatasetLoader, LoadRequest, hookimpl
 from harness.datasets.idx import load_idx
-from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, LoadRequest
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.data import Dataset
+from harness import DataError, Dataset, DatasetLoader, LoadRequest, UsageError, hookimpl
 from harness.datasets.photos import decoded, in_folder
-from harness.errors import DataError, UsageError
-from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, LoadRequest
 
 
 def folder(wanted: LoadRequest) -> Dataset:

@@ -15,10 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data import Dataset, Examples
-from harness.errors import DataError
-from harness.spec import Array
-from harness.storage.places import Download, Places
+from harness import Array, DataError, Dataset, Download, Examples, Places
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

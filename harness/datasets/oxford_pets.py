@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.data import Dataset
+from harness import DataError, Dataset, DatasetLoader, Download, LoadRequest, hookimpl
 from harness.datasets.photos import Photo, Photos, decoded
-from harness.errors import DataError
-from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, LoadRequest
-from harness.storage.places import Download
 
 NAME = "oxford-pets"
 URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"

@@ -14,13 +14,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from harness.data import Dataset, fixed_share
-from harness.environment import cores
-from harness.errors import DataError
-from harness.pictures.files import RESIZE_VERSION, read_picture
-from harness.pictures.inputs import LoadRequest
-from harness.spec import Array, Shape
-from harness.storage.datasets import LabelledPictures, opened, save
+from harness import (
+    RESIZE_VERSION,
+    Array,
+    DataError,
+    Dataset,
+    LabelledPictures,
+    LoadRequest,
+    Shape,
+    cores,
+    fixed_share,
+    open_cached,
+    read_picture,
+    save_cached,
+)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_SHARE = 0.2
@@ -80,7 +87,7 @@ def decoded(photos: Photos, wanted: LoadRequest) -> Dataset:
     def fill(folder: Path) -> None:
         broken: list[str] = []
         for split, part in (("train", photos.train), ("test", photos.test)):
-            save(folder, split, wanted.shape, _pixels(photos.root, part, wanted.shape, broken))
+            save_cached(folder, split, wanted.shape, _pixels(photos.root, part, wanted.shape, broken))
         if broken and wanted.broken == "refuse":
             raise DataError(
                 f"{photos.name}: {_told(broken, count)}; mend or remove them, or leave them out with "
@@ -90,7 +97,7 @@ def decoded(photos: Photos, wanted: LoadRequest) -> Dataset:
 
     folder = wanted.places.keep(f"photos-{_key(photos, wanted)}", fill)
     broken = json.loads((folder / "broken.json").read_text())
-    dataset = opened(folder, photos.name, photos.classes)
+    dataset = open_cached(folder, photos.name, photos.classes)
     return replace(dataset, notes=(f"{_told(broken, count)}: left out",)) if broken else dataset
 
 

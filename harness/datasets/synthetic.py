@@ -12,13 +12,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.data import Dataset
-from harness.errors import UsageError
-from harness.hookspecs import hookimpl
-from harness.pictures.inputs import DatasetLoader, LoadRequest
-from harness.spec import Array, Shape
-from harness.storage.datasets import LabelledPictures, kept_if_large
-from harness.text import format_size
+from harness import (
+    Array,
+    Dataset,
+    DatasetLoader,
+    LabelledPictures,
+    LoadRequest,
+    Shape,
+    UsageError,
+    cached_if_large,
+    format_size,
+    hookimpl,
+)
 
 VERSION = 1
 """Goes up when the pixels change."""
@@ -36,7 +41,7 @@ def synthetic(wanted: LoadRequest) -> Dataset:
     shape = _shape(wanted.argument) if wanted.argument else wanted.shape
     size = format_size(shape)
     classes = tuple(f"pattern {label}" for label in range(CLASSES))
-    return kept_if_large(
+    return cached_if_large(
         wanted.places, f"synthetic-{VERSION}-{size}", f"synthetic:{size}", classes, shape,
         lambda split: _pictures(split, shape), sum(COUNTS.values()),
     )  # fmt: skip

@@ -7,11 +7,9 @@ dense kernel flattens channels first.
 
 from collections.abc import Mapping
 
-from harness.hookspecs import hookimpl
+from harness import Conv, Dense, Dropout, Flatten, MaxPool, Model, ModelBuilder, Shape, hookimpl, relu
 from harness.models.pixels import TORCH
 from harness.models.sizes import exactly
-from harness.spec import Conv, Dense, Dropout, Flatten, MaxPool, Model, Shape, relu
-from harness.task import ModelBuilder
 
 SIZE = 224
 

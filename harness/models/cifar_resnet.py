@@ -6,9 +6,7 @@ that changes the shape is a 1x1 convolution with a batch norm (the paper's optio
 
 from collections.abc import Mapping
 
-from harness.hookspecs import hookimpl
-from harness.spec import BatchNorm, Conv, Dense, GlobalAvgPool, Layer, Model, Residual, Shape, relu
-from harness.task import ModelBuilder
+from harness import BatchNorm, Conv, Dense, GlobalAvgPool, Layer, Model, ModelBuilder, Residual, Shape, hookimpl, relu
 
 STAGES = (16, 32, 64)
 BLOCKS = 3

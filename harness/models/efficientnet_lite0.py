@@ -8,11 +8,9 @@ batch norm. The trunk ends in the 1,280 pooled features. Stochastic depth, a way
 
 from collections.abc import Mapping
 
-from harness.hookspecs import hookimpl
+from harness import BatchNorm, Dense, Dropout, GlobalAvgPool, Model, ModelBuilder, Normalize, Shape, hookimpl
 from harness.models.inverted_residuals import Stage, inverted_residuals
 from harness.models.sizes import at_least
-from harness.spec import BatchNorm, Dense, Dropout, GlobalAvgPool, Model, Normalize, Shape
-from harness.task import ModelBuilder
 
 SIZE, LEAST = 224, 32
 PIXELS = Normalize((127 / 255,), (128 / 255,))

@@ -8,10 +8,7 @@ layers is the one in which Keras makes and numbers them: `trunk.conv1` is conv2d
 
 from collections.abc import Mapping
 
-from harness.hookspecs import hookimpl
-from harness.models.pixels import TF
-from harness.models.sizes import at_least
-from harness.spec import (
+from harness import (
     AvgPool,
     BatchNorm,
     Branches,
@@ -21,12 +18,15 @@ from harness.spec import (
     Layer,
     MaxPool,
     Model,
+    ModelBuilder,
     Pair,
     Shape,
     Sides,
+    hookimpl,
     relu,
 )
-from harness.task import ModelBuilder
+from harness.models.pixels import TF
+from harness.models.sizes import at_least
 
 SIZE, LEAST = 299, 75
 NORM = BatchNorm(scale=False, momentum=0.99, epsilon=1e-3)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from harness import BatchNorm, Conv, Layer, Residual, Shape, relu6
 from harness.models.sizes import same
-from harness.spec import BatchNorm, Conv, Layer, Residual, Shape, relu6
 
 
 class Stage(NamedTuple):

@@ -6,10 +6,7 @@ fields. With a wider border a network would learn little but zeros.
 
 from collections.abc import Mapping
 
-from harness.errors import SpecError
-from harness.hookspecs import hookimpl
-from harness.spec import AvgPool, Conv, Dense, Flatten, Model, Shape, Sides, tanh
-from harness.task import ModelBuilder
+from harness import AvgPool, Conv, Dense, Flatten, Model, ModelBuilder, Shape, Sides, SpecError, hookimpl, tanh
 
 FIELD, BORDER = 32, 4
 

@@ -9,11 +9,22 @@ followed by its batch norm.
 from collections.abc import Mapping
 from functools import partial
 
-from harness.hookspecs import hookimpl
+from harness import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    GlobalAvgPool,
+    Layer,
+    Model,
+    ModelBuilder,
+    Shape,
+    Sides,
+    hookimpl,
+    relu6,
+)
 from harness.models.pixels import TF
 from harness.models.sizes import at_least, same
-from harness.spec import BatchNorm, Conv, Dense, Dropout, GlobalAvgPool, Layer, Model, Shape, Sides, relu6
-from harness.task import ModelBuilder
 
 SIZE, LEAST = 224, 32
 NORM = BatchNorm(momentum=0.99, epsilon=1e-3)

@@ -6,12 +6,10 @@ expanded_conv_depthwise, expanded_conv_project, block_1_expand and so on, each f
 
 from collections.abc import Mapping
 
-from harness.hookspecs import hookimpl
+from harness import BatchNorm, Dense, GlobalAvgPool, Model, ModelBuilder, Shape, hookimpl
 from harness.models.inverted_residuals import Stage, inverted_residuals
 from harness.models.pixels import TF
 from harness.models.sizes import at_least
-from harness.spec import BatchNorm, Dense, GlobalAvgPool, Model, Shape
-from harness.task import ModelBuilder
 
 SIZE, LEAST = 224, 32
 NORM = BatchNorm(momentum=0.999, epsilon=1e-3)

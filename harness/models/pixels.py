@@ -3,7 +3,7 @@
 Caffe's networks took blue before red: whoever imports their weights reverses the first kernel's input channels.
 """
 
-from harness.spec import Normalize
+from harness import Normalize
 
 CAFFE = Normalize((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,))
 TF = Normalize((0.5,), (0.5,))

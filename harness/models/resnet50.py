@@ -18,11 +18,23 @@ they go by name:
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from harness.hookspecs import hookimpl
+from harness import (
+    BatchNorm,
+    Conv,
+    Dense,
+    GlobalAvgPool,
+    Layer,
+    MaxPool,
+    Model,
+    ModelBuilder,
+    Normalize,
+    Residual,
+    Shape,
+    hookimpl,
+    relu,
+)
 from harness.models.pixels import CAFFE, TORCH
 from harness.models.sizes import at_least
-from harness.spec import BatchNorm, Conv, Dense, GlobalAvgPool, Layer, MaxPool, Model, Normalize, Residual, Shape, relu
-from harness.task import ModelBuilder
 
 SIZE, LEAST = 224, 32
 STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))  # blocks, and channels inside a block

@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 
-from harness.errors import SpecError
-from harness.spec import Conv, Shape
-from harness.text import format_size
+from harness import Conv, Shape, SpecError, format_size
 
 RGB = (3,)
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 
-from harness.hookspecs import hookimpl
-from harness.spec import Conv, Dense, Flatten, MaxPool, Model, Shape, relu
-from harness.task import ModelBuilder
+from harness import Conv, Dense, Flatten, MaxPool, Model, ModelBuilder, Shape, hookimpl, relu
 
 
 def two_block_cnn(input_shape: Shape = (32, 32, 3), classes: int = 10) -> Model:

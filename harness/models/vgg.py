@@ -8,11 +8,9 @@ weights want the pixels of `TORCH`, and flatten channels first.
 
 from collections.abc import Mapping
 
-from harness.hookspecs import hookimpl
+from harness import Conv, Dense, Dropout, Flatten, Layer, MaxPool, Model, ModelBuilder, Shape, hookimpl, relu
 from harness.models.pixels import CAFFE
 from harness.models.sizes import exactly
-from harness.spec import Conv, Dense, Dropout, Flatten, Layer, MaxPool, Model, Shape, relu
-from harness.task import ModelBuilder
 
 SIZE = 224
 CHANNELS = (64, 128, 256, 512, 512)

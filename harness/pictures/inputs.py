@@ -13,7 +13,7 @@ from harness.pictures.files import MODES, RESIZE_VERSION, brought_to
 from harness.pictures.filters import check_steps, stepped, steps_key
 from harness.ranges import AT_LEAST_1, check_ranges
 from harness.spec import Array, Model, Shape
-from harness.storage.datasets import LabelledPictures, kept_if_large
+from harness.storage.datasets import LabelledPictures, cached_if_large
 from harness.storage.places import Places
 from harness.task import ModelBuilder
 from harness.text import format_size
@@ -145,5 +145,5 @@ def _remade(
         return zip(make(parts[split]), parts[split].labels.tolist(), strict=True)
 
     count = len(dataset.train) + len(dataset.test)
-    found = kept_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
+    found = cached_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
     return replace(found, notes=(*dataset.notes, note))

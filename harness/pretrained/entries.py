@@ -18,7 +18,7 @@ from harness.pretrained.renaming import RENAMING_VERSION, canonical
 from harness.pretrained.spec_json import described, model_of
 from harness.spec import Model, Normalize, Shape, Weights, class_count
 from harness.storage.atomic import written_whole
-from harness.storage.places import Download, Places, hash_of
+from harness.storage.places import Download, Places, file_hash
 from harness.task import ModelBuilder
 
 FILE, SEAL = "weights.safetensors", "weights.sha256"
@@ -147,13 +147,13 @@ def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
 
 def _seal(folder: Path) -> None:
     with written_whole(folder / SEAL) as file:
-        file.write(hash_of(folder / FILE, "sha256:").encode())
+        file.write(file_hash(folder / FILE, "sha256:").encode())
 
 
 def _is_sealed(folder: Path) -> bool:
     """Whether the converted copy is what it was when it was made."""
     try:
-        return (folder / SEAL).read_bytes() == hash_of(folder / FILE, "sha256:").encode()
+        return (folder / SEAL).read_bytes() == file_hash(folder / FILE, "sha256:").encode()
     except OSError:  # one of them is not there, or no file
         return False
 
@@ -192,7 +192,7 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
             raise DataError(f"{path} does not name its classes")
         return names, f"{path} itself"
 
-    told = {name: notes.get(name, "not said") for name in TOLD} | {"hash": hash_of(path, "sha256:")}
+    told = {name: notes.get(name, "not said") for name in TOLD} | {"hash": file_hash(path, "sha256:")}
     told["source"] = notes.get("source", str(path))
     return Start(
         str(path),
@@ -249,6 +249,6 @@ def in_package(package: str, file: str, hash: str, command: str) -> Callable[[Pl
 
 def verified(path: Path, hash: str, mend: str) -> Path:
     """The path, if the file is the one that was published; `mend` says how to come by it."""
-    if (found := hash_of(path, hash)) != hash:
+    if (found := file_hash(path, hash)) != hash:
         raise DataError(f"{path} is not the published file: its hash is {found}, not {hash}: {mend}")
     return path

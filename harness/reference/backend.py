@@ -9,15 +9,26 @@ from typing import ClassVar
 
 import numpy as np
 
-from harness.backend import Backend, Device, Trainer
-from harness.data import Batches, Examples
-from harness.errors import Unsupported
-from harness.hookspecs import hookimpl
-from harness.recipe import Objective, Recipe
+from harness import (
+    Array,
+    Backend,
+    Batches,
+    Device,
+    Examples,
+    Layer,
+    Model,
+    Objective,
+    Recipe,
+    Trainer,
+    Unsupported,
+    Upto,
+    Weights,
+    check_weights,
+    hookimpl,
+)
 from harness.reference.layers import LAYERS, Applied, Apply, Context
 from harness.reference.losses import cross_entropy, slope
 from harness.reference.optimizers import TensorOptimizer
-from harness.spec import Array, Layer, Model, Upto, Weights, check_weights
 
 
 class Net:

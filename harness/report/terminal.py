@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from harness.report.text import TEXTS, Table
+from harness.report.text import LEFT_COLUMNS, Table
 
 WIDTH = 112
 
 
-def drawn(table: Table) -> str:
+def draw_table(table: Table) -> str:
     """A table under its title."""
-    sides = ["left" if header in TEXTS else "right" for header in table.headers]
+    sides = ["left" if header in LEFT_COLUMNS else "right" for header in table.headers]
     return f"{wrapped(table.title)}\n{tabulate(table.rows, table.headers, disable_numparse=True, colalign=sides)}"
 
 
-def paragraph(lines: Sequence[str]) -> str:
+def wrap_lines(lines: Sequence[str]) -> str:
     """Lines that belong together."""
     return "\n".join(map(wrapped, lines))
 

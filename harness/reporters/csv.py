@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from harness.hookspecs import hookimpl
-from harness.report.summary import Report
-from harness.result import Cell, Result
+from harness import Cell, Report, Result, hookimpl
 
 
 def as_csv(report: Report) -> str:

@@ -6,11 +6,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
 
-from harness.hookspecs import hookimpl
-from harness.report.summary import Report
-from harness.report.terminal import drawn, paragraph
-from harness.report.text import Table, experiments, finished, notes, percent, who
-from harness.text import printable
+from harness import (
+    Report,
+    Table,
+    draw_table,
+    hookimpl,
+    percent,
+    printable,
+    report_experiments,
+    report_notes,
+    row_names,
+    seed_count,
+    wrap_lines,
+)
 
 Row = Mapping[str, Any]
 """A row of the summary: one experiment on one backend, over its seeds."""
@@ -40,9 +48,11 @@ CURVE = {
 
 
 def as_evaluation(report: Report) -> str:
-    trained = {title: rows for title, rows in experiments(report).items() if not any(map(_changed_pictures, rows))}
+    trained = {
+        title: rows for title, rows in report_experiments(report).items() if not any(map(_changed_pictures, rows))
+    }
     sections = [text for title, rows in trained.items() for text in _section(title, rows)]
-    paragraphs = [paragraph(lines) for lines in notes(report) if lines]
+    paragraphs = [wrap_lines(lines) for lines in report_notes(report) if lines]
     return printable(
         "\n\n".join(
             [*(sections or ["There is nothing to evaluate: no cell of the run has trained a network."]), *paragraphs]
@@ -56,26 +66,26 @@ def _changed_pictures(row: Row) -> bool:
 
 
 def _section(title: str, rows: Sequence[Row]) -> Iterator[str]:
-    headers, names = who(rows)
+    headers, names = row_names(rows)
     overview = [(*name, *_overview(row)) for name, row in zip(names, rows, strict=True)]
-    yield drawn(Table(title, (*headers, *OVERVIEW), overview))
+    yield draw_table(Table(title, (*headers, *OVERVIEW), overview))
     rows = [{**row, "who": "/".join(name)} for name, row in zip(names, rows, strict=True)]
     known = [row for row in rows if "per_class" in row]
     for start in range(0, len(known), SIDE_BY_SIDE):
-        yield drawn(_classes(known[start : start + SIDE_BY_SIDE]))
+        yield draw_table(_classes(known[start : start + SIDE_BY_SIDE]))
     for row in known:
         if "confusion" in row:
-            yield drawn(_matrix(row)) if len(row["confusion"]) <= DRAWN else paragraph(list(_confusions(row)))
-    yield from (drawn(_curve(row)) for row in rows if "curve" in row)
+            yield draw_table(_matrix(row)) if len(row["confusion"]) <= DRAWN else wrap_lines(list(_confusions(row)))
+    yield from (draw_table(_curve(row)) for row in rows if "curve" in row)
     if missing := list(filter(None, map(_missing, rows))):
-        yield paragraph(missing)
+        yield wrap_lines(missing)
 
 
 def _overview(row: Row) -> tuple[str, ...]:
     counts = row.get("parameter_counts", {})
     sizes = (f"{counts[name]:,}" if name in counts else "-" for name in ("total", "trainable", "frozen", "buffers"))
     shares = (percent(row.get(name)) for name in ("test_accuracy", "macro_f1", "overfitting_gap"))
-    return finished(row), *shares, *sizes
+    return seed_count(row), *shares, *sizes
 
 
 def _classes(rows: Sequence[Row]) -> Table:

@@ -13,12 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from harness.hookspecs import hookimpl
-from harness.report.summary import Report
-from harness.report.text import experiments, notes
-from harness.result import Result
-from harness.spec import Array
-from harness.text import printable
+from harness import Array, Report, Result, hookimpl, printable, report_experiments, report_notes
 
 SHOWN = 8
 """Pictures of each experiment, at most."""
@@ -67,10 +62,10 @@ class Kept(NamedTuple):
 
 
 def as_gallery(report: Report) -> str:
-    parts = [part for title, rows in experiments(report).items() for part in _section(report, title, rows)]
+    parts = [part for title, rows in report_experiments(report).items() for part in _section(report, title, rows)]
     nothing = "<p>No cell of this run has kept pictures: the tasks adversarial and ideal-image do.</p>"
     title = f"samebench: pictures of {report.run.get('id', 'a run')}"
-    told = "".join(f"<li>{_text(line)}</li>" for lines in notes(report) for line in lines)
+    told = "".join(f"<li>{_text(line)}</li>" for lines in report_notes(report) for line in lines)
     return PAGE.format(
         policy=POLICY, title=_text(title), style=STYLE, body="\n".join([*(parts or [nothing]), f"<ul>{told}</ul>"])
     )

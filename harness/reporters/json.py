@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from harness.hookspecs import hookimpl
-from harness.report.summary import Report
+from harness import Report, hookimpl
 
 
 def as_json(report: Report) -> str:

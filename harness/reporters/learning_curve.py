@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.hookspecs import hookimpl
-from harness.report.summary import Report
-from harness.report.terminal import drawn, paragraph
-from harness.report.text import APART, Table, network, notes, percent, seeds, short
-from harness.text import printable
+from harness import (
+    KEPT_APART,
+    Report,
+    Table,
+    draw_table,
+    hookimpl,
+    network_text,
+    percent,
+    printable,
+    report_notes,
+    seeds_text,
+    short_hash,
+    wrap_lines,
+)
 
 TRAIN_LIMIT = "train_limit"
 NOTHING = "No task of this run was given a number of training pictures: see samebench learning-curve --help"
@@ -20,8 +29,8 @@ def as_learning_curve(report: Report) -> str:
     for row in report.summary:
         if isinstance(row["options"].get(TRAIN_LIMIT), int):
             groups.setdefault((row["dataset"], row["precision"]), []).append(row)
-    tables = [drawn(_table(dataset, precision, rows)) for (dataset, precision), rows in groups.items()]
-    told = [paragraph(lines) for lines in notes(report) if lines]
+    tables = [draw_table(_table(dataset, precision, rows)) for (dataset, precision), rows in groups.items()]
+    told = [wrap_lines(lines) for lines in report_notes(report) if lines]
     return printable("\n\n".join([*(tables or [NOTHING]), *told]))
 
 
@@ -29,9 +38,9 @@ def _table(dataset: str, precision: str, rows: list[dict[str, Any]]) -> Table:
     counts = sorted({row["options"][TRAIN_LIMIT] for row in rows})
     lines: dict[tuple[str, ...], dict[int, str]] = {}
     for row in rows:
-        way = row["task"], network(row), row["backend"], row["mode"], _apart(row)
+        way = row["task"], network_text(row), row["backend"], row["mode"], _apart(row)
         lines.setdefault(way, {})[row["options"][TRAIN_LIMIT]] = percent(row.get("test_accuracy"))
-    names = ("task", "network", "backend", "mode", APART)
+    names = ("task", "network", "backend", "mode", KEPT_APART)
     kept = len(names) if any(way[-1] for way in lines) else len(names) - 1
     return Table(
         f"{dataset}, {precision}: test accuracy by the number of training pictures",
@@ -43,9 +52,9 @@ def _table(dataset: str, precision: str, rows: list[dict[str, Any]]) -> Table:
 def _apart(row: dict[str, Any]) -> str:
     """What tells a line from others of the same task and backend, if there are any."""
     options = [f"{name}={value}" for name, value in row["varied"].items() if name != TRAIN_LIMIT]
-    rests_on = [f"{name} {short(value)}" for name, value in row["apart"].items()]
+    rests_on = [f"{name} {short_hash(value)}" for name, value in row["apart"].items()]
     semantics = [] if row["semantics"] == "aligned" else [row["semantics"]]
-    return ", ".join([*semantics, *options, *([seeds(row["seeds"])] if rests_on else []), *rests_on])
+    return ", ".join([*semantics, *options, *([seeds_text(row["seeds"])] if rests_on else []), *rests_on])
 
 
 @hookimpl

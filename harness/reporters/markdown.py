@@ -5,19 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.hookspecs import hookimpl
-from harness.report.summary import Report
-from harness.report.text import TEXTS, Table, notes, tables
-from harness.text import printable
+from harness import LEFT_COLUMNS, Report, Table, hookimpl, printable, report_notes, report_tables
 
 
 def as_markdown(report: Report) -> str:
-    paragraphs = ["\n".join(f"- {_plain(line)}" for line in lines) for lines in notes(report) if lines]
-    return "\n\n".join([*map(_drawn, tables(report)), *paragraphs])
+    paragraphs = ["\n".join(f"- {_plain(line)}" for line in lines) for lines in report_notes(report) if lines]
+    return "\n\n".join([*map(_drawn, report_tables(report)), *paragraphs])
 
 
 def _drawn(table: Table) -> str:
-    rule = "|".join(":---" if header in TEXTS else "---:" for header in table.headers)
+    rule = "|".join(":---" if header in LEFT_COLUMNS else "---:" for header in table.headers)
     return "\n".join([f"**{_plain(table.title)}**", "", _row(table.headers), f"|{rule}|", *map(_row, table.rows)])
 
 

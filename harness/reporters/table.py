@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.hookspecs import hookimpl
-from harness.report.summary import Report
-from harness.report.terminal import drawn, paragraph
-from harness.report.text import notes, tables
-from harness.text import printable
+from harness import Report, draw_table, hookimpl, printable, report_notes, report_tables, wrap_lines
 
 
 def as_table(report: Report) -> str:
-    paragraphs = [paragraph(lines) for lines in notes(report) if lines]
-    return printable("\n\n".join([*map(drawn, tables(report)), *paragraphs]))
+    paragraphs = [wrap_lines(lines) for lines in report_notes(report) if lines]
+    return printable("\n\n".join([*map(draw_table, report_tables(report)), *paragraphs]))
 
 
 @hookimpl

@@ -21,7 +21,7 @@ from harness.running.crosscheck import cases, judge
 from harness.running.process import Ended, run_worker
 from harness.running.store import Store
 from harness.storage.atomic import free, read_json
-from harness.storage.places import hash_of
+from harness.storage.places import file_hash
 from harness.storage.sealed import PICTURES, write_json
 from harness.worker.code_hash import code_if_there
 
@@ -220,7 +220,7 @@ def _code_of(backend: str) -> dict[str, str]:
 
 def _hash_of_weights(cell: Cell) -> str | None:
     """That of the file that the cell starts from; None where an entry's name stands for its contents."""
-    return hash_of(Path(cell.weights), "sha256:") if cell.weights and is_path(cell.weights) else None
+    return file_hash(Path(cell.weights), "sha256:") if cell.weights and is_path(cell.weights) else None
 
 
 def _in_turns(cells: Sequence[Cell], seed: int) -> Iterator[Cell]:

@@ -30,7 +30,7 @@ from harness.storage.atomic import (
     remove_temporary_files,
     temporary_name,
 )
-from harness.storage.places import hash_of
+from harness.storage.places import file_hash
 from harness.storage.sealed import ARTIFACTS, PICTURES, read_arrays, read_sealed, write_json, write_sealed
 
 ASKED, ANSWER = "asked", ("request.json", "result.json")
@@ -212,7 +212,7 @@ class Store:
         if not wanted:
             raise LookupError(f"{result.cell.key} has kept no pictures")
         try:
-            if not file.is_file() or hash_of(file, wanted) != wanted:
+            if not file.is_file() or file_hash(file, wanted) != wanted:
                 raise LookupError(f"{file} is not what the cell has written")
         except OSError as error:
             raise LookupError(f"{file} cannot be read: {error}") from None

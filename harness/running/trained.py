@@ -8,7 +8,7 @@ from typing import NamedTuple
 from harness.errors import DataError, UsageError
 from harness.pretrained.entries import FILE
 from harness.running.store import Store
-from harness.storage.places import hash_of
+from harness.storage.places import file_hash
 
 
 class Kept(NamedTuple):
@@ -28,6 +28,6 @@ def trained_in(folder: Path, task: str | None) -> Kept:
         raise UsageError(f"{folder} has kept no network" + (f" of {task}; it has some of {tasks}" if tasks else ""))
     file = store.artifacts(chosen[0].cell) / FILE
     wanted = chosen[0].artifacts[FILE]
-    if not file.is_file() or hash_of(file, wanted) != wanted:
+    if not file.is_file() or file_hash(file, wanted) != wanted:
         raise DataError(f"{file} is not there, or not what the run has written: its result says {wanted}; run it again")
     return Kept(file, chosen[0].cell.backend)

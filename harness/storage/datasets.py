@@ -23,26 +23,28 @@ Splits = Callable[[str], LabelledPictures]
 """The pictures of "train" or "test", asked for when they are needed."""
 
 
-def kept(places: Places, key: str, name: str, classes: tuple[str, ...], shape: Shape, splits: Splits) -> Dataset:
+def cached_dataset(
+    places: Places, key: str, name: str, classes: tuple[str, ...], shape: Shape, splits: Splits
+) -> Dataset:
     """The data set kept under `key`, made if nobody has made it yet."""
 
     def fill(folder: Path) -> None:
         for split in ("train", "test"):
-            save(folder, split, shape, splits(split))
+            save_cached(folder, split, shape, splits(split))
 
-    return opened(places.keep(key, fill), name, classes)
+    return open_cached(places.keep(key, fill), name, classes)
 
 
-def kept_if_large(
+def cached_if_large(
     places: Places, key: str, name: str, classes: tuple[str, ...], shape: Shape, splits: Splits, count: int
 ) -> Dataset:
     """A data set of `count` pictures, made anew each time unless that would take long."""
     if count * math.prod(shape) >= LARGE:
-        return kept(places, key, name, classes, shape, splits)
+        return cached_dataset(places, key, name, classes, shape, splits)
     return Dataset(name, classes, _in_memory(splits("train")), _in_memory(splits("test")))
 
 
-def save(folder: Path, split: str, shape: Shape, pictures: LabelledPictures) -> None:
+def save_cached(folder: Path, split: str, shape: Shape, pictures: LabelledPictures) -> None:
     """Write one split as its pictures come. They are written and not mapped: a full disk is then an error to be read
     about, and not the end of the process."""
     labels = []
@@ -56,7 +58,7 @@ def save(folder: Path, split: str, shape: Shape, pictures: LabelledPictures) -> 
     np.save(folder / f"{split}.labels.npy", np.array(labels, np.int32))
 
 
-def opened(folder: Path, name: str, classes: tuple[str, ...]) -> Dataset:
+def open_cached(folder: Path, name: str, classes: tuple[str, ...]) -> Dataset:
     """A data set from a folder in which both splits are saved."""
     train, test = (
         Examples(np.load(folder / f"{split}.images.npy", mmap_mode="r"), np.load(folder / f"{split}.labels.npy"))

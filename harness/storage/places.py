@@ -86,7 +86,7 @@ class Places:
         wrong = ""
         for path in (self.find(download.file), self.find(inside), kept):
             if path and path.is_file():
-                if (got := hash_of(path, download.hash)) == download.hash:
+                if (got := file_hash(path, download.hash)) == download.hash:
                     return path
                 wrong += f"; {path} is another file: its hash is {got}"
         target = kept if self.data is None else self.data / inside
@@ -98,7 +98,7 @@ class Places:
         if reason := _unreachable(download.url):
             raise DataError(f"{missing}, and there is no way to {download.url}: {reason}{wrong}. {by_hand}")
         with _making(kept) as part:
-            if not (kept.is_file() and hash_of(kept, download.hash) == download.hash):  # another process was first
+            if not (kept.is_file() and file_hash(kept, download.hash) == download.hash):  # another process was first
                 try:
                     _download(download, part).replace(kept)
                 except (OSError, ValueError) as error:
@@ -128,7 +128,7 @@ class Places:
         return self.keep(f"{downloads[0].owner}-unpacked-{key}", fill)
 
 
-def hash_of(path: Path, like: str) -> str:
+def file_hash(path: Path, like: str) -> str:
     """The hash of a file, by the algorithm of another one such as md5:..."""
     algorithm = like.partition(":")[0]
     with path.open("rb") as file:

@@ -13,13 +13,26 @@ from typing import Literal
 
 import numpy as np
 
-from harness.attack import Attack
-from harness.hookspecs import hookimpl
-from harness.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, FACTOR, check_ranges
-from harness.reference.losses import probabilities
-from harness.spec import Shape
-from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult
-from harness.tasks.common.victim import Victim, check_class, pictures_for, predictions
+from harness import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
+    FACTOR,
+    Attack,
+    ModelBuilder,
+    Shape,
+    Subject,
+    Task,
+    TaskContext,
+    TaskResult,
+    Victim,
+    check_class,
+    check_ranges,
+    choose_pictures,
+    hookimpl,
+    predictions,
+    probabilities,
+)
 
 SIZES = (0.25, 0.5, 1.0, 2.0)
 """Epsilons of the curve, in shares of the option."""
@@ -85,7 +98,7 @@ class Adversarial(Task):
     def run(self, context: TaskContext) -> TaskResult:
         options: Options = context.options
         victim = Victim(context)
-        images, labels, own = pictures_for(victim, options.pictures)
+        images, labels, own = choose_pictures(victim, options.pictures)
         wanted = labels if options.target is None else np.full_like(labels, options.target)
         victim.record_inputs(images, None if own else labels)
         before = victim.logits(images)

@@ -11,13 +11,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.hookspecs import hookimpl
-from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
-from harness.recipe import Recipe
-from harness.spec import Shape
-from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult, Trained
-from harness.tasks.common.fitting import metrics_of
-from harness.tasks.common.transfer import FROZEN_TRUNK, Head, learn_head
+from harness import (
+    AT_LEAST_1,
+    BELOW_1,
+    FROZEN_TRUNK,
+    Head,
+    ModelBuilder,
+    Recipe,
+    Shape,
+    Subject,
+    Task,
+    TaskContext,
+    TaskResult,
+    Trained,
+    check_ranges,
+    hookimpl,
+    learn_head,
+    metrics_of,
+)
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,39 @@ from typing import Literal, cast
 
 import numpy as np
 
-from harness.data import Examples
-from harness.errors import SamebenchError, UsageError
-from harness.hookspecs import hookimpl
-from harness.pictures.augmentation import Augmentation
-from harness.ranges import AT_LEAST_0, AT_LEAST_1, BELOW_1, check_ranges
-from harness.recipe import SGD, Adam, AdamW, Recipe
-from harness.spec import Model, Shape
-from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult, Trained
-from harness.tasks.common.evaluation import Point
-from harness.tasks.common.fitting import EpochGroups, Fit, metrics_of
-from harness.tasks.common.stopping import Stopping, Watch
-from harness.tasks.common.transfer import Head, changed, learn_head, unfrozen
+from harness import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    BELOW_1,
+    SGD,
+    Adam,
+    AdamW,
+    Augmentation,
+    EpochGroups,
+    Examples,
+    Fit,
+    Head,
+    Model,
+    ModelBuilder,
+    Point,
+    Recipe,
+    SamebenchError,
+    Shape,
+    Stopping,
+    Subject,
+    Task,
+    TaskContext,
+    TaskResult,
+    Trained,
+    UsageError,
+    Watch,
+    changed_tensors,
+    check_ranges,
+    hookimpl,
+    learn_head,
+    metrics_of,
+    unfrozen_rates,
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +82,7 @@ class Options:
 
     def recipe(self, model: Model) -> Recipe:
         norms = self.batch_norm == "trained"
-        return Recipe(self.optimizer, rates=unfrozen(model, self.blocks, self.layers, norms, self.trunk_rate))
+        return Recipe(self.optimizer, rates=unfrozen_rates(model, self.blocks, self.layers, norms, self.trunk_rate))
 
 
 class FineTuning(Task):
@@ -104,7 +125,7 @@ class FineTuning(Task):
                 if watch.done:
                     break
         frozen = recipe.frozen(learned.model)
-        if moved := changed(with_head, backend.weights(net), frozen):
+        if moved := changed_tensors(with_head, backend.weights(net), frozen):
             raise SamebenchError(f"{backend.name} has changed tensors that are frozen: {', '.join(moved)}")
 
         backend.load(net, watch.kept)

@@ -11,13 +11,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.attack import Attack, variation
-from harness.hookspecs import hookimpl
-from harness.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, Range, check_ranges
-from harness.reference.losses import probabilities
-from harness.spec import Array, Shape
-from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult
-from harness.tasks.common.victim import Victim, check_class
+from harness import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
+    Array,
+    Attack,
+    ModelBuilder,
+    Range,
+    Shape,
+    Subject,
+    Task,
+    TaskContext,
+    TaskResult,
+    Victim,
+    check_class,
+    check_ranges,
+    hookimpl,
+    probabilities,
+    total_variation,
+)
 
 ALL, SOME = 10, 4
 """A network of so many classes, at most, shows all of them, and one of more so many, evenly spread."""
@@ -80,7 +93,7 @@ class IdealImage(Task):
             of_target = seen[way][np.arange(len(wanted)), wanted]
             metrics[f"{prefix}target_probability"] = float(of_target.mean())
             metrics[f"{prefix}least_probability"] = float(of_target.min())
-            metrics[f"{prefix}total_variation"] = float((variation(made[way].astype(np.float64)) / values).mean())
+            metrics[f"{prefix}total_variation"] = float((total_variation(made[way].astype(np.float64)) / values).mean())
         return TaskResult(
             metrics=metrics,
             rates=victim.rates,

@@ -6,13 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.hookspecs import hookimpl
-from harness.pictures.augmentation import Augmentation
-from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
-from harness.recipe import SGD, Adam, AdamW, Constant, Cosine, Recipe, Warmup
-from harness.spec import Shape
-from harness.task import ModelBuilder, Subject, Task, TaskContext, TaskResult, Trained
-from harness.tasks.common.fitting import EpochGroups, Fit, first_evidence, metrics_of
+from harness import (
+    AT_LEAST_1,
+    BELOW_1,
+    SGD,
+    Adam,
+    AdamW,
+    Augmentation,
+    Constant,
+    Cosine,
+    EpochGroups,
+    Fit,
+    ModelBuilder,
+    Recipe,
+    Shape,
+    Subject,
+    Task,
+    TaskContext,
+    TaskResult,
+    Trained,
+    Warmup,
+    check_ranges,
+    first_evidence,
+    hookimpl,
+    metrics_of,
+)
 
 SCHEDULES = {"constant": Constant(), "cosine": Cosine(), "warmup-cosine": Warmup(0.1, Cosine())}
 

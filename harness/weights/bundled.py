@@ -7,8 +7,7 @@ can be tried without a download. The second network has seen the digits 0 to 4 o
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.hookspecs import hookimpl
-from harness.pretrained.entries import Pretrained, verified
+from harness import Pretrained, hookimpl, verified
 
 FOLDER = Path(__file__).parent / "bundled"
 DIGITS = "sha256:e0ab973c81775f9f580460463dde38afa4b01e5ab895bc8d76d3194466816d79"

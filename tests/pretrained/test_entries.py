@@ -16,7 +16,7 @@ from harness.pretrained.entries import Pretrained, Start, from_keras, in_package
 from harness.pretrained.formats import load_safetensors, save_safetensors
 from harness.pretrained.spec_json import described, model_of
 from harness.spec import Dense, Model, relu
-from harness.storage.places import Places, hash_of
+from harness.storage.places import Places, file_hash
 
 FILE = "weights.safetensors"
 TOLD = {"variant": "small", "source": "a test", "licence": "CC0", "trained_on": "noise"}
@@ -38,7 +38,7 @@ def find(tmp_path, places):
     path = tmp_path / "some_weights" / FILE
     path.parent.mkdir()
     save_safetensors(path, weights_of(lenet5()), {})
-    hash = hash_of(path, "sha256:")
+    hash = file_hash(path, "sha256:")
     entries = Catalogue("entry of weights")
 
     def start(

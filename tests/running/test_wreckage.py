@@ -20,7 +20,7 @@ from harness.result import Cell, Result
 from harness.running.process import Ended, run_worker
 from harness.running.store import Store
 from harness.storage.atomic import JSON_BYTES
-from harness.storage.places import hash_of
+from harness.storage.places import file_hash
 from harness.storage.sealed import PICTURES, read_arrays, read_sealed, write_arrays, write_json, write_sealed
 from harness.worker.code_hash import code_if_there
 
@@ -444,7 +444,7 @@ def test_pictures_that_are_no_arrays_are_left_out(tmp_path, monkeypatch):
     store = Store(tmp_path)
     result, file = pictured(one, store), store.artifacts(one) / PICTURES
     file.write_bytes(b"PK\x03\x04 no archive")
-    result.artifacts[PICTURES] = hash_of(file, "sha256:")
+    result.artifacts[PICTURES] = file_hash(file, "sha256:")
     store.save(result)
     assert "No cell of this run has kept pictures" in all_reports(store)
     for broken in (b"", b"\x93NUMPY"):

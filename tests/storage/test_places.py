@@ -261,7 +261,7 @@ def test_good_archives_are_unpacked_and_damaged_ones_are_not(tmp_path):
 
 def test_archives_are_fetched_only_to_be_unpacked(tmp_path):
     archive = packed_tar(tmp_path / "flowers.tar.gz", ("rose", {}))
-    download = Download("flowers", "http://127.0.0.1:9/flowers.tar.gz", places.hash_of(archive, "md5:"))
+    download = Download("flowers", "http://127.0.0.1:9/flowers.tar.gz", places.file_hash(archive, "md5:"))
     folder = Places(tmp_path, tmp_path / "cache", offline=True).unpacked(download)
     archive.unlink()
     assert files(folder) == ["rose"]

@@ -18,7 +18,7 @@ from harness.reference.backend import NumPy, NumPyTrainer
 from harness.task import TaskContext, Trained
 from harness.tasks.common import fitting
 from harness.tasks.common.stopping import Stopping
-from harness.tasks.common.transfer import Head, Trunk, changed, head_alone, trunk_of, unfrozen
+from harness.tasks.common.transfer import Head, Trunk, changed_tensors, head_alone, trunk_of, unfrozen_rates
 from harness.tasks.feature_extraction import FeatureExtraction
 from harness.tasks.feature_extraction import Options as Extracting
 from harness.tasks.fine_tuning import FineTuning
@@ -135,7 +135,7 @@ def test_every_picture_goes_through_the_trunk_exactly_once_and_in_order(count, s
 
 def nodes(model: Model, **chosen) -> set[str]:
     given = {"blocks": 1, "layers": None, "norms": False, "rate": 0.5} | chosen
-    rates = unfrozen(model, **given)
+    rates = unfrozen_rates(model, **given)
     recipe = Recipe(Adam(), rates=rates)
     assert {recipe.rate(name) for name in model.parameters if name.startswith("head.")} == {1.0}
     assert {recipe.rate(node.name) for node in model.nodes} <= {0.0, 0.5, 1.0}
@@ -183,7 +183,7 @@ def test_more_than_there_is_cannot_learn(chosen):
 @pytest.mark.parametrize("name", list(load_plugins().models))
 def test_the_last_block_of_every_network_can_learn_by_itself(name):
     model = load_plugins().models[name]()
-    recipe = Recipe(Adam(), rates=unfrozen(model, 1, None, False, 0.1))
+    recipe = Recipe(Adam(), rates=unfrozen_rates(model, 1, None, False, 0.1))
     recipe.check(model)
     counts = model.counts(recipe.frozen(model))
     assert 0 < counts.frozen < counts.total and counts.trainable > sum(
@@ -196,7 +196,7 @@ def test_a_change_of_one_bit_in_what_is_frozen_is_seen():
     after = {name: tensor.copy() for name, tensor in before.items()}
     after["trunk.batchnorm1.mean"][1] = np.nextafter(np.float32(0), np.float32(1))
     after["trunk.conv2.kernel"] += 1
-    assert changed(before, after, ("trunk.batchnorm1", "trunk.conv1")) == ["trunk.batchnorm1.mean"]
+    assert changed_tensors(before, after, ("trunk.batchnorm1", "trunk.conv1")) == ["trunk.batchnorm1.mean"]
 
 
 # The tasks

@@ -10,16 +10,16 @@ footer.py    machines, devices and versions, and what intervals and rates mean
 """
 
 from harness.report.text.headlines import headline as headline
-from harness.report.text.notes import notes as notes
-from harness.report.text.results import experiments as experiments
-from harness.report.text.results import tables as tables
-from harness.report.text.tables import APART as APART
-from harness.report.text.tables import TEXTS as TEXTS
+from harness.report.text.notes import report_notes as report_notes
+from harness.report.text.results import report_experiments as report_experiments
+from harness.report.text.results import report_tables as report_tables
+from harness.report.text.tables import KEPT_APART as KEPT_APART
+from harness.report.text.tables import LEFT_COLUMNS as LEFT_COLUMNS
 from harness.report.text.tables import Table as Table
-from harness.report.text.tables import experiment as experiment
-from harness.report.text.tables import finished as finished
-from harness.report.text.tables import network as network
+from harness.report.text.tables import experiment_title as experiment_title
+from harness.report.text.tables import network_text as network_text
 from harness.report.text.tables import percent as percent
-from harness.report.text.tables import seeds as seeds
-from harness.report.text.tables import short as short
-from harness.report.text.tables import who as who
+from harness.report.text.tables import row_names as row_names
+from harness.report.text.tables import seed_count as seed_count
+from harness.report.text.tables import seeds_text as seeds_text
+from harness.report.text.tables import short_hash as short_hash

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.report.summary import Report
-from harness.report.text.tables import Table, percent, plain, seeds, who
+from harness.report.text.tables import Table, percent, plain, row_names, seeds_text
 
 Row = dict[str, Any]
 CHANGE = {
@@ -23,7 +23,7 @@ def attacks(title: str, rows: Sequence[Row]) -> Iterator[Table]:
     if not known:
         return
     sizes = [point["epsilon"] for point in known[0]["robust_accuracy"]]
-    first, names = who(known)
+    first, names = row_names(known)
     headers = (*first, *(f"{size:.3g}" for size in sizes), *(header for header, _ in CHANGE.values()))
     yield Table(
         f"{title}: accuracy by epsilon, of {known[0]['pictures']} pictures a seed; success and changes at "
@@ -44,7 +44,7 @@ def judgements(report: Report, title: str, rows: Sequence[Row]) -> Iterator[Tabl
     what = "accuracy" if any("robust_accuracy" in row for row in rows) else "probability"
     told = "accuracy on the pictures" if what == "accuracy" else "probability of the class in the pictures"
     for found in tables:
-        which = f", {seeds(found['seeds'])}" if len(tables) > 1 else ""
+        which = f", {seeds_text(found['seeds'])}" if len(tables) > 1 else ""
         yield Table(
             f"{title}{which}: {told} that a row has made, as a column judges them",
             ("made on", *found["judges"]),

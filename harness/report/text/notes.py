@@ -11,11 +11,11 @@ from harness.report.basis import EXPERIMENT
 from harness.report.summary import Report
 from harness.report.text.footer import footer
 from harness.report.text.results import one_each
-from harness.report.text.tables import experiment, seeds, short, within
+from harness.report.text.tables import experiment_title, seeds_text, short_hash, within
 from harness.result import Result
 
 
-def notes(report: Report) -> Iterator[list[str]]:
+def report_notes(report: Report) -> Iterator[list[str]]:
     """Paragraphs of lines, the most important first."""
     yield [
         *dict.fromkeys(_agreements(report.agreements)),
@@ -143,14 +143,14 @@ def _disturbed(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         for one in row.get("disturbed", []):
             reasons.setdefault(one["reason"], []).append(one["seed"])
         for reason, of in reasons.items():
-            yield f"Disturbed: the speed of {row['task']}, {row['backend']}/{row['mode']}, {seeds(of)}: {reason}."
+            yield f"Disturbed: the speed of {row['task']}, {row['backend']}/{row['mode']}, {seeds_text(of)}: {reason}."
 
 
 def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Warnings of rows that would be one, or could be compared, if they rested on the same."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        about = experiment({**row, "apart": {}, "varied": row["options"]})
+        about = experiment_title({**row, "apart": {}, "varied": row["options"]})
         groups.setdefault(about, []).append(row)
     for group in groups.values():
         whole = len({row["subject"] for row in group}) == len(group)
@@ -158,13 +158,15 @@ def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         if differ:
             yield (
                 f"Warning: {differ[0]['task']}: cells that differ in more than their seed have rows of their own. "
-                + "; ".join(f"{row['backend']}/{row['mode']}, {seeds(row['seeds'])}: {_values(row)}" for row in differ)
+                + "; ".join(
+                    f"{row['backend']}/{row['mode']}, {seeds_text(row['seeds'])}: {_values(row)}" for row in differ
+                )
                 + ". To compare them, or to get one row, run all of them again with a new --out."
             )
 
 
 def _values(row: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {short(value)}" for name, value in row["apart"].items())
+    return ", ".join(f"{name} {short_hash(value)}" for name, value in row["apart"].items())
 
 
 def _warnings(results: Sequence[Result]) -> Iterator[str]:

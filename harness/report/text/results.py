@@ -8,7 +8,7 @@ from typing import Any
 from harness.report.summary import Report
 from harness.report.text.attacks import attacks, judgements
 from harness.report.text.headlines import Headline, headlines
-from harness.report.text.tables import Table, experiment, finished, rate, tiny, who
+from harness.report.text.tables import Table, experiment_title, rate, row_names, seed_count, tiny
 from harness.result import Result, differs, verdict_of
 
 Row = dict[str, Any]
@@ -18,10 +18,10 @@ PROOF = (
 )  # fmt: skip
 
 
-def tables(report: Report) -> Iterator[Table]:
+def report_tables(report: Report) -> Iterator[Table]:
     """For each experiment its results; then what was found of changed pictures; then the proof."""
-    for title, rows in experiments(report).items():
-        headers, names = who(rows)
+    for title, rows in report_experiments(report).items():
+        headers, names = row_names(rows)
         cells = [(*name, *_cells(row, headlines(rows))) for name, row in zip(names, rows, strict=True)]
         yield Table(title, (*headers, *_headers(rows)), cells)
         yield from attacks(title, rows)
@@ -45,11 +45,11 @@ def _proofs(results: Sequence[Result]) -> list[Table]:
     ]
 
 
-def experiments(report: Report) -> dict[str, list[Row]]:
+def report_experiments(report: Report) -> dict[str, list[Row]]:
     """The rows of the summary that may be compared, under what they are about."""
     groups: dict[str, list[Row]] = {}
     for row in report.summary:
-        groups.setdefault(experiment(row), []).append(row)
+        groups.setdefault(experiment_title(row), []).append(row)
     return groups
 
 
@@ -71,7 +71,7 @@ def _cells(row: Row, numbers: Sequence[Headline]) -> tuple[str, ...]:
         first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
         parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
     speed, shares = _speed(row), (one.told(row.get(one.name)) for one in numbers)
-    return finished(row), *shares, speed, first, parameters, verdict_of(row["parity"])
+    return seed_count(row), *shares, speed, first, parameters, verdict_of(row["parity"])
 
 
 def _speed(row: Row) -> str:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from harness.report.basis import EXPERIMENT
 from harness.report.stats import Mean, Median
 
-APART = "kept apart"
+KEPT_APART = "kept apart"
 """The header of the column that tells rows of one backend apart."""
 
-TEXTS = ("task", "network", "backend", "mode", APART, "parity", "class", "truth", "made on")
+LEFT_COLUMNS = ("task", "network", "backend", "mode", KEPT_APART, "parity", "class", "truth", "made on")
 """The columns that are set to the left; numbers are set to the right."""
 
 
@@ -34,49 +34,49 @@ class Table(NamedTuple):
     rows: list[tuple[str, ...]]
 
 
-def network(row: Mapping[str, Any]) -> str:
+def network_text(row: Mapping[str, Any]) -> str:
     """The network of a row of the summary, and what it started from."""
     start = f" from {PurePath(row['weights']).name}" if row["weights"] else ""
     return f"{row['model']}{start}"
 
 
-def experiment(row: Mapping[str, Any]) -> str:
+def experiment_title(row: Mapping[str, Any]) -> str:
     """What a row of the summary is about, without the backend. Options, and values that the row rests on, are named where
     rows differ in them."""
-    title = f"{row['task']}: {network(row)} on {row['dataset']}, {row['precision']}"
+    title = f"{row['task']}: {network_text(row)} on {row['dataset']}, {row['precision']}"
     title += "".join(f", {name}={value}" for name, value in row["varied"].items())
-    title += "".join(f", {name} {short(value)}" for name, value in row["apart"].items() if name in EXPERIMENT)
+    title += "".join(f", {name} {short_hash(value)}" for name, value in row["apart"].items() if name in EXPERIMENT)
     return title + ("" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights")
 
 
-def who(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def row_names(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The first columns of a table of these rows, with their headers: the backend, the mode, and, where a backend has several
     rows, what keeps them apart."""
     names = [(row["backend"], row["mode"]) for row in rows]
     if len(set(names)) == len(names):
         return ("backend", "mode"), [*names]
-    return ("backend", "mode", APART), [(*name, kept_apart(row)) for name, row in zip(names, rows, strict=True)]
+    return ("backend", "mode", KEPT_APART), [(*name, kept_apart(row)) for name, row in zip(names, rows, strict=True)]
 
 
 def kept_apart(row: Mapping[str, Any]) -> str:
     """The seeds of a row, and what differs in other rows of its backend: seed 0, torch 2.12.0"""
-    differ = [f"{name} {short(value)}" for name, value in row["apart"].items() if name not in EXPERIMENT]
-    return ", ".join([seeds(row["seeds"]), *differ[:MOST], *(["…"] if differ[MOST:] else [])])
+    differ = [f"{name} {short_hash(value)}" for name, value in row["apart"].items() if name not in EXPERIMENT]
+    return ", ".join([seeds_text(row["seeds"]), *differ[:MOST], *(["…"] if differ[MOST:] else [])])
 
 
-def seeds(numbers: Sequence[int]) -> str:
+def seeds_text(numbers: Sequence[int]) -> str:
     """Seeds by their numbers: seeds 0, 1 and 2."""
     *first, last = map(str, sorted(numbers))
     return f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
 
 
-def short(value: str) -> str:
+def short_hash(value: str) -> str:
     """The first digits of a fingerprint; any other value as it is."""
     digits = value.removeprefix("sha256:")
     return digits[:8] if re.fullmatch("[0-9a-f]{16,}", digits) else value
 
 
-def finished(row: Mapping[str, Any]) -> str:
+def seed_count(row: Mapping[str, Any]) -> str:
     """How many seeds a row of the summary rests on."""
     return str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
 

@@ -148,7 +148,9 @@ def _sample(features: Array) -> dict[str, Any]:
     return {"scale": float(np.abs(flat).max()), "sample": flat[:4, :64].astype(float).tolist()}
 
 
-def unfrozen(model: Model, blocks: int, layers: int | None, norms: bool, rate: float) -> tuple[tuple[str, float], ...]:
+def unfrozen_rates(
+    model: Model, blocks: int, layers: int | None, norms: bool, rate: float
+) -> tuple[tuple[str, float], ...]:
     """Rates at which the last blocks of the trunk learn, or its last layers, and all of the head.
 
     Batch norms stay as they are, in evaluation mode, unless `norms` says otherwise: their statistics are of far more
@@ -182,7 +184,7 @@ def _layers(nodes: Sequence[Node]) -> list[int]:
     return [place for place, node in enumerate(nodes) if "kernel" in node.parameters]
 
 
-def changed(before: Weights, after: Mapping[str, Array], frozen: tuple[str, ...]) -> list[str]:
+def changed_tensors(before: Weights, after: Mapping[str, Array], frozen: tuple[str, ...]) -> list[str]:
     """The tensors of frozen nodes that are not what they were, to the bit."""
     return [
         name

@@ -92,7 +92,7 @@ class ChosenPictures(NamedTuple):
     """If that is what the network sees in them now: why. It is then right about all of them, and no accuracy says so."""
 
 
-def pictures_for(victim: Victim, most: int | None) -> ChosenPictures:
+def choose_pictures(victim: Victim, most: int | None) -> ChosenPictures:
     """Some pictures of the test split, drawn by the seed. Labels are the data set's if its classes are among the network's;
     or else what the network sees."""
     context, test = victim.context, victim.context.dataset.test
