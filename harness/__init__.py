@@ -1,13 +1,19 @@
 """samebench: the same deep-learning experiment on every framework.
 
-All that an author of a backend, a model or a task imports is here. Names are loaded when first used, so that the
-command line stays quick.
+Everything that the author of a plugin imports is here; the plugins that ship with samebench import nothing else. A name
+is loaded when it is first used, so that the command line stays quick.
 """
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+API_VERSION, OLDEST_API = 2, 1
+"""The version of the names below, and the oldest one that plugins may still be written for. A plugin says its version as
+`api_version = 2` at the top of its module."""
+
 
 _HOMES = {
     "harness.attack": "Attack AttackKind AttackNumbers VARIATION_SMOOTHING total_variation",
@@ -25,7 +31,9 @@ _HOMES = {
     "harness.reference.losses": "probabilities",
     "harness.report.summary": "Report",
     "harness.report.terminal": "draw_table wrap_lines",
-    "harness.report.text": "KEPT_APART LEFT_COLUMNS Table network_text percent report_experiments report_notes report_tables row_names seed_count seeds_text short_hash",
+    "harness.report.text.notes": "report_notes",
+    "harness.report.text.results": "report_experiments report_tables",
+    "harness.report.text.tables": "KEPT_APART LEFT_COLUMNS Table network_text percent row_names seed_count seeds_text short_hash",
     "harness.result": "Cell Result",
     "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool Layer MaxPool Model Node Normalize Pair Parameter Pool Residual Shape Sides Upto Weights Window check_weights relu relu6 sigmoid swish tanh",
     "harness.storage.datasets": "LabelledPictures cached_dataset cached_if_large open_cached save_cached",
@@ -98,18 +106,18 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.report.summary import Report as Report
     from harness.report.terminal import draw_table as draw_table
     from harness.report.terminal import wrap_lines as wrap_lines
-    from harness.report.text import KEPT_APART as KEPT_APART
-    from harness.report.text import LEFT_COLUMNS as LEFT_COLUMNS
-    from harness.report.text import Table as Table
-    from harness.report.text import network_text as network_text
-    from harness.report.text import percent as percent
-    from harness.report.text import report_experiments as report_experiments
-    from harness.report.text import report_notes as report_notes
-    from harness.report.text import report_tables as report_tables
-    from harness.report.text import row_names as row_names
-    from harness.report.text import seed_count as seed_count
-    from harness.report.text import seeds_text as seeds_text
-    from harness.report.text import short_hash as short_hash
+    from harness.report.text.notes import report_notes as report_notes
+    from harness.report.text.results import report_experiments as report_experiments
+    from harness.report.text.results import report_tables as report_tables
+    from harness.report.text.tables import KEPT_APART as KEPT_APART
+    from harness.report.text.tables import LEFT_COLUMNS as LEFT_COLUMNS
+    from harness.report.text.tables import Table as Table
+    from harness.report.text.tables import network_text as network_text
+    from harness.report.text.tables import percent as percent
+    from harness.report.text.tables import row_names as row_names
+    from harness.report.text.tables import seed_count as seed_count
+    from harness.report.text.tables import seeds_text as seeds_text
+    from harness.report.text.tables import short_hash as short_hash
     from harness.result import Cell as Cell
     from harness.result import Result as Result
     from harness.spec import Activation as Activation
@@ -183,7 +191,25 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.text import printable as printable
 
 
+_RENAMED = {
+    "Bench": "TaskContext",
+    "Findings": "TaskResult",
+    "Lessons": "EpochGroups",
+    "Steps": "StepDecay",
+    "Wanted": "LoadRequest",
+}
+"""Names of API version 1. They work for one release more."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(
+            f"harness.{name} is now called harness.{new}; the old name is removed in the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        name = new
     if name not in _HOME_OF:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME_OF[name]), name)

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from harness.errors import SpecError
+from harness.errors import SpecError, renamed_method
 from harness.recipe import LossName, Objective
 from harness.spec import Array
 
@@ -105,6 +105,8 @@ class Attack:
             distances = random.uniform(size=len(images)) ** (1 / math.prod(images.shape[1:])) * self.epsilon
             change *= over(distances[:, None, None, None], lengths(change))
         return np.clip(images + change, 0, 1).astype(images.dtype)
+
+    first = renamed_method("first", "start_pictures")
 
     def slope(self, pictures: Array, gradient: Array) -> Array:
         """The direction of a step, given the gradient of the label's loss, or of minus its logit."""

@@ -25,7 +25,10 @@ from harness.spec import Array, Model, Upto, Weights
 
 Net = TypeVar("Net")
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+"""The numbers that a backend computes with. In bfloat16, weights, batch norm and the loss stay in float32."""
+
 Device = Literal["cpu", "gpu"]
+"""The kind of device on which a backend computes."""
 
 
 def _not_overridden(cls: type, base: type, name: str, instead: str) -> None:

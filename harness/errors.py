@@ -16,6 +16,9 @@ finite.
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 
 class SamebenchError(Exception):
     """Anything samebench says no to. The message names what, which one, what is allowed and what to do next."""
@@ -64,3 +67,18 @@ class ContractError(SamebenchError):
 
 class Unsupported(SamebenchError):
     """A backend declines, and says why; not a failure."""
+
+
+def renamed_method(old: str, new: str) -> Any:
+    """A method under its old name, for one release: it warns, and calls the new one."""
+
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        kind = type(self).__name__
+        warnings.warn(
+            f"{kind}.{old} is now called {kind}.{new}; the old name is removed in the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(self, new)(*args, **options)
+
+    return call

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import pluggy
 
-from harness import hookspecs
+from harness import API_VERSION, OLDEST_API, hookspecs
 from harness.errors import PluginError, Unavailable, UsageError
 from harness.hookspecs import PROJECT
 from harness.naming import NAME
@@ -272,6 +272,7 @@ def _import_file(file: Path) -> Any:
 
 def _register(manager: pluggy.PluginManager, plugin: Any, origin: str) -> None:
     """Register a module and refuse hooks that nobody calls."""
+    _check_api_version(plugin, origin)
     try:
         manager.register(plugin, origin)
         manager.check_pending()
@@ -284,3 +285,15 @@ def _register(manager: pluggy.PluginManager, plugin: Any, origin: str) -> None:
         raise PluginError(f"{origin}: {error}{hint}") from None
     if not manager.get_hookcallers(plugin):
         raise PluginError(f"{origin} implements no hook: mark a function named samebench_... with harness.hookimpl")
+
+
+def _check_api_version(plugin: Any, origin: str) -> None:
+    """Raise if the plugin is written for a version that this samebench does not have."""
+    version = getattr(plugin, "api_version", OLDEST_API)
+    if type(version) is not int:
+        raise PluginError(f"{origin}: api_version must be a whole number such as {API_VERSION}, not {version!r}")
+    if OLDEST_API <= version <= API_VERSION:
+        return
+    versions = f"{OLDEST_API} to {API_VERSION}" if OLDEST_API < API_VERSION else f"{API_VERSION}"
+    do = "update samebench" if version > API_VERSION else "update the plugin"
+    raise PluginError(f"{origin} is written for API version {version}, and this samebench supports {versions}: {do}")

@@ -33,13 +33,13 @@ class Range(NamedTuple):
         return " and ".join(ends) or "a finite number"
 
 
-AT_LEAST_0 = Range(0)
-AT_LEAST_1 = Range(1)
-ABOVE_0 = Range(0, without_low=True)
+AT_LEAST_0, AT_LEAST_1, ABOVE_0 = Range(0), Range(1), Range(0, without_low=True)
+"""Numbers without an upper end."""
+
 FACTOR = Range(0, 1, without_low=True)
 """A factor that makes nothing larger."""
-SHARE = Range(0, 1)
-BELOW_1 = Range(0, 1, without_high=True)
+SHARE, BELOW_1 = Range(0, 1), Range(0, 1, without_high=True)
+"""A share of a whole, and one that leaves something over."""
 
 
 def check_ranges(options: object, **ranges: Range) -> None:

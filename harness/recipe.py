@@ -17,8 +17,10 @@ from harness.ranges import AT_LEAST_0, BELOW_1, SHARE, check_ranges
 from harness.spec import Array, Dropout, Model, Parameter
 
 LossName = Literal["softmax", "sigmoid"]
+"""The loss: cross-entropy over classes, or over the two sides of one logit. Both take logits, and are means over a batch."""
+
 Objective = Literal["softmax", "sigmoid", "logit"]
-"""What the pixels of a picture can be asked about: a loss, or minus the logit of its label, which falls as they do."""
+"""The quantity differentiated with respect to the pixels: a loss, or minus the label's logit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,7 @@ class Schedule:
 
 
 Constant = Schedule
+"""The schedule that changes nothing."""
 
 
 @dataclass(frozen=True)

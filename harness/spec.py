@@ -29,13 +29,25 @@ from numpy.typing import NDArray
 from harness.errors import SpecError
 
 Array = NDArray[Any]
+"""A NumPy array."""
+
 Weights = Mapping[str, Array]
+"""Parameters and statistics of a network by name, such as "trunk.conv1.kernel"."""
+
 Shape = tuple[int, ...]
+"""The shape of one example, without the batch: (rows, columns, channels) for pictures."""
+
 Pair = tuple[int, int]
-Sides = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+"""A number for rows and a number for columns."""
+
+Sides = tuple[Pair, Pair]
+"""The padding of each side: ((top, bottom), (left, right))."""
+
 ActivationKind = Literal["relu", "relu6", "swish", "sigmoid", "tanh"]
 Role = Literal["kernel", "bias", "scale", "offset", "mean", "variance"]
 Upto = Literal["features", "logits"]
+"""How far a network is run: to the end of its trunk, or to the end of its head."""
+
 
 ACTIVATION_KINDS: tuple[ActivationKind, ...] = ("relu", "relu6", "swish", "sigmoid", "tanh")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -221,8 +233,8 @@ class Activation(Layer):
         return self.function
 
 
-relu, relu6, swish = Activation("relu"), Activation("relu6"), Activation("swish")
-sigmoid, tanh = Activation("sigmoid"), Activation("tanh")
+relu, relu6, swish, sigmoid, tanh = map(Activation, ACTIVATION_KINDS)
+"""The activations, as layers of a network."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from harness.spec import Array, Counts, Model, Shape, Weights
 from harness.timing.clock import Clock
 
 ModelBuilder = Callable[[Shape, int], Model]
+"""A function that builds a network for an input shape and a number of classes."""
 
 
 @dataclass(frozen=True)

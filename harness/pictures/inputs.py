@@ -60,6 +60,7 @@ class LoadRequest:
 
 
 DatasetLoader = Callable[[LoadRequest], Dataset]
+"""A function that loads a dataset, as a plugin returns it."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.data import Batches, Examples
+from harness.errors import renamed_method
 from harness.pictures.augmentation import Ahead, Augmentation, augmented
 from harness.recipe import Recipe
 from harness.reference.losses import mean_loss
@@ -181,6 +182,8 @@ class Fit:
     def evaluate(self, examples: Examples) -> Evaluation:
         logits = self.context.backend.forward(self.net, in_order(examples))
         return evaluate(self.recipe.loss, logits, examples.labels, self.context.dataset.classes)
+
+    judge = renamed_method("judge", "evaluate")
 
     @property
     def mean_loss(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from harness.errors import renamed_method
 from harness.ranges import AT_LEAST_0, AT_LEAST_1, FACTOR, check_ranges
 from harness.spec import Weights
 
@@ -50,6 +51,8 @@ class Watch:
         elif self.waited % self.stopping.plateau_patience == 0:
             self.factor *= self.stopping.plateau_factor
         return better
+
+    sees = renamed_method("sees", "update")
 
     @property
     def waited(self) -> int:

@@ -19,6 +19,8 @@ from harness.tasks.common.evaluation import Point
 from harness.tasks.common.fitting import SEGMENTS, EpochGroups, Fit, first_evidence, in_order
 
 FROZEN_TRUNK = (("trunk", 0.0),)
+"""Learning rates of the parts of a network: the trunk does not learn."""
+
 LEAST = 4
 """Batches of a timed segment, if there are so many: fewer would time what a framework does once for each call."""
 
