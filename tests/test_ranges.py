@@ -14,7 +14,7 @@ from harness.pictures.augmentation import Augmentation
 from harness.plugins import load_plugins
 from harness.ranges import ABOVE_0, AT_LEAST_0, BELOW_1, FACTOR, SHARE, Range
 from harness.result import Cell
-from harness.running.config import Config, Layer, Settings, from_file, from_words
+from harness.running.config import Config, Settings, Source, from_file, from_words
 from harness.tasks.common.stopping import Stopping
 
 PLUGINS = load_plugins()
@@ -159,4 +159,4 @@ def test_no_cell_has_a_number_that_its_file_could_not_give_back():
 
 def test_layers_that_are_recorded_are_held_to_the_same():
     with pytest.raises(UsageError, match=r"run\.json: scratch-cnn\.optimizer\.lr must be a number, not 'nan'"):
-        Settings.of(PLUGINS, [Layer("run.json", {"scratch-cnn.optimizer.lr": "nan"})])
+        Settings.of(PLUGINS, [Source("run.json", {"scratch-cnn.optimizer.lr": "nan"})])
