@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backends import pytorch_attack
+from backends.pytorch import attack as pytorch_attack
 from backends.pytorch.layers import InBfloat16, lower, to_host_order
 from harness import (
     SGD,

@@ -17,7 +17,7 @@ from harness.models.two_block_cnn import two_block_cnn
 from harness.pictures.filters import STEPS, stepped, steps_key
 from harness.pictures.inputs import DataOptions, NetworkInput, load, split_options
 from harness.plugins import load_plugins
-from harness.running.config import Layer, Settings
+from harness.running.config import Settings, Source
 from harness.running.experiments import experiments
 from harness.running.plan import plan_cells
 from harness.storage.places import Places
@@ -81,14 +81,14 @@ def test_steps_are_an_option_of_the_data():
     plugins = load_plugins()
     settings = Settings.of(
         plugins,
-        [Layer("here", {"backends": ["numpy"], "tasks": ["scratch-cnn"], "data.steps": ["grey", "canny:50-60"]})],
+        [Source("here", {"backends": ["numpy"], "tasks": ["scratch-cnn"], "data.steps": ["grey", "canny:50-60"]})],
     )
     assert settings.data.steps == ("grey", "canny:50-60")
     (cell,) = plan_cells(settings, experiments(plugins, settings.config).chosen)
     assert split_options({"data.steps": list(cell.options["data.steps"])})[0] == settings.data
     for value, said in (("grey", "data.steps must be a list"), (["gauss"], "did you mean 'gaussian'?")):
         with pytest.raises(UsageError) as error:
-            Settings.of(plugins, [Layer("here", {"data": {"steps": value}})])
+            Settings.of(plugins, [Source("here", {"data": {"steps": value}})])
         assert said in str(error.value)
 
 

@@ -9,7 +9,7 @@ import pytest
 from reports import CELL, Kept, attacked, certified, judged, ok, shown
 
 from harness.report.summary import Report
-from harness.report.text import notes
+from harness.report.text import report_notes
 from harness.report.text.tables import within
 from harness.result import Result
 
@@ -99,7 +99,7 @@ def of_pictures(*results: Result, visible: float = 0.5) -> str:
     cases = judged(results)
     for case in cases.values():
         case["apart"] = {"largest": 0.97 if visible else 1e-4, "visible": visible}
-    lines = [line for lines in notes(Report.of(Kept(results, judged=cases))) for line in lines]
+    lines = [line for lines in report_notes(Report.of(Kept(results, judged=cases))) for line in lines]
     return next(line for line in lines if line.startswith("Pictures of"))
 
 
@@ -125,7 +125,7 @@ def test_pictures_that_no_judge_could_judge_are_reported_all_the_same():
     cases = judged(results)
     for case in cases.values():
         case["judges"] = {judge: {"problem": "timeout: it took too long"} for judge in case["judges"]}
-    said = " ".join(line for lines in notes(Report.of(Kept(results, judged=cases))) for line in lines)
+    said = " ".join(line for lines in report_notes(Report.of(Kept(results, judged=cases))) for line in lines)
     assert "The backends are equal all the same" in said and "numpy could not judge: timeout" in said
     assert "Their effect" not in said, "nobody knows it"
 
