@@ -201,6 +201,11 @@ _RENAMED = {
 """Names of API version 1. They work for one release more."""
 
 
+def home_of(name: str) -> str | None:
+    """The module that defines a public name; None if there is no such name."""
+    return _HOME_OF.get(_RENAMED.get(name, name))
+
+
 def __getattr__(name: str) -> Any:
     if name in _RENAMED:
         new = _RENAMED[name]

@@ -217,6 +217,11 @@ class Backend(ABC, Generic[Net]):
         """Every switch that changes speed or rounding, as it stands, for the record."""
         return {}
 
+    def accelerator(self) -> Mapping[str, str]:
+        """The GPU that this backend computes on: its "name", and the versions of "CUDA" and "cuDNN", as the framework
+        reports them. The harness adds the driver. Not called on a CPU."""
+        return {}
+
     def peak_device_bytes(self) -> int | None:
         """The most memory held on an accelerator so far, by the framework's own allocator; None on a CPU."""
         return None

@@ -197,6 +197,16 @@ def evidence_problems(data: Mapping[str, Any], finished: bool, path: str = "evid
         yield f"{path}.features has a scale, and a sample of rows of numbers, all of one length"
 
 
+def provenance_problems(data: Mapping[str, Any], path: str = "provenance") -> Problems:
+    """Problems in what a result says about where it comes from."""
+    texts: Any = dict[str, str]
+    yield from fields_of(data, {"samebench": dict, "environment": texts, "accelerator": texts}, path, ())
+    if isinstance(data.get("samebench"), dict):
+        yield from fields_of(
+            data["samebench"], {"version": str, "commit": str, "changed": bool}, f"{path}.samebench", ("version",)
+        )
+
+
 def _are_features(features: Any) -> bool:
     if not (isinstance(features, dict) and is_number(features.get("scale"))):
         return False

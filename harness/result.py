@@ -25,6 +25,7 @@ from harness.forms import (
     is_plain_name,
     is_share,
     mistyped,
+    provenance_problems,
     shown,
 )
 from harness.naming import shown_names
@@ -50,7 +51,7 @@ STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
 SHOWN = "shown"
 """The key in the evidence for the name by which reports call the backend."""
 
-LATER = {"artifacts"}
+LATER = {"artifacts", "provenance"}
 """Fields that results of the first versions do not have."""
 
 SHARES = (
@@ -176,6 +177,8 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)
     """The hash of each file that the cell has made, by its name."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """The version of samebench, environment variables that change numbers or speed, and the accelerator."""
 
     @property
     def shown(self) -> str:
@@ -224,6 +227,7 @@ def _problems(data: Any) -> Problems:
         return
     yield from certificate_problems(data["parity"], "parity")
     yield from evidence_problems(data["evidence"], data["status"] == "ok")
+    yield from provenance_problems(data.get("provenance", {}))
     if data["status"] == "ok":
         yield from _problems_of_finished(data)
 

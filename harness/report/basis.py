@@ -49,10 +49,14 @@ def _attack_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {ATTACK: sizes, PICTURES: metrics.get("pictures")}
 
 
+SELECTS = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+"""Environment variables that name one of several devices. The device that was used is compared by its name."""
+
+
 def conditions_of(result: Result) -> Basis:
-    """What the backend's own work rests on: code, packages, switches and machine."""
+    """What the backend's own work rests on: code, packages, switches, environment variables and machine."""
     evidence = result.evidence
-    host = evidence.get("host", {})
+    host, environment = evidence.get("host", {}), result.provenance.get("environment", {})
     return _known(
         {
             "code of the backend": evidence.get("backend_code"),
@@ -62,6 +66,9 @@ def conditions_of(result: Result) -> Basis:
             "Python": host.get("python"),
             **result.versions,
             **result.settings,
+            "samebench": result.provenance.get("samebench", {}).get("version"),
+            **{name: value for name, value in environment.items() if name not in SELECTS},
+            **{f"GPU's {name}": value for name, value in result.provenance.get("accelerator", {}).items()},
         }
     )
 

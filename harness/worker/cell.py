@@ -64,6 +64,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     from harness.timing.clock import Clock
     from harness.timing.load import as_record
     from harness.worker.networks import builder_of, network_of, trained_network
+    from harness.worker.provenance import provenance
 
     clock, plugins, places = Clock(), load_plugins(), Places.from_environment()
     task = plugins.tasks[cell.task]
@@ -105,6 +106,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         versions=backend.versions(),
         parity=not_checked(NATIVE if cell.semantics == "native" else ""),
         settings=backend.settings(),
+        provenance=provenance(backend),
         artifacts={} if problem else _kept(found, dataset, cell, artifacts),
     )
 

@@ -1,7 +1,7 @@
 """Certificates of one backend, made once: they are kept under everything that they rest on.
 
-That is the network and the recipe, the mode, the precision and the device, the code of the harness and of the backend,
-the version of every installed package, and the machine. No seed: a certificate is about all of them.
+That is the network and the recipe, the mode, the precision and the device, the code of the backend and the code that makes
+certificates, the version of every installed package, and the machine. No seed: a certificate is about all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.result import digest, worst
 from harness.storage.places import Places
 from harness.storage.sealed import read_sealed, write_sealed
 from harness.task import Subject, fingerprint_of
-from harness.worker.code_hash import code_of, digest_of
+from harness.worker.code_hash import code_of, harness_code_of
 
 
 class Conditions(NamedTuple):
@@ -73,12 +73,11 @@ def _one(conditions: Conditions, subject: Subject, places: Places) -> dict[str, 
 
 
 def _key(conditions: Conditions, subject: Subject) -> str:
-    harness = Path(__file__).parent.parent
     return digest(
         {
             "conditions": conditions,
             "subject": repr(subject),
-            "harness": digest_of(sorted(harness.rglob("*.py"))),
+            "harness": harness_code_of(conditions.backend),
             "backend": code_of(conditions.backend),
             "packages": sorted(f"{package.name} {package.version}" for package in distributions()),
             "host": describe_host(),

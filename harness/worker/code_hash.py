@@ -1,21 +1,41 @@
-"""The files that make up a backend, and a hash of them: what was found out about it holds until they change."""
+"""Hashes of code: what was found out about a backend holds until the code behind it changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
+import harness
 from harness.plugins import find_backend, find_module
 from harness.result import digest
 
+CERTIFICATES = "harness.parity"
+"""The package that makes certificates. They rest on its code, and on all code of the harness that it imports."""
+
+OURS = ("harness", "backends")
+"""Top-level packages that ship with samebench. In them each framework has a package of its own."""
+
 
 def backend_files(name: str) -> list[Path]:
-    """The backend's own file, if it was given as one, or the modules beside the one that its package announces."""
+    """The Python files of a backend: the file that was given, or every file of its package."""
     if name.endswith(".py"):
         return [Path(name)]
     entry = find_backend(name)
-    spec = find_module(entry.module) if entry else None
-    return sorted(Path(spec.origin).parent.glob("*.py")) if spec and spec.origin else []
+    return package_files(entry.module) if entry else []
+
+
+def package_files(module: str) -> list[Path]:
+    """Every Python file of the package that a module belongs to; only its own file if it is in no package."""
+    package, _, _ = module.rpartition(".")
+    if package.partition(".")[0] not in OURS:
+        package = package.partition(".")[0]
+    spec = find_module(package or module)
+    if not spec:
+        return []
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return sorted(file for folder in folders for file in folder.rglob("*.py")) or [Path(str(spec.origin))]
 
 
 def code_of(name: str) -> str:
@@ -34,3 +54,68 @@ def code_if_there(name: str) -> str | None:
 def digest_of(files: Iterable[Path]) -> str:
     """Changes whenever a byte of the files does."""
     return digest([file.read_text(errors="replace") for file in files])
+
+
+def harness_code_of(name: str) -> str:
+    """Changes whenever code of the harness does on which certificates of a backend rest."""
+    imported = {module for file in backend_files(name) for module in _imports(file)}
+    return digest_of(_file_of(module) for module in sorted(imported_modules([CERTIFICATES, *imported])))
+
+
+def imported_modules(modules: Iterable[str]) -> set[str]:
+    """These modules of the harness, and every module of it that they import."""
+    found: set[str] = set()
+    left = list(modules)
+    while left:
+        if (module := left.pop()) not in found:
+            found.add(module)
+            left += _imports(_file_of(module))
+    return found
+
+
+@cache
+def _imports(file: Path) -> frozenset[str]:
+    """The modules of the harness that a file imports. Imports that only type checkers see do not count."""
+    return frozenset(
+        module
+        for node in _run_nodes(ast.parse(file.read_text(errors="replace")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for module in _named_by(node)
+    )
+
+
+def _run_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All parts of a program but those under `if TYPE_CHECKING`."""
+    yield node
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    for part in ast.iter_child_nodes(node):
+        yield from _run_nodes(part)
+
+
+def _named_by(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """The modules of the harness that an import names: those of public names too."""
+    for alias in node.names:
+        if isinstance(node, ast.Import):
+            names = [alias.name]
+        else:
+            names = [f"{node.module}.{alias.name}", str(node.module)]
+        if names[-1].partition(".")[0] != "harness":
+            continue
+        if names[-1] == "harness" and (home := harness.home_of(alias.name)):
+            yield home
+        else:
+            yield next((name for name in names if _exists(name)), "harness")
+
+
+def _exists(module: str) -> bool:
+    return _path_of(module).with_suffix(".py").is_file() or (_path_of(module) / "__init__.py").is_file()
+
+
+def _path_of(module: str) -> Path:
+    return Path(harness.__file__).parents[1].joinpath(*module.split("."))
+
+
+def _file_of(module: str) -> Path:
+    path = _path_of(module)
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -1,0 +1,87 @@
+"""Where a result comes from: the code of samebench, the environment variables, and the accelerator."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.backend import Backend
+
+STARTS = (
+    "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "VECLIB_", "NUMEXPR_", "DNNL_", "ONEDNN_",
+    "XLA_", "JAX_", "TF_", "KERAS_", "TORCH_", "TORCHINDUCTOR_", "PYTORCH_", "ATEN_", "TRITON_",
+    "CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "NCCL_", "HIP_", "HSA_", "ROCR_", "MIOPEN_",
+    "MALLOC_", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONHASHSEED", "PYTHONOPTIMIZE",
+)  # fmt: skip
+"""How the names of variables start that change numbers or speed: threads, compilers, precision, devices, memory."""
+
+SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL")
+"""Parts of names whose values are not stored."""
+
+DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def provenance(backend: Backend[Any]) -> dict[str, Any]:
+    """Everything that a result says about where it comes from."""
+    return {
+        "samebench": samebench_version(),
+        "environment": relevant_variables(os.environ),
+        "accelerator": accelerator_of(backend),
+    }
+
+
+def relevant_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that change numbers or speed."""
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if name.startswith(STARTS) and not any(part in name.upper() for part in SECRET)
+    }
+
+
+def accelerator_of(backend: Backend[Any]) -> dict[str, str]:
+    """The GPU of the backend, as its framework describes it, and the driver; empty on a CPU."""
+    if backend.device == "cpu":
+        return {}
+    return {**backend.accelerator(), **driver_version(DRIVER)}
+
+
+def driver_version(file: Path) -> dict[str, str]:
+    """The version of NVIDIA's driver, from the kernel's own file: "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.1"."""
+    try:
+        words = file.read_text().splitlines()[0].split()
+    except (OSError, IndexError):
+        return {}
+    return {"driver": next((word for word in words if word[0].isdigit() and "." in word), "unknown")}
+
+
+@cache
+def samebench_version() -> dict[str, Any]:
+    """The version of samebench. When it runs from a checkout: also the commit, and whether files differ from it."""
+    return {"version": __version__, **commit_of(Path(__file__).parents[2])}
+
+
+def commit_of(folder: Path) -> dict[str, Any]:
+    """The commit of a git checkout and whether its files have changed; empty if this folder is not the root of one."""
+    root = _git(folder, "rev-parse", "--show-toplevel")
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not root or not commit or Path(root).resolve() != folder.resolve():
+        return {}
+    return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain", "--", "harness", "backends"))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """The output of a git command that only reads; None if there is no git, or no checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *arguments], cwd=folder, capture_output=True, text=True, timeout=10,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
