@@ -48,6 +48,9 @@ Status = Literal[
 ]
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
 
+LONGEST_STEM = 40
+"""Characters of a backend in the names of files, which have 255 bytes at most."""
+
 SHOWN = "shown"
 """The key in the evidence for the name by which reports call the backend."""
 
@@ -118,9 +121,14 @@ class Cell:
                 raise OutOfRange("", path, f"must be a finite number, not {value}: files of results hold no other")
 
     @property
+    def _stem(self) -> str:
+        """The backend in names of files: its name, or that of its file without the folder. Long ones are cut."""
+        return Path(self.backend).stem[:LONGEST_STEM]
+
+    @property
     def key(self) -> str:
         """A name for its folder: readable, and another one whenever anything about the cell changes."""
-        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.seed{self.seed}.{digest(asdict(self))[:10]}"
+        return f"{self.task}.{self._stem}.{self.mode}.seed{self.seed}.{digest(asdict(self))[:10]}"
 
     @property
     def comparison_key(self) -> str:
@@ -132,7 +140,7 @@ class Cell:
     def configuration(self) -> str:
         """A name for what its certificate is about: everything but the seed."""
         parts = {name: value for name, value in asdict(self).items() if name != "seed"}
-        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.{digest(parts)[:10]}"
+        return f"{self.task}.{self._stem}.{self.mode}.{digest(parts)[:10]}"
 
 
 def digest(value: Any) -> str:

@@ -189,3 +189,10 @@ def test_two_files_of_one_name_are_told_apart_while_they_run_and_wherever_the_ru
         (tmp_path / place / "other.py").unlink()
     assert samebench("report", Path(tmp_path, "run"), cwd="/").stdout == there
     assert all(name in words(there) for name in names)
+
+
+def test_a_long_file_name_gives_a_cell_that_can_be_stored(tmp_path):
+    long = replace(CELL, backend=f"{tmp_path}/{'é' * 120}.py")
+    for name in (long.key, long.configuration):
+        (tmp_path / f"{name}.json").write_text("{}")
+    assert replace(long, backend=f"{tmp_path}/{'é' * 121}.py").key != long.key
