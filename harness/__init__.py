@@ -191,7 +191,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.text import printable as printable
 
 
-_RENAMED = {
+RENAMED = {
     "Bench": "TaskContext",
     "Findings": "TaskResult",
     "Lessons": "EpochGroups",
@@ -203,12 +203,12 @@ _RENAMED = {
 
 def home_of(name: str) -> str | None:
     """The module that defines a public name; None if there is no such name."""
-    return _HOME_OF.get(_RENAMED.get(name, name))
+    return _HOME_OF.get(RENAMED.get(name, name))
 
 
 def __getattr__(name: str) -> Any:
-    if name in _RENAMED:
-        new = _RENAMED[name]
+    if name in RENAMED:
+        new = RENAMED[name]
         warnings.warn(
             f"harness.{name} is now called harness.{new}; the old name is removed in the next release",
             DeprecationWarning,

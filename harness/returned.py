@@ -55,6 +55,9 @@ class Networks:
             return
         known[place] = reference, Known.of(model)
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def get(self, net: Any) -> Known | None:
         reference, known = self._known.get(id(net), (None, None))
         return known if reference is not None and reference() is net else None

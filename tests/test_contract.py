@@ -230,7 +230,7 @@ def test_networks_are_known_while_they_live():
     assert networks.get(Net()) is None and networks.get({}) is None
     del net
     gc.collect()
-    assert not networks._known
+    assert not len(networks)
 
 
 def test_abstract_methods_stay_abstract():

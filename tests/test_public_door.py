@@ -75,7 +75,7 @@ def documented(file: Path) -> set[str]:
 
 def test_every_public_name_has_a_description():
     for name in harness.__all__:
-        home = importlib.import_module(harness._HOME_OF[name])
+        home = importlib.import_module(harness.home_of(name))
         assert name in documented(Path(home.__file__)), f"{name} in {home.__name__}"
 
 
@@ -83,7 +83,7 @@ def test_renamed_names_work_and_warn():
     with pytest.warns(DeprecationWarning, match=r"harness\.Bench is now called harness\.TaskContext") as seen:
         assert harness.Bench is TaskContext
     assert seen[0].filename == __file__
-    for old, new in harness._RENAMED.items():
+    for old, new in harness.RENAMED.items():
         with pytest.warns(DeprecationWarning, match=new):
             assert getattr(harness, old) is getattr(harness, new)
     with pytest.raises(AttributeError, match="no attribute 'Banana'"):

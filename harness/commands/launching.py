@@ -54,7 +54,7 @@ def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> Non
         Source(source.where, {path: value for path, value in source.settings.items() if path != "profile"})
         for source in sources
     ]
-    _run([*sources, *_typed(typed)], typed)
+    run_sources([*sources, *typed_sources(typed)], typed)
 
 
 def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
@@ -64,10 +64,10 @@ def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
     together = next((task.dataset for task in tasks if task.weights), "digits")
     usual = {"tasks": [task.name for task in tasks], "dataset": together}
     given = [] if counts is None else [Source(f"--counts {counts}", {"train_limits": _numbers(counts)})]
-    sources = [Source("learning-curve", usual), *_typed(typed, given)]
+    sources = [Source("learning-curve", usual), *typed_sources(typed, given)]
     if not (settings := Settings.of(plugins, sources)).config.train_limits:
         sources.append(Source("--counts", {"train_limits": _halves(settings, plugins)}))
-    _run(sources, typed, "learning-curve")
+    run_sources(sources, typed, "learning-curve")
 
 
 def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
@@ -76,7 +76,7 @@ def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
     record = Source(f"{folder}/run.json", Store.open(folder).run["config"], recorded=True)
     named = each_once([_python(text) for text in typed["pythons"]])
     _refuse_programs(folder, Settings.of(load_plugins(), [record]), typed["backend"], named)
-    _run([record, *named], typed)
+    run_sources([record, *named], typed)
 
 
 def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], named: Sequence[Source]) -> None:
@@ -103,7 +103,7 @@ def _files(backends: Sequence[str]) -> list[str]:
     return [os.path.realpath(name) for name in backends if is_file(name)]
 
 
-def _typed(typed: Mapping[str, Any], more: Sequence[Source] = ()) -> list[Source]:
+def typed_sources(typed: Mapping[str, Any], more: Sequence[Source] = ()) -> list[Source]:
     """What the command line says, one source for each option. No setting may be given twice, whatever the options."""
     return each_once([*from_words(typed["sets"]), *_own_options(typed), *map(_python, typed["pythons"]), *more])
 
@@ -147,7 +147,7 @@ def _halves(settings: Settings, plugins: Plugins) -> list[int]:
     return [size // 2**step for step in reversed(range(HALVES)) if size // 2**step >= FEWEST] or [size]
 
 
-def _run(sources: Sequence[Source], typed: Mapping[str, Any], form: str = "table") -> None:
+def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str = "table") -> None:
     """Run what the sources say into a folder, and print its report."""
     start, before = time.perf_counter(), Reading.now()
     plugins = load_plugins()

@@ -90,7 +90,7 @@ class Augmentation:
 
     def apply(self, picture: Array, pixel_max: int, draws: Draws) -> Array:
         """One picture of whole numbers, changed as its draws say; a new array."""
-        affine = self._affine(draws, picture.shape[0], picture.shape[1])
+        affine = self.affine(draws, picture.shape[0], picture.shape[1])
         levels = resampled(picture, affine) if affine.moves else picture.astype(np.float32)
         if self.brightness or self.contrast:
             factor = 1 + self.contrast * _either_way(draws.contrast)
@@ -101,7 +101,7 @@ class Augmentation:
         rounded: Array = np.rint(levels, out=levels).clip(0, pixel_max, out=levels).astype(picture.dtype)
         return rounded
 
-    def _affine(self, draws: Draws, rows: int, columns: int) -> Affine:
+    def affine(self, draws: Draws, rows: int, columns: int) -> Affine:
         """Seen from the old picture: a window is cut out, mirrored, turned, zoomed and moved; undone here from the last
         to the first."""
         size = np.array([columns, rows], np.float64)

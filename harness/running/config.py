@@ -137,12 +137,12 @@ class Settings:
         for source in sources:
             for path, value in names_first(source.by_path):
                 try:
-                    settings = settings._with(path, value)
+                    settings = settings.with_value(path, value)
                 except (SpecError, UsageError) as error:
                     raise UsageError(f"{source.where}: {error}") from None
         return settings
 
-    def _with(self, path: str, value: Any) -> Settings:
+    def with_value(self, path: str, value: Any) -> Settings:
         _check_texts(path, value)
         first, dot, rest = path.partition(".")
         if first in self.tasks and dot:

@@ -36,7 +36,7 @@ class Conditions(NamedTuple):
 def certificate(conditions: Conditions, subjects: Iterable[Subject], places: Places) -> dict[str, Any]:
     """One for all of the subjects: the worst verdict, and the largest deviation of each kind."""
     subjects = list(subjects)
-    found = [_one(conditions, subject, places) for subject in subjects]
+    found = [certificate_of(conditions, subject, places) for subject in subjects]
     return {
         "about": {"subjects": fingerprint_of(subjects), "versions": found[0].get("versions", {})},
         "verdict": worst(one["verdict"] for one in found),
@@ -54,7 +54,8 @@ def _largest(found: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[s
     return {name: max(map(float, values), default=None) for name, values in numbers.items()}
 
 
-def _one(conditions: Conditions, subject: Subject, places: Places) -> dict[str, Any]:
+def certificate_of(conditions: Conditions, subject: Subject, places: Places) -> dict[str, Any]:
+    """The certificate of one subject, from the cache or made now."""
     file = places.cache / "certificates" / f"{_key(conditions, subject)}.json"
     try:
         return read_sealed(file) | {"cached": True}

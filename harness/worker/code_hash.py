@@ -58,7 +58,7 @@ def digest_of(files: Iterable[Path]) -> str:
 
 def harness_code_of(name: str) -> str:
     """Changes whenever code of the harness does on which certificates of a backend rest."""
-    imported = {module for file in backend_files(name) for module in _imports(file)}
+    imported = {module for file in backend_files(name) for module in imports_of(file)}
     return digest_of(_file_of(module) for module in sorted(imported_modules([CERTIFICATES, *imported])))
 
 
@@ -69,12 +69,12 @@ def imported_modules(modules: Iterable[str]) -> set[str]:
     while left:
         if (module := left.pop()) not in found:
             found.add(module)
-            left += _imports(_file_of(module))
+            left += imports_of(_file_of(module))
     return found
 
 
 @cache
-def _imports(file: Path) -> frozenset[str]:
+def imports_of(file: Path) -> frozenset[str]:
     """The modules of the harness that a file imports. Imports that only type checkers see do not count."""
     return frozenset(
         module

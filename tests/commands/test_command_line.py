@@ -12,7 +12,7 @@ from reports import CELL, ok
 
 from harness.cli import COMMANDS, main
 from harness.commands.ending import Demands, shortfalls
-from harness.commands.launching import _typed
+from harness.commands.launching import typed_sources
 from harness.errors import UsageError
 from harness.result import Result
 from harness.running.config import Source, each_once, from_file, from_words
@@ -94,7 +94,7 @@ def test_options_that_may_be_given_again_still_may():
 )
 def test_a_setting_that_is_given_twice_is_refused_whatever_its_spelling(typed, said):
     with pytest.raises(UsageError) as error:
-        _typed(TYPED | typed)
+        typed_sources(TYPED | typed)
     assert said in str(error.value)
 
 
@@ -107,7 +107,7 @@ def test_a_file_that_gives_a_setting_twice_is_refused(tmp_path):
 
 def test_what_is_typed_is_one_layer_for_each_option():
     typed = TYPED | {"model": "", "timeout": 0.0, "offline": False, "backend": (), "seeds": "0,1", "sets": ("x.y=1",)}
-    assert _typed(typed) == [
+    assert typed_sources(typed) == [
         Source("--set x.y=1", {"x.y": 1}),
         Source("--model ''", {"model": ""}),
         Source("--timeout 0.0", {"timeout": 0.0}),

@@ -268,7 +268,7 @@ def test_several_certificates_are_as_good_as_the_worst_of_them(monkeypatch):
             "cached": True,
             "timed": {"logits": number * 1e-6, "limit": 1e-4},
         }
-    monkeypatch.setattr(certificates, "_one", lambda conditions, subject, places: found[subject])
+    monkeypatch.setattr(certificates, "certificate_of", lambda conditions, subject, places: found[subject])
     merged = certificates.certificate(None, range(3), None)
     assert merged["verdict"] == "differs: it does" and merged["steps"] == 20 and merged["excludes"] == ["a", "b"]
     assert merged["logits"] == 3e-15 and merged["gradients"] == float("inf") and merged["attack"] is None

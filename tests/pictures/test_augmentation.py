@@ -195,7 +195,7 @@ def test_everything_that_moves_pixels_is_one_bilinear_resampling(shape):
     random = np.random.default_rng(1)
     for _ in range(20):
         draws = Draws(*random.random(10))
-        linear, offset = strong._affine(draws, *shape[:2])
+        linear, offset = strong.affine(draws, *shape[:2])
         offset = offset + linear @ [0.5, 0.5] - 0.5  # SciPy's places are the middles of pixels
         expected = ndimage.affine_transform(
             picture.astype(float), [[*linear[1, ::-1], 0], [*linear[0, ::-1], 0], [0, 0, 1]], [*offset[::-1], 0],

@@ -40,7 +40,7 @@ def test_a_file_is_toml(tmp_path):
     file.write_text('backends = ["numpy"]\nseeds = [0, 5]\n[scratch-cnn]\nepochs = 1\n[data]\nsize = 16\n')
     found = Settings.of(PLUGINS, [from_file(file), *from_words(["scratch-cnn.batch_size=16", "precision=float64"])])
     assert (found.config.backends, found.config.seed_numbers, found.data.size) == (("numpy",), (0, 5), 16)
-    cells = planned(found._with("tasks", ["scratch-cnn"]))
+    cells = planned(found.with_value("tasks", ["scratch-cnn"]))
     assert [cell.seed for cell in cells] == [0, 5]
     assert cells[0].options["batch_size"] == 16 and cells[0].options["data.size"] == 16
     assert cells[0].precision == "float64"

@@ -241,7 +241,7 @@ def test_a_rerun_executes_an_interpreter_only_if_it_is_named_again(tmp_path, mon
     run_here(tmp_path / "run", [cell()], monkeypatch)
     record = json.loads((tmp_path / "run/run.json").read_text())
     ran = []
-    monkeypatch.setattr(launching, "_run", lambda layers, typed: ran.append(layers[-1].settings))
+    monkeypatch.setattr(launching, "run_sources", lambda layers, typed: ran.append(layers[-1].settings))
     for config in ({"python.numpy": str(python)}, {"python": {"numpy": str(python)}}):
         write_json(tmp_path / "run/run.json", record | {"config": {"backends": ["numpy"], **config}})
         code, said = invoke(monkeypatch, "rerun", str(tmp_path / "run"))

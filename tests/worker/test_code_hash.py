@@ -71,7 +71,7 @@ def test_code_that_only_the_backend_imports_counts(tmp_path, monkeypatch):
     file.write_text("from harness import Backend\n")
     plain = harness_code_of(str(file))
     file.write_text("from harness import Augmentation\n")
-    code_hash._imports.cache_clear()
+    code_hash.imports_of.cache_clear()
     assert harness_code_of(str(file)) != plain
 
 
