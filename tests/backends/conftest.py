@@ -1,27 +1,17 @@
-"""Nothing is timed here, so XLA compiles in a third of the time, to slower programs; tests/together compiles as users do."""
+"""XLA compiles quickly here, since nothing is timed; tests/together and tests/speed compile as users do."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
+from compilers import JAX, TENSORFLOW, quick_environment
 
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-JAX = "import jax; jax.devices()"
-TRIED = {
-    ("jax", "default"): JAX,
-    ("keras-on-jax", "default"): JAX,
-    ("keras", "compiled"): "import tensorflow as tf; tf.function(lambda: tf.constant(1), jit_compile=True)()",
-}
-"""Where XLA compiles, and a program that ends badly if this version of XLA does not know the flags."""
+PROGRAMS = {("jax", "default"): JAX, ("keras-on-jax", "default"): JAX, ("keras", "compiled"): TENSORFLOW}
+"""Where XLA compiles, and the program that tries the flags."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_xla(request: pytest.FixtureRequest, mode: str) -> None:
-    program = TRIED.get((request.config.getoption("--backend"), mode))
-    flags = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
-    command = [sys.executable, "-c", program]
-    if program and not subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True).returncode:
-        os.environ["XLA_FLAGS"] = flags
+    if program := PROGRAMS.get((request.config.getoption("--backend"), mode)):
+        os.environ.update(quick_environment(program))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from functools import partial
 from pathlib import Path
 
 import command
+from compilers import JAX, quick_environment
 
 from harness.conformance import RULES
 
@@ -17,7 +19,7 @@ samebench = partial(command.samebench, timeout=1200)
 def test_a_backend_in_one_file_outside_the_tree(tmp_path):
     file = Path(shutil.copy(PLAIN, tmp_path))
     assert len(file.read_text().splitlines()) < 200
-    checked = samebench("check", file.name, cwd=tmp_path)
+    checked = samebench("check", file.name, cwd=tmp_path, env=os.environ | quick_environment(JAX))
     assert checked.returncode == 0, checked.stdout
     assert checked.stdout.splitlines()[-1] == f"plain-jax: {len(RULES)} passed; {len(RULES)} of {len(RULES)} rules ran"
     both = ["--backend", file.name, "--backend", "jax"]
