@@ -188,7 +188,7 @@ def test_a_broken_plugin_does_not_hide_the_others(announce, module):
     with pytest.raises(PluginError, match="claimed by one"):
         found.models["mine"]
     assert list(found.datasets) == ["theirs"]
-    assert "no name for a data set" in found.refused()["../escaped"]
+    assert "no name for a dataset" in found.refused()["../escaped"]
 
 
 def test_an_unknown_thing_is_answered_with_what_there_is():

@@ -1,4 +1,4 @@
-"""Data sets: every loader on small files of the same layout, on the real ones where they are, and on broken ones."""
+"""Datasets: every loader on small files of the same layout, on the real ones where they are, and on broken ones."""
 
 import gzip
 import hashlib
@@ -109,7 +109,7 @@ def test_idx_files_without_a_folder_are_used_if_their_hash_is_right(data, wanted
         (data / f"{name}.gz").write_bytes(gzip.compress(content))
         monkeypatch.setitem(mnist.MD5, name, file_hash(data / f"{name}.gz", "md5:").removeprefix("md5:"))
     assert len(mnist.mnist(wanted()).train) == 20
-    (data / "t10k-labels-idx1-ubyte.gz").write_bytes(b"that of another data set")
+    (data / "t10k-labels-idx1-ubyte.gz").write_bytes(b"that of another dataset")
     with pytest.raises(DataError, match=r"mnist needs t10k-labels-idx1-ubyte.gz .* is another file"):
         mnist.mnist(wanted())
 
@@ -230,7 +230,7 @@ class Payload:
 def test_a_pickle_with_a_payload_does_not_run_it(tmp_path):
     canary = tmp_path / "canary"
     evil = pickle.dumps({b"data": Payload(canary), b"labels": []}, protocol=3)
-    with pytest.raises(DataError, match=r"asks for posix.mkdir, which no data set needs"):
+    with pytest.raises(DataError, match=r"asks for posix.mkdir, which no dataset needs"):
         cifar10.read_batch(evil, "evil")
     assert not canary.exists()
     pickle.loads(evil)
@@ -499,7 +499,7 @@ def test_the_real_cats_vs_dogs(tmp_path):
     assert np.bincount(found.test.labels).tolist() == [200, 200]
 
 
-# How a data set and a network meet
+# How a dataset and a network meet
 
 
 def loaded(name, build, tmp_path, **options):

@@ -1,4 +1,4 @@
-"""Steps by OpenCV: what each one does to pictures, and how a data set goes through them before any network sees it."""
+"""Steps by OpenCV: what each one does to pictures, and how a dataset goes through them before any network sees it."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_opencv_starts_no_threads(cv2):
     assert cv2.getNumThreads() == 1
 
 
-# A data set
+# A dataset
 
 
 def test_training_and_test_pictures_go_through_and_the_report_says_so(cv2, tmp_path):
