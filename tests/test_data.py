@@ -39,13 +39,13 @@ def test_whole_number_pictures_are_divided_and_others_are_not():
 
 
 def test_what_cannot_be_used_is_refused():
-    with pytest.raises(DataError, match="10 examples do not fill one batch of 16"):
+    with pytest.raises(DataError, match=r"10 examples .* 16"):
         Batches.shuffled(examples(), 16, 0, [0])
-    with pytest.raises(DataError, match="pictures are"):
+    with pytest.raises(DataError, match=r"\(3, 4\) and \(3,\)"):
         Examples(np.zeros((3, 4)), np.zeros(3))
-    with pytest.raises(DataError, match="the test split has labels from 0 to 2, outside its 2 classes"):
+    with pytest.raises(DataError, match=r"odd: the test split .* 0 to 2, .* 2 classes"):
         Dataset("odd", ("a", "b"), examples(), examples(classes=3))
-    with pytest.raises(DataError, match="the train split holds 10 examples of 1 classes"):
+    with pytest.raises(DataError, match="dull: the train split has 10 examples of 1 classes"):
         Dataset("dull", ("a", "b"), examples(classes=1), examples())
 
 
@@ -53,7 +53,7 @@ def test_both_splits_have_pictures_of_one_shape():
     data = Dataset("even", ("a", "b"), examples(), examples())
     assert data.shape == (2, 2, 1)
     odd = Examples(np.zeros((4, 2, 3, 1), np.uint8), np.arange(4) % 2)
-    with pytest.raises(DataError, match=r"training are \(2, 2, 1\), those of the test \(2, 3, 1\)"):
+    with pytest.raises(DataError, match=r"odd: .*\(2, 2, 1\), .*\(2, 3, 1\)"):
         Dataset("odd", ("a", "b"), examples(), odd)
 
 
@@ -98,5 +98,5 @@ def test_what_is_held_out_is_fixed_stratified_and_apart_from_the_rest():
 @pytest.mark.parametrize(("share", "taken"), [(0.05, "0 of the 2"), (0.0, "0 of the 2"), (1.0, "2 of the 2")])
 def test_a_share_that_would_leave_a_part_without_a_class_is_refused(share, taken):
     data = Dataset("rare", ("a", "b"), numbered([2, 38]), numbered([2, 2]))
-    with pytest.raises(DataError, match=f"rare: holding out {share:g} of 40 examples takes {taken} of class"):
+    with pytest.raises(DataError, match=f"rare: holding out {share:g} of 40 examples takes {taken} .*'a'"):
         data.held_out(share)

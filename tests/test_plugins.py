@@ -11,7 +11,8 @@ import pytest
 
 from harness import plugins
 from harness.errors import PluginError, Unavailable, UsageError
-from harness.plugins import find_backends, load_backend, load_plugins
+from harness.plugins import FRAMEWORKS as FRAMEWORKS_OF
+from harness.plugins import find_backends, load_backend, load_plugins, unknown_backend
 
 
 class Package:
@@ -129,6 +130,16 @@ def write(tmp_path, text):
     return str(file)
 
 
+@pytest.mark.parametrize(("framework", "backend"), FRAMEWORKS_OF.items())
+def test_the_name_of_a_framework_suggests_its_backend(framework, backend):
+    with pytest.raises(UsageError, match=f"no backend '{framework}'; did you mean '{backend}'"):
+        load_backend(framework)
+
+
+def test_a_framework_without_an_installed_backend_is_not_suggested():
+    assert "did you mean" not in str(unknown_backend("tensorflow", ["numpy"]))
+
+
 def test_a_file_is_a_backend(tmp_path):
     assert load_backend(write(tmp_path, BACKEND)).name == "mine"
 
@@ -138,7 +149,7 @@ def test_a_file_is_a_backend(tmp_path):
     [
         (("def samebench_backend", "def samebench_backnd"), "samebench_backnd.*did you mean 'samebench_backend'"),
         (("samebench_backend()", "samebench_backend(framework)"), "framework"),
-        (("@hookimpl\n", ""), "implements no hook"),
+        (("@hookimpl\n", ""), "has no hook"),
         (("return Mine", "return 'Mine'"), "must return a subclass of harness.Backend"),
         (
             ("class Mine(NumPy):", "from harness import Backend\nclass Mine(Backend):"),
@@ -188,7 +199,7 @@ def test_a_broken_plugin_does_not_hide_the_others(announce, module):
     with pytest.raises(PluginError, match="claimed by one"):
         found.models["mine"]
     assert list(found.datasets) == ["theirs"]
-    assert "no name for a dataset" in found.refused()["../escaped"]
+    assert "'../escaped' is not a valid name for a dataset" in found.refused()["../escaped"]
 
 
 def test_an_unknown_thing_is_answered_with_what_there_is():

@@ -104,7 +104,7 @@ class Step(NamedTuple):
 
     compute: Callable[..., Any]
     default: tuple[int, ...] = ()
-    takes: str = "nothing after a colon"
+    takes: str = "no argument"
     read: Callable[[str], tuple[int, ...] | None] = lambda argument: None
     """Parses the argument into numbers; None if it is invalid."""
 

@@ -65,7 +65,7 @@ def test_each_entry_point_brings_the_data_set_it_is_named_like():
     for name, module in brought.items():
         assert list(module.samebench_datasets()) == [name]
         if name not in ("digits", "folder", "synthetic"):
-            with pytest.raises(UsageError, match=f"{name} takes nothing after a colon, not 'x'"):
+            with pytest.raises(UsageError, match=f"{name} .*not 'x'"):
                 module.samebench_datasets()[name](LoadRequest(Places(None, Path("/nowhere")), "x"))
 
 
@@ -110,17 +110,17 @@ def test_idx_files_without_a_folder_are_used_if_their_hash_is_right(data, wanted
         monkeypatch.setitem(mnist.MD5, name, file_hash(data / f"{name}.gz", "md5:").removeprefix("md5:"))
     assert len(mnist.mnist(wanted()).train) == 20
     (data / "t10k-labels-idx1-ubyte.gz").write_bytes(b"that of another dataset")
-    with pytest.raises(DataError, match=r"mnist needs t10k-labels-idx1-ubyte.gz .* is another file"):
+    with pytest.raises(DataError, match=r"mnist needs t10k-labels-idx1-ubyte.gz .* is a different file"):
         mnist.mnist(wanted())
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no IDX file of bytes in 3 dimensions"),
+        (b"", "not an IDX file of bytes with 3 dimensions"),
         (idx(np.zeros((4, 4), np.uint8)), "begins with 00 00 08 02, not with 00 00 08 03"),
-        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "announces 2 x 3 x 3 values and holds only 17"),
-        (idx(np.zeros((2, 3, 3), np.uint8)) + b"x", "announces 2 x 3 x 3 values and holds more"),
+        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "2 x 3 x 3 values, but has only 17"),
+        (idx(np.zeros((2, 3, 3), np.uint8)) + b"x", "2 x 3 x 3 values, but has more"),
     ],
 )
 def test_a_damaged_idx_file_is_an_error_that_names_it(tmp_path, content, said):
@@ -239,7 +239,7 @@ def test_a_pickle_with_a_payload_does_not_run_it(tmp_path):
 
 @pytest.mark.parametrize("pickled", [b"", b"I1\n.", pickle.dumps({b"data": [1, 2, 3], b"labels": [1]}, protocol=3)])
 def test_a_pickle_of_something_else_is_an_error(pickled):
-    with pytest.raises(DataError, match="odd is no batch of CIFAR-10"):
+    with pytest.raises(DataError, match="odd is not a batch of CIFAR-10"):
         cifar10.read_batch(pickled, "odd")
 
 
@@ -262,7 +262,7 @@ def test_synthetic_pictures_are_the_same_everywhere_and_of_any_size(wanted):
     assert isinstance(large.train.images, np.memmap)
     assert synthetic(wanted("40x40x3")).fingerprint == large.fingerprint
     for argument in ("32", "0x3x3", "3x3x3x3", "3x3x-1"):
-        with pytest.raises(UsageError, match="synthetic takes rows x columns x channels, such as synthetic:32x32x3"):
+        with pytest.raises(UsageError, match=f"such as synthetic:32x32x3, not '{argument}'"):
             synthetic(wanted(argument))
 
 
@@ -309,7 +309,7 @@ def test_a_folder_with_a_test_split_keeps_it(data, wanted):
     found = folder(wanted(str(data)))
     assert (len(found.train), len(found.test)) == (6, 4) and found.test.labels.tolist() == [0, 0, 1, 1]
     picture(data / "test" / "wasp" / "0.png")
-    with pytest.raises(DataError, match="must have the same classes; only one of them has wasp"):
+    with pytest.raises(DataError, match="must have the same classes; .* wasp"):
         folder(wanted(str(data)))
 
 
@@ -326,18 +326,18 @@ def test_decoded_pictures_are_kept_until_a_file_changes(data, wanted, monkeypatc
 
 
 def test_folders_that_cannot_be_used_are_refused(data, wanted):
-    with pytest.raises(UsageError, match="say folder:PATH"):
+    with pytest.raises(UsageError, match="folder:PATH"):
         folder(wanted())
     with pytest.raises(DataError, match="there is no folder"):
         folder(wanted("nowhere"))
     picture(data / "one" / "0.png")
-    with pytest.raises(DataError, match="at least two classes; there are: one"):
+    with pytest.raises(DataError, match="at least two classes.*; there are: one"):
         folder(wanted(str(data)))
     (data / "two").mkdir()
     with pytest.raises(DataError, match=r"/two has no pictures \(files that end in .jpg"):
         folder(wanted(str(data)))
     picture(data / "two" / "0.png")
-    with pytest.raises(DataError, match="takes 0 of the 1 of class 'one'"):
+    with pytest.raises(DataError, match="takes 0 of the 1 .*'one'"):
         folder(wanted(str(data)))
 
 
@@ -411,7 +411,7 @@ def test_arrays_are_scaled_coloured_and_resized():
     assert scaled[:, 0, 0, 0].tolist() == [round(level * 255 / 16) for level in range(17)]
     assert (scaled[..., 0] == scaled[..., 2]).all()
     assert np.stack(list(brought_to(scaled, 255, (5, 5, 1)))).shape == (17, 5, 5, 1)
-    with pytest.raises(DataError, match="pictures of type float32 cannot be brought to"):
+    with pytest.raises(DataError, match=r"type float32 cannot be resized to \(2, 2, 3\)"):
         list(brought_to(levels.astype(np.float32), 16, (2, 2, 3)))
     with pytest.raises(DataError, match=r"1 channel .* or 3 .*, not 2"):
         list(brought_to(levels, 16, (2, 2, 2)))
@@ -452,14 +452,14 @@ def test_oxford_pets_come_from_a_folder_or_from_their_archives(data, wanted, mon
 def test_oxford_pets_with_something_missing_are_refused(data, wanted):
     root = pet_files(data / "oxford-pets")
     (root / "images/Abyssinian_1.jpg").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 pictures are not in .* images/Abyssinian_1.jpg"):
+    with pytest.raises(DataError, match=r"1 of 4 pictures .* images/Abyssinian_1.jpg"):
         oxford_pets.oxford_pets(wanted())
     (root / "annotations/trainval.txt").write_text("Abyssinian_2 one 1 1")
     with pytest.raises(DataError, match=r"trainval.txt cannot be read: .*'one'"):
         oxford_pets.oxford_pets(wanted())
     for split in ("trainval", "test"):
         (root / f"annotations/{split}.txt").write_text("great_dane_2 2 1 1\n")
-    with pytest.raises(DataError, match="leave out some breeds: they have those of the numbers 2"):
+    with pytest.raises(DataError, match="some breeds are missing .* the numbers 2"):
         oxford_pets.oxford_pets(wanted())
 
 
@@ -518,7 +518,7 @@ def test_a_network_gets_the_data_sets_own_pictures_if_it_takes_them(tmp_path):
 def test_pictures_that_are_too_small_are_brought_to_the_published_size(tmp_path):
     found = loaded("digits", lenet5, tmp_path)
     assert found.shape == (32, 32, 1) and found.train.images.max() == found.train.pixel_max == 255
-    assert found.notes == ("pictures were brought from 8x8x1 to 32x32x1",)
+    assert found.notes == ("pictures were resized from 8x8x1 to 32x32x1",)
     assert np.array_equal(found.train.labels, loaded("digits", two_block_cnn, tmp_path).train.labels)
 
 

@@ -106,7 +106,7 @@ def test_the_seed_chooses_the_pictures_and_all_of_a_batch_are_real(data, trained
 def test_classes_that_the_network_does_not_know_make_its_own_view_the_truth(data, trained):
     strange = replace(data, classes=tuple(f"cat {number}" for number in range(10)))
     found = run(Adversarial(), Attacking(pictures=24), strange, trained)
-    assert found.evidence["notes"] == [f"the network knows no class 'cat 0': {OWN_VIEW}"]
+    assert found.evidence["notes"] == [f"the network has no class 'cat 0': {OWN_VIEW}"]
     assert "test_accuracy" not in found.metrics, "it would be 1, whatever the network"
     assert found.metrics["robust_accuracy"][0]["accuracy"] == 1
     reordered = replace(data, classes=data.classes[::-1], test=Examples(data.test.images, 9 - data.test.labels, 16))
@@ -182,14 +182,14 @@ def test_what_was_judged_is_not_judged_again(finished):
 
 def test_options_that_a_network_does_not_allow_are_refused_before_anything_runs(tmp_path):
     for option, said in {
-        "adversarial.target=10": "two-block-cnn has the classes 0 to 9, and no 10",
+        "adversarial.target=10": "two-block-cnn has the classes 0 to 9, not 10",
         "adversarial.target=-1": "adversarial.target must be at least 0, not -1",
         "adversarial.epsilon=-0.1": "adversarial.epsilon must be above 0, not -0.1",
         "adversarial.epsilon=0": "must be above 0",
         "adversarial.steps=0": "adversarial.steps must be at least 1, not 0",
         "adversarial.step_share=1.5": "adversarial.step_share must be above 0 and at most 1, not 1.5",
         "adversarial.norm=l1": "must be 'linf' or 'l2', not 'l1'",
-        "ideal-image.classes=[1,12]": "ideal-image.classes: two-block-cnn has the classes 0 to 9, and no 12",
+        "ideal-image.classes=[1,12]": "ideal-image.classes: two-block-cnn has the classes 0 to 9, not 12",
         "ideal-image.variation=0": "ideal-image.variation must be above 0",
         "ideal-image.noise=2": "ideal-image.noise must be from 0 to 0.5, not 2",
     }.items():

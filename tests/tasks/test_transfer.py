@@ -175,7 +175,7 @@ def test_layers_are_counted_from_the_end_by_their_kernels():
 @pytest.mark.parametrize("chosen", [{"blocks": 4}, {"layers": 5}])
 def test_more_than_there_is_cannot_learn(chosen):
     with pytest.raises(
-        SpecError, match=r"the trunk of small has 3 blocks|has 4 layers that can learn, so 1 to 4, not 5"
+        SpecError, match=r"the trunk of small has (3 blocks .* 1 to 3, not 4|4 layers .* 1 to 4, not 5)"
     ):
         nodes(small(), **chosen)
 
@@ -267,7 +267,7 @@ def test_a_backend_that_moves_what_is_frozen_is_caught_in_the_run_itself():
                     self.net.weights["trunk.conv1.bias"] = self.net.weights["trunk.conv1.bias"] + 1e-12
                 return loss
 
-    with pytest.raises(SamebenchError, match=r"numpy has changed tensors that are frozen: trunk.conv1.bias"):
+    with pytest.raises(SamebenchError, match=r"numpy has changed frozen tensors: trunk.conv1.bias"):
         FineTuning().run(context(TUNING, Drifting(precision="float64")))
 
 
@@ -299,7 +299,7 @@ def test_augmented_pictures_are_new_in_every_epoch_and_the_same_for_everybody():
         (lambda: Extracting(dropout=1.0), "must be from 0 to below 1"),
         (lambda: Extracting(train_limit=0), "Options.train_limit must be at least 1"),
         (lambda: Tuning(blocks=0), "Options.blocks must be at least 1"),
-        (lambda: Tuning(validation=0.0), "nothing says when to stop"),
+        (lambda: Tuning(validation=0.0), "fine-tuning.validation must be above 0"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(make, said):
