@@ -1,4 +1,4 @@
-"""Discovery: nothing is imported to be listed, duplicates and misspelt hooks are refused, a file is enough."""
+"""Discovery of plugins: listing imports nothing, duplicates and misspelt hooks are refused, and a backend may be a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.plugins import find_backends, load_backend, load_plugins, unknown_b
 
 
 class Package:
-    """An installed package, as far as its metadata goes."""
+    """The metadata of an installed package."""
 
     def __init__(self, name: str) -> None:
         self.metadata = Message()
@@ -38,7 +38,7 @@ def samebench_backend():
 
 @pytest.fixture
 def announce(monkeypatch):
-    """Entry points as if they were installed: (group, name, module, package)."""
+    """Install entry points: (group, name, module, package)."""
 
     def announce(*points):
         def entry_points(*, group):
@@ -87,7 +87,7 @@ def test_a_backend_is_loaded_by_its_name(announce, module):
     assert load_backend("mine").name == "mine"
 
 
-def test_a_missing_framework_is_named_with_what_to_install(announce, module):
+def test_a_missing_framework_is_named_with_the_package_to_install(announce, module):
     announce(("samebench.backends", "mine", module("mine_backend", "import no_such_framework"), "their-package"))
     entry = find_backends()["mine"]
     assert (entry.status, entry.reason) == (
@@ -161,7 +161,7 @@ def test_a_file_is_a_backend(tmp_path):
         ),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(tmp_path, change, message):
+def test_the_error_names_the_problem_of_a_backend_file(tmp_path, change, message):
     with pytest.raises(PluginError, match=message):
         load_backend(write(tmp_path, BACKEND.replace(*change, 1)))
 
@@ -202,7 +202,7 @@ def test_a_broken_plugin_does_not_hide_the_others(announce, module):
     assert "'../escaped' is not a valid name for a dataset" in found.refused()["../escaped"]
 
 
-def test_an_unknown_thing_is_answered_with_what_there_is():
+def test_the_error_for_an_unknown_name_lists_the_known_names():
     with pytest.raises(UsageError, match=r"no model 'lenet'; did you mean 'lenet5'\? There are: alexnet, .*, vgg19"):
         load_plugins().models["lenet"]
 

@@ -1,4 +1,4 @@
-"""Files of weights: read as they are, whoever wrote them; refused with the reason, and never run."""
+"""Weight files of all formats are read exactly, or refused with a reason. Their code is never executed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def refused(file: Path, *words: str, read=read_tensors) -> str:
     return message
 
 
-# PyTorch: what is read
+# PyTorch: files that are read
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -94,7 +94,7 @@ def test_bfloat16_becomes_the_float32_of_the_same_value(tmp_path, form):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_offsets_strides_and_shared_storages_are_honoured(tmp_path, form):
+def test_offsets_strides_and_shared_storages_are_respected(tmp_path, form):
     numbers = np.arange(24, dtype="f4")
     shared = Storage("FloatStorage", "0", 24)
 
@@ -140,7 +140,7 @@ def test_the_byte_order_is_that_of_the_file_and_little_if_it_says_none(tmp_path,
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_ordered_dictionaries_with_attributes_parameters_and_older_calls_are_read(tmp_path, form, protocol):
-    """As `model.state_dict()` has them, with `_metadata`; as lists of parameters; as PyTorch 0.1 to 0.3 wrote them."""
+    """As in `model.state_dict()`, with `_metadata`; as parameters; and as PyTorch 0.1 to 0.3 wrote them."""
     array = np.arange(6, dtype="f4").reshape(2, 3)
     whole = tensor(array)
     parts = [
@@ -178,7 +178,7 @@ def test_a_checkpoint_gives_the_state_dict_in_it(tmp_path, wrapper):
         equal(read_tensors(write_torch(form, tmp_path / form, value, storages)), array)
 
 
-# PyTorch: what is refused
+# PyTorch: files that are refused
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_checkpoint_gives_the_state_dict_in_it(tmp_path, wrapper):
     ],
 )
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_is_not_a_dictionary_of_tensors_is_refused_by_name(tmp_path, form, value, words):
+def test_other_values_than_tensors_are_refused_by_name(tmp_path, form, value, words):
     refused(write_torch(form, tmp_path / "x", value, {"0": np.ones(1)}), *words)
 
 
@@ -207,7 +207,7 @@ class Evil:
 
 
 def payloads(canary: Path) -> dict[str, bytes]:
-    """Pickles that make a file when they are loaded."""
+    """Pickles that create a file when they are loaded."""
     touch = f"open({str(canary)!r}, 'w').close()"
     shell = f"touch {canary}"
     system = f"c{os.system.__module__}\nsystem\n".encode()
@@ -237,7 +237,7 @@ PAYLOADS = sorted(payloads(Path("canary")))
 
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_these_payloads_do_run_when_they_are_loaded(tmp_path, name):
-    """Or the tests below would prove nothing."""
+    """Otherwise the tests below would prove nothing."""
 
     class Loader(pickle.Unpickler):
         def persistent_load(self, key):
@@ -272,7 +272,7 @@ def test_no_payload_runs_wherever_it_is(tmp_path, name, place):
         assert "asks for " in message and "no code was run" in message
 
 
-def test_names_that_never_end_make_no_endless_messages_and_pickles_that_never_end_are_left(tmp_path, monkeypatch):
+def test_long_names_make_no_long_messages_and_long_pickles_are_refused(tmp_path, monkeypatch):
     long = "x" * 1_000_000
     refused(write_zip(tmp_path / "x", Name("os", long), {}), "asks for os.xxx")
     refused(write_zip(tmp_path / "x", {long: 1}, {}), "xxx")
@@ -285,7 +285,7 @@ def test_names_that_never_end_make_no_endless_messages_and_pickles_that_never_en
     refused(write_zip(tmp_path / "x", Raw(b"(" * 1001 + b"."), {}), "more than 1,000 instructions")
 
 
-def test_what_a_pickle_asks_for_is_named(tmp_path):
+def test_the_error_names_the_function_that_a_pickle_asks_for(tmp_path):
     evil = payloads(tmp_path / "canary")
     refused(write_zip(tmp_path / "x", Raw(evil["os.system"]), {}), "asks for posix.system")
     refused(write_zip(tmp_path / "x", Raw(evil["builtins.exec"]), {}), "asks for builtins.exec")
@@ -388,7 +388,7 @@ def test_a_tensor_that_makes_no_sense_is_refused(tmp_path, form, name):
     refused(write_torch(form, tmp_path / "x", value, {"0": numbers}), words)
 
 
-def test_many_names_for_one_storage_are_no_way_to_fill_the_memory(tmp_path):
+def test_many_names_for_one_storage_cannot_fill_the_memory(tmp_path):
     numbers = np.zeros(1_000_000, "u1")
     value = {f"w{number}": tensor(numbers) for number in range(200)}
     refused(write_zip(tmp_path / "x", value, {"0": numbers}), "would take 200,000,000 bytes, more than 100 times")
@@ -398,14 +398,14 @@ def test_many_names_for_one_storage_are_no_way_to_fill_the_memory(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["../../etc/passwd", "/etc/passwd", "..", "", "1", "\0"])
-def test_the_key_of_a_storage_leads_nowhere(tmp_path, key):
+def test_the_key_of_a_storage_cannot_be_a_path(tmp_path, key):
     for form in FORMATS:
         storages = {"0": np.ones(4, "f4"), "1": np.ones(4, "f4")} if key != "1" else {"0": np.ones(4, "f4")}
         value = broken_tensor(storage=Storage("FloatStorage", key, 4))
         refused(write_torch(form, tmp_path / form, value, storages), "storage")
 
 
-def test_a_legacy_file_has_its_own_ways_to_be_wrong(tmp_path):
+def test_faults_of_a_legacy_file_are_refused(tmp_path):
     good, numbers = {"w": tensor(np.ones(2))}, {"0": np.ones(2)}
     file = tmp_path / "x"
     for keys in (["0", "0"], [], "0", [0]):
@@ -420,7 +420,7 @@ def test_a_legacy_file_has_its_own_ways_to_be_wrong(tmp_path):
     refused(file, "storage '0' holds -16 bytes")
 
 
-def test_a_zip_has_its_own_ways_to_be_wrong(tmp_path):
+def test_faults_of_a_zip_file_are_refused(tmp_path):
     good, numbers = {"w": tensor(np.ones(2))}, {"0": np.ones(2)}
     file = tmp_path / "x"
     refused(write_zip(file, good, {}), "storage '0' is missing, not 16")
@@ -449,7 +449,7 @@ def test_a_zip_has_its_own_ways_to_be_wrong(tmp_path):
 
 
 def test_a_zip_that_holds_the_same_bytes_many_times_is_refused(tmp_path):
-    """Entries of an archive may overlap: 50 times a megabyte in little more than one."""
+    """Entries of an archive may overlap: a file of one megabyte can have 50 entries of one megabyte each."""
     file, numbers = tmp_path / "x", np.zeros(250_000, "f4")
     content = write_zip(file, {"w": tensor(numbers)}, {"0": numbers}).read_bytes()
     with zipfile.ZipFile(file, "a") as archive:
@@ -464,7 +464,7 @@ def test_a_zip_that_holds_the_same_bytes_many_times_is_refused(tmp_path):
     refused(file, "impossible sizes")
 
 
-# Keras: what is read
+# Keras: files that are read
 
 
 def fill(group: h5py.Group, arrays: dict) -> None:
@@ -473,7 +473,7 @@ def fill(group: h5py.Group, arrays: dict) -> None:
 
 
 def write_legacy_keras(file: Path, layers: dict[str, dict[str, np.ndarray]], inside: str = "/", chunked=False) -> Path:
-    """As `save_weights_to_hdf5_group` does: attributes list what there is; long ones are cut in pieces."""
+    """Write like `save_weights_to_hdf5_group`: attributes list the names, and long attributes are split."""
 
     def note(group: h5py.Group, name: str, texts: list[str]) -> None:
         if chunked:
@@ -574,7 +574,7 @@ def test_numbers_of_any_type_are_read_and_bfloat16_as_float32(tmp_path):
     equal(found, arrays | swapped | {"layers/c": KERNEL, "layers/d": KERNEL})
 
 
-# Keras: what is refused
+# Keras: files that are refused
 
 
 def soft(root):
@@ -715,7 +715,7 @@ def test_hdf5_with_anything_but_numbers_of_its_own_is_refused(tmp_path, add):
         (["a"], {"weight_names": None}, "layer 'a' has no attribute weight_names"),
     ],
 )
-def test_attributes_of_the_older_layout_lead_nowhere_else(tmp_path, layers, attributes, words):
+def test_attributes_of_the_older_layout_cannot_leave_the_file(tmp_path, layers, attributes, words):
     file = write_legacy_keras(tmp_path / "x", {"a": {"w": BIAS}})
     with h5py.File(file, "a") as root:
         root.attrs["layer_names"] = layers
@@ -733,7 +733,7 @@ def test_other_hdf5_is_refused(tmp_path):
     refused(write_keras_3(tmp_path / "x", {"images": BIAS}), "not a network of Keras", "save_weights")
 
 
-def test_without_h5py_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_h5py_the_error_names_the_package_to_install(tmp_path, monkeypatch):
     file = write_keras_3(tmp_path / "x", {"layers/a/vars/0": BIAS})
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(Unavailable, match=r"pip install 'samebench\[keras-weights\]'"):
@@ -746,7 +746,7 @@ def test_without_h5py_it_says_what_to_install(tmp_path, monkeypatch):
 NOTES = {"model": "two-block-cnn", "classes": '["zero", "ünö"]', "licence": "Apache-2.0"}
 
 
-def test_what_is_written_is_read_again_by_us_and_by_the_library(tmp_path):
+def test_written_files_are_read_by_samebench_and_by_the_safetensors_library(tmp_path):
     from safetensors.numpy import load_file
 
     file = tmp_path / "w.safetensors"
@@ -789,7 +789,7 @@ def test_a_header_may_be_of_any_length_and_look_like_the_beginning_of_another_fo
     assert read_tensors(tmp_path / "x") == {"x": 0}
 
 
-def test_what_it_cannot_hold_is_not_written(tmp_path):
+def test_unsupported_tensors_are_not_written(tmp_path):
     file = tmp_path / "x"
     for array in (np.array(["a"]), np.array([None]), np.zeros(2, "c8"), np.zeros(2, [("a", "f4")])):
         with pytest.raises(SpecError, match=r"F64, F32, .*, not wrong"):
@@ -868,10 +868,10 @@ def test_a_header_longer_than_the_file_or_than_is_allowed_is_refused(tmp_path, m
     refused(write_safetensors(file, {"w": entry()}, bytes(8)), "should have 61 bytes")
 
 
-# Any file
+# All formats
 
 
-def test_the_kind_of_a_file_is_told_by_its_contents(tmp_path):
+def test_the_format_of_a_file_is_recognised_by_its_contents(tmp_path):
     array = {"w": np.ones(3, "f4")}
     write_zip(tmp_path / "a.h5", state_dict(array), storages_of(array))
     write_legacy(tmp_path / "b.pkl", state_dict(array), storages_of(array))
@@ -957,7 +957,7 @@ def test_reading_weights_imports_no_h5py_until_it_is_needed():
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
 
 
-# Whether they are the right ones
+# Tensors that do not fit a network
 
 
 def test_the_tensors_that_a_network_needs_are_required(tmp_path):

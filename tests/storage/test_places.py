@@ -1,4 +1,4 @@
-"""Places: what is downloaded, unpacked and kept is whole and right, or it is not used."""
+"""Places: downloads, extracted archives and cache entries are complete and correct, or they are not used."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each request with the next of its `faults`, and with the right file when there are no more."""
+    """Answers each request with the next of its `faults`. Without more faults, it sends the right file."""
 
     daemon_threads = True
 
@@ -103,7 +103,7 @@ def test_a_download_that_keeps_failing_is_an_error_in_bounded_time_and_leaves_no
     assert files(tmp_path) == [], "a wrong or partial file is never left where somebody could use it"
 
 
-def test_the_data_folder_comes_first_and_what_is_wrong_there_is_named(server, tmp_path):
+def test_the_data_folder_comes_first_and_wrong_files_in_it_are_named(server, tmp_path):
     user, cache = tmp_path / "data", tmp_path / "cache"
     (user / "flowers").mkdir(parents=True)
     (user / "flowers.bin").write_bytes(b"another file of that name")
@@ -125,7 +125,7 @@ def never(*_, **__):
 
 
 @pytest.mark.parametrize("way", ["forbidden", "refused", "silent"])
-def test_without_a_network_the_error_comes_soon_and_says_what_to_do(server, tmp_path, monkeypatch, way):
+def test_without_a_network_the_error_comes_soon_with_advice(server, tmp_path, monkeypatch, way):
     if way == "refused":
         server.shutdown()
         server.socket.close()
@@ -181,7 +181,7 @@ assert sorted(os.listdir(Places(None, Path(sys.argv[1])).keep("things", fill))) 
 """
 
 
-def test_what_is_kept_is_made_once_even_by_many_processes_at_once_and_after_one_was_killed(tmp_path):
+def test_a_cache_entry_is_made_once_even_by_many_processes_and_after_one_was_killed(tmp_path):
     def start(way: str) -> subprocess.Popen:
         return subprocess.Popen([sys.executable, "-c", KEEPER, tmp_path / "cache", tmp_path / "log", way])
 
@@ -192,7 +192,7 @@ def test_what_is_kept_is_made_once_even_by_many_processes_at_once_and_after_one_
     assert files(tmp_path / "cache") == ["data/things/b", "data/things/lives"]
 
 
-def test_nothing_is_kept_of_what_failed(tmp_path):
+def test_a_failure_leaves_nothing_in_the_cache(tmp_path):
     def fill(folder: Path) -> None:
         (folder / "half").touch()
         raise DataError("broken")
