@@ -1,4 +1,4 @@
-"""The command line. Whatever is heavy is imported by the command that needs it."""
+"""The command line. Slow imports are in the commands that need them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ COMMANDS = {
     "check": "checking",
     "doctor": "checking",
 }
-"""Each command, and the module in `harness.commands` that has it."""
+"""The module of each command in `harness.commands`."""
 
 
 class Commands(click.Group):
-    """Imports a command when it is needed, and turns our own errors into one line and an exit code."""
+    """Imports a command when it is used. Errors of samebench end it with one line and an exit code."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -44,6 +44,10 @@ class Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except click.NoSuchOption as error:
+            from harness.commands.unknown import with_settings
+
+            raise with_settings(error) from None
         except SamebenchError as error:
             from harness.text import printable
 

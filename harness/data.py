@@ -1,7 +1,7 @@
-"""Examples, and the order in which a network sees them.
+"""Examples, and the order in which a network gets them.
 
-`Examples` are arrays that stay put, so that a backend can hold them on its device. `Batches` are those examples
-in an order, which depends on the seed and the epoch alone, and so is the same for every framework.
+`Examples` are arrays that never change, so a backend can keep them on its device. `Batches` are examples in an order.
+The order depends only on the seed and the epoch, so it is the same for every framework.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ from harness.spec import Array, Shape
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Pictures (NHWC) and their labels. Whole-number pictures stand for `images / pixel_max`, which every backend
-    computes by that division, in its own precision; floating-point pictures are taken as they are."""
+    """Pictures (NHWC) and their labels. Each backend divides whole-number pictures by `pixel_max`, in its own precision.
+    Floating-point pictures are used as they are."""
 
     images: Array
     labels: Array
     pixel_max: int = 255
     divisor: int = field(init=False)
-    """What pixels are divided by on their way into a network."""
+    """Pixels are divided by this before they enter a network."""
 
     def __post_init__(self) -> None:
         whole = np.issubdtype(self.images.dtype, np.integer)
         object.__setattr__(self, "divisor", self.pixel_max if whole else 1)
         if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
             raise DataError(
-                f"pictures are (n, rows, columns, channels) with n labels, not {self.images.shape} and {self.labels.shape}"
+                "pictures must have the shape (n, rows, columns, channels), and labels the shape (n,), "
+                f"not {self.images.shape} and {self.labels.shape}"
             )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def pixels(self, images: Array, dtype: np.typing.DTypeLike = np.float64) -> Array:
-        """Some of these pictures as a network takes them in."""
+        """Some of these pictures, divided as a network takes them."""
         return np.divide(images, self.divisor, dtype=dtype)
 
     def take(self, rows: Array) -> Examples:
@@ -47,8 +48,8 @@ class Examples:
         return Examples(self.images[rows], self.labels[rows], self.pixel_max)
 
     def limited(self, count: int | None) -> Examples:
-        """A fixed choice of `count` examples with each class in its share; all of them, and no copy, if there are
-        no more or no limit is set. The first rows would not do: many data sets are stored class by class."""
+        """A fixed, stratified choice of `count` examples; all of them, without a copy, if `count` is None or too large.
+        The first rows would not do: many datasets are stored class by class."""
         if count is None or count >= len(self):
             return self
         return self.take(stratified(self.labels, count))
@@ -56,26 +57,26 @@ class Examples:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with its fixed splits, which no seed of a run changes."""
+    """A dataset with fixed splits. No seed of a run changes them."""
 
     name: str
     classes: tuple[str, ...]
     train: Examples
     test: Examples
     notes: tuple[str, ...] = ()
-    """What a reader of results should know, such as pictures that were left out."""
+    """Notes for readers of results, such as the number of pictures that were left out."""
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise DataError(
-                f"{self.name}: pictures for training are {self.train.images.shape[1:]}, "
-                f"those of the test {self.test.images.shape[1:]}; they must have one shape"
+                f"{self.name}: all pictures must have the same shape, but those of the train split are "
+                f"{self.train.images.shape[1:]}, and those of the test split {self.test.images.shape[1:]}"
             )
         for split, examples in (("train", self.train), ("test", self.test)):
             present = np.unique(examples.labels)
             if len(present) < 2:
                 raise DataError(
-                    f"{self.name}: the {split} split holds {len(examples)} examples of {len(present)} classes; it needs 2 or more"
+                    f"{self.name}: the {split} split has {len(examples)} examples of {len(present)} classes; it needs 2 or more classes"
                 )
             if present[0] < 0 or present[-1] >= len(self.classes):
                 raise DataError(
@@ -89,19 +90,19 @@ class Dataset:
         return self.train.images.shape[1:]
 
     def held_out(self, share: float) -> tuple[Examples, Examples]:
-        """The training split without a fixed share of each class, and that share: settings are chosen on it, so that
-        the test split stays unseen. No seed of a run changes which examples it holds."""
+        """Divide the training split into training examples and a fixed share of each class for validation. Choose options
+        by the validation share, so that the test split stays unseen. It does not depend on the seed of a run."""
         mask = fixed_share(self.train.labels, share, self.classes, self.name)
         return self.train.take(~mask), self.train.take(mask)
 
     def for_training(self, validation: float, limit: int | None) -> tuple[Examples, Examples | None]:
-        """What to train on and, if a share is to be held out, that share: both together at most `limit` examples."""
+        """The examples to train on, and those for validation (None for a share of 0): at most `limit` in all."""
         limited = replace(self, train=self.train.limited(limit))
         return limited.held_out(validation) if validation else (limited.train, None)
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever a pixel or a label does."""
+        """A hash of all pixels and labels."""
         digest = hashlib.sha256()
         for examples in (self.train, self.test):
             for array in (examples.images, examples.labels):
@@ -110,9 +111,9 @@ class Dataset:
 
 
 def stratified(labels: Array, count: int) -> Array:
-    """A mask of `count` rows with each class in its share: of every run of rows within a class, the last of each step.
+    """A mask of `count` rows, in which each class keeps its share.
 
-    Rows are ranked by how far into their class they come; those that cross a multiple of the step are taken.
+    The rows are sorted by class, each class in the order of the file, and `count` rows are taken at even distances.
     """
     chosen = np.zeros(len(labels), bool)
     order = np.argsort(labels, kind="stable")  # class by class, in the order of the file
@@ -121,20 +122,20 @@ def stratified(labels: Array, count: int) -> Array:
 
 
 def fixed_share(labels: Array, share: float, classes: Sequence[str], name: str) -> Array:
-    """A mask of a fixed share of the rows, of which no class may take all or none."""
+    """A mask of a fixed share of the rows. Raises DataError if it would contain all rows or no row of a class."""
     mask = stratified(labels, round(len(labels) * share))
     for label in np.unique(labels):
         left, taken = np.bincount(mask[labels == label], minlength=2)
         if not left or not taken:
             raise DataError(
-                f"{name}: holding out {share:g} of {len(labels)} examples takes {taken} of the {left + taken} of class "
-                f"{classes[label]!r}, and both parts need some: bring more of them, or hold out another share"
+                f"{name}: holding out {share:g} of {len(labels)} examples takes {taken} of the {left + taken} examples of "
+                f"class {classes[label]!r}, but both parts need some: add pictures of it, or hold out another share"
             )
     return mask
 
 
 class Batches:
-    """Examples in an order, cut into batches. Every batch is full but, in evaluation, perhaps the last."""
+    """Examples in an order, divided into batches. All batches are full; in evaluation the last one may be shorter."""
 
     def __init__(self, examples: Examples, rows: Array, batch_size: int) -> None:
         self.examples = examples
@@ -148,12 +149,10 @@ class Batches:
 
     @classmethod
     def shuffled(cls, examples: Examples, batch_size: int, seed: int, epochs: Sequence[int]) -> Batches:
-        """Each epoch in an order of its own; what does not fill a batch at an epoch's end is left out."""
+        """Each epoch in its own order. Examples that do not fill a batch at the end of an epoch are left out."""
         size = len(examples) // batch_size * batch_size
         if not size:
-            raise DataError(
-                f"{len(examples)} examples do not fill one batch of {batch_size}: take a smaller batch_size"
-            )
+            raise DataError(f"{len(examples)} examples do not fill one batch of {batch_size}: use a smaller batch_size")
         orders = [np.random.default_rng([seed, epoch]).permutation(len(examples))[:size] for epoch in epochs]
         return cls(examples, np.concatenate(orders), batch_size)
 
@@ -164,22 +163,22 @@ class Batches:
         """Some consecutive batches."""
         start, stop, stride = steps.indices(len(self))
         if stride != 1:
-            raise DataError(f"batches can be cut into runs, not into every {stride}th")
+            raise DataError(f"a slice of batches must be consecutive: its step must be 1, not {stride}")
         return Batches(self.examples, self.rows[start * self.batch_size : stop * self.batch_size], self.batch_size)
 
     @property
     def order(self) -> Array:
-        """The rows of each batch, (batches, batch_size). A short last batch repeats its last row, so that every
-        batch has one shape; `len(rows)` tells how many results are real."""
+        """The rows of each batch, with the shape (batches, batch_size). A shorter last batch repeats its last row, so that
+        all batches have the same shape; only the first `len(rows)` results count."""
         missing = len(self) * self.batch_size - len(self.rows)
         return np.pad(self.rows, (0, missing), mode="edge").reshape(len(self), self.batch_size)
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the order does."""
+        """A hash of the order."""
         return hashlib.sha256(self.order.tobytes()).hexdigest()[:16]
 
     def __iter__(self) -> Iterator[Array]:
-        """The rows of each batch, the last one perhaps short."""
+        """The rows of each batch. The last batch may be shorter."""
         for start in range(0, len(self.rows), self.batch_size):
             yield self.rows[start : start + self.batch_size]

@@ -1,4 +1,4 @@
-"""Where a run happens, and what a worker's process finds there."""
+"""The machine of a run, and the environment variables of a worker's process."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import resource
 import sys
 from pathlib import Path
 
-# Set before a framework is imported, unless the user has set them already. Both frameworks would otherwise take
-# nearly all of a GPU's memory at once, and the numbers for peak memory would mean nothing.
+# These are set before a framework is imported, unless the user has set them. Without them, XLA and TensorFlow take nearly
+# all of a GPU's memory at once, and peak memory would mean nothing.
 WORKER = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "PYTHONUNBUFFERED": "1",
-    # Large arrays come from memory that the process keeps. By default glibc gets each from the system, page by page, and
-    # gives it back: on a CPU a network of large pictures then spends most of its time there, in PyTorch above all,
-    # whose own guide to tuning advises another allocator. Other systems do not look at these.
+    # Let glibc keep the memory of large arrays. By default it requests each large array from the system, page by page, and
+    # returns it. On a CPU, a network on large pictures then spends most of its time on that, most of all in PyTorch, whose
+    # tuning guide recommends another allocator. Only glibc reads these variables.
     "MALLOC_MMAP_THRESHOLD_": str(2**40),
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
 }
@@ -26,14 +26,14 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM
 
 
 def worker_environment(threads: int | None = None) -> dict[str, str]:
-    """The environment of a worker: as many threads as asked for, or what the user has set, or one for each core."""
-    asked = dict.fromkeys(THREADS, str(threads)) if threads else {}
-    return WORKER | dict.fromkeys(THREADS, str(cores())) | os.environ | asked
+    """The environment of a worker. The number of threads is `threads`, or the user's own setting, or the number of cores."""
+    limits = dict.fromkeys(THREADS, str(threads)) if threads else {}
+    return WORKER | dict.fromkeys(THREADS, str(cores())) | os.environ | limits
 
 
 def keep_within(threads: int | None, memory_bytes: int | None) -> None:
-    """Hold this process to so many cores, which frameworks with thread pools of their own look at, and so much
-    memory. Called before a framework is imported."""
+    """Limit the cores and the memory of this process. Call it before a framework is imported: thread pools take their
+    size from the number of cores."""
     if threads and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     if memory_bytes:
@@ -41,7 +41,7 @@ def keep_within(threads: int | None, memory_bytes: int | None) -> None:
 
 
 def cores() -> int:
-    """The cores this process may use: those it is bound to, or fewer where a container's share is smaller."""
+    """The number of cores that this process may use, including the limit of a container."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -51,7 +51,7 @@ def cores() -> int:
 
 
 def describe_host() -> dict[str, str | int]:
-    """This machine, in the words that belong under a table of times."""
+    """The processor, memory and system of this machine, for the notes under a table of times."""
     return {
         "processor": _processor(),
         "cores": cores(),

@@ -1,17 +1,16 @@
-"""What can go wrong, as a tree.
+"""The tree of exceptions.
 
 SamebenchError
- ├─ UsageError        the caller asked for something that is not there (exit code 2)
+ ├─ UsageError        the user named something that does not exist or is not allowed (exit code 2)
  ├─ SpecError         a model, a recipe or a set of weights contradicts itself
- ├─ DataError         a data set cannot be found, read or used
+ ├─ DataError         a dataset cannot be found, read or used
  ├─ PluginError       a plugin is broken, misspelt or claims a name that is taken
  ├─ Unavailable       a backend cannot run here: its framework or its device is missing
- │   └─ WrongDevice   it would run, but not on the device that was asked for
- ├─ ContractError     a backend returned what the contract does not allow
- └─ Unsupported       a backend declines a model, a recipe or a mode, and says why
+ │   └─ WrongDevice   a backend would run, but not on the requested device
+ ├─ ContractError     a backend returned a value that the contract does not allow
+ └─ Unsupported       a backend does not support a model, a recipe or a mode
 
-OutOfRange is a UsageError and a SpecError: a number of an option, or of a recipe, that is too small, too large or not
-finite.
+OutOfRange is a UsageError and a SpecError: a number of an option or of a recipe is too small, too large or not finite.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from typing import Any
 
 
 class SamebenchError(Exception):
-    """Anything samebench says no to. The message names what, which one, what is allowed and what to do next."""
+    """The base of all errors of samebench. A message says what is wrong and where, what is allowed, and what to do next."""
 
 
 class UsageError(SamebenchError):
-    """The caller asked for something that is not there."""
+    """The user named something that does not exist or is not allowed."""
 
 
 class SpecError(SamebenchError):
@@ -33,20 +32,20 @@ class SpecError(SamebenchError):
 
 
 class OutOfRange(SpecError, UsageError):
-    """A number is not in the range of its option."""
+    """A number is outside the range of its option."""
 
     def __init__(self, group: str, name: str, problem: str) -> None:
-        """`group` is what has the option `name`: the path of a group of options, or the name of a class."""
+        """`group` contains the option `name`: it is the path of a group of options, or the name of a class."""
         super().__init__(f"{group}.{name} {problem}" if group else f"{name} {problem}")
         self.name, self.problem = name, problem
 
     def within(self, group: str) -> OutOfRange:
-        """The same error with the path of the group, as a user writes it."""
+        """The same error, with the path of the group that a user writes."""
         return OutOfRange(group, self.name, self.problem)
 
 
 class DataError(SamebenchError):
-    """A data set cannot be found, read or used."""
+    """A dataset cannot be found, read or used."""
 
 
 class PluginError(SamebenchError):
@@ -58,19 +57,19 @@ class Unavailable(SamebenchError):
 
 
 class WrongDevice(Unavailable):
-    """A backend would run on another device than the one asked for."""
+    """A backend would not run on the requested device."""
 
 
 class ContractError(SamebenchError):
-    """A backend returned what the contract does not allow."""
+    """A backend returned a value that the contract does not allow."""
 
 
 class Unsupported(SamebenchError):
-    """A backend declines, and says why; not a failure."""
+    """A backend does not support a model, a recipe or a mode. This is not a failure."""
 
 
 def renamed_method(old: str, new: str) -> Any:
-    """A method under its old name, for one release: it warns, and calls the new one."""
+    """The old name of a method, for one release: it warns, and calls the method of the new name."""
 
     def call(self: Any, *args: Any, **options: Any) -> Any:
         kind = type(self).__name__

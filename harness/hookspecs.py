@@ -1,7 +1,7 @@
-"""Every place where a plugin may add something.
+"""All hooks of plugins.
 
-Mark your function with `harness.hookimpl`, in a module named by an entry point: one module for each backend in the
-group `samebench.backends`, the entry point named like the backend; anything else in the group `samebench.plugins`.
+Mark your function with `harness.hookimpl`, and name its module in an entry point. The group `samebench.backends` has one
+module for each backend, under the name of the backend. All other plugins are in the group `samebench.plugins`.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ def samebench_backend() -> type[Backend[Any]]:
 
 @hookspec
 def samebench_models() -> Mapping[str, ModelBuilder]:
-    """Return networks by name: functions of input shape and classes, whose defaults give the published network."""
+    """Return networks by name: functions of input shape and classes. Their defaults build the published network."""
     raise NotImplementedError
 
 
 @hookspec
 def samebench_datasets() -> Mapping[str, DatasetLoader]:
-    """Return data sets by name: functions that load them, with their fixed splits, from what they are `LoadRequest` as."""
+    """Return datasets by name: functions that take a `LoadRequest` and return a dataset with fixed splits."""
     raise NotImplementedError
 
 
 @hookspec
 def samebench_weights() -> Sequence[Pretrained]:
-    """Return weights that somebody has trained, with all that a reader should know of them."""
+    """Return pretrained weights, with their source, licence and training data."""
     raise NotImplementedError
 
 
 @hookspec
 def samebench_tasks() -> Sequence[Task]:
-    """Return experiments."""
+    """Return tasks."""
     raise NotImplementedError
 
 

@@ -1,7 +1,7 @@
-"""Options of tasks: frozen dataclasses, seen from outside as paths such as `optimizer.lr`.
+"""Options of tasks: frozen dataclasses. A user sets them by paths such as `optimizer.lr`.
 
-Where an option may be one of several dataclasses, its path `name` says which: `optimizer.name = "sgd"`. That is taken
-first, whatever the order: its other paths are those of the one that is named.
+An option may be one of several dataclasses. Its path `name` chooses one: `optimizer.name = "sgd"`. Names are set before
+other paths, because they decide which paths exist.
 """
 
 from __future__ import annotations
@@ -35,22 +35,25 @@ def flatten(options: Any, path: str = "") -> dict[str, Any]:
 
 
 def change(options: Options, values: Mapping[str, Any], where: str = "") -> Options:
-    """The same options with some paths set to other values."""
+    """A copy of the options with new values at some paths. Errors write paths after `where`, such as "scratch-cnn."."""
     for path, value in names_first(values):
-        options = _change_one(options, path, path.split("."), value, where)
+        try:
+            options = _change_one(options, path, path.split("."), value, where)
+        except _UnknownOption as unknown:
+            raise UsageError(f"there is no option {where}{path}; {_hint(options, path, unknown, where)}") from None
     return options
 
 
 def names_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Paths and values in the order in which they are to be set."""
+    """Paths and values in the order in which to set them: names of dataclasses come first."""
     return sorted(values.items(), key=lambda pair: not pair[0].endswith(f".{NAME}"))
 
 
 def parse(text: str) -> Any:
-    """A value as typed on a command line: a number, true, false, null, or else a word."""
+    """Parse a value of the command line: JSON, such as a number, true, false or null; anything else is a word."""
     try:
         return json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError):  # also a number of too many digits
+    except (ValueError, RecursionError):  # includes numbers with too many digits
         return text
 
 
@@ -62,42 +65,68 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint to end an error message with: the name that may have been meant, and all there are."""
+    """The end of an error message about an unknown name: the most similar known name, and all known names."""
     known = sorted(known)
     guess = difflib.get_close_matches(name, known, 1)
     return (f"did you mean {guess[0]!r}? " if guess else "") + f"There are: {', '.join(known) or 'none'}"
 
 
+class _UnknownOption(Exception):
+    """A group of options has no option of this name."""
+
+    def __init__(self, group: str, names: list[str]) -> None:
+        """`group` is the path of the group, and `names` are the options that it has."""
+        self.group, self.names = group, names
+
+
+def _hint(options: Any, path: str, unknown: _UnknownOption, where: str) -> str:
+    """The option that the user probably means, and all options of the group that has no such option."""
+    known = list(flatten(options))
+    same_name = [other for other in known if f".{other}".endswith(f".{path.rpartition('.')[2]}")]
+    guess = difflib.get_close_matches(path, same_name or known, 1, cutoff=0) if same_name else []
+    guess = guess or difflib.get_close_matches(path, [*known, *(unknown.group + name for name in unknown.names)], 1)
+    group = f"{where}{unknown.group}".rstrip(".")
+    options_of = f"Options of {group}" if group else "Options"
+    names = ", ".join(sorted(unknown.names)) or "none"
+    return (f"did you mean '{where}{guess[0]}'? " if guess else "") + f"{options_of}: {names}"
+
+
 def _change_one(options: Any, path: str, steps: list[str], value: Any, where: str) -> Any:
+    """Set the option at `steps`, which are the last steps of `path`."""
+    name, rest = steps[0], steps[1:]
     names = [field.name for field in fields(options)]
     prefix = path[: len(path) - len(".".join(steps))]
-    if steps[0] not in names:
-        raise UsageError(
-            f"there is no option {where}{path}; {nearest(steps[0], names)}".replace(
-                "There are: ", f"Options of {where}{prefix or 'it'}: "
-            )
-        )
-    current = getattr(options, steps[0])
-    if len(steps) > 1:
-        if not is_dataclass(current):
-            raise UsageError(f"{where}{path}: {steps[0]!r} is a value, not a group of options")
-        choices = _choices(options, steps[0])
-        if choices and steps[1:] == [NAME]:
-            if value not in choices:
-                raise UsageError(f"{where}{path} must be {' or '.join(map(repr, sorted(choices)))}, not {value!r}")
-            value = current if _name(current) == value else choices[value]()
-        else:
-            value = _change_one(current, path, steps[1:], value, where)
+    if name not in names:
+        raise _UnknownOption(prefix, names)
+    current, choices = getattr(options, name), _choices(options, name)
+    if rest and not is_dataclass(current):
+        raise UsageError(f"{where}{path}: {name!r} is a value, not a group of options")
+    if is_dataclass(current) and not rest:
+        raise UsageError(_not_a_value(f"{where}{path}", current, choices, value))
+    if not rest:
+        value = _checked(get_type_hints(type(options))[name], value, f"{where}{path}")
+    elif choices and rest == [NAME]:
+        if value not in choices:
+            raise UsageError(f"{where}{path} must be {' or '.join(map(repr, sorted(choices)))}, not {value!r}")
+        value = current if _name(current) == value else choices[value]()
     else:
-        value = _checked(get_type_hints(type(options))[steps[0]], value, f"{where}{path}")
+        value = _change_one(current, path, rest, value, where)
     try:
-        return replace(options, **{steps[0]: value})
+        return replace(options, **{name: value})
     except OutOfRange as error:
         raise error.within(f"{where}{prefix}".rstrip(".")) from None
 
 
+def _not_a_value(path: str, group: Any, choices: Mapping[str, Any], value: Any) -> str:
+    """The error for a group of options that is set like a single value."""
+    problem = f"{path} is a group of options and cannot be {value!r}"
+    if choices:
+        return f"{problem}; choose one with {path}.{NAME}: {', '.join(sorted(choices))}"
+    return f"{problem}; set one of its options: {', '.join(f'{path}.{name}' for name in flatten(group))}"
+
+
 def _choices(options: Any, name: str) -> dict[str, Any]:
-    """The dataclasses that an option may be, by their names in small letters; none if it is no such choice."""
+    """The dataclasses that an option may be, by their lower-case names; empty if there is no such choice."""
     kind = get_type_hints(type(options))[name]
     arms = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
     return {arm.__name__.lower(): arm for arm in arms if isinstance(arm, type) and is_dataclass(arm)}
@@ -108,17 +137,17 @@ def _name(value: object) -> str:
 
 
 def _checked_arms(kinds: tuple[Any, ...], value: Any, path: str) -> Any:
-    """The value as the first of several types that takes it; the error is the one of the first type."""
+    """The value as the first of several types that accepts it; otherwise the error of the first type."""
     if value is None and type(None) in kinds:
         return None
-    complaints = []
+    errors = []
     for kind in kinds:
         if kind is not type(None):
             try:
                 return _checked(kind, value, path)
             except UsageError as error:
-                complaints.append(error)
-    raise complaints[0]
+                errors.append(error)
+    raise errors[0]
 
 
 def _finite(value: Any, path: str) -> float:
@@ -138,7 +167,7 @@ def _example(kind: Any) -> str:
 
 
 def _checked(kind: Any, value: Any, path: str) -> Any:
-    """The value as the type asks for it, or an error that says what is allowed."""
+    """The value converted to the type; raises UsageError with the allowed values."""
     origin = get_origin(kind)
     if origin is Literal:
         allowed, fits = " or ".join(map(repr, get_args(kind))), value in get_args(kind)
@@ -147,13 +176,13 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
     elif origin is tuple:
         if not isinstance(value, list | tuple):
             raise UsageError(f"{path} must be a list, such as [{_example(get_args(kind)[0])}], not {value!r}")
-        return tuple(_checked(get_args(kind)[0], one, f"{path}[{place}]") for place, one in enumerate(value))
+        return tuple(_checked(get_args(kind)[0], item, f"{path}[{index}]") for index, item in enumerate(value))
     elif kind is float:
         return _finite(value, path)
     elif kind in (int, bool, str):
         allowed, fits = {int: "a whole number", bool: "true or false", str: "a word"}[kind], type(value) is kind
     else:
-        allowed, fits = f"one of {kind}: it cannot be set by a path", False
+        raise UsageError(f"{path} cannot be set: options of the type {kind} are not supported")
     if not fits:
         raise UsageError(f"{path} must be {allowed}, not {value!r}")
     return value

@@ -1,4 +1,4 @@
-"""Finding plugins without importing them, and loading the one that is asked for."""
+"""Finds plugins without importing them, and loads them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ from harness.options import nearest
 
 BACKENDS = "samebench.backends"
 PLUGINS = "samebench.plugins"
-NAME_RULE = "use letters, digits, '.', '_' and '-', at most 64"
+NAME_RULE = "use at most 64 letters, digits, '.', '_' and '-'"
+FRAMEWORKS = {"tensorflow": "keras", "tf": "keras", "flax": "jax", "torch": "pytorch"}
+"""The backend for each other name of a framework."""
+
 Thing = TypeVar("Thing")
 
 
 class BackendEntry(NamedTuple):
-    """A backend as its metadata shows it: nothing of it has been imported."""
+    """A backend according to the metadata of its package. It is not imported."""
 
     name: str
     status: str  # available, not-installed, broken
@@ -38,18 +41,26 @@ class BackendEntry(NamedTuple):
 
 
 def find_backends() -> dict[str, BackendEntry]:
-    """Every backend that an installed package announces."""
+    """All backends of installed packages."""
     return {name: _look_at(name, points) for name, points in sorted(_by_name(entry_points(group=BACKENDS)).items())}
 
 
 def find_backend(name: str) -> BackendEntry | None:
-    """One of them, without a look at the others."""
+    """The backend of this name; None if there is none. The others are not examined."""
     points = _by_name(entry_points(group=BACKENDS)).get(name)
     return _look_at(name, points) if points else None
 
 
+def unknown_backend(name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name of no backend. It suggests a backend for the name of a framework."""
+    backend = FRAMEWORKS.get(name.lower())
+    names = sorted(known)
+    hint = f"did you mean {backend!r}? There are: {', '.join(names)}" if backend in names else nearest(name, names)
+    return UsageError(f"there is no backend {name!r}; {hint}; or give the path of a file, FILE.py")
+
+
 def load_backend(name: str) -> type[Any]:
-    """Import one backend, by its name or from a file that ends in .py, and return its class."""
+    """Import one backend, by its name or from a .py file, and return its class."""
     from harness.backend import Backend
 
     manager = plugin_manager()
@@ -59,7 +70,7 @@ def load_backend(name: str) -> type[Any]:
     else:
         entry = find_backend(name)
         if entry is None:
-            raise UsageError(f"there is no backend {name!r}; {nearest(name, find_backends())}; or give a file, FILE.py")
+            raise unknown_backend(name, find_backends())
         if entry.status != "available":
             raise Unavailable(f"backend {name} is {entry.status}: {entry.reason}")
         plugin, origin = _import_entry(name, entry.module), f"{name} ({entry.module})"
@@ -75,14 +86,16 @@ def load_backend(name: str) -> type[Any]:
     if missing := sorted(getattr(backend, "__abstractmethods__", ())):
         raise PluginError(f"{origin}: {backend.__name__} does not define {', '.join(missing)}")
     if not NAME.fullmatch(backend.name):
-        raise PluginError(f"{origin}: {backend.name!r} is no name for a backend; {NAME_RULE}")
+        raise PluginError(f"{origin}: {backend.name!r} is not a valid name for a backend; {NAME_RULE}")
     if not name.endswith(".py") and backend.name != name:
-        raise PluginError(f"{origin}: its entry point is called {name!r}, its class names itself {backend.name!r}")
+        raise PluginError(
+            f"{origin}: the entry point is named {name!r}, but the class has the name {backend.name!r}; use the same name"
+        )
     return backend
 
 
 class Catalogue(Generic[Thing]):
-    """Things by name, and the error for a name that is not there."""
+    """Plugins of one kind by name. An unknown name raises UsageError."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -90,13 +103,13 @@ class Catalogue(Generic[Thing]):
         self.refused: dict[str, str] = {}
 
     def fill(self, brought: Iterable[tuple[str, str, Thing]]) -> None:
-        """Take (origin, name, thing) from all plugins at once: a name that two of them claim goes to neither."""
+        """Add (origin, name, thing) of all plugins. A name that two plugins claim is given to neither."""
         claims: dict[str, list[tuple[str, Thing]]] = {}
         for origin, name, thing in brought:
             claims.setdefault(name, []).append((origin, thing))
         for name, claimed in claims.items():
             if not NAME.fullmatch(name):
-                self.refused[name] = f"{claimed[0][0]}: {name!r} is no name for a {self.kind}; {NAME_RULE}"
+                self.refused[name] = f"{claimed[0][0]}: {name!r} is not a valid name for a {self.kind}; {NAME_RULE}"
             elif len(claimed) > 1:
                 self.refused[name] = _claimed_twice(self.kind, name, [origin for origin, _ in claimed])
             else:
@@ -115,23 +128,23 @@ class Catalogue(Generic[Thing]):
 
 @dataclass
 class Plugins:
-    """Everything but backends: none of it imports a framework, so all of it is loaded."""
+    """All plugins but backends. They import no framework, so all of them are loaded."""
 
     models: Catalogue[Any] = field(default_factory=lambda: Catalogue("model"))
-    datasets: Catalogue[Any] = field(default_factory=lambda: Catalogue("data set"))
+    datasets: Catalogue[Any] = field(default_factory=lambda: Catalogue("dataset"))
     weights: Catalogue[Any] = field(default_factory=lambda: Catalogue("entry of weights"))
     tasks: Catalogue[Any] = field(default_factory=lambda: Catalogue("task"))
     reporters: Catalogue[Any] = field(default_factory=lambda: Catalogue("report format"))
     broken: dict[str, str] = field(default_factory=dict)
 
     def refused(self) -> dict[str, str]:
-        """What is broken or claimed twice, and why."""
+        """Reasons for plugins that are broken and names that are claimed twice."""
         catalogues = (self.models, self.datasets, self.weights, self.tasks, self.reporters)
         return self.broken | {name: reason for catalogue in catalogues for name, reason in catalogue.refused.items()}
 
 
 def load_plugins() -> Plugins:
-    """Load every plugin that is not a backend; a broken one is set aside with its reason."""
+    """Load every plugin that is not a backend. Broken plugins are left out, with the reason in `broken`."""
     found = Plugins()
     brought: dict[str, list[tuple[str, str, Any]]] = {
         kind: [] for kind in ("models", "datasets", "weights", "tasks", "reporters")
@@ -167,7 +180,7 @@ def plugin_manager() -> pluggy.PluginManager:
 
 
 def _by_name(points: Iterable[EntryPoint]) -> dict[str, list[EntryPoint]]:
-    """Entry points by name; one that is announced twice by the same package in the same words counts once."""
+    """Entry points by name. An entry point that a package declares twice counts once."""
     found: dict[str, list[EntryPoint]] = {}
     for point in points:
         if not any(
@@ -179,7 +192,7 @@ def _by_name(points: Iterable[EntryPoint]) -> dict[str, list[EntryPoint]]:
 
 @cache
 def _metadata(package: Distribution) -> PackageMetadata:
-    """Parsed once for all its entry points: the package's whole README is part of it."""
+    """The metadata of a package. It is parsed only once, because it contains the whole README."""
     return package.metadata
 
 
@@ -191,18 +204,20 @@ def _origin(point: EntryPoint) -> str:
     return f"{_owner(point)} ({point.value})"
 
 
-def _claimed_twice(what: str, name: str, origins: Iterable[str]) -> str:
-    return f"the {what} {name!r} is claimed by {' and '.join(origins)}: uninstall one of them"
+def _claimed_twice(kind: str, name: str, origins: Iterable[str]) -> str:
+    return f"the {kind} {name!r} is claimed by {' and '.join(origins)}: uninstall one of them"
 
 
 def _look_at(name: str, points: list[EntryPoint]) -> BackendEntry:
     if len(points) > 1:
         return BackendEntry(name, "broken", _claimed_twice("backend name", name, map(_origin, points)), "")
     if not NAME.fullmatch(name):
-        return BackendEntry(name, "broken", f"{name!r} is no name for a backend; {NAME_RULE}", points[0].module)
+        return BackendEntry(
+            name, "broken", f"{name!r} is not a valid name for a backend; {NAME_RULE}", points[0].module
+        )
     spec = find_module(points[0].module)
     if spec is None or spec.origin is None:
-        return BackendEntry(name, "broken", f"its module {points[0].module} is not there", points[0].module)
+        return BackendEntry(name, "broken", f"its module {points[0].module} does not exist", points[0].module)
     try:
         missing = [module for module in _imports(Path(spec.origin)) if find_module(module) is None]
     except (SyntaxError, ValueError, OSError) as error:
@@ -214,7 +229,7 @@ def _look_at(name: str, points: list[EntryPoint]) -> BackendEntry:
 
 
 def find_module(module: str) -> ModuleSpec | None:
-    """Where a module lies, found without importing it or the packages around it."""
+    """The spec of a module. Neither the module nor its parent packages are imported."""
     path: Any = None
     spec = None
     for step in range(1, module.count(".") + 2):
@@ -229,7 +244,7 @@ def find_module(module: str) -> ModuleSpec | None:
 
 
 def _imports(file: Path) -> list[str]:
-    """The top-level packages that a file imports at its top, without those of Python itself."""
+    """The top-level packages that a file imports at its top, without the standard library."""
     packages = set()
     for statement in ast.parse(file.read_bytes()).body:
         if isinstance(statement, ast.Import):
@@ -240,7 +255,7 @@ def _imports(file: Path) -> list[str]:
 
 
 def _how_to_install(name: str, point: EntryPoint) -> str:
-    """An extra that is named like the backend brings what it needs."""
+    """The command that installs the requirements of a backend, if its package has an extra of the same name."""
     if point.dist and name in (_metadata(point.dist).get_all("Provides-Extra") or []):
         return f": pip install '{_owner(point)}[{name}]'"
     return ""
@@ -249,7 +264,7 @@ def _how_to_install(name: str, point: EntryPoint) -> str:
 def _import_entry(name: str, module: str) -> Any:
     try:
         return importlib.import_module(module)
-    except BaseException as error:  # a plugin may even call sys.exit() while it is imported
+    except BaseException as error:  # a plugin may even call sys.exit() at import
         if isinstance(error, KeyboardInterrupt):
             raise
         raise PluginError(f"{name} ({module}) cannot be imported: {type(error).__name__}: {error}") from error
@@ -271,7 +286,7 @@ def _import_file(file: Path) -> Any:
 
 
 def _register(manager: pluggy.PluginManager, plugin: Any, origin: str) -> None:
-    """Register a module and refuse hooks that nobody calls."""
+    """Register a module. Raise PluginError if it has no hook, or hooks that do not exist."""
     _check_api_version(plugin, origin)
     try:
         manager.register(plugin, origin)
@@ -284,11 +299,11 @@ def _register(manager: pluggy.PluginManager, plugin: Any, origin: str) -> None:
         hint = "".join(f"; {name}: {nearest(name, known)}" for name in wrong)
         raise PluginError(f"{origin}: {error}{hint}") from None
     if not manager.get_hookcallers(plugin):
-        raise PluginError(f"{origin} implements no hook: mark a function named samebench_... with harness.hookimpl")
+        raise PluginError(f"{origin} has no hook: mark a function named samebench_... with harness.hookimpl")
 
 
 def _check_api_version(plugin: Any, origin: str) -> None:
-    """Raise if the plugin is written for a version that this samebench does not have."""
+    """Raise PluginError if this samebench does not support the API version of the plugin."""
     version = getattr(plugin, "api_version", OLDEST_API)
     if type(version) is not int:
         raise PluginError(f"{origin}: api_version must be a whole number such as {API_VERSION}, not {version!r}")

@@ -506,12 +506,14 @@ def _end(nodes: Sequence[Node], start: str, shape: Shape) -> tuple[str, Shape]:
 
 
 def _names(layers: Sequence[Layer], path: str) -> list[str]:
-    """Each layer's own name, or its kind and its number among the layers of that kind in this sequence."""
+    """The name of each layer: its own, or its kind and its number among the layers of this kind in the sequence, such as
+    conv2 or relu6_2."""
     seen: Counter[str] = Counter()
     names = []
     for layer in layers:
         seen[layer.kind] += 1
-        name = layer.name or f"{layer.kind}{seen[layer.kind]}"
+        separator = "_" if layer.kind[-1].isdigit() else ""
+        name = layer.name or f"{layer.kind}{separator}{seen[layer.kind]}"
         if not NAME.fullmatch(name):
             raise SpecError(f"{path}: {name!r} is no name for a layer; use letters, digits, '_' and '-'")
         names.append(name)

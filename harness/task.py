@@ -1,4 +1,4 @@
-"""What a task is: an experiment, written once against the contract, that every backend runs."""
+"""Tasks: experiments that are written once against the contract and run on every backend."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ModelBuilder = Callable[[Shape, int], Model]
 
 @dataclass(frozen=True)
 class Subject:
-    """What a parity certificate is about: a network and a way to train it, or to attack it."""
+    """The subject of a parity certificate: a network, and the recipe that trains it or the attacks on it."""
 
     model: Model
     recipe: Recipe | None = None
@@ -29,25 +29,25 @@ class Subject:
 
 
 def fingerprint_of(subjects: Iterable[Subject]) -> str:
-    """A fingerprint of what is certified: it changes whenever a network, a recipe or an attack does."""
+    """A hash of the networks, recipes and attacks that are certified."""
     return digest([repr(subject) for subject in subjects])[:16]
 
 
 class Trained(NamedTuple):
-    """A network that has learned something."""
+    """A network with trained weights."""
 
     model: Model
     weights: Weights
     classes: tuple[str, ...] = ()
-    """Their names, for a task that keeps the network's head."""
+    """The names of its classes, for a task that keeps the network's head."""
 
     unnamed: str | None = None
-    """Why those are numbers only, where nobody could say the names."""
+    """The reason why the names are only numbers; None if they are names."""
 
 
 @dataclass
 class TaskContext:
-    """What a task works with in one cell."""
+    """The inputs of a task in one cell."""
 
     backend: Backend[Any]
     build_model: ModelBuilder
@@ -57,47 +57,47 @@ class TaskContext:
     clock: Clock = field(default_factory=Clock)
     semantics: Semantics = "aligned"
     tell: Callable[[str], None] = lambda line: None
-    """Says how far the task is, to whoever watches. Never inside a phase of the clock."""
+    """Reports progress to the user. Do not call it inside a phase of the clock."""
 
     own_ways: dict[str, str] = field(default_factory=dict)
-    """What native semantics have changed so far, in words."""
+    """Descriptions of what native semantics have changed so far."""
 
     start: Trained | None = None
-    """The trained network to start from, for a task that does."""
+    """The trained network to start from; None for a task that starts from random weights."""
 
     def first_weights(self, model: Model) -> Weights:
-        """The harness's own first weights, or with native semantics the framework's."""
+        """The first weights of the harness; with native semantics, those of the framework."""
         if self.semantics == "aligned":
             return model.init(self.seed)
-        self._went_its_way("first weights")
+        self._record_own_way("first weights")
         return self.backend.native_weights(model, self.seed)
 
     def trainer(self, net: Any, recipe: Recipe) -> Trainer:
-        """The recipe as published, or with native semantics as the framework's own optimiser has it."""
+        """The trainer of the recipe; with native semantics, it uses the framework's own optimiser."""
         if self.semantics == "aligned":
             return self.backend.trainer(net, recipe, self.seed)
-        self._went_its_way(type(recipe.optimizer).__name__)
+        self._record_own_way(type(recipe.optimizer).__name__)
         return self.backend.native_trainer(net, recipe, self.seed)
 
-    def _went_its_way(self, topic: str) -> None:
+    def _record_own_way(self, topic: str) -> None:
         if topic in self.backend.native:
             self.own_ways[topic] = self.backend.native[topic]
 
 
 @dataclass
 class TaskResult:
-    """What a task found. `rates` holds the headline rate, one value a steady-state segment."""
+    """The results of a task. `rates` holds the headline rate of each timed segment."""
 
     metrics: dict[str, Any]
     rates: list[float]
     parameters: Counts
     evidence: dict[str, Any]
     trained: Trained | None = None
-    """To be kept, so that it can be used later."""
+    """The trained network, which is stored for later use."""
 
     arrays: dict[str, Array] = field(default_factory=dict)
-    """Pictures, and what belongs to them, to be kept, judged and shown: "made" is what the task made, "labels" the class
-    that each is of."""
+    """Pictures and arrays about them, which are stored, cross-checked and shown: "made" are the pictures that the task
+    made, and "labels" are their classes."""
 
 
 class Task(ABC):
@@ -105,24 +105,24 @@ class Task(ABC):
 
     name: ClassVar[str]
     rate: ClassVar[str]
-    """What the headline rate counts: "training images"."""
+    """The things that the headline rate counts, such as "training images"."""
 
     options: ClassVar[type]
-    """A frozen dataclass; its defaults are the ones an expert would pick."""
+    """A frozen dataclass, with the defaults that an expert would choose."""
 
     model: ClassVar[str] = "two-block-cnn"
     dataset: ClassVar[str] = "digits"
     weights: ClassVar[str | None] = None
-    """What it is run on where the user names nothing. A task that names weights here starts from trained ones, and its
-    network is theirs."""
+    """The defaults for a user who names no model, dataset or weights. A task with weights starts from trained weights and
+    uses their network."""
 
     keeps_head: ClassVar[bool] = False
-    """Whether it works with the very network that it starts from, whose classes need not be those of the data set."""
+    """Whether the task keeps the head of the trained network, whose classes may differ from those of the dataset."""
 
     @abstractmethod
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Any) -> list[Subject]:
-        """The networks and recipes whose parity this task rests on."""
+        """The networks, recipes and attacks that this task needs certificates of."""
 
     @abstractmethod
     def run(self, context: TaskContext) -> TaskResult:
-        """Do the experiment."""
+        """Run the experiment."""

@@ -1,4 +1,4 @@
-"""Data: orders come from the seed alone, splits are fixed, and what cannot be trained on is refused."""
+"""Data: orders depend only on the seed, splits are fixed, and unusable data are refused."""
 
 import numpy as np
 import pytest
@@ -38,14 +38,14 @@ def test_whole_number_pictures_are_divided_and_others_are_not():
     assert real.pixels(real.images) == 0.25 and real.pixels(real.images).dtype == np.float64
 
 
-def test_what_cannot_be_used_is_refused():
-    with pytest.raises(DataError, match="10 examples do not fill one batch of 16"):
+def test_unusable_data_are_refused():
+    with pytest.raises(DataError, match=r"10 examples .* 16"):
         Batches.shuffled(examples(), 16, 0, [0])
-    with pytest.raises(DataError, match="pictures are"):
+    with pytest.raises(DataError, match=r"\(3, 4\) and \(3,\)"):
         Examples(np.zeros((3, 4)), np.zeros(3))
-    with pytest.raises(DataError, match="the test split has labels from 0 to 2, outside its 2 classes"):
+    with pytest.raises(DataError, match=r"odd: the test split .* 0 to 2, .* 2 classes"):
         Dataset("odd", ("a", "b"), examples(), examples(classes=3))
-    with pytest.raises(DataError, match="the train split holds 10 examples of 1 classes"):
+    with pytest.raises(DataError, match="dull: the train split has 10 examples of 1 classes"):
         Dataset("dull", ("a", "b"), examples(classes=1), examples())
 
 
@@ -53,7 +53,7 @@ def test_both_splits_have_pictures_of_one_shape():
     data = Dataset("even", ("a", "b"), examples(), examples())
     assert data.shape == (2, 2, 1)
     odd = Examples(np.zeros((4, 2, 3, 1), np.uint8), np.arange(4) % 2)
-    with pytest.raises(DataError, match=r"training are \(2, 2, 1\), those of the test \(2, 3, 1\)"):
+    with pytest.raises(DataError, match=r"odd: .*\(2, 2, 1\), .*\(2, 3, 1\)"):
         Dataset("odd", ("a", "b"), examples(), odd)
 
 
@@ -72,12 +72,12 @@ def test_stratified_takes_each_class_in_its_share():
 
 
 def numbered(counts):
-    """Examples sorted by class, whose pixels are their numbers."""
+    """Examples sorted by class. The pixels of each are its index."""
     labels = np.repeat(np.arange(len(counts)), counts)
     return Examples(np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1), labels)
 
 
-def test_a_limit_leaves_every_class_its_share_and_copies_nothing_in_vain():
+def test_a_limit_leaves_every_class_its_share_without_needless_copies():
     sorted_by_class = numbered([40, 20])
     few = sorted_by_class.limited(6)
     assert np.bincount(few.labels).tolist() == [4, 2]
@@ -87,7 +87,7 @@ def test_a_limit_leaves_every_class_its_share_and_copies_nothing_in_vain():
     )
 
 
-def test_what_is_held_out_is_fixed_stratified_and_apart_from_the_rest():
+def test_the_validation_share_is_fixed_stratified_and_separate():
     data = Dataset("sorted", ("a", "b"), numbered([40, 20]), numbered([2, 2]))
     train, validation = data.held_out(0.1)
     assert np.bincount(train.labels).tolist() == [36, 18] and np.bincount(validation.labels).tolist() == [4, 2]
@@ -98,5 +98,5 @@ def test_what_is_held_out_is_fixed_stratified_and_apart_from_the_rest():
 @pytest.mark.parametrize(("share", "taken"), [(0.05, "0 of the 2"), (0.0, "0 of the 2"), (1.0, "2 of the 2")])
 def test_a_share_that_would_leave_a_part_without_a_class_is_refused(share, taken):
     data = Dataset("rare", ("a", "b"), numbered([2, 38]), numbered([2, 2]))
-    with pytest.raises(DataError, match=f"rare: holding out {share:g} of 40 examples takes {taken} of class"):
+    with pytest.raises(DataError, match=f"rare: holding out {share:g} of 40 examples takes {taken} .*'a'"):
         data.held_out(share)

@@ -1,4 +1,4 @@
-"""Discovery: nothing is imported to be listed, duplicates and misspelt hooks are refused, a file is enough."""
+"""Discovery of plugins: listing imports nothing, duplicates and misspelt hooks are refused, and a backend may be a file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 
 from harness import plugins
 from harness.errors import PluginError, Unavailable, UsageError
-from harness.plugins import find_backends, load_backend, load_plugins
+from harness.plugins import FRAMEWORKS as FRAMEWORKS_OF
+from harness.plugins import find_backends, load_backend, load_plugins, unknown_backend
 
 
 class Package:
-    """An installed package, as far as its metadata goes."""
+    """The metadata of an installed package."""
 
     def __init__(self, name: str) -> None:
         self.metadata = Message()
@@ -37,7 +38,7 @@ def samebench_backend():
 
 @pytest.fixture
 def announce(monkeypatch):
-    """Entry points as if they were installed: (group, name, module, package)."""
+    """Install entry points: (group, name, module, package)."""
 
     def announce(*points):
         def entry_points(*, group):
@@ -86,7 +87,7 @@ def test_a_backend_is_loaded_by_its_name(announce, module):
     assert load_backend("mine").name == "mine"
 
 
-def test_a_missing_framework_is_named_with_what_to_install(announce, module):
+def test_a_missing_framework_is_named_with_the_package_to_install(announce, module):
     announce(("samebench.backends", "mine", module("mine_backend", "import no_such_framework"), "their-package"))
     entry = find_backends()["mine"]
     assert (entry.status, entry.reason) == (
@@ -129,6 +130,16 @@ def write(tmp_path, text):
     return str(file)
 
 
+@pytest.mark.parametrize(("framework", "backend"), FRAMEWORKS_OF.items())
+def test_the_name_of_a_framework_suggests_its_backend(framework, backend):
+    with pytest.raises(UsageError, match=f"no backend '{framework}'; did you mean '{backend}'"):
+        load_backend(framework)
+
+
+def test_a_framework_without_an_installed_backend_is_not_suggested():
+    assert "did you mean" not in str(unknown_backend("tensorflow", ["numpy"]))
+
+
 def test_a_file_is_a_backend(tmp_path):
     assert load_backend(write(tmp_path, BACKEND)).name == "mine"
 
@@ -138,7 +149,7 @@ def test_a_file_is_a_backend(tmp_path):
     [
         (("def samebench_backend", "def samebench_backnd"), "samebench_backnd.*did you mean 'samebench_backend'"),
         (("samebench_backend()", "samebench_backend(framework)"), "framework"),
-        (("@hookimpl\n", ""), "implements no hook"),
+        (("@hookimpl\n", ""), "has no hook"),
         (("return Mine", "return 'Mine'"), "must return a subclass of harness.Backend"),
         (
             ("class Mine(NumPy):", "from harness import Backend\nclass Mine(Backend):"),
@@ -150,7 +161,7 @@ def test_a_file_is_a_backend(tmp_path):
         ),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(tmp_path, change, message):
+def test_the_error_names_the_problem_of_a_backend_file(tmp_path, change, message):
     with pytest.raises(PluginError, match=message):
         load_backend(write(tmp_path, BACKEND.replace(*change, 1)))
 
@@ -188,10 +199,10 @@ def test_a_broken_plugin_does_not_hide_the_others(announce, module):
     with pytest.raises(PluginError, match="claimed by one"):
         found.models["mine"]
     assert list(found.datasets) == ["theirs"]
-    assert "no name for a data set" in found.refused()["../escaped"]
+    assert "'../escaped' is not a valid name for a dataset" in found.refused()["../escaped"]
 
 
-def test_an_unknown_thing_is_answered_with_what_there_is():
+def test_the_error_for_an_unknown_name_lists_the_known_names():
     with pytest.raises(UsageError, match=r"no model 'lenet'; did you mean 'lenet5'\? There are: alexnet, .*, vgg19"):
         load_plugins().models["lenet"]
 

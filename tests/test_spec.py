@@ -19,6 +19,7 @@ from harness import (
     SpecError,
     Window,
     relu,
+    relu6,
 )
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
@@ -50,6 +51,11 @@ def test_names_tell_the_path_and_composites_are_spelled_out():
     assert spec.nodes[5].inputs == ("trunk.branches1.0.conv1", "trunk.residual1.add")
     assert spec.nodes[5].shape == (8, 8, 6)
     assert (spec.end("features"), spec.end()) == ("trunk.last", "head.dense1")
+
+
+def test_a_number_after_a_kind_that_ends_in_a_digit_is_set_apart():
+    names = [node.name for node in model(relu6, relu, relu6, relu6).nodes if node.name.startswith("trunk.")]
+    assert names == ["trunk.relu6_1", "trunk.relu1", "trunk.relu6_2", "trunk.relu6_3"]
 
 
 def test_an_empty_trunk_ends_in_the_input():

@@ -53,7 +53,7 @@ def prepare_command(
 
 def _weights_in_words(start: Start) -> str:
     count, about = start.model.counts().total, start.about
-    return f"{start.name}: {count:,} parameters of {start.network}, {about['licence']}, from {about['source']}"
+    return f"{start.name}: {count:,} parameters of {start.network}, licence: {about['licence']}, from {about['source']}"
 
 
 def _names_in_words(start: Start) -> str:

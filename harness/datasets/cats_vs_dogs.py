@@ -1,7 +1,7 @@
-"""cats-vs-dogs: 25,000 photos of the Asirra challenge, as Microsoft offers them; split here, since they are not.
+"""cats-vs-dogs: 25,000 photos of the Asirra challenge, published by Microsoft. samebench splits them: they have no split.
 
-A few pictures of the official archive are broken. They are always left out, and named in the notes of the data set;
-in a folder of the reader's own, the option data.broken decides.
+A few pictures of the official archive cannot be read. They are always left out, and named in the notes of the dataset.
+For a folder of your own, the option data.broken decides.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ OFFICIAL = "PetImages"
 FOLDERS = (OFFICIAL, f"{NAME}/{OFFICIAL}", NAME, "cats_vs_dogs")
 
 
-def cats_vs_dogs(wanted: LoadRequest) -> Dataset:
-    wanted.refuse_argument(NAME)
-    places = wanted.places
-    found = (places.find(folder) for folder in FOLDERS)
-    root = next((folder for folder in found if folder and class_folders(folder)), None)
+def cats_vs_dogs(request: LoadRequest) -> Dataset:
+    request.refuse_argument(NAME)
+    places = request.places
+    folders = (places.find(folder) for folder in FOLDERS)
+    root = next((folder for folder in folders if folder and class_folders(folder)), None)
     root = root or places.unpacked(ARCHIVE) / OFFICIAL
     if root.name == OFFICIAL:
-        wanted = replace(wanted, broken="skip")
-    return decoded(in_folder(NAME, root), wanted)
+        request = replace(request, broken="skip")
+    return decoded(in_folder(NAME, root), request)
 
 
 @hookimpl

@@ -1,7 +1,7 @@
-"""cifar10: 60,000 photos of ten kinds of things, 32x32 pixels, of Krizhevsky 2009; split as published.
+"""cifar10: 60,000 photos of ten classes, 32x32 pixels, by Krizhevsky 2009, with the published split.
 
-The official batches are pickles, which may run anything when they are read: these are read by an unpickler that knows
-arrays and nothing else, and not before their hashes are found to be the published ones.
+The official batches are pickles, which may run any code when they are read. Their hashes are checked first, and then an
+unpickler reads them that knows only arrays.
 """
 
 from __future__ import annotations
@@ -46,48 +46,48 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 SHAPE = (32, 32, 3)
 
 
-def cifar10(wanted: LoadRequest) -> Dataset:
-    wanted.refuse_argument("cifar10")
+def cifar10(request: LoadRequest) -> Dataset:
+    request.refuse_argument("cifar10")
 
     def splits(split: str) -> LabelledPictures:
-        folder = wanted.places.find(FOLDER, f"cifar10/{FOLDER}") or wanted.places.unpacked(ARCHIVE) / FOLDER
+        folder = request.places.find(FOLDER, f"cifar10/{FOLDER}") or request.places.unpacked(ARCHIVE) / FOLDER
         for file, md5 in MD5[split].items():
             yield from _batch(folder / file, f"md5:{md5}")
 
-    return cached_dataset(wanted.places, "cifar10", "cifar10", CLASSES, SHAPE, splits)
+    return cached_dataset(request.places, "cifar10", "cifar10", CLASSES, SHAPE, splits)
 
 
 def _batch(file: Path, expected: str) -> LabelledPictures:
     try:
-        got = file_hash(file, expected)
+        actual = file_hash(file, expected)
     except OSError as error:
         raise DataError(f"cifar10: {file} cannot be read: {error.strerror}") from error
-    if got != expected:
+    if actual != expected:
         raise DataError(
-            f"cifar10: {file} is not the official file: its hash is {got}, not {expected}; remove the folder, and it is "
-            f"fetched again from {ARCHIVE.url}"
+            f"cifar10: {file} is not the official file: its hash is {actual}, not {expected}; remove the folder, and "
+            f"samebench downloads it again from {ARCHIVE.url}"
         )
     return read_batch(file.read_bytes(), str(file))
 
 
 def read_batch(pickled: bytes, origin: str) -> LabelledPictures:
-    """The pictures and labels of one batch, stored as rows of 1024 red, 1024 green and 1024 blue values."""
+    """The pictures and labels of one batch. A row has 1024 red, then 1024 green, then 1024 blue values."""
     try:
         batch = _Arrays(io.BytesIO(pickled), encoding="bytes").load()
         data, labels = batch[b"data"], batch[b"labels"]
         images = np.asarray(data, np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    except Exception as error:  # whatever a pickle may raise
-        raise DataError(f"cifar10: {origin} is no batch of CIFAR-10: {type(error).__name__}: {error}") from error
+    except Exception as error:  # a pickle may raise any error
+        raise DataError(f"cifar10: {origin} is not a batch of CIFAR-10: {type(error).__name__}: {error}") from error
     return list(zip(images, labels, strict=True))
 
 
 def _array(kind: object, shape: Shape, code: bytes) -> Array:
-    """How NumPy's pickles begin an array, before they give it its type and its values."""
+    """The empty array with which NumPy's pickles begin, before they set its type and values."""
     return np.ndarray(shape, np.dtype(code.decode()))
 
 
 class _Arrays(pickle.Unpickler):
-    """Reads numbers, texts, lists, dictionaries and NumPy's arrays; everything else is refused by its name."""
+    """Reads numbers, strings, lists, dictionaries and NumPy arrays, and refuses all other objects."""
 
     KNOWN: Mapping[tuple[str, str], Any] = {
         ("numpy.core.multiarray", "_reconstruct"): _array,
@@ -97,7 +97,7 @@ class _Arrays(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.KNOWN:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no data set needs")
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no dataset needs")
         return self.KNOWN[module, name]
 
 

@@ -1,4 +1,4 @@
-"""fashion-mnist: 70,000 pictures of clothes, 28x28 grey pixels, of Xiao, Rasul and Vollgraf 2017; split as published."""
+"""fashion-mnist: 70,000 pictures of clothes, 28x28 grey pixels, by Xiao, Rasul, Vollgraf 2017, with the published split."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MD5 = {
 }
 FOLDERS = ("fashion-mnist", "FashionMNIST/raw")
 DEBIAN = "/usr/share/datasets/fashion-mnist"
-"""Where Debian's package dataset-fashion-mnist puts the files."""
+"""The folder of Debian's package dataset-fashion-mnist."""
 
 
-def fashion_mnist(wanted: LoadRequest) -> Dataset:
-    wanted.refuse_argument("fashion-mnist")
-    return load_idx("fashion-mnist", CLASSES, wanted.places, (*FOLDERS, DEBIAN), URL, MD5)
+def fashion_mnist(request: LoadRequest) -> Dataset:
+    request.refuse_argument("fashion-mnist")
+    return load_idx("fashion-mnist", CLASSES, request.places, (*FOLDERS, DEBIAN), URL, MD5)
 
 
 @hookimpl

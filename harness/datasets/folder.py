@@ -1,4 +1,4 @@
-"""folder:PATH: the reader's own pictures, in one sub-folder a class, or in train/ and test/ with one each."""
+"""folder:PATH: your own pictures, with one sub-folder for each class, in PATH or in PATH/train and PATH/test."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from harness import DataError, Dataset, DatasetLoader, LoadRequest, UsageError, 
 from harness.datasets.photos import decoded, in_folder
 
 
-def folder(wanted: LoadRequest) -> Dataset:
-    """Pictures below PATH, which is looked for from here and then in the data folder."""
-    if not wanted.argument:
-        raise UsageError("folder needs to know which one: say folder:PATH")
-    here = Path(wanted.argument).expanduser()
-    root = here if here.is_dir() else wanted.places.find(wanted.argument)
+def folder(request: LoadRequest) -> Dataset:
+    """The pictures in PATH. It is relative to the current folder, or else to the data folder."""
+    if not request.argument:
+        raise UsageError("the dataset folder needs a path: write folder:PATH")
+    here = Path(request.argument).expanduser()
+    root = here if here.is_dir() else request.places.find(request.argument)
     if root is None or not root.is_dir():
         raise DataError(
-            f"folder: there is no folder {here.absolute()}; give the path of one that has a sub-folder a class"
+            f"folder: there is no folder {here.absolute()}; give the path of a folder with a sub-folder for each class"
         )
-    return decoded(in_folder(f"folder:{wanted.argument}", root), wanted)
+    return decoded(in_folder(f"folder:{request.argument}", root), request)
 
 
 @hookimpl

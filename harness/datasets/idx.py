@@ -1,6 +1,6 @@
-"""IDX, the format of MNIST and of what was made in its likeness: two files of pictures and two of labels.
+"""IDX, the format of MNIST and of similar datasets: two files of pictures and two files of labels.
 
-A file is two zero bytes, the type of its values (8: whole numbers from 0 to 255), the number of its dimensions, each
+A file consists of two zero bytes, the type of the values (8: whole numbers from 0 to 255), the number of dimensions, each
 dimension in four bytes, and the values.
 """
 
@@ -26,15 +26,15 @@ FILES = {
 def load_idx(
     name: str, classes: tuple[str, ...], places: Places, folders: Sequence[str], url: str, md5: Mapping[str, str]
 ) -> Dataset:
-    """A data set from the first of `folders` that has a file, unpacked or not, and else from its publisher.
+    """Load a dataset from the first of `folders` that has its files, compressed or not, or else from its publisher.
 
-    The files of a folder are taken as they are, because each packer makes other .gz files of the same pictures; a
-    damaged one does not fit its own header.
+    The hashes of files in a folder are not checked, because compression differs between programs. A damaged file does not
+    fit its own header.
     """
 
     def read(file: str, dimensions: int) -> Array:
-        found = places.find(*(f"{folder}/{file}{end}" for folder in folders for end in ("", ".gz")))
-        return read_idx(found or places.fetch(Download(name, f"{url}{file}.gz", f"md5:{md5[file]}")), dimensions)
+        local = places.find(*(f"{folder}/{file}{end}" for folder in folders for end in ("", ".gz")))
+        return read_idx(local or places.fetch(Download(name, f"{url}{file}.gz", f"md5:{md5[file]}")), dimensions)
 
     def split(images: str, labels: str) -> Examples:
         return Examples(read(images, 3)[..., None], read(labels, 1).astype(np.int32))
@@ -43,13 +43,13 @@ def load_idx(
 
 
 def read_idx(file: Path, dimensions: int) -> Array:
-    """The values of one file."""
+    """Read the values of one file."""
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as source:
             header = source.read(4 + 4 * dimensions)
             if len(header) < 4 + 4 * dimensions or header[:4] != bytes([0, 0, 8, dimensions]):
                 raise DataError(
-                    f"{file} is no IDX file of bytes in {dimensions} dimensions: it begins with {header[:4].hex(' ')}, "
+                    f"{file} is not an IDX file of bytes with {dimensions} dimensions: it begins with {header[:4].hex(' ')}, "
                     f"not with 00 00 08 {dimensions:02x}; remove it and get it again"
                 )
             shape = struct.unpack(f">{dimensions}I", header[4:])
@@ -57,7 +57,7 @@ def read_idx(file: Path, dimensions: int) -> Array:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file} cannot be read: {error}; remove it and get it again") from error
     if len(values) != math.prod(shape):
-        holds = "more" if len(values) > math.prod(shape) else f"only {len(values):,}"
-        announced = " x ".join(map(str, shape))
-        raise DataError(f"{file} announces {announced} values and holds {holds}; remove it and get it again")
+        actual = "more" if len(values) > math.prod(shape) else f"only {len(values):,}"
+        expected = " x ".join(map(str, shape))
+        raise DataError(f"{file} should have {expected} values, but has {actual}; remove it and get it again")
     return np.frombuffer(values, np.uint8).reshape(shape)

@@ -1,4 +1,4 @@
-"""mnist: 70,000 handwritten digits, 28x28 grey pixels, of LeCun, Cortes and Burges; split as published."""
+"""mnist: 70,000 handwritten digits, 28x28 grey pixels, by LeCun, Cortes and Burges, with the published split."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MD5 = {
 }
 
 
-def mnist(wanted: LoadRequest) -> Dataset:
-    wanted.refuse_argument("mnist")
-    return load_idx("mnist", tuple("0123456789"), wanted.places, ("mnist", "MNIST/raw"), URL, MD5)
+def mnist(request: LoadRequest) -> Dataset:
+    request.refuse_argument("mnist")
+    return load_idx("mnist", tuple("0123456789"), request.places, ("mnist", "MNIST/raw"), URL, MD5)
 
 
 @hookimpl

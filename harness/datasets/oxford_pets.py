@@ -1,4 +1,4 @@
-"""oxford-pets: photos of 37 breeds of cats and dogs, about 200 of each, of Parkhi et al. 2012; split as published."""
+"""oxford-pets: photos of 37 breeds of cats and dogs, about 200 each, by Parkhi et al. 2012, with the published split."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ ARCHIVES = (
 FOLDERS = (NAME, "oxford-iiit-pet")
 
 
-def oxford_pets(wanted: LoadRequest) -> Dataset:
-    wanted.refuse_argument(NAME)
-    places = wanted.places
+def oxford_pets(request: LoadRequest) -> Dataset:
+    request.refuse_argument(NAME)
+    places = request.places
     annotations = places.find(*(f"{folder}/annotations" for folder in FOLDERS))
     root = annotations.parent if annotations else places.unpacked(*ARCHIVES)
     breeds: dict[int, str] = {}
     train, test = _listed(root, "trainval", breeds), _listed(root, "test", breeds)
     if sorted(breeds) != list(range(len(breeds))):
         raise DataError(
-            f"{NAME}: the lists in {root / 'annotations'} leave out some breeds: they have those of the numbers "
+            f"{NAME}: some breeds are missing in {root / 'annotations'}: it only has the numbers "
             f"{', '.join(str(label + 1) for label in sorted(breeds))}; get {ARCHIVES[1].url} again"
         )
-    return decoded(Photos(NAME, root, tuple(breeds[label] for label in sorted(breeds)), train, test), wanted)
+    return decoded(Photos(NAME, root, tuple(breeds[label] for label in sorted(breeds)), train, test), request)
 
 
 def _listed(root: Path, split: str, breeds: dict[int, str]) -> list[Photo]:
-    """The pictures of a split; `breeds` learns what each label is called. Lines are like "Abyssinian_100 1 1 1": the
-    picture and its breed, from 1, followed by two other ways to group them."""
+    """The pictures of a split. The names of their breeds are added to `breeds`. A line is like "Abyssinian_100 1 1 1":
+    the picture, the number of its breed (from 1), and two other groupings."""
     file = root / "annotations" / f"{split}.txt"
     photos = []
     try:
@@ -48,7 +48,7 @@ def _listed(root: Path, split: str, breeds: dict[int, str]) -> list[Photo]:
     missing = [photo for photo, _ in photos if not (root / photo).is_file()]
     if missing:
         raise DataError(
-            f"{NAME}: {len(missing)} of {len(photos)} pictures are not in {root}, the first of them {missing[0]}; "
+            f"{NAME}: {len(missing)} of {len(photos)} pictures are missing in {root}, such as {missing[0]}; "
             f"get {ARCHIVES[0].url} again"
         )
     return photos

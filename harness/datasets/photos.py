@@ -1,4 +1,4 @@
-"""What data sets of picture files share: the files of a folder, their split, and their pixels, decoded only once."""
+"""Datasets of picture files: the files of a folder, their split, and their pixels, which are decoded only once."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from harness import (
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_SHARE = 0.2
 SHOWN = 10
-"""Broken pictures that are named; the others are counted."""
+"""Maximum number of unreadable pictures in a message. The others are counted."""
 
 AHEAD = 256
-"""Pictures that may be decoded before they are written."""
+"""Maximum number of decoded pictures that are not yet written."""
 
 Photo = tuple[str, int]
-"""A file, by its path below the root, and its label."""
+"""The path of a picture file, relative to the root, and its label."""
 
 
 @dataclass(frozen=True)
 class Photos:
-    """The picture files of a data set, and to what each split and class they belong."""
+    """The picture files of a dataset, with their splits and classes."""
 
     name: str
     root: Path
@@ -53,13 +53,13 @@ class Photos:
 
 
 def in_folder(name: str, root: Path) -> Photos:
-    """The pictures below `root`, with a sub-folder for each class, or with train/ and test/ that have them each.
-    Without test/, a fixed fifth of each class is the test split."""
+    """The pictures in `root`, which has a sub-folder for each class, or train/ and test/ with such sub-folders. Without
+    test/, a fixed fifth of each class is the test split."""
     top = "train" if (root / "train").is_dir() else ""
     classes = class_folders(root / top)
     if len(classes) < 2:
         raise DataError(
-            f"{name}: {root / top} needs a sub-folder with pictures for each of at least two classes; "
+            f"{name}: {root / top} needs at least two classes, each in a sub-folder with pictures; "
             f"there are: {', '.join(map(shown, classes)) or 'none'}"
         )
     photos, names = _listed(name, root, top, classes), tuple(map(shown, classes))
@@ -67,61 +67,61 @@ def in_folder(name: str, root: Path) -> Photos:
         return split_off(name, root, names, photos)
     if odd := {*classes} ^ {*class_folders(root / "test")}:
         raise DataError(
-            f"{name}: train/ and test/ in {root} must have the same classes; only one of them has "
+            f"{name}: train/ and test/ in {root} must have the same classes; these are only in one of them: "
             f"{', '.join(map(shown, sorted(odd)))}"
         )
     return Photos(name, root, names, photos, _listed(name, root, "test", classes))
 
 
 def split_off(name: str, root: Path, classes: tuple[str, ...], photos: Sequence[Photo]) -> Photos:
-    """Photos of which a fixed fifth of each class becomes the test split."""
+    """Photos with a fixed fifth of each class as the test split."""
     mask = fixed_share(np.array([label for _, label in photos]), TEST_SHARE, classes, name)
     train = [photo for photo, chosen in zip(photos, mask) if not chosen]
     return Photos(name, root, classes, train, [photo for photo, chosen in zip(photos, mask) if chosen])
 
 
-def decoded(photos: Photos, wanted: LoadRequest) -> Dataset:
-    """The pixels of all photos in the shape that is wanted, kept for as long as no file changes."""
+def decoded(photos: Photos, request: LoadRequest) -> Dataset:
+    """The pixels of all photos in the requested shape. They are cached until a file changes."""
     count = len(photos.train) + len(photos.test)
 
     def fill(folder: Path) -> None:
         broken: list[str] = []
         for split, part in (("train", photos.train), ("test", photos.test)):
-            save_cached(folder, split, wanted.shape, _pixels(photos.root, part, wanted.shape, broken))
-        if broken and wanted.broken == "refuse":
+            save_cached(folder, split, request.shape, _pixels(photos.root, part, request.shape, broken))
+        if broken and request.broken == "refuse":
             raise DataError(
-                f"{photos.name}: {_told(broken, count)}; mend or remove them, or leave them out with "
+                f"{photos.name}: {_unreadable(broken, count)}; repair or remove them, or leave them out with "
                 "--set data.broken=skip"
             )
         (folder / "broken.json").write_text(json.dumps(broken))
 
-    folder = wanted.places.keep(f"photos-{_key(photos, wanted)}", fill)
+    folder = request.places.keep(f"photos-{_key(photos, request)}", fill)
     broken = json.loads((folder / "broken.json").read_text())
     dataset = open_cached(folder, photos.name, photos.classes)
-    return replace(dataset, notes=(f"{_told(broken, count)}: left out",)) if broken else dataset
+    return replace(dataset, notes=(f"{_unreadable(broken, count)}: left out",)) if broken else dataset
 
 
 def shown(name: str) -> str:
-    """A file's name as text that can be written anywhere, even if it is none."""
+    """The name of a file for output. Bytes that are not valid text are escaped."""
     return name.encode(errors="backslashreplace").decode()
 
 
 def class_folders(folder: Path) -> list[str]:
-    """The names of the sub-folders, without hidden ones."""
+    """The names of the sub-folders, except hidden folders."""
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _listed(name: str, root: Path, top: str, classes: Sequence[str]) -> list[Photo]:
-    """Every picture file of each class, however deep; hidden ones and other files are not looked at."""
+    """All picture files of each class, at any depth, except hidden files."""
     photos: list[Photo] = []
     for label, folder in enumerate(classes):
-        found = sorted(_files(root / top / folder))
-        if not found:
+        files = sorted(_files(root / top / folder))
+        if not files:
             raise DataError(
                 f"{name}: {shown(str(root / top / folder))} has no pictures (files that end in {', '.join(SUFFIXES)}); "
-                "remove it, or bring some"
+                "remove the folder or add pictures"
             )
-        photos += [(os.path.relpath(file, root), label) for file in found]
+        photos += [(os.path.relpath(file, root), label) for file in files]
     return photos
 
 
@@ -133,9 +133,9 @@ def _files(folder: Path) -> Iterator[str]:
                 yield os.path.join(inside, name)
 
 
-def _key(photos: Photos, wanted: LoadRequest) -> str:
-    """Changes whenever a file does, or what is made of it."""
-    digest = hashlib.sha256(repr((RESIZE_VERSION, wanted.shape, wanted.broken)).encode())
+def _key(photos: Photos, request: LoadRequest) -> str:
+    """A key for the cache: it changes with the files and with the requested pixels."""
+    digest = hashlib.sha256(repr((RESIZE_VERSION, request.shape, request.broken)).encode())
     for part in (photos.train, photos.test):
         for file, label in part:
             about = (photos.root / file).stat()
@@ -145,28 +145,28 @@ def _key(photos: Photos, wanted: LoadRequest) -> str:
 
 
 def _pixels(root: Path, photos: Sequence[Photo], shape: Shape, broken: list[str]) -> LabelledPictures:
-    """Each photo's pixels in turn; the names of those that cannot be read are added to `broken`."""
+    """The pixels of each photo. The names of files that cannot be read are added to `broken`."""
 
     def read(photo: Photo) -> Array | None:
         try:
             return read_picture(root / photo[0], shape)
         except (MemoryError, DataError):
             raise
-        except Exception:  # Pillow has one for each way in which a file can be broken
+        except Exception:  # Pillow raises many kinds of errors for damaged files
             return None
 
     with ThreadPoolExecutor(cores()) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd details in files that can be read all the same
+        warnings.simplefilter("ignore")  # warnings about files that can be read
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for start in range(0, len(photos), AHEAD):
-            some = photos[start : start + AHEAD]
-            for (file, label), picture in zip(some, pool.map(read, some), strict=True):
+            part = photos[start : start + AHEAD]
+            for (file, label), picture in zip(part, pool.map(read, part), strict=True):
                 if picture is None:
                     broken.append(shown(file))
                 else:
                     yield picture, label
 
 
-def _told(broken: Sequence[str], count: int) -> str:
+def _unreadable(broken: Sequence[str], count: int) -> str:
     more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
     return f"{len(broken)} of {count} pictures cannot be read ({', '.join(sorted(broken)[:SHOWN])}{more})"

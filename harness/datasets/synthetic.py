@@ -1,8 +1,8 @@
-"""synthetic: made-up pictures of any size that can be learned, for trying things out without any download.
+"""synthetic: artificial pictures of any size, for experiments without a download.
 
-Each class is a smooth random pattern. A picture is the pattern of its class, a smooth pattern of its own, twice as
-strong, and noise: a network can learn the classes, but not without a mistake. Everything is computed in whole
-numbers, so that the pixels are the same on every machine.
+Each class has a smooth random pattern. A picture is the sum of the pattern of its class, a smooth pattern of its own with
+twice the strength, and noise: a network can learn the classes, but makes some mistakes. All computations use whole
+numbers, so the pixels are the same on every machine.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from harness import (
 )
 
 VERSION = 1
-"""Goes up when the pixels change."""
+"""Increased when the pixels change."""
 
 CLASSES = 10
 COUNTS = {"train": 2048, "test": 512}
 GRID = 5
-"""Rows and columns of the random numbers that a smooth pattern runs through."""
+"""Rows and columns of random numbers, from which a smooth pattern is interpolated."""
 
 OWN, NOISE = 2, 32
-"""The strength of a picture's own pattern, of which its class has 1, and of its noise."""
+"""The strength of a picture's own pattern, relative to that of its class, and the largest value of its noise."""
 
 
-def synthetic(wanted: LoadRequest) -> Dataset:
-    shape = _shape(wanted.argument) if wanted.argument else wanted.shape
+def synthetic(request: LoadRequest) -> Dataset:
+    shape = _shape(request.argument) if request.argument else request.shape
     size = format_size(shape)
     classes = tuple(f"pattern {label}" for label in range(CLASSES))
     return cached_if_large(
-        wanted.places, f"synthetic-{VERSION}-{size}", f"synthetic:{size}", classes, shape,
+        request.places, f"synthetic-{VERSION}-{size}", f"synthetic:{size}", classes, shape,
         lambda split: _pictures(split, shape), sum(COUNTS.values()),
     )  # fmt: skip
 
 
 def _shape(text: str) -> Shape:
     if not re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}x[1-9]\d{0,3}", text, re.ASCII):
-        raise UsageError(f"synthetic takes rows x columns x channels, such as synthetic:32x32x3, not {text!r}")
+        raise UsageError(f"synthetic takes ROWSxCOLUMNSxCHANNELS, such as synthetic:32x32x3, not {text!r}")
     return tuple(map(int, text.split("x")))
 
 
@@ -70,7 +70,7 @@ def _pictures(split: str, shape: Shape) -> LabelledPictures:
 
 
 def _weights(size: int) -> Array:
-    """How much of each grid point is in each of `size` pixels, in 256ths: linear between two neighbours."""
+    """The weight of each grid point in each of `size` pixels, times 256: a linear interpolation."""
     positions = np.arange(size) * (GRID - 1) * 256 // max(size - 1, 1)
     distance: Array = np.abs(positions[:, None] - 256 * np.arange(GRID))
     return (256 - distance).clip(0)

@@ -1,8 +1,8 @@
-"""alexnet: Krizhevsky 2014, "One weird trick", in one tower and without response normalisation, as in torchvision.
+"""alexnet: Krizhevsky 2014, "One weird trick", with one tower and without response normalisation, as in torchvision.
 
-The trunk ends in the 4,096 features of the second fully connected layer, which most work on transfer takes; the head
-is the last layer. The order of the layers is that of torchvision's file (`features.0` to `classifier.6`), whose first
-dense kernel flattens channels first.
+The trunk ends in the 4,096 features of the second fully connected layer, which are usual in transfer learning; the head
+is the last layer. The layers have the order of torchvision's file (`features.0` to `classifier.6`), whose first dense
+kernel expects pictures flattened with channels first.
 """
 
 from collections.abc import Mapping

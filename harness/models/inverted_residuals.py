@@ -1,4 +1,4 @@
-"""What mobilenet-v2 and efficientnet-lite0 share: thin layers outside, wide depthwise ones inside a block."""
+"""Inverted residual blocks of mobilenet-v2 and efficientnet-lite0: few channels between blocks, many inside a block."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from harness.models.sizes import same
 
 
 class Stage(NamedTuple):
-    """A row of the papers' tables: the stride is that of the first block, the others have 1."""
+    """A row of the tables in the papers. The stride is that of the first block; the others have a stride of 1."""
 
     expansion: int
     channels: int
@@ -18,7 +18,7 @@ class Stage(NamedTuple):
 
 
 def inverted_residuals(input_shape: Shape, stages: Sequence[Stage], norm: BatchNorm) -> tuple[Layer, ...]:
-    """From the first convolution to the last; padding is TensorFlow's "same" all the way."""
+    """All layers from the first to the last convolution, with TensorFlow's "same" padding."""
     first = same(Conv(32, 3, stride=2, bias=False), input_shape)
     layers: list[Layer] = [first, norm, relu6]
     shape = first.output_shape(input_shape)

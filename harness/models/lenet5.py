@@ -1,7 +1,7 @@
 """lenet5: LeCun, Bottou, Bengio, Haffner 1998, with full connections between its convolutions and a softmax.
 
-Published for 32x32 grey pictures. Those of 28 pixels and more get a border: the paper's own 28x28 digits lie in 32x32
-fields. With a wider border a network would learn little but zeros.
+It was published for 32x32 grey pictures. Pictures of 28 to 31 pixels are padded to 32: the 28x28 digits of the paper were
+padded too. Smaller pictures are refused, because most of the input would be zeros.
 """
 
 from collections.abc import Mapping
@@ -26,12 +26,12 @@ def lenet5(input_shape: Shape = (32, 32, 1), classes: int = 10) -> Model:
 
 
 def _border(input_shape: Shape) -> Sides:
-    """What is missing to a field of 32x32, the larger half at the end."""
+    """The padding to 32x32. If it is odd, the larger part is at the end."""
     missing = [max(FIELD - size, 0) for size in input_shape[:2]]
     if max(missing) > BORDER:
         raise SpecError(
             f"lenet5 takes pictures of {FIELD - BORDER}x{FIELD - BORDER} or more, not {input_shape[0]}x{input_shape[1]}: "
-            f"bring them to its size with --set data.size={FIELD}"
+            f"resize them with --set data.size={FIELD}"
         )
     sides = [(gap // 2, gap - gap // 2) for gap in missing]
     return sides[0], sides[1]

@@ -1,8 +1,8 @@
-"""mobilenet-v1: Howard and others 2017, as in Keras, whole (`mobilenet-v1`) and with 3/4 of its channels
+"""mobilenet-v1: Howard et al. 2017, as in Keras, with all of its channels (`mobilenet-v1`) or with 3/4 of them
 (`mobilenet-v1-0.75`).
 
-The trunk ends in the pooled features; the head is Keras' 1x1 convolution `conv_preds` on a picture of one pixel, here
-a dense layer. The order of the layers is that of Keras' files: conv1, conv_dw_1, conv_pw_1, conv_dw_2 and so on, each
+The trunk ends in the pooled features. The head is a dense layer; in Keras it is `conv_preds`, a 1x1 convolution on a
+picture of one pixel. The layers have the order of Keras' files: conv1, conv_dw_1, conv_pw_1, conv_dw_2 and so on, each
 followed by its batch norm.
 """
 
@@ -29,11 +29,11 @@ from harness.models.sizes import at_least, same
 SIZE, LEAST = 224, 32
 NORM = BatchNorm(momentum=0.99, epsilon=1e-3)
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
-HALVING: Sides = ((0, 1), (0, 1))  # whatever the size
+HALVING: Sides = ((0, 1), (0, 1))  # for any size of picture
 
 
 def mobilenet_v1(input_shape: Shape = (SIZE, SIZE, 3), classes: int = 1000, alpha: float = 1.0) -> Model:
-    """`alpha` is the share of the channels that is there."""
+    """The network with the share `alpha` of the published channels."""
     name = "mobilenet-v1" if alpha == 1 else f"mobilenet-v1-{alpha}"
     at_least(LEAST, input_shape, name, SIZE)
     before = int(32 * alpha)

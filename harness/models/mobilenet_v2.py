@@ -1,6 +1,6 @@
-"""mobilenet-v2: Sandler, Howard, Zhu, Zhmoginov, Chen 2018, as in Keras, which has no drop-out.
+"""mobilenet-v2: Sandler, Howard, Zhu, Zhmoginov, Chen 2018, as in Keras, which has no dropout.
 
-The trunk ends in the 1,280 pooled features. The order of the layers is that of Keras' file: Conv1,
+The trunk ends in the 1,280 pooled features. The layers have the order of Keras' file: Conv1,
 expanded_conv_depthwise, expanded_conv_project, block_1_expand and so on, each followed by its batch norm.
 """
 

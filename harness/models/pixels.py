@@ -1,6 +1,6 @@
-"""What published networks do to pixels in [0, 1] first: their first layer. The names are those of Keras' modes.
+"""The preprocessing of published networks, as their first layer. It takes pixels in [0, 1]. The names are Keras' modes.
 
-Caffe's networks took blue before red: whoever imports their weights reverses the first kernel's input channels.
+Networks of Caffe take BGR: an import of their weights must reverse the input channels of the first kernel.
 """
 
 from harness import Normalize

@@ -1,11 +1,10 @@
 """resnet50: He, Zhang, Ren, Sun 2015, in the two forms that were published with weights.
 
-`resnet50` is Keras': its convolutions have biases, and a stage halves the picture in its first 1x1 convolution, as in
-the paper. `resnet50-v1.5` is torchvision's: no biases, and the first 3x3 convolution halves. The trunk ends in the
-2,048 pooled features. torchvision's file has our order of layers; Keras lists its own by depth, so
-they go by name:
+`resnet50` is that of Keras: its convolutions have biases, and the first 1x1 convolution of a stage halves the picture, as
+in the paper. `resnet50-v1.5` is that of torchvision: it has no biases, and the first 3x3 convolution halves the picture.
+The trunk ends in the 2,048 pooled features. The layers have the order of torchvision's file. Keras sorts them by depth:
 
-| here                               | Keras               | torchvision           |
+| samebench                          | Keras               | torchvision           |
 |------------------------------------|---------------------|-----------------------|
 | trunk.conv1                        | conv1_conv          | conv1                 |
 | trunk.batchnorm1                   | conv1_bn            | bn1                   |
@@ -41,7 +40,7 @@ STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))  # blocks, and channels inside 
 
 
 class Form(NamedTuple):
-    """What the two forms differ in."""
+    """The differences between the two forms."""
 
     name: str
     pixels: Normalize
@@ -53,7 +52,7 @@ class Form(NamedTuple):
         return Conv(channels, kernel, stride, padding=kernel // 2, bias=self.bias), self.norm
 
     def block(self, name: str, channels: int, stride: int, first: bool) -> Residual:
-        """A bottleneck; only the first of a stage changes the shape, and projects its shortcut."""
+        """A bottleneck block. The first block of a stage changes the shape, so its shortcut is a projection."""
         outer, inner = (stride, 1) if self.halves_early else (1, stride)
         body = (
             *self.conv(channels, 1, outer), relu,

@@ -1,4 +1,4 @@
-"""two-block-cnn: two convolutions, each with relu and pooling, and a hidden layer; the first network of many courses."""
+"""two-block-cnn: two convolutions, each with relu and pooling, and a hidden layer: the first network of many courses."""
 
 from collections.abc import Mapping
 

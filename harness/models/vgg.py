@@ -1,9 +1,9 @@
 """vgg16 and vgg19: Simonyan, Zisserman 2014, configurations D and E.
 
-The trunk ends in the 4,096 features of the second fully connected layer, which most work on transfer takes; the head
-is the last layer. Drop-out is the paper's, and torchvision's; Keras' networks have none. The order of the layers is
-that of Keras' and torchvision's files (`block1_conv1` to `predictions`, `features.0` to `classifier.6`). torchvision's
-weights want the pixels of `TORCH`, and flatten channels first.
+The trunk ends in the 4,096 features of the second fully connected layer, which are usual in transfer learning; the head
+is the last layer. Dropout is that of the paper and of torchvision; Keras' networks have none. The layers have the order of
+Keras' and torchvision's files (`block1_conv1` to `predictions`, `features.0` to `classifier.6`). torchvision's weights
+need the preprocessing `TORCH`, and pictures flattened with channels first.
 """
 
 from collections.abc import Mapping

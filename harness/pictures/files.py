@@ -1,7 +1,7 @@
-"""Pictures brought to a shape: decoded, cropped to the shape's aspect, resized and in its colours, by Pillow.
+"""Decoding and resizing of pictures by Pillow: cropped to the aspect of a shape, resized, and in its colours.
 
-There is one resize from the original pixels, bilinear, in which every pixel of the source has its weight when the
-picture gets smaller (antialiasing). So all backends see the same pixels, and the ones that a photo viewer would show.
+Each picture is resized once from its original pixels, bilinearly and with antialiasing. So all backends get the same
+pixels, and they are those that a photo viewer shows.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from harness.errors import DataError
 from harness.spec import Array, Shape
 
 RESIZE_VERSION = 1
-"""Goes up when the same file or array would become other pixels: what was kept by an older one is not used."""
+"""Increased when the same file or array gives other pixels, so that older cached pictures are not used."""
 
 MODES = {1: "L", 3: "RGB"}
 
 
 def read_picture(file: Path, shape: Shape) -> Array:
-    """A picture file, upright, as whole numbers from 0 to 255."""
+    """Read a picture file, upright, as whole numbers from 0 to 255."""
     with Image.open(file) as image:
         ImageOps.exif_transpose(image, in_place=True)
         return _fitted(image, shape)
 
 
 def brought_to(images: Array, pixel_max: int, shape: Shape) -> Iterator[Array]:
-    """Pictures with values from 0 to `pixel_max`, one by one, as whole numbers from 0 to 255."""
+    """Resize pictures with values from 0 to `pixel_max`, one by one, to whole numbers from 0 to 255."""
     if not np.issubdtype(images.dtype, np.integer):
         raise DataError(
-            f"pictures of type {images.dtype} cannot be brought to {shape}: store them as whole numbers, or in the "
+            f"pictures of type {images.dtype} cannot be resized to {shape}: store them as whole numbers, or in the "
             "shape that the network takes"
         )
     for picture in images:
@@ -42,15 +42,15 @@ def brought_to(images: Array, pixel_max: int, shape: Shape) -> Iterator[Array]:
 
 
 def in_bytes(picture: Array, pixel_max: int) -> Array:
-    """A picture with values from 0 to `pixel_max`, as whole numbers from 0 to 255."""
+    """Convert a picture with values from 0 to `pixel_max` to whole numbers from 0 to 255."""
     levels = picture if pixel_max == 255 else (picture * (255 / pixel_max)).round()
     return levels.astype(np.uint8)
 
 
 def _fitted(image: Image.Image, shape: Shape) -> Array:
-    """The largest centred box of the shape's aspect, resized to it."""
+    """The largest centred box with the aspect of the shape, resized to the shape."""
     rows, columns, channels = shape
-    if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
+    if image.mode.startswith("I;16"):  # Pillow would clip these at 255
         image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.width * rows < image.height * columns:
         width, height = float(image.width), image.width * rows / columns

@@ -1,12 +1,12 @@
-"""Steps that all pictures may go through before any network sees them, computed by OpenCV, in the order they are named.
+"""Filters for all pictures of a dataset, before any network gets them. OpenCV computes them in the order of the option.
 
-    grey              their brightness alone
-    equalise          the histogram of their brightness made flat
-    gaussian[:SIZE]   blurred by a Gaussian in a window of SIZE x SIZE pixels (5)
+    grey              the brightness alone
+    equalise          equalises the histogram of the brightness
+    gaussian[:SIZE]   Gaussian blur in a window of SIZE x SIZE pixels (5)
     median[:SIZE]     the median of a window of SIZE x SIZE pixels (5)
-    canny[:LOW-HIGH]  edges, white on black: where the gradient is above HIGH, and on from there while above LOW (100-200)
+    canny[:LOW-HIGH]  Canny edges, white on black, with two thresholds for the gradient (100-200)
 
-Pictures keep their channels: what has no colours any more is the same in each of them.
+The number of channels stays the same: a grey result is repeated in each channel.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from harness.pictures.files import MODES, in_bytes
 from harness.spec import Array
 
 FILTER_VERSION = 1
-"""Goes up when a step gives other pixels: what was kept by an older one is not used."""
+"""Increased when a step gives other pixels, so that older cached pictures are not used."""
 
 
 def check_steps(steps: Sequence[str]) -> None:
-    """Raise unless each of them is a step. It takes no OpenCV to say so."""
+    """Raise UsageError unless all of these are steps. This does not need OpenCV."""
     for step in steps:
         _parsed(step)
 
 
 def steps_key(steps: Sequence[str]) -> str:
-    """Changes whenever the pixels may: with the steps, and with the version of OpenCV."""
+    """A key for the cache: it changes with the steps and with the version of OpenCV."""
     return hashlib.sha256(repr((FILTER_VERSION, tuple(steps), _opencv().__version__)).encode()).hexdigest()[:16]
 
 
 def stepped(steps: Sequence[str], images: Array, pixel_max: int) -> Iterator[Array]:
-    """Pictures with values from 0 to `pixel_max`, one by one, after all steps, as whole numbers from 0 to 255."""
+    """Apply all steps to pictures with values from 0 to `pixel_max`, one by one. The results are from 0 to 255."""
     channels = images.shape[-1]
     if not np.issubdtype(images.dtype, np.integer) or channels not in MODES:
         raise DataError(
-            f"pictures of type {images.dtype} with {channels} channels cannot go through {', '.join(steps)}: data.steps "
-            "are for whole numbers with 1 channel (grey) or 3 (red, green, blue); leave them out"
+            f"data.steps ({', '.join(steps)}) cannot be applied to pictures of type {images.dtype} with {channels} "
+            "channels: they need whole numbers and 1 channel (grey) or 3 (red, green, blue); leave data.steps out"
         )
     cv2, parsed = _opencv(), [_parsed(step) for step in steps]
     for picture in images:
@@ -60,7 +60,7 @@ def _opencv() -> Any:
         import cv2
     except ImportError as error:
         raise Unavailable("data.steps are computed by OpenCV: pip install 'samebench[opencv]'") from error
-    cv2.setNumThreads(1)  # threads of its own would stay, beside those of the framework that is timed
+    cv2.setNumThreads(1)  # more threads would stay alive and disturb the framework that is timed
     return cv2
 
 
@@ -77,7 +77,7 @@ def _equalise(cv2: Any, picture: Array) -> Any:
 
 
 def _gaussian(cv2: Any, picture: Array, size: int) -> Any:
-    return cv2.GaussianBlur(picture, (size, size), 0)  # 0: as wide as suits the window
+    return cv2.GaussianBlur(picture, (size, size), 0)  # 0: sigma is computed from the size of the window
 
 
 def _median(cv2: Any, picture: Array, size: int) -> Any:
@@ -100,13 +100,13 @@ def _thresholds(argument: str) -> tuple[int, ...] | None:
 
 
 class Step(NamedTuple):
-    """A kind of step: what it computes from OpenCV, a picture and the numbers of its argument."""
+    """A kind of step: a function of OpenCV, a picture and the numbers of its argument."""
 
     compute: Callable[..., Any]
     default: tuple[int, ...] = ()
-    takes: str = "nothing after a colon"
+    takes: str = "no argument"
     read: Callable[[str], tuple[int, ...] | None] = lambda argument: None
-    """The numbers of an argument, or None if it makes no sense."""
+    """Parses the argument into numbers; None if it is invalid."""
 
 
 SIZE = "an odd number of pixels from 3 to 255, such as"

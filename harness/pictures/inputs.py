@@ -1,4 +1,4 @@
-"""How a data set and a network meet: what a loader is asked for, and pictures brought to what the network takes."""
+"""Loading a dataset for a network: the request to a loader, and pictures in the shape that the network takes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ PREFIX = "data."
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Options that hold for every data set."""
+    """Options for every dataset."""
 
     size: int | None = None
-    """Rows and columns to bring the pictures to; None leaves the choice to the data set and the network."""
+    """Rows and columns of the resized pictures; None depends on the dataset and the network."""
     broken: Literal["refuse", "skip"] = "refuse"
-    """Whether pictures that cannot be read are an error, or left out and said to be."""
+    """Whether pictures that cannot be read are an error (refuse) or are left out, with a note (skip)."""
 
     steps: tuple[str, ...] = ()
-    """What all pictures go through, in this order, such as grey or canny:100-200; see harness/pictures/filters.py."""
+    """Filters for all pictures, in this order, such as grey or canny:100-200; see harness/pictures/filters.py."""
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
@@ -42,21 +42,23 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """What a loader is asked for."""
+    """The arguments of a loader."""
 
     places: Places
     argument: str = ""
-    """What follows the colon of the data set's name: the PATH of folder:PATH."""
+    """The text after the colon of the dataset's name: the PATH of folder:PATH."""
     shape: Shape = (32, 32, 3)
-    """What pictures of various sizes are brought to. Data sets whose pictures all have one size ignore it: they are
-    brought to the network's size afterwards, if they have to be."""
+    """The shape for pictures of various sizes. Datasets whose pictures all have the same size ignore it: samebench
+    resizes them afterwards if the network needs another size."""
     broken: Literal["refuse", "skip"] = "refuse"
-    """What to do with pictures that cannot be read."""
+    """Whether pictures that cannot be read are an error or are left out."""
 
     def refuse_argument(self, name: str) -> None:
-        """To be called by a data set that takes no argument."""
+        """Raise UsageError if there is an argument: for datasets that take none."""
         if self.argument:
-            raise UsageError(f"{name} takes nothing after a colon, not {self.argument!r}: say {name}")
+            raise UsageError(
+                f"the dataset {name} takes no argument, not {self.argument!r}: write {name} without a colon"
+            )
 
 
 DatasetLoader = Callable[[LoadRequest], Dataset]
@@ -65,41 +67,41 @@ DatasetLoader = Callable[[LoadRequest], Dataset]
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """A network, as far as its input goes."""
+    """The input of a network."""
 
     build: ModelBuilder
     published: Shape
     trained: bool = False
-    """Whether it has learned from pictures of the published shape: it is then given no others, unless a size is asked
-    for."""
+    """Whether the network was trained on pictures of the published shape. It then gets only this shape, unless the user
+    sets a size."""
 
     @classmethod
     def untrained(cls, build: ModelBuilder) -> NetworkInput:
-        """One that has weights yet to learn."""
+        """The input of a network without trained weights."""
         return cls(build, cast(Callable[[], Model], build)().input_shape)  # every builder has defaults
 
 
 class Loaders(Protocol):
-    """Loaders by name; asking for a name that is not there raises an error that says so."""
+    """Loaders by name; an unknown name raises UsageError."""
 
     def __getitem__(self, name: str, /) -> DatasetLoader: ...
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """The name of a data set and its argument."""
+    """Split "NAME:ARGUMENT" into the name of a dataset and its argument."""
     loader, _, argument = name.partition(":")
     return loader, argument
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[DataOptions, dict[str, Any]]:
-    """The options of the data among those of a cell, and the others."""
+    """Split the options of a cell into those of the data and the others."""
     own = {path.removeprefix(PREFIX): value for path, value in options.items() if path.startswith(PREFIX)}
     others = {path: value for path, value in options.items() if not path.startswith(PREFIX)}
     return change(DataOptions(), own, PREFIX), others
 
 
 def load(name: str, loaders: Loaders, network: NetworkInput, options: DataOptions, places: Places) -> Dataset:
-    """A data set, its pictures as the network takes them."""
+    """Load a dataset, with pictures in the shape that the network takes."""
     loader, argument = split_name(name)
     size, published = options.size, network.published
     shape = (size, size, published[-1]) if size else published
@@ -109,7 +111,7 @@ def load(name: str, loaders: Loaders, network: NetworkInput, options: DataOption
 
 
 def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwise: Shape) -> Shape:
-    """The data set's own shape or the size asked for, in its own colours or others, if the network takes that."""
+    """The size of the dataset or of the options, with channels that the network takes; `otherwise` if it takes none."""
     area = (size, size) if size else dataset.shape[:2]
     for channels in (dataset.shape[-1], *MODES):
         try:
@@ -123,8 +125,8 @@ def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwis
 def _brought_to(shape: Shape, dataset: Dataset, places: Places) -> Dataset:
     if shape == dataset.shape:
         return dataset
-    own, size = (format_size(one) for one in (dataset.shape, shape))
-    key, note = f"brought-{dataset.fingerprint}-{size}-{RESIZE_VERSION}", f"pictures were brought from {own} to {size}"
+    own, size = format_size(dataset.shape), format_size(shape)
+    key, note = f"brought-{dataset.fingerprint}-{size}-{RESIZE_VERSION}", f"pictures were resized from {own} to {size}"
     return _remade(dataset, shape, lambda part: brought_to(part.images, part.pixel_max, shape), key, note, places)
 
 
@@ -132,19 +134,19 @@ def _through(steps: tuple[str, ...], dataset: Dataset, places: Places) -> Datase
     if not steps:
         return dataset
     key = f"stepped-{dataset.fingerprint}-{dataset.train.pixel_max}-{dataset.test.pixel_max}-{steps_key(steps)}"
-    note = f"pictures went through {', '.join(steps)}"
+    note = f"pictures were filtered by {', '.join(steps)}"
     return _remade(dataset, dataset.shape, lambda part: stepped(steps, part.images, part.pixel_max), key, note, places)
 
 
 def _remade(
     dataset: Dataset, shape: Shape, make: Callable[[Examples], Iterator[Array]], key: str, note: str, places: Places
 ) -> Dataset:
-    """The data set with other pictures in the place of its own, kept under `key` if they are many, and told of."""
+    """The dataset with changed pictures and a note about them. Large datasets are cached under `key`."""
     parts = {"train": dataset.train, "test": dataset.test}
 
     def splits(split: str) -> LabelledPictures:
         return zip(make(parts[split]), parts[split].labels.tolist(), strict=True)
 
     count = len(dataset.train) + len(dataset.test)
-    found = cached_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
-    return replace(found, notes=(*dataset.notes, note))
+    changed = cached_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
+    return replace(changed, notes=(*dataset.notes, note))

@@ -1,4 +1,4 @@
-"""Weights that somebody has trained: where they come from, what a reader must know of them, and how they are loaded."""
+"""Pretrained weights: their source, licence and training data, and how to load them."""
 
 from __future__ import annotations
 
@@ -22,43 +22,46 @@ from harness.storage.places import Download, Places, file_hash
 from harness.task import ModelBuilder
 
 FILE, SEAL = "weights.safetensors", "weights.sha256"
-"""A converted copy in the cache, and its hash when it was made."""
+"""A converted copy in the cache, and the file with its hash."""
 
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt")
-NETWORK, CLASSES, STEPS, TOLD = "network", "classes", "steps", ("variant", "source", "licence", "trained_on")
-"""Notes of a file of ours: the network, the names of its classes, the steps that its pictures went through, and what a
-reader should know."""
+NETWORK, CLASSES, STEPS, FACTS = "network", "classes", "steps", ("variant", "source", "licence", "trained_on")
+"""Notes in a file that samebench writes: the network, the names of its classes, the filters of its pictures, and facts
+about the weights."""
+
+UNKNOWN = "unknown"
+"""The value of a fact that a file does not contain."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """One entry. Its network has the preprocessing as its first layer."""
+    """An entry in the list of weights. The first layer of its network is the preprocessing."""
 
     name: str
     model: str
-    """The network, by the name of its builder."""
+    """The name of the network."""
 
     variant: str
-    """Which of the networks by that name it is."""
+    """The variant of the network."""
 
     source: str
     licence: str
     trained_on: str
     hash: str
-    """sha256:... or md5:... of the file, as its publisher gives it."""
+    """The published hash of the file: sha256:... or md5:..."""
 
     file: Callable[[Places], Path]
-    """Finds the file, or fetches it; its hash is right."""
+    """Finds or downloads the file, and checks its hash."""
 
     input_shape: Shape | None = None
-    """None: the published one."""
+    """The input shape of the network; None for the published shape."""
 
     classes: tuple[str, ...] | None = None
-    """None: those of ImageNet."""
+    """The names of the classes; None for those of ImageNet."""
 
 
 class Named(Protocol):
-    """Things by name; asking for a name that is not there raises an error that says so."""
+    """Entries or builders by name; an unknown name raises UsageError."""
 
     def __getitem__(self, name: str, /) -> Any: ...
     def __iter__(self) -> Iterator[str]: ...
@@ -66,64 +69,64 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class Start:
-    """A trained network, to start from."""
+    """A trained network to start from."""
 
     name: str
     network: str
     """The name of its builder."""
 
     model: Model
-    """As it was trained."""
+    """The network with the shape and the classes of its training."""
 
     build: ModelBuilder
-    """The same network for pictures of another size, or for other classes."""
+    """Builds the same network for another size of pictures, or for other classes."""
 
     about: dict[str, str]
-    """What a reader should know: variant, preprocessing, source, licence, training data, hash."""
+    """Facts for readers: variant, preprocessing, source, licence, training data, hash."""
 
     load: Callable[[], Weights]
-    """Its weights under our names."""
+    """Loads its weights, under the names of samebench."""
 
     class_names: Callable[[], tuple[Sequence[str], str]]
-    """The names of its classes, and who says so."""
+    """Returns the names of its classes, and their source."""
 
     steps: tuple[str, ...] = ()
-    """What the pictures that it learned from had gone through; see harness/pictures/filters.py."""
+    """The filters of the pictures that it was trained on; see harness/pictures/filters.py."""
 
 
 def start_from(weights: str, model: str | None, entries: Named, builders: Named, places: Places) -> Start:
-    """What the name of an entry, or the path of a file, stands for. `model` is the network of a file that does not say
-    which one it is of: files of ours do."""
+    """Find weights by the name of an entry or the path of a file. `model` is the network of a file that does not name it;
+    files of samebench do."""
     if is_path(weights):
         return _from_file(Path(weights), model, builders)
     try:
         entry = entries[weights]
     except UsageError as error:
-        raise UsageError(f"{error}; or give the path of a file of weights") from None
+        raise UsageError(f"{error}; or give the path of a weight file") from None
     return _from_entry(entry, builders, places)
 
 
 def is_path(weights: str) -> bool:
-    """Whether this is the path of a file, rather than the name of an entry."""
+    """Whether this is the path of a file, and not the name of an entry."""
     return "/" in weights or weights.endswith(SUFFIXES)
 
 
 def save_trained(
-    path: Path, model: Model, weights: Weights, classes: Sequence[str], told: dict[str, str], steps: Sequence[str] = ()
+    path: Path, model: Model, weights: Weights, classes: Sequence[str], facts: dict[str, str], steps: Sequence[str] = ()
 ) -> None:
-    """Write trained weights as a file that needs no other: it says which network they are of, and what its pictures went
-    through."""
+    """Write trained weights to a file. It also contains their network, classes, filters and facts, so no other file is
+    needed."""
     notes = {NETWORK: json.dumps(described(model)), CLASSES: json.dumps(list(classes)), STEPS: json.dumps(list(steps))}
-    save_safetensors(path, weights, notes | {name: told[name] for name in TOLD})
+    save_safetensors(path, weights, notes | {name: facts[name] for name in FACTS})
 
 
 def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
-    build, given = builders[entry.model], dict[str, Any]()
+    build, options = builders[entry.model], dict[str, Any]()
     if entry.input_shape:
-        given["input_shape"] = entry.input_shape
+        options["input_shape"] = entry.input_shape
     if entry.classes:
-        given["classes"] = len(entry.classes)
-    network: Model = build(**given)
+        options["classes"] = len(entry.classes)
+    network: Model = build(**options)
     key = f"{entry.name}-{entry.hash.partition(':')[2][:16]}-{network.fingerprint}-{RENAMING_VERSION}"
 
     def convert(folder: Path) -> None:
@@ -131,8 +134,8 @@ def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
         _seal(folder)
 
     def load() -> Weights:
-        """From the cache, so that a file is read in its own format once, and by one process; and converted again where
-        the copy is no longer what it was."""
+        """Load the converted copy from the cache: the file itself is converted only once, by one process. A copy that has
+        changed is made again."""
         folder = places.keep(key, convert)
         if not _is_sealed(folder):
             _mend(folder, convert)
@@ -141,8 +144,8 @@ def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
     def class_names() -> tuple[Sequence[str], str]:
         return (entry.classes, f"the entry {entry.name}") if entry.classes else imagenet.class_names(places)
 
-    told = {name: getattr(entry, name) for name in TOLD} | {"hash": entry.hash}
-    return Start(entry.name, entry.model, network, build, told | _pixels(network), load, class_names)
+    facts = {name: getattr(entry, name) for name in FACTS} | {"hash": entry.hash}
+    return Start(entry.name, entry.model, network, build, facts | _preprocessing(network), load, class_names)
 
 
 def _seal(folder: Path) -> None:
@@ -151,26 +154,26 @@ def _seal(folder: Path) -> None:
 
 
 def _is_sealed(folder: Path) -> bool:
-    """Whether the converted copy is what it was when it was made."""
+    """Whether the converted copy is unchanged."""
     try:
         return (folder / SEAL).read_bytes() == file_hash(folder / FILE, "sha256:").encode()
-    except OSError:  # one of them is not there, or no file
+    except OSError:  # one of them is missing or not a file
         return False
 
 
 def _mend(folder: Path, convert: Callable[[Path], None]) -> None:
-    """Several processes may do so at once: they write the same bytes, and each file whole."""
+    """Convert the file again. Several processes may do so at the same time: they write the same bytes, atomically."""
     try:
         convert(folder)
     except OSError as error:
         raise DataError(
-            f"{folder} is damaged, and cannot be made again: {error}; remove it, or set SAMEBENCH_CACHE_DIR to another folder"
+            f"{folder} is damaged and cannot be replaced: {error}; remove it, or set SAMEBENCH_CACHE_DIR to another folder"
         ) from error
 
 
 def _from_file(path: Path, model: str | None, builders: Named) -> Start:
     if not path.is_file():
-        raise UsageError(f"there is no file of weights {path}")
+        raise UsageError(f"there is no weight file {path}")
     notes = safetensors_notes(path) if path.suffix == ".safetensors" else {}
     if NETWORK in notes:
         try:
@@ -179,10 +182,10 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
             steps = tuple(json.loads(notes.get(STEPS, "[]")))
             check_steps(steps)
         except (ValueError, TypeError) as error:
-            raise SpecError(f"{path}: its notes are no JSON that samebench has written: {error}") from None
+            raise SpecError(f"{path}: its notes are not JSON that samebench has written: {error}") from None
         model = network.name
     elif model is None:
-        raise UsageError(f"{path} does not say which network its weights are of: add --model NAME")
+        raise UsageError(f"{path} does not name the network of its weights: add --model NAME")
     else:
         network, names, steps = builders[model](), (), ()
     build: ModelBuilder = builders[model] if model in builders else partial(_resized, network)
@@ -192,14 +195,14 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
             raise DataError(f"{path} does not name its classes")
         return names, f"{path} itself"
 
-    told = {name: notes.get(name, "not said") for name in TOLD} | {"hash": file_hash(path, "sha256:")}
-    told["source"] = notes.get("source", str(path))
+    facts = {name: notes.get(name, UNKNOWN) for name in FACTS} | {"hash": file_hash(path, "sha256:")}
+    facts["source"] = notes.get("source", str(path))
     return Start(
         str(path),
         model,
         network,
         build,
-        told | _pixels(network, steps),
+        facts | _preprocessing(network, steps),
         partial(_imported, network, path, str(path)),
         class_names,
         steps,
@@ -207,17 +210,17 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
 
 
 def _imported(network: Model, path: Path, origin: str) -> Weights:
-    """A file's tensors under our names, if they are just those of the network."""
+    """The tensors of a file, under the names of samebench. Raises SpecError if they do not fit the network."""
     return canonical(network, read_tensors(path), origin)
 
 
 def _resized(network: Model, input_shape: Shape, classes: int) -> Model:
-    """A network that no builder here makes, with its own layers; its head is for its own classes only."""
+    """Build a network that is only described in a file. Its head is always for its own classes."""
     return replace(network, input_shape=input_shape)
 
 
-def _pixels(network: Model, steps: Sequence[str] = ()) -> dict[str, str]:
-    """What happens to pixels before the network's own layers, in words."""
+def _preprocessing(network: Model, steps: Sequence[str] = ()) -> dict[str, str]:
+    """A description of what is done to pixels before the first trained layer."""
     first, words = network.trunk[0] if network.trunk else None, "pixels from 0 to 1"
     if isinstance(first, Normalize):
         mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (first.mean, first.std))
@@ -226,7 +229,7 @@ def _pixels(network: Model, steps: Sequence[str] = ()) -> dict[str, str]:
 
 
 def from_keras(name: str, model: str, variant: str, file: str, hash: str, licence: str) -> Pretrained:
-    """A file of Keras Applications, for ImageNet's thousand classes."""
+    """An entry for a file of Keras Applications, with the 1,000 classes of ImageNet."""
     download = Download(name, f"https://storage.googleapis.com/tensorflow/keras-applications/{file}", hash, "weights")
     return Pretrained(
         name, model, variant, download.url, licence, "ImageNet (ILSVRC 2012)", hash,
@@ -235,20 +238,20 @@ def from_keras(name: str, model: str, variant: str, file: str, hash: str, licenc
 
 
 def in_package(package: str, file: str, hash: str, command: str) -> Callable[[Places], Path]:
-    """A file that an installed package brings; the package is found and not imported. `command` installs it."""
+    """A function that finds a file in an installed package, without importing it. `command` installs the package."""
 
     def find(places: Places) -> Path:
         spec = find_spec(package)
         folders = spec.submodule_search_locations if spec else None
         if not folders:
-            raise DataError(f"{file} is in a package that is not installed: {command}")
+            raise DataError(f"{file} is in the package {package}, which is not installed: {command}")
         return verified(Path(folders[0]) / file, hash, command)
 
     return find
 
 
 def verified(path: Path, hash: str, mend: str) -> Path:
-    """The path, if the file is the one that was published; `mend` says how to come by it."""
-    if (found := file_hash(path, hash)) != hash:
-        raise DataError(f"{path} is not the published file: its hash is {found}, not {hash}: {mend}")
+    """The path, if the file has this hash. Otherwise raises DataError, with `mend` as the way to get the right file."""
+    if (actual := file_hash(path, hash)) != hash:
+        raise DataError(f"{path} is not the published file: its hash is {actual}, not {hash}: {mend}")
     return path

@@ -1,4 +1,4 @@
-"""The names of ImageNet's thousand classes, in the order of every published network's logits."""
+"""The names of the 1,000 classes of ImageNet, in the order of the logits of published networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OWN = (INDEX.file, f"labels/{INDEX.file}")
 
 
 def class_names(places: Places) -> tuple[tuple[str, ...], str]:
-    """The names, and where they come from: a file of the user's own, or else the one that Keras uses."""
+    """The names and their source: the user's own file, or else the file that Keras uses."""
     own = places.find(*OWN)
     file = own or places.fetch(INDEX)
     return _names(file), str(own) if own else INDEX.url
@@ -31,5 +31,5 @@ def _names(file: Path) -> tuple[str, ...]:
         return tuple(str(index[str(number)][1]).replace("_", " ") for number in range(COUNT))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(
-            f'{file} does not name {COUNT} classes as {{"0": ["n01440764", "tench"], ...}}: {type(error).__name__}: {error}'
+            f'{file} must name {COUNT} classes like {{"0": ["n01440764", "tench"], ...}}: {type(error).__name__}: {error}'
         ) from None

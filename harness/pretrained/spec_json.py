@@ -1,4 +1,4 @@
-"""A network as plain data and back, so that a file of weights can say which network they are of."""
+"""Networks as JSON, and back: a file of weights contains its network in this form."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LAYERS: Mapping[str, type[Layer]] = {
         spec.GlobalAvgPool, spec.MaxPool, spec.Normalize, spec.Residual,
     )
 }  # fmt: skip
-"""Every layer that may stand in a model."""
+"""All layers that a model may contain."""
 
 
 def described(model: Model) -> dict[str, Any]:
-    """The network in numbers, texts, lists and objects, as JSON has them."""
+    """The network as numbers, strings, lists and dictionaries, for JSON."""
     return {
         "name": model.name,
         "input_shape": list(model.input_shape),
@@ -31,26 +31,28 @@ def described(model: Model) -> dict[str, Any]:
 
 
 def model_of(description: Any) -> Model:
-    """The inverse of `described`; raises SpecError if it describes no network."""
+    """The inverse of `described`. Raises SpecError if the description is not valid."""
     try:
         name, shape = description["name"], _value(description["input_shape"])
         trunk, head = _value(description["trunk"]), _value(description["head"])
         if not isinstance(name, str):
             raise TypeError(f"its name is {name!r}")
         model = Model(name, shape, trunk, head)
-        model.parameters  # noqa: B018 - walks every layer, and raises where one does not fit
+        model.parameters  # noqa: B018 - raises SpecError if the layers do not fit together
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SpecError(f"this describes no network: {type(error).__name__}: {error}") from None
+        raise SpecError(f"this is not the description of a network: {type(error).__name__}: {error}") from None
     return model
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Layer):
-        told = {field.name: getattr(value, field.name) for field in fields(value)}
+        options = {field.name: getattr(value, field.name) for field in fields(value)}
         defaults = {field.name: field.default for field in fields(value) if field.default is not MISSING}
-        kept = {name: _plain(one) for name, one in told.items() if name not in defaults or defaults[name] != one}
-        return {"layer": type(value).__name__} | kept
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+        changed = {
+            name: _plain(option) for name, option in options.items() if name not in defaults or defaults[name] != option
+        }
+        return {"layer": type(value).__name__} | changed
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _value(plain: Any) -> Any:

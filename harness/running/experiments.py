@@ -57,8 +57,8 @@ def _lacks_weights(task: Task, plugins: Plugins, config: Config) -> str | None:
     if config.dataset in (None, task.dataset) and config.model in (None, model):
         return None
     return (
-        f"{task.name} starts from trained weights: say which with --weights (see: samebench list weights); its own, "
-        f"{task.weights}, are for {model} on {task.dataset}"
+        f"{task.name} needs trained weights: add --weights NAME (see: samebench list weights). "
+        f"The default {task.weights} is used only with the model {model} and the dataset {task.dataset}"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.naming import is_file
 from harness.options import flatten, nearest
-from harness.plugins import find_backends
+from harness.plugins import find_backends, unknown_backend
 from harness.result import Cell
 from harness.running.config import Settings
 from harness.running.experiments import Experiment
@@ -58,7 +58,7 @@ def _backends(settings: Settings) -> list[str]:
             if not Path(name).is_file():
                 raise UsageError(f"there is no backend file {name}")
         elif name not in found:
-            raise UsageError(f"there is no backend {name!r}; {nearest(name, found)}; or give a file, FILE.py")
+            raise unknown_backend(name, found)
     for name, python in settings.python.items():
         _check_interpreter(name, python)
     return _each_once(named) or [

@@ -1,4 +1,4 @@
-"""Unpacking archives that may be hostile: all of it is looked at before anything is written."""
+"""Unpacks archives that may be hostile: the whole archive is checked before anything is written."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from typing import IO, NamedTuple
 from harness.errors import DataError
 
 EXPANSION = 1000
-"""Times its own size that an archive may grow to: pictures hardly shrink, and only a bomb grows more."""
+"""Maximum size of the contents, as a multiple of the size of the archive. Pictures hardly compress: only a decompression
+bomb grows more than this."""
 
 FAULTS = (
     tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError,
-    RuntimeError,  # encrypted, or packed in a way that Python cannot undo
+    RuntimeError,  # encrypted, or an unsupported compression
 )  # fmt: skip
 
 
 class Member(NamedTuple):
-    """One file of an archive."""
+    """A file in an archive."""
 
     name: str
     size: int
@@ -36,8 +37,8 @@ class Member(NamedTuple):
 def unpack(archive: Path, folder: Path) -> None:
     """Write the files of a .zip or .tar archive, compressed or not, into a folder.
 
-    Refused whole are archives with a name that leads out of the folder or comes twice, with anything but files and
-    folders (links, devices), and those that would grow out of all proportion.
+    Raises DataError, and writes nothing, if a name leads out of the folder or occurs twice, if there is anything but files
+    and folders (links, devices), or if the contents are too large for the archive.
     """
     try:
         with _opened(archive) as opened:
@@ -51,12 +52,12 @@ def unpack(archive: Path, folder: Path) -> None:
                     shutil.copyfileobj(source, file)
     except FAULTS as error:
         raise DataError(
-            f"{archive} is damaged or no archive: {type(error).__name__}: {error}; remove it and get it again"
+            f"{archive} is damaged or not an archive: {type(error).__name__}: {error}; remove it and get it again"
         ) from None
 
 
 def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
-    """Every member, once all of them are known to be harmless."""
+    """All members. Raises DataError unless all of them are harmless."""
     checked: dict[str, Member] = {}
     limit, size = archive.stat().st_size * EXPANSION, 0
     for member in members:
@@ -64,7 +65,7 @@ def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
         if "\\" in name or "\0" in name or posixpath.isabs(name) or ".." in member.name.split("/"):
             raise DataError(f"{archive} is refused: the name {member.name!r} leads out of the folder")
         if name in checked:
-            raise DataError(f"{archive} is refused: the name {member.name!r} comes twice")
+            raise DataError(f"{archive} is refused: it has the name {member.name!r} twice")
         size += member.size
         if size > limit:
             raise DataError(
@@ -79,7 +80,7 @@ def _opened(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
 
 
 def _members(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> Iterator[Member]:
-    """Every file; anything that is neither a file nor a folder is refused."""
+    """All files. Raises DataError for anything that is neither a file nor a folder."""
     if isinstance(opened, tarfile.TarFile):
         for entry in opened:
             if entry.isfile():
@@ -95,4 +96,4 @@ def _members(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> Iterat
 
 
 def _neither(archive: Path, name: str) -> DataError:
-    return DataError(f"{archive} is refused: {name!r} is neither a file nor a folder, but a link or a device")
+    return DataError(f"{archive} is refused: {name!r} is a link or a device, and only files and folders are allowed")

@@ -1,7 +1,7 @@
-"""Files of a folder that others can write to as well.
+"""Reads and writes files in folders that other users can write to.
 
-Writing: a file is complete or absent, even if the process is killed or the disk is full, and nothing is written through a
-link or a pipe in its place. Reading: only regular files of a limited size are read, so that reading never waits.
+Writing: a file is complete or absent, even if the process is killed or the disk is full. Links and pipes at its path are
+replaced, never written to. Reading: only regular files of a limited size are read, so reading never blocks.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Flags that make a new file: a name that is taken, if only by a link, is an error."""
+"""Flags for a new file: opening fails if anything has this name, even a link."""
 
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.samebench-part")
-"""The name of a file that is being written. If its process is killed, the file stays."""
+"""The name of a file that is being written. If its process is killed, the file remains."""
 
 JSON_BYTES, JSON_DEPTH = 64 * 2**20, 100
-"""No file that samebench writes is longer, or nested deeper."""
+"""The maximum size and depth of JSON files. samebench writes no larger ones."""
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside `path`, which takes its place once it is written and flushed to the disk."""
+    """Write to a temporary file, which replaces `path` after it is written and flushed to the disk."""
     part = path.with_name(f".{path.name}.{os.urandom(6).hex()}.samebench-part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | NEW, 0o666), "wb") as file:
@@ -43,13 +43,13 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def temporary_name(name: str) -> str | None:
-    """The name of the file that a temporary file was to become; None if it is no temporary file of ours."""
+    """The final name of a temporary file of samebench; None for other files."""
     found = TEMPORARY.fullmatch(name)
     return found and found["name"]
 
 
 def remove_temporary_files(folder: Path, names: tuple[str, ...]) -> None:
-    """Remove the temporary files of killed processes in this folder, if they are for files whose names start like this."""
+    """Remove temporary files of killed processes from a folder, if their final names start with one of `names`."""
     with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
         for entry in entries:
             name = temporary_name(entry.name)
@@ -58,22 +58,22 @@ def remove_temporary_files(folder: Path, names: tuple[str, ...]) -> None:
 
 
 def is_real_folder(path: Path) -> bool:
-    """Whether this is a folder, and not a link to one."""
+    """Whether this is a folder, and not a link to a folder."""
     return path.is_dir() and not path.is_symlink()
 
 
 def is_blocked(path: Path) -> bool:
-    """Whether the path is taken by anything but a folder. A link to a folder counts as taken."""
+    """Whether something other than a folder is at this path, such as a file or a link to a folder."""
     return os.path.lexists(path) and not is_real_folder(path)
 
 
 def is_closed(path: Path) -> bool:
-    """Whether this is a folder that we may not list, or not write to."""
+    """Whether this is a folder that this process cannot list or cannot write to."""
     return is_real_folder(path) and not os.access(path, os.R_OK | os.W_OK | os.X_OK)
 
 
 def free(path: Path) -> Path:
-    """The same path with nothing in its place: a file or a link is removed, a folder is moved aside."""
+    """Free a path, and return it: a file or a link is removed, a folder is renamed."""
     if is_real_folder(path):
         move_aside(path)
     else:
@@ -82,22 +82,22 @@ def free(path: Path) -> Path:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename the file or folder, so that it can be inspected. An older file of the new name is replaced, a folder is not."""
+    """Rename a file or folder, so that it can be inspected. The new name may replace an older file, but not a folder."""
     ending = ".json" if path.suffix == ".json" else ""
     names = (f"{path.name.removesuffix(ending)}.rejected{number or ''}{ending}" for number in count())
     for aside in map(path.with_name, names):
         if not (os.path.lexists(aside) and (is_real_folder(path) or is_real_folder(aside))):
             return path.rename(aside)
-    raise AssertionError("there is always another name")
+    raise AssertionError("the names never end")
 
 
 @contextmanager
 def regular_file(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, open for reading. Raises OSError if it cannot be opened, ValueError if it is no regular file."""
+    """Open a regular file for reading. Raises OSError if it cannot be opened, ValueError if it is not a regular file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(f"{path.name} is no regular file")
+            raise ValueError(f"{path.name} is not a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             yield file
     finally:
@@ -105,11 +105,11 @@ def regular_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file. Raises OSError if it cannot be opened, ValueError if it is no file or too long."""
+    """The bytes of a regular file. Raises OSError if it cannot be opened, ValueError if it is not a file or too large."""
     with regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
-            raise ValueError(f"{path.name} has {size:,} bytes, and may have {limit:,}")
+            raise ValueError(f"{path.name} has {size:,} bytes, more than the limit of {limit:,}")
         return file.read(size)
 
 
@@ -124,20 +124,20 @@ def read_json(path: Path) -> Any:
     try:
         data = json.loads(text, parse_constant=_refuse)
     except ValueError as error:
-        raise ValueError(f"{path.name} is cut short or no JSON: {error}") from None
+        raise ValueError(f"{path.name} is incomplete or not JSON: {error}") from None
     except (RecursionError, MemoryError):
-        raise ValueError(f"{path.name} is nested too deep, or too large") from None
+        raise ValueError(f"{path.name} is nested too deeply, or too large") from None
     if _is_deeper(data, JSON_DEPTH):
-        raise ValueError(f"{path.name} is nested too deep: {JSON_DEPTH} levels are allowed")
+        raise ValueError(f"{path.name} is nested too deeply: at most {JSON_DEPTH} levels are allowed")
     return data
 
 
 def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")
 
 
 def _is_deeper(data: Any, limit: int) -> bool:
-    """Whether a value has more levels than this."""
+    """Whether a value has more than `limit` levels."""
     level = [data]
     for _ in range(limit):
         level = [part for value in level for part in _parts(value)]

@@ -1,4 +1,4 @@
-"""Data sets kept in the cache as plain .npy files, made once and mapped into the memory of every process."""
+"""Datasets in the cache: plain .npy files, which are made once and mapped into the memory of each process."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from harness.spec import Array, Shape
 from harness.storage.places import Places
 
 LARGE = 8 * 2**20
-"""Bytes of pictures from which on it is worth to keep them."""
+"""Datasets of at least this many bytes are cached."""
 
 LabelledPictures = Iterable[tuple[Array, int]]
 """Pictures of whole numbers from 0 to 255, each with its label."""
 Splits = Callable[[str], LabelledPictures]
-"""The pictures of "train" or "test", asked for when they are needed."""
+"""A function that returns the pictures of the split "train" or "test"."""
 
 
 def cached_dataset(
     places: Places, key: str, name: str, classes: tuple[str, ...], shape: Shape, splits: Splits
 ) -> Dataset:
-    """The data set kept under `key`, made if nobody has made it yet."""
+    """The dataset in the cache under `key`. It is made if it does not exist."""
 
     def fill(folder: Path) -> None:
         for split in ("train", "test"):
@@ -38,15 +38,15 @@ def cached_dataset(
 def cached_if_large(
     places: Places, key: str, name: str, classes: tuple[str, ...], shape: Shape, splits: Splits, count: int
 ) -> Dataset:
-    """A data set of `count` pictures, made anew each time unless that would take long."""
+    """A dataset of `count` pictures. Large datasets are cached; small ones are made each time."""
     if count * math.prod(shape) >= LARGE:
         return cached_dataset(places, key, name, classes, shape, splits)
     return Dataset(name, classes, _in_memory(splits("train")), _in_memory(splits("test")))
 
 
 def save_cached(folder: Path, split: str, shape: Shape, pictures: LabelledPictures) -> None:
-    """Write one split as its pictures come. They are written and not mapped: a full disk is then an error to be read
-    about, and not the end of the process."""
+    """Write the pictures of one split, one by one. They are written and not mapped, so that a full disk raises an error
+    and does not kill the process."""
     labels = []
     with (folder / f"{split}.images.npy").open("wb") as file:
         _write_header(file, (0, *shape))
@@ -54,12 +54,12 @@ def save_cached(folder: Path, split: str, shape: Shape, pictures: LabelledPictur
             file.write(np.ascontiguousarray(picture, np.uint8).data)
             labels.append(label)
         file.seek(0)
-        _write_header(file, (len(labels), *shape))  # as long as the first: NumPy leaves room for the count to grow
+        _write_header(file, (len(labels), *shape))  # has the same length: NumPy leaves space for larger counts
     np.save(folder / f"{split}.labels.npy", np.array(labels, np.int32))
 
 
 def open_cached(folder: Path, name: str, classes: tuple[str, ...]) -> Dataset:
-    """A data set from a folder in which both splits are saved."""
+    """The dataset in a folder with both splits."""
     train, test = (
         Examples(np.load(folder / f"{split}.images.npy", mmap_mode="r"), np.load(folder / f"{split}.labels.npy"))
         for split in ("train", "test")

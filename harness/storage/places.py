@@ -1,7 +1,7 @@
-"""Where data comes from and where what was made of it is kept: the user's folder, the cache, the network.
+"""The places of data: the user's data folder, the cache, and the network.
 
-Every process of a run looks in the same places. What goes into the cache is made in a folder beside its place, by one
-process at a time, and renamed when it is whole: a process that is killed leaves nothing that looks finished.
+All processes of a run use the same places. A cache entry is made in a temporary folder, by one process at a time, and
+renamed when it is complete. So a killed process never leaves an entry that looks complete.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from harness.storage.archives import unpack
 
 ATTEMPTS = 3
 PAUSE = 1.0
-"""Seconds before a download is tried again; after each failure twice as long."""
+"""Seconds before the first new attempt of a download. They double after each failure."""
 
 CONNECT, READ = 4.0, 30.0
-"""Seconds to wait for a connection, and for the next bytes of a download."""
+"""Timeouts in seconds: for a connection, and for the next bytes of a download."""
 
 PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file that a data set is made of, or that has weights, as its publisher offers it."""
+    """A published file of a dataset or of weights."""
 
     owner: str
-    """The name of the data set or of the weights."""
+    """The name of the dataset or of the weights."""
 
     url: str
     hash: str
-    """md5:... or sha256:... of the whole file."""
+    """The hash of the whole file: md5:... or sha256:..."""
 
     kind: Literal["dataset", "weights"] = "dataset"
 
@@ -56,7 +56,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Places:
-    """The folders of one user on one machine, and whether the network may be used."""
+    """The folders of a user on a machine, and whether the network may be used."""
 
     data: Path | None
     cache: Path
@@ -64,7 +64,7 @@ class Places:
 
     @classmethod
     def from_environment(cls) -> Places:
-        """As SAMEBENCH_DATA_DIR, SAMEBENCH_CACHE_DIR and SAMEBENCH_OFFLINE say."""
+        """The places from SAMEBENCH_DATA_DIR, SAMEBENCH_CACHE_DIR and SAMEBENCH_OFFLINE."""
         data, cache = os.environ.get("SAMEBENCH_DATA_DIR"), os.environ.get("SAMEBENCH_CACHE_DIR")
         return cls(
             Path(data).expanduser().absolute() if data else None,
@@ -73,42 +73,42 @@ class Places:
         )
 
     def find(self, *candidates: str) -> Path | None:
-        """The first of these paths that exists in the user's data folder; an absolute one may be anywhere."""
+        """The first of these paths that exists. They are relative to the user's data folder, or absolute."""
         if self.data and not self.data.is_dir():
-            raise DataError(f"the data folder {self.data} is not there; make it, or unset SAMEBENCH_DATA_DIR")
+            raise DataError(f"the data folder {self.data} does not exist; create it, or unset SAMEBENCH_DATA_DIR")
         paths = (Path(self.data or "", name) for name in candidates if self.data or os.path.isabs(name))
         return next((path for path in paths if path.exists()), None)
 
     def fetch(self, download: Download) -> Path:
-        """A file whose hash is right: from the data folder, from the cache, or else from the network."""
+        """The file with the published hash: from the data folder, the cache, or else the network."""
         inside = f"{download.owner}/{download.file}"
         kept = self.cache / "downloads" / inside
         wrong = ""
         for path in (self.find(download.file), self.find(inside), kept):
             if path and path.is_file():
-                if (got := file_hash(path, download.hash)) == download.hash:
+                if (actual := file_hash(path, download.hash)) == download.hash:
                     return path
-                wrong += f"; {path} is another file: its hash is {got}"
+                wrong += f"; {path} is a different file: its hash is {actual}"
         target = kept if self.data is None else self.data / inside
-        by_hand = f"Put it into {target.parent}, or run where there is a network: "
+        by_hand = f"Put it into {target.parent}, or run this command on a machine with a network: "
         by_hand += f"samebench prepare --{download.kind} {download.owner}"
-        missing = f"{download.owner} needs {download.file} ({download.hash}), which is not here"
+        missing = f"{download.owner} needs {download.file} ({download.hash}), which is missing"
         if self.offline:
-            raise DataError(f"{missing}, and SAMEBENCH_OFFLINE forbids to fetch it{wrong}. {by_hand}")
+            raise DataError(f"{missing}, and SAMEBENCH_OFFLINE forbids downloads{wrong}. {by_hand}")
         if reason := _unreachable(download.url):
-            raise DataError(f"{missing}, and there is no way to {download.url}: {reason}{wrong}. {by_hand}")
+            raise DataError(f"{missing}, and {download.url} cannot be reached: {reason}{wrong}. {by_hand}")
         with _making(kept) as part:
             if not (kept.is_file() and file_hash(kept, download.hash) == download.hash):  # another process was first
                 try:
                     _download(download, part).replace(kept)
                 except (OSError, ValueError) as error:
                     raise DataError(
-                        f"{missing}; {download.url} was tried {ATTEMPTS} times, and at last: {error}{wrong}. {by_hand}"
+                        f"{missing}; {ATTEMPTS} downloads of {download.url} failed, the last with: {error}{wrong}. {by_hand}"
                     ) from error
         return kept
 
     def keep(self, key: str, fill: Callable[[Path], None]) -> Path:
-        """A folder of the cache, filled the first time that anybody asks for `key`, and the same for everybody."""
+        """The folder of `key` in the cache. The first process that needs it fills it."""
         folder = self.cache / "data" / key
         if not folder.is_dir():
             with _making(folder) as part:
@@ -118,7 +118,7 @@ class Places:
         return folder
 
     def unpacked(self, *downloads: Download) -> Path:
-        """A folder with the contents of archives, which are fetched only if it has to be made."""
+        """A folder in the cache with the contents of archives. They are downloaded only if it does not exist."""
 
         def fill(folder: Path) -> None:
             for download in downloads:
@@ -129,7 +129,7 @@ class Places:
 
 
 def file_hash(path: Path, like: str) -> str:
-    """The hash of a file, by the algorithm of another one such as md5:..."""
+    """The hash of a file, by the algorithm of the hash `like`, such as md5:..."""
     algorithm = like.partition(":")[0]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
@@ -137,7 +137,7 @@ def file_hash(path: Path, like: str) -> str:
 
 
 def _usual_cache() -> Path:
-    """The user's cache folder, or one among the temporary files where that cannot be written."""
+    """The user's cache folder, or a temporary folder if it cannot be written."""
     usual = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "samebench"
     there = next((folder for folder in (usual, *usual.parents) if folder.exists()), None)
     if usual.is_absolute() and there and os.access(there, os.W_OK | os.X_OK):
@@ -147,8 +147,8 @@ def _usual_cache() -> Path:
 
 @contextmanager
 def _making(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, to make it in. One process at a time has it: the system frees the lock of one
-    that is killed, and what that left behind is removed here."""
+    """An empty temporary folder for making `target`, for one process at a time. The system frees the lock of a killed
+    process, and the files that it left are removed."""
     part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,12 +162,12 @@ def _making(target: Path) -> Iterator[Path]:
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise DataError(
-            f"{target} cannot be made: {error}; free some room there, or set SAMEBENCH_CACHE_DIR to another folder"
+            f"{target} cannot be written: {error}; free some space, or set SAMEBENCH_CACHE_DIR to another folder"
         ) from error
 
 
 def _download(download: Download, folder: Path) -> Path:
-    """The file in `folder`, its hash checked before it gets its name."""
+    """Download a file into `folder`. Its hash is checked before it gets its name."""
     import pooch
 
     pooch.get_logger().setLevel(logging.CRITICAL)
@@ -185,22 +185,22 @@ def _download(download: Download, folder: Path) -> Path:
 
 
 def _unreachable(url: str) -> str | None:
-    """Why nobody can be connected to in order to fetch `url`. Told apart from a failing download because it is
-    final, and in a thread because asking for a machine's address may take minutes where there is no network."""
-    wanted = urlsplit(url)
-    proxy = None if proxy_bypass(wanted.hostname or "") else getproxies().get(wanted.scheme)
+    """The reason why the server of `url`, or the proxy, does not accept a connection; None if it does. There is no second
+    attempt. A thread connects, because the look-up of an address may take minutes without a network."""
+    parts = urlsplit(url)
+    proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
     server = urlsplit(proxy if proxy and "://" in proxy else f"http://{proxy}" if proxy else url)
     address = (server.hostname or "", server.port or PORTS.get(server.scheme, 1080))
-    said: list[str | None] = []
+    outcome: list[str | None] = []
 
     def connect() -> None:
         try:
             socket.create_connection(address, timeout=CONNECT).close()
-            said.append(None)
+            outcome.append(None)
         except OSError as error:
-            said.append(str(error))
+            outcome.append(str(error))
 
     thread = Thread(target=connect, daemon=True)
     thread.start()
     thread.join(CONNECT)
-    return said[0] if said else f"{address[0]} did not answer within {CONNECT:g} seconds"
+    return outcome[0] if outcome else f"{address[0]} did not answer within {CONNECT:g} seconds"

@@ -1,4 +1,4 @@
-"""Files of a run: JSON with a hash of its content, and named arrays. Each is written whole or not at all."""
+"""Files of a run: JSON with a hash of its contents, and named arrays. Each is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARTIFACTS, PICTURES = "artifacts", "pictures.npz"
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a file whole or not at all. Numbers that are not finite become words, for which JSON has no others."""
+    """Write a JSON file. Numbers that are not finite become strings, because JSON has no such numbers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_in_words(data), indent=1, allow_nan=False)
     with written_whole(path) as file:
@@ -28,13 +28,13 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
-    """Write an object with a hash of what it says."""
+    """Write a JSON object with a hash of its contents."""
     plain = _in_words(data)
     write_json(path, plain | {SEAL: digest(plain)})
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays by their names, whole or not at all."""
+    """Write named arrays to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as file:
         np.savez_compressed(file, **dict[str, Any](arrays))
@@ -47,10 +47,10 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """The inverse of `write_sealed`; raises ValueError if the file is damaged, FileNotFoundError if it is not there."""
+    """The inverse of `write_sealed`. Raises ValueError if the file is damaged, FileNotFoundError if it does not exist."""
     data = read_json(path)
     if not isinstance(data, dict) or data.pop(SEAL, None) != digest(data):
-        raise ValueError(f"{path.name} does not hold what was written: its hash is another one")
+        raise ValueError(f"{path.name} was changed after it was written: its hash does not match its contents")
     return data
 
 

@@ -1,7 +1,7 @@
-"""adversarial: pictures changed a little, so that a trained network takes them for something else.
+"""adversarial: small changes of pictures that make a trained network misclassify them.
 
-All backends attack the same weights, with the same pictures, along the same rules, so what they make must be the same
-pictures. How often the network is still right is told for several sizes of the change.
+All backends attack the same weights with the same pictures and the same rules, so they must make the same adversarial
+pictures. The accuracy of the network is measured for several sizes of the change.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from harness import (
 )
 
 SIZES = (0.25, 0.5, 1.0, 2.0)
-"""Epsilons of the curve, in shares of the option."""
+"""Epsilons of the curve, as multiples of the option epsilon."""
 
 DRAWINGS = {"linf": 0.1, "l2": 0.5}
-"""Default epsilons of networks that take grey pictures, such as digits. The change can be seen, and the digit still read."""
+"""Default epsilons for grey pictures, such as digits. The change is visible, but the digit stays readable."""
 
 PHOTO, PHOTO_BALL = 8 / 255, 0.5 / math.sqrt(32 * 32 * 3)
-"""Default epsilons of networks that take colours: in linf, and in l2 divided by the square root of the number of values,
-which gives 0.5 at 32x32 and 3.5 at 224x224."""
+"""Default epsilons for colour pictures: in linf, and in l2 divided by the square root of the number of values, which gives
+0.5 at 32x32 and 3.5 at 224x224."""
 
 
 def default_epsilon(norm: str, shape: Shape) -> float:
@@ -55,26 +55,26 @@ def default_epsilon(norm: str, shape: Shape) -> float:
 @dataclass(frozen=True)
 class Options:
     epsilon: float | None = None
-    """How far a pixel may move in the norm "linf", on a scale from 0 to 1; in "l2", how far all of them together. None
-    depends on the network's input: 0.1 or 0.5 for grey pictures; for colours 8/255, or 0.5 at 32x32 and 3.5 at 224x224."""
+    """The maximum norm of the change, for pixels from 0 to 1: of each pixel (linf) or of the whole picture (l2). None
+    depends on the input: 0.1 (linf) or 0.5 (l2) for grey pictures; for colours 8/255, or 0.5 at 32x32 and 3.5 at 224x224."""
     norm: Literal["linf", "l2"] = "linf"
     method: Literal["pgd", "fgsm"] = "pgd"
-    """Several short steps, or one of the full size."""
+    """Several small steps (pgd), or one step of the full size (fgsm)."""
     steps: int = 10
     step_share: float = 0.25
-    """Of epsilon, for each of several steps."""
+    """The size of each step of pgd, as a share of epsilon."""
     objective: Literal["loss", "logit"] = "loss"
     target: int | None = None
-    """The class that the network is to see; None for any but the right one."""
+    """The class that the network should predict; None for any wrong class."""
     random_start: bool = False
     pictures: int | None = None
-    """How many of the test split are attacked, chosen by the seed; None for 256, or fewer photos."""
+    """The number of pictures of the test split, chosen by the seed; None for 256, or fewer if they are large."""
 
     def __post_init__(self) -> None:
         check_ranges(self, epsilon=ABOVE_0, steps=AT_LEAST_1, step_share=FACTOR, target=AT_LEAST_0, pictures=AT_LEAST_1)
 
     def attack(self, shape: Shape, size: float = 1.0) -> Attack:
-        """The attack on pictures of this shape, with an epsilon of so many times the option's."""
+        """The attack on pictures of this shape. Its epsilon is `size` times that of the options."""
         epsilon, once = size * (self.epsilon or default_epsilon(self.norm, shape)), self.method == "fgsm"
         return Attack(
             norm=self.norm, epsilon=epsilon, step_size=epsilon if once else epsilon * self.step_share,

@@ -1,7 +1,7 @@
-"""feature-extraction: what a trained network sees in new pictures, and a new head that learns from it.
+"""feature-extraction: a new head, trained on the features that a trained network computes from new pictures.
 
-The trunk stays as it is, in evaluation mode, so each picture goes through it once, and the features are kept. The head
-is trained on them as if they were pictures. The headline rate is that of the trunk.
+The trunk is frozen and in evaluation mode, so the features of each picture are computed only once. The head is trained on
+the features as if they were pictures. The headline rate is that of the trunk.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from harness import (
 class Options(Head):
     train_limit: int | None = None
     validation: float = 0.0
-    """The share of the training pictures to hold out. Choose options by its accuracy, not by the test set's."""
+    """The share of the training pictures for validation. Choose options by its accuracy, not by that of the test split."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,7 +58,7 @@ class FeatureExtraction(Task):
         learned = learn_head(context, options, train, validation)
         test = learned.trunk.features(data.test)
         held = {"validation_accuracy": learned.points[-1].validation_accuracy} if validation else {}
-        rates = learned.trunk.rates  # none, where one batch is all
+        rates = learned.trunk.rates  # empty if there is only one batch
         speed = {"features_per_s": float(np.median(rates))} if rates else {}
         frozen = Recipe(options.optimizer, rates=FROZEN_TRUNK).frozen(learned.model)
         return TaskResult(

@@ -1,8 +1,8 @@
-"""fine-tuning: a new head on a trained network, and then the last part of its trunk along with it, at a low rate.
+"""fine-tuning: trains a new head on a trained network, and then the last blocks of its trunk too, at a low rate.
 
-First the head learns from the features of the frozen trunk: beside a random one, large gradients would undo what the
-trunk knows. Then the last blocks learn too, until the pictures held out say that it no longer helps; the best weights
-are what remains.
+First the head is trained on the features of the frozen trunk: with a random head, large gradients would destroy the
+weights of the trunk. Then the last blocks are trained too, until the validation loss stops falling. The best weights are
+kept.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ from harness import (
 class Options:
     head: Head = Head()
     epochs: int = 10
-    """At most; fewer if the validation loss stops to fall."""
+    """Maximum; training ends earlier if the validation loss stops falling."""
     batch_size: int = 16
     train_limit: int | None = None
     validation: float = 0.15
-    """The share of the training pictures that decides when to stop."""
+    """The share of the training pictures for validation, which decides when to stop."""
     blocks: int = 1
-    """How many of the trunk's last blocks learn: runs of layers that give pictures of one size."""
+    """The number of last blocks of the trunk to train. A block is a series of layers whose outputs have the same size."""
     layers: int | None = None
-    """If given, so many of its last layers, and not blocks."""
+    """The number of last layers of the trunk to train, instead of blocks; None to use blocks."""
     batch_norm: Literal["frozen", "trained"] = "frozen"
     optimizer: SGD | Adam | AdamW = Adam(lr=1e-4)
     trunk_rate: float = 0.3
-    """What the learning rate is multiplied by in the trunk."""
+    """The learning rate of the trunk, as a multiple of the optimizer's."""
     stopping: Stopping = Stopping()
     augmentation: Augmentation = Augmentation()
-    """Of the pictures that the trunk learns from; the head learns from pictures as they are."""
+    """Random changes of the pictures in the second stage. The first stage, which trains only the head, has none."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -77,7 +77,7 @@ class Options:
         )  # fmt: skip
         if not self.validation:
             raise UsageError(
-                "fine-tuning.validation must be above 0: without pictures held out, nothing says when to stop"
+                "fine-tuning.validation must be above 0: without validation pictures, training cannot decide when to stop"
             )
 
     def recipe(self, model: Model) -> Recipe:
@@ -99,14 +99,14 @@ class FineTuning(Task):
     def run(self, context: TaskContext) -> TaskResult:
         backend, options, data = context.backend, context.options, context.dataset
         train, held_out = data.for_training(options.validation, options.train_limit)
-        validation = cast(Examples, held_out)  # as the options ask for some
+        validation = cast(Examples, held_out)  # never None: options.validation is above 0
         learned = learn_head(context, options.head, train, validation)
         net, with_head = learned.net, learned.weights
         backend.load(net, with_head)
 
         recipe = options.recipe(learned.model)
         fit = Fit(context, net, learned.model, recipe)
-        seen = train.limited(len(validation))  # as many as are unseen: enough to tell one from the other
+        seen = train.limited(len(validation))  # as many as for validation, so that both losses are comparable
         points: list[Point] = []
 
         def validation_loss(epoch: int, training_loss: float) -> float:
@@ -126,7 +126,7 @@ class FineTuning(Task):
                     break
         frozen = recipe.frozen(learned.model)
         if moved := changed_tensors(with_head, backend.weights(net), frozen):
-            raise SamebenchError(f"{backend.name} has changed tensors that are frozen: {', '.join(moved)}")
+            raise SamebenchError(f"{backend.name} has changed frozen tensors: {', '.join(moved)}")
 
         backend.load(net, watch.kept)
         metrics = metrics_of(fit, train, data.test, points)

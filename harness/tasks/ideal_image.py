@@ -1,7 +1,7 @@
-"""ideal-image: what a trained network would like to see of a class.
+"""ideal-image: a picture that maximises the logit of a class of a trained network.
 
-From the same noise on all backends, gradient ascent makes a picture in which the logit of the class is as large as can be;
-once as it comes, and once with its total variation held down, so that neighbouring pixels go together and shapes appear.
+All backends start from the same noise and use gradient ascent. They make one picture without a constraint, and one with a
+penalty on its total variation: neighbouring pixels become similar, so shapes appear.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from harness import (
 )
 
 ALL, SOME = 10, 4
-"""A network of so many classes, at most, shows all of them, and one of more so many, evenly spread."""
+"""A network with at most `ALL` classes shows all of them. A network with more classes shows `SOME`, evenly spaced."""
 
 
 @dataclass(frozen=True)
 class Options:
     classes: tuple[int, ...] = ()
-    """The numbers of the classes; none stands for all, or for four of many."""
+    """The numbers of the classes; an empty list for all classes, or for four of them if there are more than ten."""
     steps: int = 256
     step_size: float = 0.02
-    """How far a pixel moves in a step, on the average, on a scale from 0 to 1."""
+    """The mean change of a pixel in a step, for pixels from 0 to 1."""
     variation: float = 0.15
-    """The weight of the total variation, where the gradient of the logit has a root mean square of 1."""
+    """The weight of the total variation, relative to a gradient of the logit with a root mean square of 1."""
     noise: float = 0.05
-    """How far the first pictures are from grey."""
+    """The standard deviation of the noise in the first pictures, around grey."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -108,7 +108,7 @@ class IdealImage(Task):
 
 
 def _chosen(numbers: tuple[int, ...], classes: Sequence[str]) -> Array:
-    """Those that were asked for, or all of few, or some of many."""
+    """The classes of the options, or else all of them, or some of them if there are many."""
     count = len(classes)
     few = range(count) if count <= ALL else [(2 * place + 1) * count // (2 * SOME) for place in range(SOME)]
     return np.array(numbers or tuple(few), np.int32)

@@ -1,4 +1,4 @@
-"""scratch-cnn: train a network from random weights, then ask how well it does on pictures it has not seen."""
+"""scratch-cnn: trains a network from random weights, and evaluates it on the test split."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ class Options:
     batch_size: int = 32
     train_limit: int | None = None
     validation: float = 0.0
-    """The share of the training pictures to hold out. Choose options by its accuracy, not by the test set's."""
+    """The share of the training pictures for validation. Choose options by its accuracy, not by that of the test split."""
     optimizer: SGD | Adam | AdamW = Adam(lr=1e-3)
     schedule: Literal["constant", "cosine", "warmup-cosine"] = "cosine"
-    """The last one rises over the first tenth: deep networks diverge less, and so do rounding errors."""
+    """warmup-cosine increases the learning rate during the first tenth of the steps, which makes the training of deep
+    networks more stable and reduces the effect of rounding errors."""
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Time told apart: phases that never overlap, on a clock that never runs backwards."""
+"""A clock that measures phases. Phases never overlap, and the clock never goes backwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.timing.load import Reading, Usage
 
 
 class Clock:
-    """Seconds by phase. Every section of a phase keeps its own value; a phase's time is their sum."""
+    """Seconds by phase. Each section of a phase is kept; the time of a phase is their sum."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -21,12 +21,12 @@ class Clock:
         """The usage of each timed segment, by its rate."""
 
         self.beside: dict[str, float] = {}
-        """Seconds of work that went on while phases did, such as pictures made ahead."""
+        """Seconds of work in other threads during phases, such as augmentation."""
         self._running: str | None = None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time what happens inside as a section of the phase `name`; phases do not nest."""
+        """Time the body of the `with` statement as a section of the phase `name`. Phases do not nest."""
         if self._running:
             raise RuntimeError(f"the phase {self._running!r} is still running; {name!r} cannot start inside it")
         self._running, before = name, Reading.now()
@@ -49,12 +49,12 @@ class Clock:
     @property
     def phases(self) -> dict[str, list[float]]:
         """The seconds of each section, by phase."""
-        return {name: [one.seconds for one in used] for name, used in self.usage.items()}
+        return {name: [section.seconds for section in sections] for name, sections in self.usage.items()}
 
     def seconds(self, name: str) -> float:
-        return sum(one.seconds for one in self.usage.get(name, []))
+        return sum(section.seconds for section in self.usage.get(name, []))
 
     @property
     def total(self) -> float:
-        """Seconds since this clock was made, whatever they went into."""
+        """Seconds since this clock was created, in phases or not."""
         return time.perf_counter() - self.started

@@ -64,7 +64,7 @@ class Reading(NamedTuple):
 
 def as_record(segments: Sequence[Usage]) -> dict[str, list[float]]:
     """The usage of timed segments, as a result keeps it."""
-    named = {f"segment_{name}": [getattr(one, name) for one in segments] for name in Usage._fields}
+    named = {f"segment_{name}": [getattr(segment, name) for segment in segments] for name in Usage._fields}
     return {name: values for name, values in named.items() if values and None not in values}
 
 
@@ -79,8 +79,8 @@ def disturbance(measured: Mapping[str, Any]) -> str | None:
 
 
 def busy_since(start: float, before: Reading) -> str | None:
-    """A warning if other processes have used cores since `start`, a value of `time.perf_counter`; None if they have not. It
-    waits until that can be told."""
+    """A warning if other processes have used cores since `start`, a value of `time.perf_counter`; otherwise None. It waits
+    until enough time has been measured."""
     time.sleep(max(start + SHORTEST - time.perf_counter(), 0.0))
     seconds = time.perf_counter() - start
     record = as_record([before.until(Reading.now(), seconds)])
@@ -105,7 +105,8 @@ def _stalls(seconds: Sequence[float], own: Sequence[float]) -> int:
         return 0
     fastest = min(range(len(seconds)), key=seconds.__getitem__)
     shortest = max(seconds[fastest], SHORTEST)
-    return sum(one / shortest > STALL * max(1.0, work / max(own[fastest], 1e-9)) for one, work in zip(seconds, own))
+    least = max(own[fastest], 1e-9)
+    return sum(taken / shortest > STALL * max(1.0, work / least) for taken, work in zip(seconds, own))
 
 
 def _busy() -> float | None:

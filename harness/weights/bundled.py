@@ -1,7 +1,7 @@
-"""two-block-cnn-digits and two-block-cnn-digits04: small weights that come with samebench, so that transfer and attacks
-can be tried without a download. The second network has seen the digits 0 to 4 only; 5 to 9 are left to transfer to.
+"""two-block-cnn-digits and two-block-cnn-digits04: small weights that are part of samebench, for transfer and attacks
+without a download. The second network was trained only on the digits 0 to 4, so that 5 to 9 can be used for transfer.
 
-`make_bundled.sh`, beside this file, has made them: they are the artifacts of two runs on the reference.
+The script `make_bundled.sh` in this folder made them: they are the artifacts of two runs on the reference.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def _bundled(name: str, classes: str, hash: str) -> Pretrained:
         licence="Apache-2.0",
         trained_on=f"the digits {classes[0]} to {classes[-1]} of scikit-learn, training split",
         hash=hash,
-        file=lambda places: verified(FOLDER / f"{name}.safetensors", hash, "install samebench anew"),
+        file=lambda places: verified(FOLDER / f"{name}.safetensors", hash, "install samebench again"),
         input_shape=(8, 8, 1),
         classes=tuple(classes),
     )

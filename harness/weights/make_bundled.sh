@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the weights in bundled/, on the reference: harness/weights/make_bundled.sh. Their hashes go into bundled.py.
+# Makes the weights in bundled/, on the reference: harness/weights/make_bundled.sh. Then copy their hashes into bundled.py.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 run="$(mktemp -d)"

@@ -1,6 +1,6 @@
-"""The process in which one cell is run, or one backend's certificates: python -m harness.worker.cell REQUEST RESULT.
+"""The process that runs one cell, or makes certificates of one backend: python -m harness.worker.cell REQUEST RESULT.
 
-It imports one framework, answers by writing RESULT, and says nothing that anybody reads on stdout.
+It imports one framework and writes its answer to the file RESULT. Nothing reads its stdout.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.data import Dataset
     from harness.task import TaskResult, Trained
 
-NATIVE = "each framework's own optimiser and first weights, as asked for by native semantics"
+NATIVE = "native semantics: each framework uses its own optimiser and first weights"
 
 
 def main(request_file: str, result_file: str) -> None:
@@ -45,7 +45,7 @@ def main(request_file: str, result_file: str) -> None:
 
 
 def run_cell(cell: Cell, artifacts: Path, tell: Callable[[str], None] = lambda line: None) -> Result:
-    """Run one cell; whatever goes wrong becomes its status and its reason."""
+    """Run one cell. An error becomes its status and its reason."""
     try:
         return _run(cell, artifacts, tell)
     except (Exception, SystemExit) as error:
@@ -80,25 +80,25 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         backend, build, dataset, cell.seed, chosen, clock, cell.semantics, tell,
         start=trained_network(start, names=task.keeps_head) if start else None,
     )  # fmt: skip
-    found = task.run(context)
-    if cell.device not in ("auto", found.evidence["device"]):
+    outcome = task.run(context)
+    if cell.device not in ("auto", outcome.evidence["device"]):
         raise WrongDevice(
-            f"{cell.backend} was asked for the {cell.device}; its tensors are on the {found.evidence['device']}"
+            f"{cell.backend} should run on the {cell.device}, but its tensors are on the {outcome.evidence['device']}"
         )
-    problem = diverged(found.metrics)
+    problem = diverged(outcome.metrics)
     phases = dict.fromkeys(("data", "import", "build", "first_step", "warm_up", "train", "eval", *clock.phases))
     return Result(
         cell,
         status="diverged" if problem else "ok",
         reason=problem,
-        metrics=found.metrics,
+        metrics=outcome.metrics,
         time={f"{name}_s": clock.seconds(name) for name in phases}
         | {f"{name}_beside_s": seconds for name, seconds in clock.beside.items()}
-        | {"total_s": clock.total, "rate": task.rate, "images_per_s": found.rates}
-        | as_record([clock.segments[rate] for rate in found.rates if rate in clock.segments]),
-        parameters=found.parameters._asdict(),
+        | {"total_s": clock.total, "rate": task.rate, "images_per_s": outcome.rates}
+        | as_record([clock.segments[rate] for rate in outcome.rates if rate in clock.segments]),
+        parameters=outcome.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
-        evidence=found.evidence
+        evidence=outcome.evidence
         | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": context.own_ways}
         | {"subjects": fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))}
         | {"host": describe_host()}
@@ -107,43 +107,43 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         parity=not_checked(NATIVE if cell.semantics == "native" else ""),
         settings=backend.settings(),
         provenance=provenance(backend),
-        artifacts={} if problem else _kept(found, dataset, cell, artifacts),
+        artifacts={} if problem else _write_artifacts(outcome, dataset, cell, artifacts),
     )
 
 
-def _kept(found: TaskResult, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, str]:
-    """Write what the task has made beside the result; the hash of each file."""
+def _write_artifacts(outcome: TaskResult, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, str]:
+    """Write the trained weights and the pictures of a task into a folder. Returns the hash of each file."""
     from harness.storage.places import file_hash
     from harness.storage.sealed import PICTURES, write_arrays
 
     files = []
-    if found.trained:
-        files.append(_keep_trained(found.trained, dataset, cell, folder))
-    if found.arrays:
-        write_arrays(folder / PICTURES, found.arrays)
+    if outcome.trained:
+        files.append(_write_weights(outcome.trained, dataset, cell, folder))
+    if outcome.arrays:
+        write_arrays(folder / PICTURES, outcome.arrays)
         files.append(folder / PICTURES)
     return {file.name: file_hash(file, "sha256:") for file in files}
 
 
-def _keep_trained(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> Path:
+def _write_weights(trained: Trained, dataset: Dataset, cell: Cell, folder: Path) -> Path:
     from harness.pretrained.entries import FILE, save_trained
     from harness.text import format_size
 
     folder.mkdir(parents=True, exist_ok=True)
-    told = {
+    facts = {
         "variant": format_size(trained.model.input_shape),
         "source": f"samebench {cell.task}, {cell.backend}, seed {cell.seed}",
-        "licence": "that of its training data" + (", and of the weights it started from" if cell.weights else ""),
+        "licence": "that of its training data" + (" and of its pretrained weights" if cell.weights else ""),
         "trained_on": f"{cell.weights}, then {cell.dataset}" if cell.weights else cell.dataset,
     }
     weights = {name: tensor.astype("float32") for name, tensor in trained.weights.items()}
     steps = cell.options.get("data.steps", ())
-    save_trained(folder / FILE, trained.model, weights, dataset.classes, told, steps)
+    save_trained(folder / FILE, trained.model, weights, dataset.classes, facts, steps)
     return folder / FILE
 
 
 def _peak_rss() -> int:
-    """The most memory this process ever held; Linux counts it in KiB, macOS in bytes."""
+    """The peak memory of this process in bytes. Linux counts in KiB, macOS in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -1,7 +1,8 @@
-"""Certificates of one backend, made once: they are kept under everything that they rest on.
+"""Certificates of one backend. They are made once and cached, under a key of everything that they depend on.
 
-That is the network and the recipe, the mode, the precision and the device, the code of the backend and the code that makes
-certificates, the version of every installed package, and the machine. No seed: a certificate is about all of them.
+The key contains the network and the recipe, the mode, the precision and the device, the code of the backend and the code
+that makes certificates, the version of every installed package, and the machine. It contains no seed: a certificate holds
+for all seeds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from harness.worker.code_hash import code_of, harness_code_of
 
 
 class Conditions(NamedTuple):
-    """How a backend is run."""
+    """The mode, the precision and the device of a backend."""
 
     backend: str
     mode: str
@@ -34,7 +35,7 @@ class Conditions(NamedTuple):
 
 
 def certificate(conditions: Conditions, subjects: Iterable[Subject], places: Places) -> dict[str, Any]:
-    """One for all of the subjects: the worst verdict, and the largest deviation of each kind."""
+    """One certificate for all subjects: the worst verdict, and the largest deviation of each kind."""
     subjects = list(subjects)
     found = [certificate_of(conditions, subject, places) for subject in subjects]
     return {
@@ -49,7 +50,7 @@ def certificate(conditions: Conditions, subjects: Iterable[Subject], places: Pla
 
 
 def _largest(found: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, float | None]:
-    """The largest of each number; None where nobody has one. What is not finite is the largest of all."""
+    """The largest value of each number; None if no certificate has it."""
     numbers = {name: [value for one in found if (value := one[name]) is not None] for name in names}
     return {name: max(map(float, values), default=None) for name, values in numbers.items()}
 

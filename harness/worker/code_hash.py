@@ -1,4 +1,4 @@
-"""Hashes of code: what was found out about a backend holds until the code behind it changes."""
+"""Hashes of code: results about a backend are valid until its code changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OURS = ("harness", "backends")
 
 
 def backend_files(name: str) -> list[Path]:
-    """The Python files of a backend: the file that was given, or every file of its package."""
+    """The Python files of a backend: the .py file, or all files of its package."""
     if name.endswith(".py"):
         return [Path(name)]
     entry = find_backend(name)
@@ -27,7 +27,7 @@ def backend_files(name: str) -> list[Path]:
 
 
 def package_files(module: str) -> list[Path]:
-    """Every Python file of the package that a module belongs to; only its own file if it is in no package."""
+    """All Python files of the package of a module; only its own file if it is not in a package."""
     package, _, _ = module.rpartition(".")
     if package.partition(".")[0] not in OURS:
         package = package.partition(".")[0]
@@ -39,12 +39,12 @@ def package_files(module: str) -> list[Path]:
 
 
 def code_of(name: str) -> str:
-    """Changes whenever the backend's code does."""
+    """A hash of the code of a backend."""
     return digest_of(backend_files(name))
 
 
 def code_if_there(name: str) -> str | None:
-    """The same; None if a cell has removed the backend's files, or put something else in their place."""
+    """A hash of the code of a backend; None if a cell has removed or replaced its files."""
     try:
         return code_of(name) if all(file.is_file() for file in backend_files(name)) else None
     except OSError:
@@ -52,18 +52,18 @@ def code_if_there(name: str) -> str | None:
 
 
 def digest_of(files: Iterable[Path]) -> str:
-    """Changes whenever a byte of the files does."""
+    """A hash of the contents of the files."""
     return digest([file.read_text(errors="replace") for file in files])
 
 
 def harness_code_of(name: str) -> str:
-    """Changes whenever code of the harness does on which certificates of a backend rest."""
+    """A hash of the harness code that certificates of a backend depend on."""
     imported = {module for file in backend_files(name) for module in imports_of(file)}
     return digest_of(_file_of(module) for module in sorted(imported_modules([CERTIFICATES, *imported])))
 
 
 def imported_modules(modules: Iterable[str]) -> set[str]:
-    """These modules of the harness, and every module of it that they import."""
+    """These modules of the harness, and all modules of the harness that they import, directly or not."""
     found: set[str] = set()
     left = list(modules)
     while left:
@@ -75,7 +75,7 @@ def imported_modules(modules: Iterable[str]) -> set[str]:
 
 @cache
 def imports_of(file: Path) -> frozenset[str]:
-    """The modules of the harness that a file imports. Imports that only type checkers see do not count."""
+    """The modules of the harness that a file imports, except imports under `if TYPE_CHECKING`."""
     return frozenset(
         module
         for node in _run_nodes(ast.parse(file.read_text(errors="replace")))
@@ -85,7 +85,7 @@ def imports_of(file: Path) -> frozenset[str]:
 
 
 def _run_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """All parts of a program but those under `if TYPE_CHECKING`."""
+    """All nodes of a program, except those under `if TYPE_CHECKING`."""
     yield node
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return
@@ -94,7 +94,7 @@ def _run_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _named_by(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """The modules of the harness that an import names: those of public names too."""
+    """The modules of the harness in an import. A public name counts as the module that defines it."""
     for alias in node.names:
         if isinstance(node, ast.Import):
             names = [alias.name]

@@ -1,6 +1,6 @@
-"""What other networks make of pictures that a task has made: the same weights on every framework, and on the reference.
+"""The cross-check: every backend, and the reference, classifies the pictures that each backend has made.
 
-A framework that has fooled itself alone has fooled nobody: pictures count when the others are fooled by them too.
+All of them use the same weights. An adversarial picture counts only if other backends misclassify it too.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from harness.task import Trained
 from harness.tasks.common.victim import at_once
 
 STAGES, CHANNELS = 5, 8
-"""How many layers are shown, at most, and how many channels of each."""
+"""Maximum number of layers to show, and of channels of each layer."""
 
 VISIBLE = 1 / 255
-"""Pixels that lie further apart than this would be told apart in a file of 8 bits."""
+"""A larger difference between pixels is visible in a picture file with 8 bits."""
 
 
 def judged(
     backend: Backend[Any], trained: Trained, made: Mapping[str, Mapping[str, Array]]
 ) -> dict[str, dict[str, float]]:
-    """For each maker of pictures, how often this backend sees the class that they are labelled with, and how surely."""
+    """For each maker of pictures: how often this backend predicts their labels, and the mean probability of the labels."""
     net = backend.build(trained.model, trained.weights)
     scores = {}
     for maker, arrays in made.items():
@@ -43,14 +43,14 @@ def judged(
 
 
 def apart(made: Sequence[Array]) -> dict[str, float]:
-    """How far the pictures of several makers lie apart: at most, and in how many pixels visibly."""
+    """The differences between the pictures of several makers: the largest, and the share of pixels with a visible one."""
     spread = np.ptp(np.stack(made), axis=0)
     return {"largest": float(spread.max()), "visible": float((spread > VISIBLE).mean())}
 
 
 def feature_maps(trained: Trained, pictures: Mapping[str, Array]) -> dict[str, Array]:
-    """What the network sees in a picture, layer by layer, by the reference: the channels that vary most in the first of
-    the pictures, and the same ones in the others. Values are brought to 0..1 together."""
+    """The outputs of layers for some pictures, computed by the reference. The channels are those that vary most in the
+    first picture. The values of all pictures are scaled together to 0..1."""
     images = np.stack(list(pictures.values())).astype(np.float64)
     done = Net(trained.model, trained.weights).run(images)
     maps = {}
@@ -63,6 +63,6 @@ def feature_maps(trained: Trained, pictures: Mapping[str, Array]) -> dict[str, A
 
 
 def _stages(model: Model) -> list[str]:
-    """The last layer of each size that pictures have on their way; the first sizes, if there are many."""
+    """The last layer of each size of picture, for the first sizes of the network."""
     last = {node.shape[:2]: node.name for node in model.nodes if len(node.shape) == 3 and min(node.shape[:2]) > 1}
     return list(last.values())[:STAGES]

@@ -1,4 +1,4 @@
-"""A status and a reason for what went wrong in a worker."""
+"""The status and the reason for an exception in a worker."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ OUT_OF_MEMORY = (
     "OOM when",
     "Cannot allocate memory",
 )
-"""Each framework says it in words of its own."""
+"""Parts of the messages of frameworks about too little memory."""
 
 
 def explain(error: BaseException) -> tuple[Status, str]:
-    """A status and a reason for an exception."""
+    """The status of a cell with this exception, and the reason."""
     if isinstance(error, Unsupported):
         return "unsupported", str(error)
     if isinstance(error, WrongDevice):
         return "wrong-device", str(error)
     if isinstance(error, Unavailable | PluginError):
         return "unavailable", str(error)
-    if isinstance(error, ContractError):  # the line that found it is the harness's own
+    if isinstance(error, ContractError):  # without a line number: the harness raised it, not the backend
         return "failed", str(error)
-    # Each framework has an exception of its own for this, and none of them is known here.
+    # Frameworks have their own exceptions for this, which cannot be imported here.
     if isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY):
         return "oom", f"{type(error).__name__}: {error}"
     where = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,8 +1,8 @@
-"""Nothing that a run has started outlives it, even if the run is killed with a signal that nobody can catch.
+"""Ends all processes of a run when the run ends, even if SIGKILL ends it.
 
-A worker's process splits in two before it imports anything heavy: its child does the work, and what stays behind
-guards it. The runner holds one end of a pipe; when the runner is gone, however that came, the pipe closes, and the
-guard ends the whole process group. A guard ends as its worker ended, so that the runner sees the worker's own exit.
+A worker's process forks before it imports anything large: the child does the work, and the parent guards it. The runner
+holds one end of a pipe. When the runner ends for any reason, the pipe closes, and the guard kills the whole process group.
+A guard exits in the same way as its worker, so that the runner gets the exit status of the worker.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import signal
 import threading
 
 PIPE = "SAMEBENCH_GUARD_FD"
-"""The environment variable that names the pipe's file descriptor."""
+"""The environment variable with the file descriptor of the pipe."""
 
 
 def stand_guard() -> None:
-    """Go on as the worker, with this process behind it as its guard, if a runner has asked for one."""
+    """Continue in a child process as the worker, with this process as its guard, if the runner has passed a pipe."""
     if (pipe := os.environ.pop(PIPE, None)) is None:
         return
     worker = os.fork()
@@ -27,13 +27,15 @@ def stand_guard() -> None:
 
 
 def _guard(worker: int, pipe: int) -> None:
-    """Wait for the worker or for the end of the runner, whichever comes first; never returns."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the group is asked to end: the worker first, then its guard
+    """Wait until the worker or the runner ends. Never returns."""
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # the whole group gets the signal: the worker ends first, then its guard
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_runner, args=(pipe,), daemon=True).start()
     _, status = os.waitpid(worker, 0)
     if os.WIFSIGNALED(status):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the worker has left its own core, if any
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no second core dump: the worker has written its own
         number = os.WTERMSIG(status)
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
@@ -42,5 +44,5 @@ def _guard(worker: int, pipe: int) -> None:
 
 
 def _end_with_runner(pipe: int) -> None:
-    os.read(pipe, 1)  # nothing is ever written: this returns when the other end is closed
+    os.read(pipe, 1)  # nothing is ever written to the pipe: this returns when the other end is closed
     os.killpg(0, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a worker is asked besides cells: certificates, judgements, and whether a backend works at all."""
+"""Jobs of a worker other than cells: certificates, the cross-check, and the probe of a backend."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from harness.worker.networks import as_trained, builder_of, network_of, trained_
 
 
 def certify(request: dict[str, Any]) -> dict[str, Any]:
-    """One certificate for each subject that the request names; an error becomes the verdict of those left."""
+    """One certificate for each subject of the request. An error becomes the verdict of the remaining subjects."""
     plugins, places, answers = load_plugins(), Places.from_environment(), {}
     conditions = Conditions(*(request[name] for name in Conditions._fields))
     try:
-        for name, wanted in request["subjects"].items():
-            task = plugins.tasks[wanted["task"]]
-            network, start = network_of(wanted["model"], wanted["weights"], plugins, places)
-            data_options, options = inputs.split_options(wanted["options"])
-            dataset = inputs.load(wanted["dataset"], plugins.datasets, network, data_options, places)
+        for name, subject in request["subjects"].items():
+            task = plugins.tasks[subject["task"]]
+            network, start = network_of(subject["model"], subject["weights"], plugins, places)
+            data_options, options = inputs.split_options(subject["options"])
+            dataset = inputs.load(subject["dataset"], plugins.datasets, network, data_options, places)
             options = change(task.options(), options)
             build = builder_of(task, network, start)
             subjects = task.subjects(build, dataset.shape, len(dataset.classes), options)
@@ -41,21 +41,21 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_certificate(error: BaseException) -> dict[str, Any]:
-    """What is said of subjects whose certificate ended in an error. A backend that breaks the contract differs."""
+    """The answer for subjects whose certificate ended in an error. A backend that breaks the contract differs."""
     reason = explain(error)[1]
     missing = not_checked(reason)
     return missing | {"verdict": f"differs: {reason}"} if isinstance(error, ContractError) else missing
 
 
 def judge(request: dict[str, Any]) -> dict[str, Any]:
-    """What a backend says of each case of pictures. The reference also says how far they lie apart, and keeps what the
-    network sees in one of them."""
+    """The scores of a backend for each case of pictures. The reference also measures the differences between the pictures,
+    and writes the feature maps of one of them."""
     who, plugins, places = request["judge"], load_plugins(), Places.from_environment()
     answers: dict[str, Any] = {}
     for name, case in request["cases"].items():
         try:
             _, start = network_of(case["model"], case["weights"], plugins, places)
-            assert start, "only tasks that start from weights make pictures"
+            assert start, "only tasks with trained weights make pictures"
             made = {key: read_arrays(Path(file)) for key, file in case["pictures"].items()}
             first = next(iter(made.values()))
             trained = trained_network(start, names=False)._replace(model=as_trained(start, first["made"].shape[1:]))
@@ -74,7 +74,7 @@ def judge(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
-    """Whether a backend can be imported and started, and what it says of itself."""
+    """Import and start a backend. Returns its modes, precisions, device, versions and settings, or the reason of a failure."""
     backend, device = request["probe"]["backend"], request["probe"]["device"]
     try:
         loaded = load_backend(backend)

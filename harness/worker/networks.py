@@ -1,4 +1,4 @@
-"""The network that a cell runs: built for its pictures, or trained already."""
+"""The network of a cell: a new network, or a trained network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.text import format_size
 
 
 def network_of(model: str, weights: str | None, plugins: Plugins, places: Places) -> tuple[NetworkInput, Start | None]:
-    """The network of an experiment, and what it starts from."""
+    """The network of an experiment, and its trained weights if it starts from some."""
     if weights is None:
         return NetworkInput.untrained(plugins.models[model]), None
     start = start_from(weights, model, plugins.weights, plugins.models, places)
@@ -23,26 +23,26 @@ def network_of(model: str, weights: str | None, plugins: Plugins, places: Places
 
 
 def builder_of(task: Task, network: NetworkInput, start: Start | None) -> ModelBuilder:
-    """What builds the network for a task: for pictures of a data set and its classes, or the trained one as it is, for
-    pictures of another size at most."""
+    """The builder of the network for a task. If the task keeps the head, it builds the trained network, and only the size of
+    the pictures may change."""
     if start and task.keeps_head:
         return lambda input_shape, classes: as_trained(start, input_shape)
     return network.build
 
 
 def as_trained(start: Start, input_shape: Shape) -> Model:
-    """The trained network, with its own head, for pictures of another size: some networks are padded otherwise for those,
-    and some cannot take them."""
+    """The trained network, with its own head, for pictures of another size. The padding of some networks depends on the
+    size, and some networks do not support other sizes."""
     trained = start.model
     if input_shape == trained.input_shape:
         return trained
     built = start.build(input_shape, trained.logits_shape[0])
-    trunk = (*built.trunk, *trained.trunk[len(built.trunk) :])  # transfer may have made a vector of its features
+    trunk = (*built.trunk, *trained.trunk[len(built.trunk) :])  # transfer learning may have added Flatten()
     resized = replace(trained, input_shape=input_shape, trunk=trunk)
     if _shapes(resized) != _shapes(trained):
         raise UsageError(
-            f"the weights {start.name} are of {trained.name} for {format_size(trained.input_shape)}, and do not fit it for "
-            f"{format_size(input_shape)}: leave data.size out"
+            f"the weights {start.name} are for {trained.name} with pictures of {format_size(trained.input_shape)}, and do not "
+            f"fit pictures of {format_size(input_shape)}: leave data.size out"
         )
     return resized
 
@@ -52,8 +52,8 @@ def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
 
 
 def trained_network(start: Start, names: bool = True) -> Trained:
-    """The network and its weights, and the names of its classes, which may have to be fetched; classes that nobody names
-    are numbered."""
+    """The network, its weights and, if `names` is true, the names of its classes. The names may be downloaded; if they are
+    not available, the classes are numbered."""
     weights = start.load()
     if not names:
         return Trained(start.model, weights)
@@ -64,5 +64,5 @@ def trained_network(start: Start, names: bool = True) -> Trained:
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names for classes that nobody names."""
+    """Names for classes without known names: "class 0" and so on."""
     return tuple(f"class {number}" for number in range(count))

@@ -1,4 +1,4 @@
-"""How a worker tells the runner about its progress: lines through a pipe."""
+"""Reports the progress of a worker to the runner, as lines in a pipe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROGRESS = "SAMEBENCH_PROGRESS_FD"
 
 
 def teller() -> Callable[[str], None]:
-    """A function that sends a line to the runner, if there is one. It never waits: a line that the pipe cannot take is lost."""
+    """A function that sends a line to the runner, if there is one. It never blocks: if the pipe is full, the line is lost."""
     if (number := os.environ.pop(PROGRESS, None)) is None:
         return lambda line: None
     pipe = int(number)

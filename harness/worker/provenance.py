@@ -18,7 +18,7 @@ STARTS = (
     "CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "NCCL_", "HIP_", "HSA_", "ROCR_", "MIOPEN_",
     "MALLOC_", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONHASHSEED", "PYTHONOPTIMIZE",
 )  # fmt: skip
-"""How the names of variables start that change numbers or speed: threads, compilers, precision, devices, memory."""
+"""Prefixes of environment variables that change numbers or speed: threads, compilers, precision, devices, memory."""
 
 SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL")
 """Parts of names whose values are not stored."""
@@ -27,7 +27,7 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def provenance(backend: Backend[Any]) -> dict[str, Any]:
-    """Everything that a result says about where it comes from."""
+    """The provenance of a result."""
     return {
         "samebench": samebench_version(),
         "environment": relevant_variables(os.environ),
@@ -62,12 +62,12 @@ def driver_version(file: Path) -> dict[str, str]:
 
 @cache
 def samebench_version() -> dict[str, Any]:
-    """The version of samebench. When it runs from a checkout: also the commit, and whether files differ from it."""
+    """The version of samebench. In a git checkout: also the commit, and whether files have changed since."""
     return {"version": __version__, **commit_of(Path(__file__).parents[2])}
 
 
 def commit_of(folder: Path) -> dict[str, Any]:
-    """The commit of a git checkout and whether its files have changed; empty if this folder is not the root of one."""
+    """The commit of a git checkout, and whether its files have changed; empty if the folder is not the root of a checkout."""
     root = _git(folder, "rev-parse", "--show-toplevel")
     commit = _git(folder, "rev-parse", "HEAD")
     if not root or not commit or Path(root).resolve() != folder.resolve():

@@ -192,3 +192,25 @@ def test_unsupported_is_good_only_where_nobody_has_named_the_backend():
 def test_many_cells_are_counted_and_some_are_named():
     (line,) = said(*(Result(replace(CELL, seed=seed), "failed", "why") for seed in range(5)))
     assert line.startswith("5 cells are not ok: ") and line.count("failed: why") == 3 and "; and 2 more. See" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "settings"),
+    [
+        (["run", "--epochs", "3"], ["--set scratch-cnn.epochs=VALUE", "--set fine-tuning.epochs=VALUE"]),
+        (["run", "--batch-size=3"], ["--set scratch-cnn.batch_size=VALUE"]),
+        (["learning-curve", "--lr", "3"], ["--set scratch-cnn.optimizer.lr=VALUE"]),
+        (["prepare", "--size", "3"], ["--set data.size=VALUE"]),
+        (["run", "--backnd", "numpy"], ["--backend"]),
+        (["show", "lenet5", "--epochs", "3"], []),
+    ],
+)
+def test_an_option_of_a_task_on_the_command_line_suggests_how_to_set_it(words, settings):
+    done = CliRunner().invoke(main, words)
+    assert (
+        done.exit_code == 2
+        and f"No such option '{words[-1 if '=' in words[-1] else -2].partition('=')[0]}'" in done.stderr
+    )
+    assert all(setting in done.stderr for setting in settings)
+    assert ("--set" in done.stderr) == any("--set" in setting for setting in settings)
+    assert "fine-tuning.head" not in done.stderr, "only the shortest paths are suggested"

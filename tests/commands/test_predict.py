@@ -108,7 +108,7 @@ def test_what_a_run_has_trained_is_where_another_can_start(run, tmp_path):
         tmp_path / "run",
     )
     assert done.returncode == 0, done.stderr
-    assert "feature-extraction: two-block-cnn from weights.safetensors on digits:5-9" in words(done.stdout)
+    assert "feature-extraction: two-block-cnn (pretrained: weights.safetensors) on digits:5-9" in words(done.stdout)
     assert "trained on digits; that of its training data" in words(done.stdout)
     copy = shutil.copy(kept, tmp_path / "mine.safetensors")
     again = ["run", *QUICK, *SETS, "--task", "feature-extraction", "--weights", copy, "--out", tmp_path / "other"]
@@ -158,7 +158,7 @@ def test_names_of_imagenets_classes_come_from_the_users_folder(tmp_path):
     names, origin = class_names(places)
     assert (len(names), names[285], origin) == (1000, "thing 285", str(file))
     file.write_text('{"0": ["n01440764", "tench"]}')
-    with pytest.raises(DataError, match=r"does not name 1000 classes"):
+    with pytest.raises(DataError, match=r"imagenet_class_index.json must name 1000 classes"):
         class_names(places)
     file.unlink()
     with pytest.raises(DataError, match=r"imagenet needs imagenet_class_index.json"):

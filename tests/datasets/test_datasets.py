@@ -1,4 +1,4 @@
-"""Data sets: every loader on small files of the same layout, on the real ones where they are, and on broken ones."""
+"""Datasets: every loader on small files of the same layout, on the real files if they are there, and on damaged files."""
 
 import gzip
 import hashlib
@@ -39,8 +39,8 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def wanted(data, tmp_path):
-    """A request in which there is no network."""
+def load_request(data, tmp_path):
+    """Makes requests without a network."""
     return lambda argument="", shape=SIZE, broken="refuse": LoadRequest(
         Places(data, tmp_path / "cache", offline=True), argument, shape, broken
     )
@@ -55,7 +55,7 @@ def real(path: str) -> Path:
 # The registry
 
 
-def test_each_entry_point_brings_the_data_set_it_is_named_like():
+def test_each_entry_point_has_the_name_of_its_dataset():
     text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
     points = tomllib.loads(text)["project"]["entry-points"]["samebench.plugins"]
     brought = {name: import_module(module) for name, module in points.items() if ".datasets." in module}
@@ -65,7 +65,7 @@ def test_each_entry_point_brings_the_data_set_it_is_named_like():
     for name, module in brought.items():
         assert list(module.samebench_datasets()) == [name]
         if name not in ("digits", "folder", "synthetic"):
-            with pytest.raises(UsageError, match=f"{name} takes nothing after a colon, not 'x'"):
+            with pytest.raises(UsageError, match=f"{name} .*not 'x'"):
                 module.samebench_datasets()[name](LoadRequest(Places(None, Path("/nowhere")), "x"))
 
 
@@ -95,32 +95,32 @@ def idx_files(count: int = 20) -> dict[str, bytes]:
         ("FashionMNIST/raw", fashion_mnist.fashion_mnist, ".gz"),
     ],
 )
-def test_idx_files_are_found_in_their_folders_packed_or_not(data, wanted, place, loader, end):
+def test_idx_files_are_found_in_their_folders_packed_or_not(data, load_request, place, loader, end):
     (data / place).mkdir(parents=True)
     for name, content in idx_files().items():
         (data / place / f"{name}{end}").write_bytes(gzip.compress(content) if end else content)
-    found = loader(wanted())
+    found = loader(load_request())
     assert found.shape == (2, 2, 1) and len(found.train) == len(found.test) == 20
     assert found.train.images[1].ravel().tolist() == [4, 5, 6, 7] and found.train.labels[1] == 1
 
 
-def test_idx_files_without_a_folder_are_used_if_their_hash_is_right(data, wanted, monkeypatch):
+def test_idx_files_without_a_folder_are_used_if_their_hash_is_right(data, load_request, monkeypatch):
     for name, content in idx_files().items():
         (data / f"{name}.gz").write_bytes(gzip.compress(content))
         monkeypatch.setitem(mnist.MD5, name, file_hash(data / f"{name}.gz", "md5:").removeprefix("md5:"))
-    assert len(mnist.mnist(wanted()).train) == 20
-    (data / "t10k-labels-idx1-ubyte.gz").write_bytes(b"that of another data set")
-    with pytest.raises(DataError, match=r"mnist needs t10k-labels-idx1-ubyte.gz .* is another file"):
-        mnist.mnist(wanted())
+    assert len(mnist.mnist(load_request()).train) == 20
+    (data / "t10k-labels-idx1-ubyte.gz").write_bytes(b"that of another dataset")
+    with pytest.raises(DataError, match=r"mnist needs t10k-labels-idx1-ubyte.gz .* is a different file"):
+        mnist.mnist(load_request())
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no IDX file of bytes in 3 dimensions"),
+        (b"", "not an IDX file of bytes with 3 dimensions"),
         (idx(np.zeros((4, 4), np.uint8)), "begins with 00 00 08 02, not with 00 00 08 03"),
-        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "announces 2 x 3 x 3 values and holds only 17"),
-        (idx(np.zeros((2, 3, 3), np.uint8)) + b"x", "announces 2 x 3 x 3 values and holds more"),
+        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "2 x 3 x 3 values, but has only 17"),
+        (idx(np.zeros((2, 3, 3), np.uint8)) + b"x", "2 x 3 x 3 values, but has more"),
     ],
 )
 def test_a_damaged_idx_file_is_an_error_that_names_it(tmp_path, content, said):
@@ -155,7 +155,7 @@ def test_the_real_fashion_mnist(tmp_path):
 
 
 def as_published(images: np.ndarray, labels: list[int]) -> bytes:
-    """A batch as Python 2 with NumPy 1 pickled it."""
+    """A batch, pickled like Python 2 with NumPy 1."""
 
     def text(value: bytes) -> bytes:
         return b"T" + struct.pack("<i", len(value)) + value
@@ -174,7 +174,7 @@ def as_published(images: np.ndarray, labels: list[int]) -> bytes:
 
 @pytest.fixture
 def batches(data, monkeypatch):
-    """Ten pictures a batch, and their hashes as if they were the published ones."""
+    """Batches of ten pictures, whose hashes replace the published ones."""
     root = data / cifar10.FOLDER
     root.mkdir()
     random = np.random.default_rng(0)
@@ -189,16 +189,16 @@ def batches(data, monkeypatch):
     return content
 
 
-def test_cifar10_is_read_from_its_batches_and_then_from_the_cache(batches, data, wanted):
-    found = cifar10.cifar10(wanted())
+def test_cifar10_is_read_from_its_batches_and_then_from_the_cache(batches, data, load_request):
+    found = cifar10.cifar10(load_request())
     assert np.array_equal(found.train.images[10:20], batches["data_batch_2"])
     assert np.array_equal(found.test.images, batches["test_batch"]) and found.test.labels.tolist() == list(range(10))
     (data / cifar10.FOLDER).rename(data / "gone")
-    again = cifar10.cifar10(wanted())
+    again = cifar10.cifar10(load_request())
     assert isinstance(again.train.images, np.memmap) and again.fingerprint == found.fingerprint
 
 
-def test_cifar10_is_read_from_its_archive(batches, data, wanted, monkeypatch):
+def test_cifar10_is_read_from_its_archive(batches, data, load_request, monkeypatch):
     root = data / cifar10.FOLDER
     members = [(f"{root.name}/{file.name}", {"content": file.read_bytes()}) for file in root.iterdir()]
     archive = packed_tar(data / "cifar-10-python.tar.gz", *members)
@@ -206,17 +206,17 @@ def test_cifar10_is_read_from_its_archive(batches, data, wanted, monkeypatch):
     monkeypatch.setattr(
         cifar10, "ARCHIVE", cifar10.Download("cifar10", cifar10.ARCHIVE.url, file_hash(archive, "md5:"))
     )
-    assert np.array_equal(cifar10.cifar10(wanted()).test.images, batches["test_batch"])
+    assert np.array_equal(cifar10.cifar10(load_request()).test.images, batches["test_batch"])
 
 
-def test_a_batch_that_is_not_the_published_one_is_refused_and_nothing_of_it_is_kept(batches, data, wanted):
+def test_a_batch_that_is_not_the_published_one_is_refused_and_nothing_of_it_is_kept(batches, data, load_request):
     good = (data / cifar10.FOLDER / "test_batch").read_bytes()
     for change in (lambda file: file.write_bytes(good[:-1] + b"x"), Path.unlink):
         change(data / cifar10.FOLDER / "test_batch")
         with pytest.raises(DataError, match=r"cifar10: .*test_batch (is not the official file|cannot be read)"):
-            cifar10.cifar10(wanted())
+            cifar10.cifar10(load_request())
     (data / cifar10.FOLDER / "test_batch").write_bytes(good)
-    assert len(cifar10.cifar10(wanted()).test) == 10
+    assert len(cifar10.cifar10(load_request()).test) == 10
 
 
 class Payload:
@@ -230,7 +230,7 @@ class Payload:
 def test_a_pickle_with_a_payload_does_not_run_it(tmp_path):
     canary = tmp_path / "canary"
     evil = pickle.dumps({b"data": Payload(canary), b"labels": []}, protocol=3)
-    with pytest.raises(DataError, match=r"asks for posix.mkdir, which no data set needs"):
+    with pytest.raises(DataError, match=r"asks for posix.mkdir, which no dataset needs"):
         cifar10.read_batch(evil, "evil")
     assert not canary.exists()
     pickle.loads(evil)
@@ -239,7 +239,7 @@ def test_a_pickle_with_a_payload_does_not_run_it(tmp_path):
 
 @pytest.mark.parametrize("pickled", [b"", b"I1\n.", pickle.dumps({b"data": [1, 2, 3], b"labels": [1]}, protocol=3)])
 def test_a_pickle_of_something_else_is_an_error(pickled):
-    with pytest.raises(DataError, match="odd is no batch of CIFAR-10"):
+    with pytest.raises(DataError, match="odd is not a batch of CIFAR-10"):
         cifar10.read_batch(pickled, "odd")
 
 
@@ -253,21 +253,25 @@ def test_the_real_cifar10(tmp_path):
 # synthetic
 
 
-def test_synthetic_pictures_are_the_same_everywhere_and_of_any_size(wanted):
-    found = synthetic(wanted("32x32x3"))
+def test_synthetic_pictures_are_the_same_everywhere_and_of_any_size(load_request):
+    found = synthetic(load_request("32x32x3"))
     assert found.shape == (32, 32, 3) and (len(found.train), len(found.test)) == (2048, 512)
     assert found.fingerprint == "18ec6978c1b2c18c"
-    assert synthetic(wanted("1x5x2")).shape == (1, 5, 2) and synthetic(wanted(shape=(9, 4, 1))).shape == (9, 4, 1)
-    large = synthetic(wanted("40x40x3"))
+    assert synthetic(load_request("1x5x2")).shape == (1, 5, 2) and synthetic(load_request(shape=(9, 4, 1))).shape == (
+        9,
+        4,
+        1,
+    )
+    large = synthetic(load_request("40x40x3"))
     assert isinstance(large.train.images, np.memmap)
-    assert synthetic(wanted("40x40x3")).fingerprint == large.fingerprint
+    assert synthetic(load_request("40x40x3")).fingerprint == large.fingerprint
     for argument in ("32", "0x3x3", "3x3x3x3", "3x3x-1"):
-        with pytest.raises(UsageError, match="synthetic takes rows x columns x channels, such as synthetic:32x32x3"):
-            synthetic(wanted(argument))
+        with pytest.raises(UsageError, match=f"such as synthetic:32x32x3, not '{argument}'"):
+            synthetic(load_request(argument))
 
 
-def test_synthetic_pictures_can_be_learned_but_not_all_of_them(wanted):
-    found = synthetic(wanted("16x16x3"))
+def test_synthetic_pictures_can_be_learned_but_not_all_of_them(load_request):
+    found = synthetic(load_request("16x16x3"))
     flat = found.train.images.reshape(len(found.train), -1) / 255
     means = np.stack([flat[found.train.labels == label].mean(0) for label in range(10)])
     test = found.test.images.reshape(len(found.test), -1) / 255
@@ -290,87 +294,87 @@ def two_classes(root: Path, count: int = 10) -> Path:
     return root
 
 
-def test_a_folder_without_a_test_split_gives_a_fixed_fifth_of_each_class(data, wanted):
+def test_a_folder_without_a_test_split_gives_a_fixed_fifth_of_each_class(data, load_request):
     two_classes(data / "insects")
     picture(data / "insects/bee/nested/deep/11.JPG", (0, 0, 255))
     for other in ("bee/.hidden.png", "bee/notes.txt", ".cache/0.png", "bee/.thumbs/0.png", "list.csv"):
         (data / "insects" / other).parent.mkdir(exist_ok=True)
         (data / "insects" / other).write_text("no picture")
-    found = folder(wanted(str(data / "insects")))
+    found = folder(load_request(str(data / "insects")))
     assert found.classes == ("ant", "bee") and found.shape == SIZE and found.notes == ()
     assert np.bincount(found.train.labels).tolist() == [8, 9] and np.bincount(found.test.labels).tolist() == [2, 2]
     assert found.train.images[:8, 0, 0, 1].tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
     assert (found.test.images[-1] == [0, 0, 254]).all(), "of a class with 11 pictures, the last is in the test split"
-    assert folder(wanted("insects")).fingerprint == found.fingerprint, "found in the data folder too"
+    assert folder(load_request("insects")).fingerprint == found.fingerprint, "found in the data folder too"
 
 
-def test_a_folder_with_a_test_split_keeps_it(data, wanted):
+def test_a_folder_with_a_test_split_keeps_it(data, load_request):
     two_classes(data / "train", 3), two_classes(data / "test", 2)
-    found = folder(wanted(str(data)))
+    found = folder(load_request(str(data)))
     assert (len(found.train), len(found.test)) == (6, 4) and found.test.labels.tolist() == [0, 0, 1, 1]
     picture(data / "test" / "wasp" / "0.png")
-    with pytest.raises(DataError, match="must have the same classes; only one of them has wasp"):
-        folder(wanted(str(data)))
+    with pytest.raises(DataError, match=r"must have the same classes; .* wasp"):
+        folder(load_request(str(data)))
 
 
-def test_decoded_pictures_are_kept_until_a_file_changes(data, wanted, monkeypatch):
+def test_decoded_pictures_are_kept_until_a_file_changes(data, load_request, monkeypatch):
     two_classes(data)
-    first = folder(wanted(str(data)))
+    first = folder(load_request(str(data)))
     assert isinstance(first.train.images, np.memmap)
     picture(data / "ant/00.png", (9, 9, 9))
-    changed = folder(wanted(str(data)))
+    changed = folder(load_request(str(data)))
     assert first.fingerprint != changed.fingerprint and (changed.train.images[0] == 9).all()
-    assert folder(wanted(str(data), shape=(4, 4, 1))).shape == (4, 4, 1)
+    assert folder(load_request(str(data), shape=(4, 4, 1))).shape == (4, 4, 1)
     monkeypatch.setattr(photos, "read_picture", None)
-    assert folder(wanted(str(data))).fingerprint == changed.fingerprint
+    assert folder(load_request(str(data))).fingerprint == changed.fingerprint
 
 
-def test_folders_that_cannot_be_used_are_refused(data, wanted):
-    with pytest.raises(UsageError, match="say folder:PATH"):
-        folder(wanted())
+def test_folders_that_cannot_be_used_are_refused(data, load_request):
+    with pytest.raises(UsageError, match="folder:PATH"):
+        folder(load_request())
     with pytest.raises(DataError, match="there is no folder"):
-        folder(wanted("nowhere"))
+        folder(load_request("nowhere"))
     picture(data / "one" / "0.png")
-    with pytest.raises(DataError, match="at least two classes; there are: one"):
-        folder(wanted(str(data)))
+    with pytest.raises(DataError, match=r"at least two classes.*; there are: one"):
+        folder(load_request(str(data)))
     (data / "two").mkdir()
     with pytest.raises(DataError, match=r"/two has no pictures \(files that end in .jpg"):
-        folder(wanted(str(data)))
+        folder(load_request(str(data)))
     picture(data / "two" / "0.png")
-    with pytest.raises(DataError, match="takes 0 of the 1 of class 'one'"):
-        folder(wanted(str(data)))
+    with pytest.raises(DataError, match=r"takes 0 of the 1 .*'one'"):
+        folder(load_request(str(data)))
 
 
-def test_broken_pictures_are_refused_by_name_or_left_out_and_noted(data, wanted):
+def test_broken_pictures_are_refused_by_name_or_left_out_and_noted(data, load_request):
     two_classes(data, 30)
     for number in range(12):
         (data / f"ant/{number:02}.png").write_bytes((data / f"ant/{number:02}.png").read_bytes()[:40])
     with pytest.raises(DataError) as error:
-        folder(wanted(str(data)))
+        folder(load_request(str(data)))
     assert str(error.value).startswith(f"folder:{data}: 12 of 60 pictures cannot be read (ant/00.png, ant/01.png, ")
     assert " and 2 more); " in str(error.value) and "--set data.broken=skip" in str(error.value)
     assert not list((data.parent / "cache").rglob("*.npy"))
     for _ in range(2):
-        found = folder(wanted(str(data), broken="skip"))
+        found = folder(load_request(str(data), broken="skip"))
         assert len(found.train) + len(found.test) == 48 and found.train.labels[0] == 0
         assert "12 of 60 pictures cannot be read" in found.notes[0] and found.notes[0].endswith("left out")
     with pytest.raises(DataError, match="12 of 60"):
-        folder(wanted(str(data)))
+        folder(load_request(str(data)))
 
 
-def test_a_decompression_bomb_is_a_broken_picture(data, wanted, monkeypatch):
+def test_a_decompression_bomb_is_a_broken_picture(data, load_request, monkeypatch):
     two_classes(data)
     picture(data / "ant/big.png", size=(60, 60))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
     with pytest.raises(DataError, match=r"1 of 21 pictures cannot be read \(ant/big.png\)"):
-        folder(wanted(str(data)))
+        folder(load_request(str(data)))
 
 
-def test_file_names_may_be_anything(data, wanted):
+def test_file_names_may_be_anything(data, load_request):
     root = Path(os.fsdecode(os.fsencode(two_classes(data / "ä b")) + b"\xff"))
     (data / "ä b").rename(root)
     (root / "ant").rename(root / os.fsdecode(b"\xe9t\xe9"))
-    found = folder(wanted(str(root)))
+    found = folder(load_request(str(root)))
     assert found.classes == ("bee", "\\udce9t\\udce9") and len(found.train) == 16
 
 
@@ -411,7 +415,7 @@ def test_arrays_are_scaled_coloured_and_resized():
     assert scaled[:, 0, 0, 0].tolist() == [round(level * 255 / 16) for level in range(17)]
     assert (scaled[..., 0] == scaled[..., 2]).all()
     assert np.stack(list(brought_to(scaled, 255, (5, 5, 1)))).shape == (17, 5, 5, 1)
-    with pytest.raises(DataError, match="pictures of type float32 cannot be brought to"):
+    with pytest.raises(DataError, match=r"type float32 cannot be resized to \(2, 2, 3\)"):
         list(brought_to(levels.astype(np.float32), 16, (2, 2, 3)))
     with pytest.raises(DataError, match=r"1 channel .* or 3 .*, not 2"):
         list(brought_to(levels, 16, (2, 2, 2)))
@@ -432,9 +436,9 @@ def pet_files(root: Path) -> Path:
     return root
 
 
-def test_oxford_pets_come_from_a_folder_or_from_their_archives(data, wanted, monkeypatch):
+def test_oxford_pets_come_from_a_folder_or_from_their_archives(data, load_request, monkeypatch):
     root = pet_files(data / "oxford-iiit-pet")
-    found = oxford_pets.oxford_pets(wanted())
+    found = oxford_pets.oxford_pets(load_request())
     assert found.classes == ("Abyssinian", "great_dane")
     assert found.train.labels.tolist() == [0, 0, 1, 1] and found.test.labels.tolist() == [0, 1]
     (data / "oxford-pets").mkdir()
@@ -446,21 +450,21 @@ def test_oxford_pets_come_from_a_folder_or_from_their_archives(data, wanted, mon
         archives.append(oxford_pets.Download("oxford-pets", archive.url, file_hash(file, "md5:")))
     monkeypatch.setattr(oxford_pets, "ARCHIVES", archives)
     root.rename(data / "elsewhere")
-    assert oxford_pets.oxford_pets(wanted()).fingerprint == found.fingerprint
+    assert oxford_pets.oxford_pets(load_request()).fingerprint == found.fingerprint
 
 
-def test_oxford_pets_with_something_missing_are_refused(data, wanted):
+def test_oxford_pets_with_something_missing_are_refused(data, load_request):
     root = pet_files(data / "oxford-pets")
     (root / "images/Abyssinian_1.jpg").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 pictures are not in .* images/Abyssinian_1.jpg"):
-        oxford_pets.oxford_pets(wanted())
+    with pytest.raises(DataError, match=r"1 of 4 pictures .* images/Abyssinian_1.jpg"):
+        oxford_pets.oxford_pets(load_request())
     (root / "annotations/trainval.txt").write_text("Abyssinian_2 one 1 1")
     with pytest.raises(DataError, match=r"trainval.txt cannot be read: .*'one'"):
-        oxford_pets.oxford_pets(wanted())
+        oxford_pets.oxford_pets(load_request())
     for split in ("trainval", "test"):
         (root / f"annotations/{split}.txt").write_text("great_dane_2 2 1 1\n")
-    with pytest.raises(DataError, match="leave out some breeds: they have those of the numbers 2"):
-        oxford_pets.oxford_pets(wanted())
+    with pytest.raises(DataError, match=r"some breeds are missing .* the numbers 2"):
+        oxford_pets.oxford_pets(load_request())
 
 
 def jpeg() -> bytes:
@@ -469,25 +473,27 @@ def jpeg() -> bytes:
     return file.getvalue()
 
 
-def test_cats_vs_dogs_come_from_their_archive_without_the_pictures_that_are_broken_in_it(data, wanted, monkeypatch):
+def test_cats_vs_dogs_come_from_their_archive_without_the_pictures_that_are_broken_in_it(
+    data, load_request, monkeypatch
+):
     members = [(f"PetImages/{kind}/{number}.jpg", jpeg()) for kind in ("Cat", "Dog") for number in range(10)]
     members += [("PetImages/Cat/666.jpg", b""), ("PetImages/Cat/Thumbs.db", b"x"), ("readme.docx", b"x")]
     (data / "cats-vs-dogs").mkdir()
     archive = packed_zip(data / "cats-vs-dogs/kagglecatsanddogs_5340.zip", *members)
     download = cats_vs_dogs.Download("cats-vs-dogs", cats_vs_dogs.ARCHIVE.url, file_hash(archive, "sha256:"))
     monkeypatch.setattr(cats_vs_dogs, "ARCHIVE", download)
-    found = cats_vs_dogs.cats_vs_dogs(wanted())
+    found = cats_vs_dogs.cats_vs_dogs(load_request())
     assert found.classes == ("Cat", "Dog") and (len(found.train), len(found.test)) == (16, 4)
     assert found.notes == ("1 of 21 pictures cannot be read (Cat/666.jpg): left out",)
 
 
 @pytest.mark.parametrize("place", ["cats-vs-dogs", "cats_vs_dogs"])
-def test_cats_vs_dogs_in_a_folder_of_ones_own_follow_the_option(data, wanted, place):
+def test_cats_vs_dogs_in_the_users_folder_follow_the_option(data, load_request, place):
     two_classes(data / place)
     (data / place / "ant/broken.jpg").touch()
     with pytest.raises(DataError, match="cats-vs-dogs: 1 of 21 pictures cannot be read"):
-        cats_vs_dogs.cats_vs_dogs(wanted())
-    assert len(cats_vs_dogs.cats_vs_dogs(wanted(broken="skip")).train) == 16
+        cats_vs_dogs.cats_vs_dogs(load_request())
+    assert len(cats_vs_dogs.cats_vs_dogs(load_request(broken="skip")).train) == 16
 
 
 def test_the_real_cats_vs_dogs(tmp_path):
@@ -499,7 +505,7 @@ def test_the_real_cats_vs_dogs(tmp_path):
     assert np.bincount(found.test.labels).tolist() == [200, 200]
 
 
-# How a data set and a network meet
+# Datasets for networks
 
 
 def loaded(name, build, tmp_path, **options):
@@ -515,10 +521,10 @@ def test_a_network_gets_the_data_sets_own_pictures_if_it_takes_them(tmp_path):
     assert loaded("synthetic:28x28x1", lenet5, tmp_path).shape == (28, 28, 1)
 
 
-def test_pictures_that_are_too_small_are_brought_to_the_published_size(tmp_path):
+def test_pictures_that_are_too_small_are_resized_to_the_published_size(tmp_path):
     found = loaded("digits", lenet5, tmp_path)
     assert found.shape == (32, 32, 1) and found.train.images.max() == found.train.pixel_max == 255
-    assert found.notes == ("pictures were brought from 8x8x1 to 32x32x1",)
+    assert found.notes == ("pictures were resized from 8x8x1 to 32x32x1",)
     assert np.array_equal(found.train.labels, loaded("digits", two_block_cnn, tmp_path).train.labels)
 
 
@@ -568,7 +574,7 @@ def test_lenet5_takes_a_border_of_4_pixels_and_no_wider_one():
         lenet5((28, 27, 1))
 
 
-def test_options_of_the_data_are_told_from_others_and_checked():
+def test_options_of_the_data_are_separated_and_checked():
     cell = {"data.size": 64, "data.broken": "skip", "epochs": 3}
     assert split_options(cell) == (DataOptions(64, "skip"), {"epochs": 3})
     with pytest.raises(UsageError, match=r"DataOptions.size must be at least 1, not 0"):

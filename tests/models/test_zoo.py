@@ -1,4 +1,4 @@
-"""The networks that others published: their sizes, shapes and costs are the published ones."""
+"""Published networks: their parameters, shapes and costs are the published ones."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ PUBLISHED = pytest.mark.parametrize("name", PARAMETERS)
 
 
 def last_picture(model: Model) -> tuple[int, ...]:
-    """The last feature map, before it becomes a vector."""
+    """The shape of the last feature map, before pooling or flattening."""
     return next(node.input_shape for node in model.nodes if len(node.shape) == 1)
 
 
@@ -72,12 +72,12 @@ def test_costs(name):
 
 
 @PUBLISHED
-def test_a_network_is_called_what_it_is_registered_as(name):
+def test_a_network_has_the_name_that_it_is_registered_under(name):
     assert ZOO[name]().name == name
 
 
 @PUBLISHED
-def test_pixels_between_0_and_1_become_what_the_weights_were_trained_on(name):
+def test_preprocessing_gives_the_pixels_that_the_weights_were_trained_on(name):
     layer = ZOO[name]().trunk[0]
     assert isinstance(layer, Normalize)
     assert tuple((pixel - layer.mean[0]) / layer.std[0] for pixel in (0, 1)) == pytest.approx(BLACK_AND_WHITE[name])
@@ -215,7 +215,7 @@ def test_mobilenet_v1_of_any_width():
         ("efficientnet-lite0", (224, 224, 1), "efficientnet-lite0 takes RGB pictures .* not 224x224x1"),
     ],
 )
-def test_what_a_network_cannot_take_is_refused_with_the_way_out(name, shape, message):
+def test_pictures_that_a_network_cannot_take_are_refused_with_advice(name, shape, message):
     with pytest.raises(SpecError, match=message):
         ZOO[name](shape, 10)
 

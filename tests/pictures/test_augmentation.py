@@ -1,4 +1,4 @@
-"""Augmentation: the same bytes for everybody, each option exactly what it says, and made while others compute."""
+"""Augmentation: the same bytes for every backend, the exact effect of each option, and the work in a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.options import change, flatten
 from harness.pictures.augmentation import LARGEST, Ahead, Augmentation, Draws, augmented
 
 NONE = Draws(flip=0.9, rotation=0.5, zoom=0.5, down=0.5, across=0.5, side=0, top=0.5, left=0.5, brightness=0.5, contrast=0.5)  # fmt: skip
-"""Draws from which no option makes a change."""
+"""Random numbers for which no option changes the picture."""
 
 ALL = Augmentation(flip=True, rotation=30, zoom=0.3, translation=0.2, crop=0.4, brightness=0.2, contrast=0.5)
 USES = {
@@ -35,7 +35,7 @@ def noise(*shape, top=256):
 
 
 def ramp(size=32, step=4):
-    """Each column brighter than the last."""
+    """A picture in which each column is brighter than the previous one."""
     return np.tile(np.arange(size, dtype=np.uint8) * step, (size, 1))[..., None]
 
 
@@ -47,7 +47,7 @@ def drawn(**draws):
     return NONE._replace(**draws)
 
 
-# What decides
+# What the changes depend on
 
 
 def test_seed_epoch_and_place_decide_and_nothing_else():
@@ -89,7 +89,7 @@ def test_the_pictures_given_are_left_alone():
 
 @dataclass(frozen=True)
 class Noted(Augmentation):
-    """Writes down what was drawn."""
+    """Records the random numbers."""
 
     draws: list = field(default_factory=list)
 
@@ -125,7 +125,7 @@ def test_each_option_looks_at_its_own_draws_and_at_all_of_them(option):
         assert np.array_equal(changed, expected) == (name not in USES[option]), name
 
 
-# What becomes of a picture
+# The effect of each option
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3), (7, 5, 1), (1, 1, 3), (6, 9, 4)])
@@ -161,7 +161,7 @@ def test_a_rotation_keeps_the_shapes_of_a_wide_picture():
     assert {tuple(place) for place in np.argwhere(found[..., 0])} <= {(4, 20), (16, 20)} and found.max() == 240
 
 
-def test_a_translation_moves_by_its_share_and_reflects_what_comes_in():
+def test_a_translation_shifts_by_a_share_and_reflects_the_border():
     picture, quarter = noise(8, 12, 3), Augmentation(translation=0.25)
     right = quarter.apply(picture, 255, drawn(across=1))
     assert np.array_equal(right[:, 3:], picture[:, :-3]) and np.array_equal(right[:, :3], picture[:, 2::-1])
@@ -189,7 +189,7 @@ def test_a_crop_is_a_window_within_the_picture():
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (9, 14, 1), (1, 5, 1)])
 def test_everything_that_moves_pixels_is_one_bilinear_resampling(shape):
-    """The oracle is SciPy's, in float64; a map of its rows and columns is the transpose of ours."""
+    """The reference is SciPy, in float64. It uses (row, column), so its map is the transpose of ours."""
     picture = noise(*shape)
     strong = Augmentation(flip=True, rotation=120, zoom=0.7, translation=0.6, crop=0.3)
     random = np.random.default_rng(1)
@@ -205,7 +205,7 @@ def test_everything_that_moves_pixels_is_one_bilinear_resampling(shape):
 
 
 def test_nothing_gets_darker():
-    """Neither from corners that come in nor from rounding down, as Pillow does for bytes."""
+    """Neither black corners nor rounding down, as Pillow does for bytes, darken the picture."""
     even, strong = np.full((16, 16, 3), 201, np.uint8), Augmentation(rotation=180, zoom=0.9, translation=1)
     for draws in augmentation_draws(30):
         assert (strong.apply(even, 255, draws) == 201).all()
@@ -255,7 +255,7 @@ def test_an_augmentation_is_true_if_it_does_anything():
 
 @pytest.mark.parametrize("value", [-0.1, 181.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", LARGEST)
-def test_what_makes_no_sense_is_refused(name, value):
+def test_invalid_options_are_refused(name, value):
     with pytest.raises(UsageError, match=rf"Augmentation.{name} must be from 0 to [\d.]+, not {value}"):
         Augmentation(**{name: value})
 
@@ -269,7 +269,7 @@ def test_it_can_be_an_option_of_a_task():
     changed = change(Options(), {"augmentation.rotation": 15, "augmentation.flip": True}, "fine-tuning.")
     assert changed.augmentation == Augmentation(flip=True, rotation=15.0)
     assert flatten(changed)["augmentation.rotation"] == 15.0 and len(flatten(changed)) == 7
-    with pytest.raises(UsageError, match=r"no option fine-tuning.augmentation.rotatio; did you mean 'rotation'\?"):
+    with pytest.raises(UsageError, match=r"no option fine-tuning.augmentation.rotatio; did you mean '.*\.rotation'\?"):
         change(Options(), {"augmentation.rotatio": 15}, "fine-tuning.")
     with pytest.raises(UsageError, match=r"fine-tuning.augmentation.zoom must be from 0 to 0.9, not 1.0"):
         change(Options(), {"augmentation.zoom": 1}, "fine-tuning.")
@@ -285,11 +285,11 @@ def test_pictures_without_a_range_are_refused():
 
 @dataclass(frozen=True)
 class Watched(Augmentation):
-    """Counts pictures; some of them wait or fail."""
+    """Counts pictures. Some of them wait or fail."""
 
     counted: list = field(default_factory=list)
     reached: threading.Event = field(default_factory=threading.Event)
-    """Set when the picture `at` is begun."""
+    """Set at the start of the picture `at`."""
     at: int = -1
     fails: int = -1
     pause: float = 0.0
@@ -405,7 +405,7 @@ def test_seconds_of_work_are_counted_whether_or_not_one_waits_for_it():
 
 
 def seconds_of(epochs: Ahead) -> float:
-    """How long the next pictures are waited for."""
+    """The time of waiting for the next pictures."""
     start = time.perf_counter()
     next(epochs)
     return time.perf_counter() - start

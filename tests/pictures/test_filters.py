@@ -1,4 +1,4 @@
-"""Steps by OpenCV: what each one does to pictures, and how a data set goes through them before any network sees it."""
+"""Filters by OpenCV: the effect of each step on pictures, and their use on datasets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def noise(*shape, top=256):
 
 
 def square(channels=3):
-    """A bright square on dark ground."""
+    """A bright square on a dark background."""
     picture = np.full((24, 24, channels), 40, np.uint8)
     picture[6:18, 6:18] = 220
     return picture
@@ -50,7 +50,7 @@ def loaded(name, build, places, *steps, **options):
     return load(name, loaders, NetworkInput.untrained(build), DataOptions(steps=steps, **options), places)
 
 
-# What is asked for
+# Names and arguments of steps
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def loaded(name, build, places, *steps, **options):
     [
         ("gray", "there is no step 'gray'; did you mean 'grey'? There are: canny, equalise, gaussian, grey, median"),
         ("", "there is no step ''; There are: canny"),
-        ("grey:1", "grey takes nothing after a colon, not '1'"),
-        ("equalise:", "equalise takes nothing after a colon, not ''"),
+        ("grey:1", "grey takes no argument, not '1'"),
+        ("equalise:", "equalise takes no argument, not ''"),
         ("gaussian:4", "gaussian takes an odd number of pixels from 3 to 255, such as gaussian:5, not '4'"),
         ("median:1", "median takes an odd number of pixels from 3 to 255, such as median:5, not '1'"),
         ("median:257", "not '257'"),
@@ -71,7 +71,7 @@ def loaded(name, build, places, *steps, **options):
         ("canny:1-2-3", "not '1-2-3'"),
     ],
 )  # fmt: skip
-def test_what_is_no_step_is_refused_before_anything_runs(step, said):
+def test_an_unknown_step_is_refused_before_anything_runs(step, said):
     with pytest.raises(UsageError) as error:
         DataOptions(steps=("grey", step))
     assert str(error.value).startswith("data.steps: ") and said in str(error.value)
@@ -92,7 +92,7 @@ def test_steps_are_an_option_of_the_data():
         assert said in str(error.value)
 
 
-def test_it_takes_no_opencv_to_say_what_is_no_step():
+def test_steps_are_checked_without_opencv():
     program = (
         "import sys; sys.modules['cv2'] = None\n"
         "from harness.pictures.filters import STEPS, check_steps\n"
@@ -101,14 +101,14 @@ def test_it_takes_no_opencv_to_say_what_is_no_step():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_without_opencv_it_is_said_what_to_install(monkeypatch, tmp_path):
+def test_without_opencv_the_error_names_the_package_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(Unavailable, match=r"computed by OpenCV: pip install 'samebench\[opencv\]'"):
         loaded("digits", two_block_cnn, Places(None, tmp_path), "grey")
     assert loaded("digits", two_block_cnn, Places(None, tmp_path)).notes == ()
 
 
-# What becomes of a picture
+# The effect of each step
 
 
 def test_grey_is_the_brightness_in_every_channel(cv2):
@@ -119,7 +119,7 @@ def test_grey_is_the_brightness_in_every_channel(cv2):
     assert np.array_equal(after(["grey"], noise(5, 6, 1)), noise(5, 6, 1))
 
 
-def test_equalise_spreads_the_brightness_and_keeps_what_is_grey(cv2):
+def test_equalise_spreads_the_brightness_and_keeps_grey_pixels_grey(cv2):
     faint = noise(32, 32, 1, top=40) + np.uint8(100)
     found = after(["equalise"], faint)
     assert found.min() == 0 and found.max() == 255
@@ -184,9 +184,7 @@ def test_other_ranges_are_brought_to_bytes_first(cv2, step):
 
 @pytest.mark.parametrize(("type", "channels"), [(np.float32, 3), (np.uint8, 4)])
 def test_pictures_that_have_no_bytes_or_no_colours_are_refused(type, channels):
-    with pytest.raises(
-        DataError, match=rf"type {type.__name__} with {channels} channels cannot go through grey, median"
-    ):
+    with pytest.raises(DataError, match=rf"grey, median.* type {type.__name__} with {channels} channels"):
         next(stepped(["grey", "median"], np.zeros((2, 4, 4, channels), type), 255))
 
 
@@ -195,21 +193,21 @@ def test_opencv_starts_no_threads(cv2):
     assert cv2.getNumThreads() == 1
 
 
-# A data set
+# Filters on datasets
 
 
-def test_training_and_test_pictures_go_through_and_the_report_says_so(cv2, tmp_path):
+def test_training_and_test_pictures_are_filtered_and_a_note_says_so(cv2, tmp_path):
     places = Places(None, tmp_path, offline=True)
     plain, found = (
         loaded("digits", two_block_cnn, places),
         loaded("digits", two_block_cnn, places, "gaussian:3", "canny"),
     )
-    assert found.notes == ("pictures went through gaussian:3, canny",) and found.shape == (8, 8, 1)
+    assert found.notes == ("pictures were filtered by gaussian:3, canny",) and found.shape == (8, 8, 1)
     for before, part in ((plain.train, found.train), (plain.test, found.test)):
         assert part.pixel_max == 255 and np.array_equal(part.labels, before.labels)
         assert np.array_equal(part.images, np.stack(list(stepped(["gaussian:3", "canny"], before.images, 16))))
     sized = loaded("digits", lenet5, places, "grey")
-    assert sized.notes == ("pictures were brought from 8x8x1 to 32x32x1", "pictures went through grey")
+    assert sized.notes == ("pictures were resized from 8x8x1 to 32x32x1", "pictures were filtered by grey")
 
 
 def test_a_large_data_set_is_kept_by_its_steps_and_the_version_of_opencv(cv2, tmp_path, monkeypatch):

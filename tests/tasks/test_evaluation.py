@@ -1,4 +1,4 @@
-"""What is said of a network on a split: by hand, and as scikit-learn says it."""
+"""Metrics of a network on a split: compared with values computed by hand and with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_the_single_logit_says_the_second_class_above_zero():
 
 @pytest.mark.parametrize("classes", [2, 10, 37, 300])
 @pytest.mark.filterwarnings("ignore")  # of scikit-learn, which warns of every share of nothing
-def test_it_says_what_scikit_learn_says(classes):
+def test_metrics_equal_those_of_scikit_learn(classes):
     rng = np.random.default_rng(classes)
     logits, labels = rng.normal(size=(400, classes)).astype(np.float32), rng.integers(0, classes, 400).astype(np.uint16)
     logits[np.arange(200), labels[:200]] += 3
@@ -99,14 +99,14 @@ def test_logits_that_do_not_fit_are_refused(loss, shape, labels, classes):
         evaluate(loss, np.zeros(shape), np.zeros(labels, int), ANIMALS[:classes])
 
 
-def test_the_gap_is_what_training_pictures_are_better_by():
+def test_the_gap_is_the_difference_of_the_accuracies():
     labels = np.array([0, 1, 2, 0])
     train = evaluate("softmax", logits_of([0, 1, 2, 0], 3), labels, ANIMALS)
     test = evaluate("softmax", logits_of([0, 1, 2, 1], 3), labels, ANIMALS)
     assert overfitting_gap(train, test) == 0.25
 
 
-def test_a_point_says_only_what_is_known():
+def test_a_point_has_no_fields_without_a_value():
     assert Point(3.0, 0.5, 0.4, 0.9).as_json() == {
         "epoch": 3.0, "training_loss": 0.5, "train_loss": 0.4, "train_accuracy": 0.9,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""When a training has learned enough: losses in, decisions out."""
+"""Early stopping: the decisions for a series of losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.tasks.common.stopping import Stopping, Watch
 
 
 def watched(losses: list[float], before: float = 1.0, **options: float) -> Watch:
-    """A training that sees these losses, until it is done."""
+    """The watch after a training with these losses, until it is done."""
     watch = Watch(Stopping(**options), before, kept={})
     for loss in losses:
         watch.update(loss)
@@ -33,7 +33,7 @@ def test_an_epoch_is_better_only_by_more_than_the_least_change():
     assert watched([0.95, 0.89], min_delta=0.1, patience=5).best_epoch == 2, "small steps add up"
 
 
-def test_nothing_better_than_before_leaves_what_was_before():
+def test_without_a_better_epoch_the_first_weights_are_kept():
     watch = watched([1.1, 1.2, 1.3])
     assert (watch.epoch, watch.best_epoch, watch.best) == (3, 0, 1.0)
 
@@ -57,6 +57,6 @@ def test_a_loss_that_is_no_number_is_never_better():
         ({"plateau_factor": 0.0}, "Stopping.plateau_factor must be above 0 and at most 1, not 0.0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(option, said):
+def test_invalid_options_are_refused(option, said):
     with pytest.raises(UsageError, match=said):
         Stopping(**option)

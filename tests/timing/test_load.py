@@ -1,4 +1,4 @@
-"""Other load on the machine is found while something is timed, and is stated beside the number."""
+"""Other load on the machine during a timed segment is detected and reported."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def worked(seconds: float) -> Usage:
 
 
 @pytest.mark.skipif(not load.STAT.exists(), reason="only Linux counts the processor time of a whole machine")
-def test_work_of_other_processes_is_told_from_our_own():
+def test_work_of_other_processes_is_counted_separately():
     with busy_neighbours(cores() + 1):
         disturbed = worked(0.6)
     assert disturbed.others_s > 0.15 and disturbed.own_s < 0.6 * 1.1
@@ -93,13 +93,13 @@ def test_load_and_stalls_are_found_by_their_counters(counted, said):
     assert found is None if said is None else said in found
 
 
-def test_a_stall_is_what_keras_timer_was():
+def test_the_waiting_of_keras_timer_counts_as_stalls():
     """Segments of cifar-resnet before the pipeline's tuner was switched off: one second of each was waiting."""
     seconds, own = [1.67, 2.556, 2.558, 1.39, 2.555, 2.556, 1.80, 2.556], [2.9] * 8
     assert "6 of 8 timed segments stalled" in disturbance({"segment_seconds": seconds, "segment_own_s": own})
 
 
-def test_where_nobody_counts_nothing_is_claimed(monkeypatch, tmp_path):
+def test_without_counters_nothing_is_claimed(monkeypatch, tmp_path):
     monkeypatch.setattr(load, "STAT", tmp_path / "stat")
     monkeypatch.setattr(load, "PRESSURE", tmp_path / "pressure")
     used = Reading.now().until(Reading.now(), 1.0)

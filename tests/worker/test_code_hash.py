@@ -1,4 +1,4 @@
-"""Hashes of code: they cover a plugin's whole package, and the part of the harness on which certificates rest."""
+"""Hashes of code: they cover the whole package of a plugin, and the part of the harness that certificates depend on."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_certificates_rest_on_the_reference_and_on_no_reporter():
 
 
 def test_no_module_that_a_certificate_imports_is_missing():
-    """Compared with what Python itself imports."""
+    """The modules are compared with those that Python imports."""
     import subprocess
 
     program = f"import sys, {CERTIFICATES}; print(*[m for m in sys.modules if m.startswith('harness.')])"

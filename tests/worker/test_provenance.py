@@ -1,4 +1,4 @@
-"""Where a result comes from: version and commit, environment variables, accelerator."""
+"""Provenance of results: version and commit, environment variables, accelerator."""
 
 from __future__ import annotations
 

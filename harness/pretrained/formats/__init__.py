@@ -1,13 +1,13 @@
-"""Files of weights, read as plain named arrays: without any framework, and without running anything that is in them.
+"""Weight files, read as named arrays: without any framework, and without executing any code of the file.
 
-files.py        a file of any kind, told by its contents
-fit.py          whether tensors are those that a network needs
-safetensors.py  reading it, and writing it: samebench's own format
-torch_state.py  PyTorch's state dicts, in both of their formats
-pickled.py      a pickle as data, for PyTorch's
-keras_h5.py     Keras' HDF5, in both of its layouts
-numbers.py      types of numbers, and how many a file may hold
-refusal.py      opening a file, and saying why it is not taken
+files.py        files of any format, recognised by their contents
+fit.py          checks that the tensors are those of a network
+safetensors.py  reads and writes safetensors, the format of samebench
+torch_state.py  reads PyTorch's state dicts, in both formats
+pickled.py      reads pickles as data, for PyTorch's state dicts
+keras_h5.py     reads Keras' HDF5, in both layouts
+numbers.py      types of numbers, and limits
+refusal.py      opens files, and the errors of files that are refused
 """
 
 from harness.pretrained.formats.files import read_tensors as read_tensors

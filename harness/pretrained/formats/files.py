@@ -1,4 +1,4 @@
-"""A file of weights, of whatever kind: told by its first bytes, never by its name."""
+"""Weight files of any format. The format is recognised by the first bytes, never by the name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ KNOWN = "a state dict of PyTorch (torch.save), weights of Keras (.weights.h5, .h
 
 
 def read_tensors(path: Path) -> dict[str, Array]:
-    """The tensors of a file, by the names that it gives them, in its order; no code of it is run.
+    """Read the tensors of a file, under its names and in its order. No code of the file is executed.
 
-    Each is an array of its own, row-major and in the machine's byte order, of the numbers that are stored; bfloat16 is
-    widened to float32. Which tensor is which of a network's, and whether they are all there, the file cannot know: see
-    `require`.
+    Each tensor is a separate array, row-major, in the machine's byte order and of the stored type; bfloat16 becomes
+    float32. Use `require` to check that they are the tensors of a network.
     """
     with opened(path) as file:
         head = file.read(HEAD)
@@ -30,7 +29,7 @@ def read_tensors(path: Path) -> dict[str, Array]:
 
 
 def _read(file: BinaryIO, head: bytes) -> dict[str, Array]:
-    if head[4:9] == b"\0\0\0\0{":  # first, since the length of its header may look like any other beginning
+    if head[4:9] == b"\0\0\0\0{":  # tested first: the length of its header may look like the start of another format
         return read_safetensors(file).tensors
     if head.startswith((b"PK\3\4", b"PK\5\6")):
         return read_torch_zip(file)
@@ -38,11 +37,13 @@ def _read(file: BinaryIO, head: bytes) -> dict[str, Array]:
         return read_keras_h5(file)
     if head.startswith(b"\x80"):
         if TORCH not in head[:32]:
-            raise Refusal("it is a pickle, which may run anything when it is loaded; save a state dict, or safetensors")
+            raise Refusal("it is a pickle, which may run any code when it is loaded; save a state dict or safetensors")
         return read_torch_legacy(file)
     if head[257:262] == b"ustar":
-        raise Refusal("it is of PyTorch 0.1.9 or older, or a tar archive; load it there, and save it with a newer one")
+        raise Refusal(
+            "it is a tar archive, or of PyTorch 0.1.9 or older; save it again with a newer version of PyTorch"
+        )
     if head.startswith(b"\x93NUMPY"):
-        raise Refusal("it is an array of NumPy, which may hold any object; save it as safetensors")
-    begins = f"it begins with {head[:8].hex(' ')}" if head else "it is empty"
-    raise Refusal(f"{begins}, and is none of what is read here: {KNOWN}")
+        raise Refusal("it is a NumPy array, which may hold any object; save it as safetensors")
+    problem = f"it begins with {head[:8].hex(' ')}, which is no known format" if head else "it is empty"
+    raise Refusal(f"{problem}; known formats are {KNOWN}")

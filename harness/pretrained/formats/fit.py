@@ -1,4 +1,4 @@
-"""Whether tensors are those that a network needs."""
+"""Checks that the tensors of a file are those of a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.spec import Array, Shape, Weights
 
 
 def require(tensors: Weights, expected: Mapping[str, Shape], origin: str) -> None:
-    """Raise unless the tensors are exactly the expected ones, in their shapes, and all their values are finite numbers."""
+    """Raise SpecError unless the tensors have exactly the expected names and shapes, and all values are finite."""
     wrong = [f"{name} is missing" for name in expected if name not in tensors]
     wrong += [f"{name} is not expected" for name in tensors if name not in expected]
     for name, shape in expected.items():
@@ -23,7 +23,7 @@ def require(tensors: Weights, expected: Mapping[str, Shape], origin: str) -> Non
 
 
 def misfit(wrong: Sequence[str], origin: str, advice: str = "") -> SpecError:
-    """The error that says all that does not fit, or the first of it."""
+    """The error that lists everything that does not fit, or the first part of it."""
     more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
     shown = shortened("; ".join(wrong[:SHOWN]))
     return SpecError(f"{origin} does not fit, in {len(wrong):,} places: {shown}{more}{advice}")
@@ -33,7 +33,7 @@ def _problems(tensor: Array, shape: Shape) -> list[str]:
     if tensor.shape != shape:
         return [f"is {tensor.shape}, not {shape}"]
     if tensor.dtype.kind != "f":
-        return [f"is of the type {tensor.dtype}, not of a floating-point one"]
+        return [f"has the type {tensor.dtype}, not a floating-point type"]
     if bad := tensor.size - int(np.isfinite(tensor).sum()):
         return [f"has {bad:,} values of {tensor.size:,} that are NaN or infinite"]
     return []

@@ -1,4 +1,4 @@
-"""The numbers in a file of weights: what types there are, how they become arrays, and how many there may be."""
+"""The numbers in a weight file: their types, their conversion to arrays, and limits."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ DTYPES = {
     "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
     "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "u1",
 }  # fmt: skip
-"""What a number is called in safetensors, and as what NumPy reads it."""
+"""The types of safetensors, and the NumPy types that read them."""
 
 EXPANSION = 100
-"""Times its own size that the tensors of a file may take in memory. A tensor that two layers share is stored once, and
-numbers may be packed; but trained weights hardly shrink, and only a bomb grows more."""
+"""Maximum size of the tensors in memory, as a multiple of the size of the file. Tensors grow if layers share them or if
+they are compressed, but weights hardly compress: only a decompression bomb grows more than this."""
 
 DIMENSIONS = 32
-"""More than any tensor of a network has, and what every version of NumPy can."""
+"""Maximum number of dimensions: every version of NumPy supports as many, and no network needs more."""
 
 
 def size_of(code: str) -> int:
-    """Bytes of one number in the file."""
+    """The number of bytes of a number in the file."""
     return np.dtype(DTYPES[code]).itemsize
 
 
 def decode(data: bytes, code: str, order: str = "<") -> Array:
-    """The numbers as a flat array of its own. NumPy has no bfloat16: it becomes the float32 of the same value."""
+    """The numbers as a new flat array. NumPy has no bfloat16, so it becomes float32, with the same values."""
     stored = np.frombuffer(data, f"{order}{DTYPES[code]}")
     if code == "BF16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
@@ -40,7 +40,8 @@ def decode(data: bytes, code: str, order: str = "<") -> Array:
 
 
 def check_growth(sizes: Iterable[int], file: int) -> None:
-    """Raise unless tensors of these sizes in bytes may come from a file of that size; called before they are made."""
+    """Raise Refusal if tensors of these sizes are too large for a file of this size, all in bytes. Call it before reading
+    the tensors."""
     total = sum(sizes)
     if total > EXPANSION * file:
         raise Refusal(

@@ -1,9 +1,8 @@
-"""A pickle, read as data.
+"""Reads a pickle as data.
 
-To unpickle is to run a program: it may call whatever it names. Here its instructions are followed by a loop that knows
-those which build numbers, texts, lists, tuples and dictionaries. A name stays a name: nothing is imported. What a
-pickle may call are the functions that the reader of a format hands over, and those make plain values. Everything else is
-refused as soon as it is named, which is before anything could be done with it.
+A pickle is a program that may call any function. This module interprets only the instructions that build numbers, strings,
+lists, tuples and dictionaries, and imports nothing. A pickle may call only the functions that its reader passes, and those
+return plain values. Every other name is refused before it is used.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 LONGEST = 5_000_000
-"""Instructions of a pickle. A tensor takes 40."""
+"""Maximum number of instructions. A tensor takes 40."""
 
 
 class Named(NamedTuple):
-    """What a pickle asks for by name, such as a class."""
+    """A name in a pickle, such as that of a class."""
 
     name: str
 
 
 def _no_storage(key: Any) -> Any:
-    raise Refusal("it asks for something outside of the pickle")
+    raise Refusal("it refers to data outside of the pickle")
 
 
 def read_pickle(
@@ -43,10 +42,10 @@ def read_pickle(
     names: Container[str] = (),
     outside: Function = _no_storage,
 ) -> Any:
-    """The value of the next pickle of a file, which is left behind its end.
+    """Read the next pickle of a file, and leave the file at its end.
 
-    `functions` are those that it may call, `names` what else it may name, and `outside` is given the key of anything
-    that it says is kept elsewhere.
+    The pickle may call `functions` and mention `names`. `outside` returns the value for the key of data that is stored
+    outside of the pickle.
     """
     machine = _Machine({"collections.OrderedDict": _dictionary, **functions}, names, outside)
     for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
@@ -59,11 +58,11 @@ def read_pickle(
 
 
 def _dictionary(pairs: Iterable[Any] = ()) -> dict[Any, Any]:
-    """Only texts and whole numbers are keys: to hash a tuple in a tuple in a tuple... may overflow Python's stack."""
+    """A dictionary. Keys must be strings or whole numbers: hashing a deeply nested tuple may overflow Python's stack."""
     made = {}
     for key, value in pairs:
         if type(key) not in (str, int):
-            raise Refusal(f"its pickle has a dictionary with a key that is a {type(key).__name__}, not a name")
+            raise Refusal(f"its pickle has a dictionary with a key of the type {type(key).__name__}, not a name")
         made[key] = value
     return made
 
@@ -128,20 +127,20 @@ class _Machine:
             case "BINPERSID":
                 stack.append(self.outside(stack.pop()))
             case "BUILD":
-                stack.pop()  # attributes, which a state dict has (`_metadata`) and which are no weights
+                stack.pop()  # attributes of a state dict (`_metadata`), which are not weights
                 self._last(dict)
             case _:
-                raise Refusal(f"its pickle uses the instruction {instruction}, which plain tensors do not need")
+                raise Refusal(f"its pickle has the instruction {instruction}, which plain tensors do not need")
 
     def _top(self, count: int) -> list[Any]:
         if len(self.stack) < count:
-            raise Refusal("its pickle is damaged: it takes values that are not there")
+            raise Refusal("its pickle is damaged: it uses values that do not exist")
         return self.stack[-count:]
 
     def _last(self, kind: type) -> Any:
         (last,) = self._top(1)
         if type(last) is not kind:
-            raise Refusal(f"its pickle changes the inside of a {type(last).__name__}")
+            raise Refusal(f"its pickle changes the contents of a {type(last).__name__}")
         return last
 
     def _since_mark(self) -> list[Any]:
@@ -153,7 +152,7 @@ class _Machine:
 
     def _named(self, name: str) -> Named:
         if name not in self.functions and name not in self.names:
-            raise Refusal(f"it asks for {name}, which plain tensors do not need; nothing of it was run")
+            raise Refusal(f"it asks for {name}, which plain tensors do not need; no code was run")
         return Named(name)
 
     def _call(self, function: Any, arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Opening a file that may be hostile, and one way to say why it is not taken."""
+"""Opens files that may be hostile, and turns their problems into errors."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import BinaryIO
 from harness.errors import DataError, SamebenchError
 
 SHOWN = 20
-"""Names that an error lists; of the others it says how many there are."""
+"""Maximum number of names in an error. The others are counted."""
 
 LONGEST = 1500
-"""Letters of an error: names in a hostile file may be as long as the file."""
+"""Maximum length of an error, in characters: names in a hostile file may be as long as the file."""
 
 
 class Refusal(Exception):
-    """Why a file is not taken as weights. Whoever raises it need not know the name of the file."""
+    """A file is refused. The message gives the reason; `opened` adds the name of the file."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, open for reading. Whatever goes wrong with it becomes a DataError with its name."""
+    """Open a file for reading. Every problem with it becomes a DataError with its name."""
     if path.exists() and not path.is_file():
         raise DataError(f"{path} is refused as weights: it is a folder or a device, not a file")
     try:
@@ -35,7 +35,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         raise DataError(f"{path} cannot be read as weights: {error.strerror or error}") from error
-    except Exception as error:  # whatever a damaged file makes its parser raise
+    except Exception as error:  # parsers raise many kinds of errors for damaged files
         problem = shortened(f"{type(error).__name__}: {error}")
         raise DataError(
             f"{path} is refused as weights: it is damaged: {problem}; remove it and get it again"
@@ -43,16 +43,16 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def listed(names: list[str]) -> str:
-    """The first of many names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = f", and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
 def shortened(text: str) -> str:
-    """The text, without its end if it is long."""
+    """The text, cut off after `LONGEST` characters."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def length_of(file: BinaryIO) -> int:
-    """Bytes of the whole file."""
+    """The size of the file in bytes."""
     return os.fstat(file.fileno()).st_size

@@ -1,8 +1,8 @@
-"""safetensors: a file of named tensors and notes, in which nothing can be run. It is what samebench writes.
+"""safetensors: a file of named tensors and notes, which cannot contain code. It is the format that samebench writes.
 
-Eight bytes say how long the header is. The header is JSON: each tensor's type, shape, and where its bytes begin and end;
-and under `__metadata__` notes, which are texts. The tensors' bytes follow, little-endian and in row-major order, one after
-the other and without a gap. https://github.com/huggingface/safetensors
+The first eight bytes are the length of the header. The header is JSON: the type, the shape and the start and end of the
+bytes of each tensor, and notes (strings) under `__metadata__`. Then follow the bytes of the tensors, little-endian, in
+row-major order and without gaps. https://github.com/huggingface/safetensors
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from harness.storage.atomic import written_whole
 
 NOTES = "__metadata__"
 LONGEST = 100_000_000
-"""Bytes of a header; the format's own limit."""
+"""Maximum size of a header in bytes, which the format defines."""
 
 ALIGNMENT = 8
 CODES = {dtype: code for code, dtype in DTYPES.items() if code not in ("BF16", "BOOL")} | {"b1": "BOOL"}
 
 
 class TensorFile(NamedTuple):
-    """What is in a file."""
+    """The contents of a file."""
 
     tensors: dict[str, Array]
     notes: dict[str, str]
 
 
 class Place(NamedTuple):
-    """A tensor, as the header tells of it."""
+    """The entry of a tensor in the header."""
 
     code: str
     shape: tuple[int, ...]
@@ -45,37 +45,39 @@ class Place(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a file says of itself before its tensors begin."""
+    """The header of a file."""
 
     notes: dict[str, str]
     places: dict[str, Place]
     start: int
-    """Where the tensors' bytes begin."""
+    """The position of the first byte of the tensors."""
 
 
 def safetensors_notes(path: Path) -> dict[str, str]:
-    """The notes of a file alone, without reading its tensors."""
+    """Read the notes of a file, but not its tensors."""
     with opened(path) as file:
         return _header_of(file).notes
 
 
 def load_safetensors(path: Path) -> TensorFile:
-    """The tensors of a file, in the order of its header, and its notes."""
+    """Read the tensors of a file, in the order of its header, and its notes."""
     with opened(path) as file:
         return read_safetensors(file)
 
 
 def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> None:
-    """Write a file whole or not at all. The same tensors and notes give the same bytes, in whatever order they come.
+    """Write a file completely or not at all. The same tensors and notes give the same bytes, in any order.
 
-    Notes say what the weights are: the model, its classes, the source, the licence.
+    Notes are facts about the weights: the model, its classes, the source, the licence.
     """
     header: dict[str, Any] = {NOTES: dict(sorted(notes.items()))} if notes else {}
     if wrong := [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype.str[1:] not in CODES]:
-        raise SpecError(f"safetensors holds {', '.join(CODES.values())}, and not {listed(wrong)}")
+        raise SpecError(f"safetensors supports the types {', '.join(CODES.values())}, not {listed(wrong)}")
     if NOTES in tensors:
-        raise SpecError(f"a tensor cannot be called {NOTES}, which is where safetensors keeps its notes")
-    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))  # keeps each aligned to its own size
+        raise SpecError(f"a tensor cannot have the name {NOTES}: safetensors stores its notes under this name")
+    order = sorted(
+        tensors, key=lambda name: (-tensors[name].itemsize, name)
+    )  # aligns each tensor to the size of its type
     end = 0
     for name in order:
         tensor = tensors[name]
@@ -91,7 +93,7 @@ def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> 
 
 
 def read_safetensors(file: BinaryIO) -> TensorFile:
-    """As `load_safetensors`, from an open file."""
+    """`load_safetensors` for an open file."""
     header, tensors = _header_of(file), {}
     for name, place in header.places.items():
         file.seek(header.start + place.begin)
@@ -100,23 +102,25 @@ def read_safetensors(file: BinaryIO) -> TensorFile:
 
 
 def _header_of(file: BinaryIO) -> Header:
-    """The header, if all that it announces can be in the file."""
+    """Read the header. Raises Refusal if it does not fit the size of the file."""
     length = length_of(file)
     size = int.from_bytes(file.read(8), "little")
     if size > min(length - 8, LONGEST):
-        raise Refusal(f"it claims a header of {size:,} bytes, and has {length:,} bytes in all; get it again")
+        raise Refusal(f"its header should have {size:,} bytes, but the file has only {length:,}; get it again")
     header = _parsed(file.read(size))
     notes = header.pop(NOTES, {})
     if type(notes) is not dict or not all(type(note) is str for note in notes.values()):
-        raise Refusal(f"its {NOTES} are not texts")
+        raise Refusal(f"its {NOTES} are not strings")
     places = {name: _place(name, entry) for name, entry in header.items()}
     end = 0
     for name, place in sorted(places.items(), key=lambda item: (item[1].begin, item[1].end)):
         if place.begin != end:
-            raise Refusal(f"its tensor {name!r} begins at {place.begin:,}, where the one before it ends at {end:,}")
+            raise Refusal(
+                f"its tensor {name!r} begins at byte {place.begin:,}, but the previous tensor ends at {end:,}"
+            )
         end = place.end
     if 8 + size + end != length:
-        raise Refusal(f"its header announces {8 + size + end:,} bytes, and it has {length:,}; get it again")
+        raise Refusal(f"its header needs {8 + size + end:,} bytes, but the file has {length:,}; get it again")
     return Header(notes, places, 8 + size)
 
 
@@ -124,13 +128,13 @@ def _parsed(text: bytes) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         if len(set(names)) != len(names):
-            raise Refusal("a name comes twice in its header")
+            raise Refusal("its header has the same name twice")
         return dict(pairs)
 
     try:
         header: dict[str, Any] = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"its header is no JSON: {error}; get it again") from None
+        raise Refusal(f"its header is not JSON: {error}; get it again") from None
     return header
 
 
@@ -139,11 +143,15 @@ def _place(name: str, entry: Any) -> Place:
         case {"dtype": str(code), "shape": [*shape], "data_offsets": [begin, end]} if len(entry) == 3:
             pass
         case _:
-            raise Refusal(f"its header does not give {name!r} a dtype, a shape and two data_offsets")
+            raise Refusal(f"its tensor {name!r} needs a dtype, a shape and two data_offsets in the header")
     if code not in DTYPES:
-        raise Refusal(f"its tensor {name!r} is of the type {code[:20]!r}; known are {', '.join(DTYPES)}")
+        raise Refusal(f"its tensor {name!r} has the type {code[:20]!r}; known types are {', '.join(DTYPES)}")
     if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)) or len(shape) > DIMENSIONS:
-        raise Refusal(f"the shape or the place of its tensor {name!r} is not made of whole numbers from 0 up")
+        raise Refusal(
+            f"its tensor {name!r} needs a shape of at most {DIMENSIONS} dimensions and offsets, all whole numbers from 0"
+        )
     if math.prod(shape) * size_of(code) != end - begin:
-        raise Refusal(f"its tensor {name!r} is {tuple(shape)} of {code}, which does not fit {end - begin:,} bytes")
+        raise Refusal(
+            f"its tensor {name!r} has the shape {tuple(shape)} and the type {code}, but {end - begin:,} bytes"
+        )
     return Place(code, tuple(shape), begin, end)

@@ -1,11 +1,11 @@
-"""State dicts as `torch.save` writes them, read without PyTorch and without running what a pickle says.
+"""State dicts of `torch.save`, read without PyTorch and without executing their pickles.
 
-There are two formats. Since version 1.6 a file is a zip archive: `NAME/data.pkl` is a pickle of the dictionary, in which
-each tensor names its storage, and `NAME/data/KEY` are the bytes of a storage. Before, and on request still, it is a
-sequence of pickles (a magic number, a version, the writer's machine, the dictionary, the keys of the storages), and then
-each storage: how many numbers it has, in eight bytes, and the numbers.
+There are two formats. Since PyTorch 1.6, a file is a zip archive: `NAME/data.pkl` is a pickle of the dictionary, in which
+each tensor refers to a storage, and `NAME/data/KEY` are the bytes of a storage. The older format is a sequence of pickles
+(a magic number, a version, the writer's machine, the dictionary, the keys of the storages), followed by the storages: each
+has its number of values in eight bytes, and then the values.
 
-A tensor is a view of a storage, by an offset, a shape and strides in numbers; several may share one.
+A tensor is a view of a storage, given by an offset, a shape and strides, in values. Several tensors may share a storage.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harness.spec import Array
 
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
 WRAPPERS = ("state_dict", "model")
-"""Where checkpoints keep the state dict; what lies beside it (an epoch, an optimizer's state) is not weights."""
+"""Keys of the state dict in a checkpoint. Other keys (an epoch, the state of an optimizer) are not weights."""
 
 STORAGES = {
     "torch.DoubleStorage": "F64", "torch.FloatStorage": "F32", "torch.HalfStorage": "F16",
@@ -39,7 +39,7 @@ MOST = 2**63
 
 
 class Storage(NamedTuple):
-    """A run of numbers, which lies elsewhere in the file."""
+    """A sequence of numbers, which is stored outside of the pickle."""
 
     code: str
     key: str
@@ -47,12 +47,12 @@ class Storage(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """In the file."""
+        """The size in the file."""
         return self.numbers * size_of(self.code)
 
 
 class Tensor(NamedTuple):
-    """A view of a storage, as it is pickled."""
+    """A view of a storage."""
 
     storage: Storage
     offset: int
@@ -61,19 +61,19 @@ class Tensor(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """As an array; bfloat16 becomes float32."""
+        """The size as an array, in which bfloat16 becomes float32."""
         return math.prod(self.shape) * size_of(self.storage.code) * (2 if self.storage.code == "BF16" else 1)
 
     @property
     def end(self) -> int:
-        """The first number of the storage that the tensor does not reach."""
+        """The index after the last number of the storage that the tensor uses."""
         if 0 in self.shape:
             return self.offset
         return self.offset + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True)) + 1
 
 
 def read_torch_zip(file: BinaryIO) -> dict[str, Array]:
-    """The tensors of a state dict in today's format."""
+    """Read a state dict in the format since PyTorch 1.6."""
     length = length_of(file)
     with zipfile.ZipFile(file) as archive:
         folder, entries = _entries(archive, length)
@@ -92,17 +92,17 @@ def read_torch_zip(file: BinaryIO) -> dict[str, Array]:
 
 
 def read_torch_legacy(file: BinaryIO) -> dict[str, Array]:
-    """The tensors of a state dict in the format before version 1.6. Its numbers are little-endian on any machine."""
+    """Read a state dict in the format before PyTorch 1.6. Its numbers are always little-endian."""
     length = length_of(file)
-    for what, expected in (("magic number", MAGIC), ("version of its format", VERSION)):
+    for field, expected in (("magic number", MAGIC), ("format version", VERSION)):
         if read_pickle(file, {}) != expected:
-            raise Refusal(f"its {what} is not PyTorch's, {expected}; get it again")
-    read_pickle(file, {})  # the writer's machine, on which nothing depends
+            raise Refusal(f"its {field} is not {expected}, which PyTorch writes; get it again")
+    read_pickle(file, {})  # the writer's machine, which is not needed
     tensors, announced = _state_dict(file)
     check_growth((tensor.bytes for tensor in tensors.values()), length)
     keys = read_pickle(file, {})
     if type(keys) is not list or sorted(keys) != sorted(announced):
-        raise Refusal("the storages that it has are not those that its tensors are made of")
+        raise Refusal("its storages are not those of its tensors")
     used = {tensor.storage for tensor in tensors.values()}
     storages = {}
     for storage in (announced[key] for key in keys):
@@ -113,33 +113,33 @@ def read_torch_legacy(file: BinaryIO) -> dict[str, Array]:
         else:
             file.seek(storage.bytes, os.SEEK_CUR)
     if rest := length - file.tell():
-        raise Refusal(f"{rest:,} bytes follow its last storage; they are no part of a state dict")
+        raise Refusal(f"{rest:,} bytes follow its last storage, which are not part of a state dict")
     return _arrays(tensors, storages)
 
 
 def _entries(archive: zipfile.ZipFile, length: int) -> tuple[str, dict[str, zipfile.ZipInfo]]:
-    """The one folder of an archive, and what is in it. Nothing is unpacked: names are only looked up."""
+    """The only folder of an archive, and its entries by name. Nothing is extracted."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
     if "config.json" in names:
         raise Refusal(
-            "it is a whole Keras model, which may hold code; save the weights alone: model.save_weights('x.weights.h5')"
+            "it is a whole Keras model, which may hold code; save only its weights: model.save_weights('x.weights.h5')"
         )
     if any(name.endswith(".npy") for name in names):
         raise Refusal("it is an archive of NumPy arrays, which may hold any object; save them as safetensors")
     folders = [name[: -len("data.pkl")] for name in names if re.fullmatch("[^/]+/data.pkl", name)]
     if len(folders) != 1 or f"{folders[0]}constants.pkl" in names:
-        what = "a TorchScript program" if len(folders) == 1 else "an archive of something else"
-        raise Refusal(f"it is {what}, not a state dict; save one with torch.save(model.state_dict(), 'x.pth')")
+        kind = "a TorchScript program" if len(folders) == 1 else "another kind of archive"
+        raise Refusal(f"it is {kind}, not a state dict; save one with torch.save(model.state_dict(), 'x.pth')")
     if len(set(names)) != len(names):
-        raise Refusal("names come twice in its archive")
+        raise Refusal("its archive has the same name twice")
     if any(info.compress_type != zipfile.ZIP_STORED for info in infos) or sum(i.file_size for i in infos) > length:
-        raise Refusal("its archive is compressed, or claims to hold more than its size; PyTorch writes neither")
+        raise Refusal("its archive is compressed or has impossible sizes, which PyTorch never writes")
     return folders[0], {info.filename.removeprefix(folders[0]): info for info in infos}
 
 
 def _state_dict(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, Storage]]:
-    """The tensors that are the weights, and every storage that the pickle names, by its key."""
+    """The tensors of the state dict, and all storages of the pickle, by their keys."""
     storages: dict[str, Storage] = {}
 
     def storage(key: Any) -> Storage:
@@ -151,7 +151,7 @@ def _state_dict(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, Storage]]
     value = read_pickle(file, FUNCTIONS, STORAGES, storage)
     wrappers = [name for name in WRAPPERS if type(value) is dict and type(value.get(name)) is dict]
     if len(wrappers) > 1:
-        raise Refusal(f"it has several state dicts: {', '.join(wrappers)}; save the one that is meant by itself")
+        raise Refusal(f"it has several state dicts: {', '.join(wrappers)}; save only one of them")
     weights = value[wrappers[0]] if wrappers else value
     if type(weights) is not dict:
         raise Refusal(f"it holds a {type(weights).__name__}, not a state dict; save model.state_dict()")
@@ -161,42 +161,45 @@ def _state_dict(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, Storage]]
         if type(name) is not str or type(value) is not Tensor
     ]
     if others:
-        raise Refusal(f"it holds more than tensors: {listed(others)}; save model.state_dict()")
+        raise Refusal(f"it contains other values than tensors: {listed(others)}; save model.state_dict()")
     return weights, storages
 
 
 def _storage(key: Any) -> Storage:
-    """A storage, from what a pickle says about it: what it is, its type, its key, its device and its size."""
+    """A storage, from its entry in the pickle: the word "storage", its type, its key, its device and its size."""
     match key:
         case ("storage", Named(name), str(number), _, int(numbers)) if name in STORAGES:
             pass
         case ("storage", Named(name), str(number), _, int(numbers), None) if name in STORAGES:
             pass
         case _:
-            raise Refusal("it names a storage in a way that is not known; load it, and save it with torch 1.6 or newer")
+            raise Refusal(
+                "the entry of a storage has an unknown form; load the file and save it with PyTorch 1.6 or newer"
+            )
     if not 0 <= numbers < MOST:
         raise Refusal(f"its storage {number!r} has {numbers} numbers")
     return Storage(STORAGES[name], number, numbers)
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Tensor:
-    """What `_rebuild_tensor` and `_rebuild_tensor_v2` are told; of the rest, whether values are to be negated."""
+    """A tensor, from the arguments of `_rebuild_tensor` or `_rebuild_tensor_v2`. Values after the second of `rest` say
+    whether the tensor is conjugated or negated."""
     numbers = (offset, *shape, *strides)
     if type(storage) is not Storage or len(shape) != len(strides) or len(shape) > DIMENSIONS:
         raise Refusal("it has a tensor whose storage, shape and strides do not fit together")
     if not all(type(number) is int and 0 <= number < MOST for number in numbers):
         raise Refusal("it has a tensor whose offset, shape or strides are not whole numbers from 0 up")
     if any(rest[2:]):
-        raise Refusal("it has a tensor that is stored conjugated or negated; save its .resolve_neg()")
+        raise Refusal("it has a conjugated or negated tensor; save its .resolve_conj().resolve_neg()")
     tensor = Tensor(storage, offset, tuple(shape), tuple(strides))
     if tensor.end > storage.numbers:
-        raise Refusal(f"it has a tensor that reaches to {tensor.end:,} in a storage of {storage.numbers:,} numbers")
+        raise Refusal(f"it has a tensor that ends at {tensor.end:,} in a storage of {storage.numbers:,} numbers")
     return tensor
 
 
 def _parameter(data: Any, *rest: Any) -> Tensor:
     if type(data) is not Tensor:
-        raise Refusal(f"it has a parameter that is a {type(data).__name__}, not a tensor")
+        raise Refusal(f"it has a parameter of the type {type(data).__name__}, not a tensor")
     return data
 
 
@@ -214,7 +217,7 @@ def _check_size(storage: Storage, found: int | None) -> None:
 
 
 def _arrays(tensors: dict[str, Tensor], storages: dict[Storage, Array]) -> dict[str, Array]:
-    """Each tensor as an array of its own, in row-major order."""
+    """Each tensor as a separate array, in row-major order."""
     arrays = {}
     for name, tensor in tensors.items():
         numbers = storages[tensor.storage]

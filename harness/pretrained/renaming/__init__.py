@@ -1,20 +1,20 @@
-"""Whose tensor is whose: a published file's tensors under our names, in our axis order.
+"""Renaming: the tensors of a published file under the names of samebench, in its axis order.
 
-A file names its layers in its own way, so they are told by order. PyTorch writes them as the network was put together,
-which is our order too; a file that lists them by name is put back into it. Keras lists them by depth, and its newer files
-keep that order only within each kind of layer.
+Each file names layers in its own way, so layers are matched by their order. PyTorch writes layers in the order of their
+definition, which is the order of samebench too; files that sort layers by name are put back into it. Keras sorts layers
+by depth, and its newer files keep that order only within each kind of layer.
 
-| files of | kernels                            | depthwise kernels        | pictures become vectors |
+| files of | kernels                            | depthwise kernels        | order of Flatten        |
 |----------|------------------------------------|--------------------------|-------------------------|
 | PyTorch  | (out, in, rows, columns), (out, in)| (out, 1, rows, columns)  | channels first          |
-| Keras    | as here                            | (rows, columns, out, 1)  | as here                 |
+| Keras    | as samebench                       | (rows, columns, out, 1)  | as samebench            |
 
-canonical.py   a file of any kind, told by its names
+canonical.py   files of any kind, recognised by their names
 of_pytorch.py  files of PyTorch
-naming.py      the order of layers by their names
-channels.py    axes and vectors that have channels first
+naming.py      the order of layers, derived from their names
+channels.py    axes and vectors with channels first
 of_keras.py    files of Keras
-layers.py      what both kinds of files have in common
+layers.py      layers of a file, for both kinds of files
 """
 
 from harness.pretrained.renaming.canonical import RENAMING_VERSION as RENAMING_VERSION

@@ -1,4 +1,4 @@
-"""A file of any kind, told by its names."""
+"""Files of any kind, recognised by the names of their tensors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from harness.pretrained.renaming.of_pytorch import from_pytorch
 from harness.spec import Array, Model, Weights
 
 RENAMING_VERSION = 2
-"""Goes up when the same file would become other weights: what was kept by an older one is not used."""
+"""Increased when the same file gives other weights, so that older cached copies are not used."""
 
 
 def canonical(model: Model, tensors: Weights, origin: str) -> dict[str, Array]:
-    """The tensors of a file as weights of the model, in float32; raises SpecError unless they are just those."""
+    """The tensors of a file as weights of the model, in float32. Raises SpecError if some are missing or left over."""
     if all(name.split(".")[0] in ("trunk", "head") for name in tensors):
         found = dict(tensors)
     elif any(name.endswith((".weight", ".running_mean")) for name in tensors):

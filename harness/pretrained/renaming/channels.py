@@ -1,7 +1,8 @@
-"""Channels first, as PyTorch has them, and channels last, as we do: the axes of kernels, and the order in vectors.
+"""From channels first (PyTorch) to channels last (samebench): the axes of kernels, and the order in vectors.
 
-A vector that was made of a picture lists it channel by channel there, and pixel by pixel here. It may pass through other
-layers before a dense one reads it: drop-out, an activation, a batch norm, whose own tensors are then in that order too.
+A vector from a flattened picture is in the order of channels in PyTorch, and in the order of pixels in samebench. Between
+the flattening and the dense layer there may be dropout, an activation or a batch norm; the tensors of that batch norm have
+the same order as the vector.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from harness.errors import SpecError
 from harness.spec import Add, Array, BatchNorm, Concat, Conv, Dense, GlobalAvgPool, Model, Node, Shape
 
 PictureShapes = tuple[Shape, ...]
-"""What a vector was made of. Entries that are in one order everywhere count as a picture of one pixel."""
+"""The shapes of the pictures that a vector was flattened from. Values with the same order in both count as one pixel."""
 
 
 def pictures_read(model: Model) -> dict[str, PictureShapes]:
-    """For each node, by its name, the pictures that its input was made of."""
+    """The pictures that the input of each node was flattened from, by the name of the node."""
     made: dict[str, PictureShapes] = {Model.INPUT: (_as_picture(model.input_shape),)}
     read: dict[str, PictureShapes] = {}
     for node in model.nodes:
@@ -29,7 +30,7 @@ def pictures_read(model: Model) -> dict[str, PictureShapes]:
 
 
 def from_channels_first(tensor: Array, node: Node, read: PictureShapes) -> Array:
-    """A tensor of PyTorch in our order; `read` is what the input of its node was made of."""
+    """A tensor of PyTorch in the order of samebench. `read` are the pictures that the node's input was flattened from."""
     if isinstance(node.layer, Conv):
         return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
     if len(node.input_shape) > 1:
@@ -37,7 +38,7 @@ def from_channels_first(tensor: Array, node: Node, read: PictureShapes) -> Array
     if isinstance(node.layer, BatchNorm):
         return _reordered(tensor, read)
     if tensor.ndim == 4 and [tensor.shape[1:]] == [(channels, *pixels) for *pixels, channels in read]:
-        tensor = tensor.reshape(len(tensor), -1)  # a convolution that sees all of a picture at once
+        tensor = tensor.reshape(len(tensor), -1)  # a convolution whose kernel is as large as the picture
     return _reordered(tensor.T, read) if tensor.ndim == 2 else tensor
 
 
@@ -46,7 +47,7 @@ def _as_picture(shape: Shape) -> Shape:
 
 
 def _made(node: Node, inputs: list[PictureShapes]) -> PictureShapes:
-    """What the vector that a node makes is made of."""
+    """The pictures that the output vector of a node was flattened from."""
     match node.layer:
         case Dense() | GlobalAvgPool():
             return (_as_picture(node.shape),)
@@ -54,14 +55,14 @@ def _made(node: Node, inputs: list[PictureShapes]) -> PictureShapes:
             return tuple(chain.from_iterable(inputs))
         case Add() if len(set(inputs)) > 1:
             raise SpecError(
-                f"{node.name} adds vectors that PyTorch has in different orders, as they were made of {inputs}; take a file "
-                "under samebench's own names"
+                f"{node.name} adds vectors that have different orders in PyTorch, flattened from {inputs}; use a file with "
+                "samebench's names"
             )
     return inputs[0]
 
 
 def _reordered(tensor: Array, read: PictureShapes) -> Array:
-    """A tensor whose first axis is a vector in PyTorch's order, in ours; as it is where it has another length."""
+    """Reorder the first axis from PyTorch's order to that of samebench. A tensor of another length is not changed."""
     sizes = [int(np.prod(shape)) for shape in read]
     if len(tensor) != sum(sizes):
         return tensor

@@ -1,4 +1,4 @@
-"""The layers of a file beside those of a network: what both kinds of files have in common."""
+"""The layers of a file, matched with those of a network: for files of PyTorch and of Keras."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.spec import Array, Node
 
 
 class FileLayer(NamedTuple):
-    """A layer as a file has it: its name there, its kind if the file tells, and its tensors in their order."""
+    """A layer of a file: its name, its kind (None if the file does not contain it), and its tensors in order."""
 
     name: str
     kind: str | None
@@ -18,7 +18,8 @@ class FileLayer(NamedTuple):
 
 
 def layers_of(tensors: Iterable[tuple[str, str, str | None, Array]]) -> list[FileLayer]:
-    """Tensors under one name are a layer; each is given by the name of its layer, its own, the layer's kind, and itself."""
+    """Group tensors into layers. Each item is the name of the layer, the name of the tensor in it, the kind of the layer,
+    and the tensor."""
     found: dict[str, FileLayer] = {}
     for name, own, kind, tensor in tensors:
         found.setdefault(name, FileLayer(name, kind, {})).tensors[own] = tensor
@@ -26,14 +27,14 @@ def layers_of(tensors: Iterable[tuple[str, str, str | None, Array]]) -> list[Fil
 
 
 def owners(nodes: Sequence[Node]) -> list[Node]:
-    """The nodes that have tensors."""
+    """The nodes with parameters."""
     return [node for node in nodes if node.parameters]
 
 
 def check_count(nodes: Sequence[Node], layers: Sequence[FileLayer], origin: str) -> None:
-    """Raise unless there is a layer for each node."""
+    """Raise SpecError unless there are as many layers as nodes."""
     if len(nodes) != len(layers):
         raise SpecError(
-            f"{origin} has {len(layers)} layers with tensors, and the network {len(nodes)}: it is of another network, or "
-            "lacks a part such as the classifier"
+            f"{origin} has {len(layers)} layers with tensors, but the network has {len(nodes)}: the file is for another "
+            "network, or lacks a part such as the classifier"
         )

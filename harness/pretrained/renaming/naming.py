@@ -1,16 +1,17 @@
-"""In what order a network has its layers, told by their names: for files that do not keep it.
+"""The order of a network's layers, derived from their names: for files that do not keep the order.
 
-safetensors lists tensors by name, so `features.10` comes before `features.3`, and `bn1` before `conv1`. What PyTorch
-calls a layer is a path, whose steps are a word, a number, or a word with a number. Paths are compared at the first step
-in which they differ, and only layers of one kind with each other:
+safetensors sorts tensors by name, so `features.10` comes before `features.3`, and `bn1` before `conv1`. The name of a
+layer in PyTorch is a path, and each step of it is a word, a number, or a word with a number. Only layers of the same kind
+are compared, at the first step in which their paths differ:
 
-- steps of one word, or of none, by their numbers
-- steps of different words by their places in a network, as `PLACES` has them
-- a norm has the place of the convolution that it follows, in a module that has as many of both: the first that of the
-  first, and so on. So `bn1` and `bn2` of timm's mobile networks, with `blocks` between them, go with `conv_stem` and
-  `conv_head`.
+- steps with the same word, or without a word, are sorted by their numbers
+- steps with different words are sorted by their places in a network, which are listed in `PLACES`
+- a norm gets the place of its convolution, if its module has as many norms as convolutions: the first norm belongs to the
+  first convolution, and so on. So `bn1` and `bn2` of timm's mobile networks, with `blocks` between them, belong to
+  `conv_stem` and `conv_head`.
 
-Two layers that none of this puts in order are refused: nothing is guessed. Whether the order is right, the shapes tell.
+If these rules do not decide the order of two layers, the file is refused: nothing is guessed. The shapes of the tensors
+show whether the order is right.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from harness.errors import SpecError
 from harness.pretrained.formats import listed
 
 LayerKind = Literal["norm", "depthwise", "conv", "dense"]
-"""In this they are sorted by the alphabet: dense layers follow convolutions, as the last convolutions of a file may be the
+"""Kinds are sorted alphabetically: dense layers follow convolutions, because the last convolutions of a file may be the
 first dense layers of a network."""
 
 PLACES = (
@@ -38,7 +39,7 @@ PLACES = (
     ("pre_logits",),
     ("classifier", "fc", "head"),
 )
-"""Words of torchvision's and timm's networks, from the picture to the logits. Words in one place are no order."""
+"""Words of torchvision's and timm's networks, from the picture to the logits. Words in the same place have no order."""
 
 PLACE_OF = {word: place for place, words in enumerate(PLACES) for word in words}
 UNKNOWN = -1
@@ -47,7 +48,7 @@ STEP = re.compile("_*(.*?)_?([0-9]*)", re.DOTALL)
 
 
 class Step(NamedTuple):
-    """One step of a path, in the order in which steps are sorted."""
+    """A step of a path. Steps are sorted by these fields, in this order."""
 
     place: int
     word: str
@@ -58,20 +59,20 @@ Path = tuple[Step, ...]
 
 
 def in_network_order(kinds: Mapping[str, LayerKind], origin: str) -> list[str]:
-    """The layers in the order of the network, sorted by kind first; raises SpecError where names tell no order."""
+    """The layers sorted by kind, and each kind in the order of the network. Raises SpecError if names do not decide it."""
     paths = {name: tuple(_step(part) for part in name.split(".")) for name in kinds}
     for name, place in _places_of_norms(kinds, paths).items():
         paths[name] = (*paths[name][:-1], paths[name][-1]._replace(place=place))
     order = sorted(kinds, key=lambda name: (kinds[name], paths[name]))
     unclear = [
-        f"{one} and {other}"
-        for one, other in pairwise(order)
-        if kinds[one] == kinds[other] and not _are_in_order(paths[one], paths[other])
+        f"{first} and {second}"
+        for first, second in pairwise(order)
+        if kinds[first] == kinds[second] and not _are_in_order(paths[first], paths[second])
     ]
     if unclear:
         raise SpecError(
-            f"{origin} lists its tensors by name, and names do not tell which layer comes first of {listed(unclear)}; "
-            f"known are numbers, and {', '.join(PLACE_OF)}; {KEEP_ORDER}"
+            f"{origin} sorts its tensors by name, and the order of these layers is unknown: {listed(unclear)}; "
+            f"known are numbers and these words: {', '.join(PLACE_OF)}; {KEEP_ORDER}"
         )
     return order
 
@@ -83,7 +84,7 @@ def _step(part: str) -> Step:
 
 
 def _places_of_norms(kinds: Mapping[str, LayerKind], paths: Mapping[str, Path]) -> dict[str, int]:
-    """The place of each norm, by the convolutions of its module."""
+    """The place of each norm: that of its convolution in the same module."""
     modules: dict[Path, list[str]] = defaultdict(list)
     for name in sorted(kinds, key=lambda name: paths[name]):
         modules[paths[name][:-1]].append(name)
@@ -97,11 +98,11 @@ def _places_of_norms(kinds: Mapping[str, LayerKind], paths: Mapping[str, Path]) 
     return places
 
 
-def _are_in_order(one: Path, other: Path) -> bool:
-    """Whether the first of two sorted paths comes first for a reason, and not by the alphabet."""
-    for step, following in zip(one, other, strict=False):
+def _are_in_order(first: Path, second: Path) -> bool:
+    """Whether a rule, and not only the alphabet, puts the first of two sorted paths before the second."""
+    for step, following in zip(first, second, strict=False):
         if step.word != following.word:
             return UNKNOWN < step.place < following.place
         if step.number != following.number:
             return True
-    return len(one) < len(other)
+    return len(first) < len(second)

@@ -1,7 +1,7 @@
 """Files of Keras.
 
-They list layers by depth, and the newer ones keep that order only within each kind of layer. Kernels are as here, but for
-depthwise ones: (rows, columns, out, 1). A network whose last layers are 1x1 convolutions in the file has dense ones here.
+They sort layers by depth; newer files keep that order only within each kind of layer. Kernels have the axes of samebench,
+except depthwise kernels: (rows, columns, out, 1). The last 1x1 convolutions of some files are dense layers in samebench.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.spec import Add, Array, BatchNorm, Conv, Dense, Model, Node, Weight
 
 KERAS_3 = re.compile(r"(?P<layer>.*/(?P<kind>[^/]*?)(_\d+)?)/vars/(?P<own>\d+)")
 BY_NAME = (["bias", "kernel"], ["beta", "gamma"])
-"""How the tensors of a layer begin where they are sorted by name; Keras writes them the other way round."""
+"""The first tensors of a layer if they are sorted by name. Keras itself writes them in the opposite order."""
 
 
 def from_keras(model: Model, tensors: Weights, origin: str) -> dict[str, Array]:
@@ -27,8 +27,8 @@ def from_keras(model: Model, tensors: Weights, origin: str) -> dict[str, Array]:
     )
     if unordered := [layer.name for layer in layers if list(layer.tensors)[:2] in BY_NAME]:
         raise SpecError(
-            f"{origin} lists its tensors by name, such as those of {unordered[0]}, and names as Keras gives them do not tell "
-            "the order of a network; take the file that Keras itself writes: model.save_weights('x.weights.h5')"
+            f"{origin} sorts its tensors by name, such as those of {unordered[0]}, and the names of Keras do not contain the "
+            "order of the layers; use a file that Keras itself writes: model.save_weights('x.weights.h5')"
         )
     nodes = owners(_by_depth(model))
     if all(newer.values()):
@@ -38,30 +38,31 @@ def from_keras(model: Model, tensors: Weights, origin: str) -> dict[str, Array]:
     for node, layer in zip(nodes, layers, strict=True):
         for name, tensor in _named(node, layer, origin):
             found[name] = _from_keras_axes(node, tensor)
-    if model.trunk[:1] == (CAFFE,):  # which takes blue before red
+    if model.trunk[:1] == (CAFFE,):  # such networks take BGR, not RGB
         first = next(f"{node.name}.kernel" for node in model.nodes if isinstance(node.layer, Conv))
         found[first] = found[first][:, :, ::-1]
     return found
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The name of a layer, and that of its tensor in it."""
+    """The name of the layer, and the name of the tensor in it."""
     layer, _, own = name.rpartition("/")
     return layer, own
 
 
 def _named(node: Node, layer: FileLayer, origin: str) -> Iterator[tuple[str, Array]]:
-    """A layer's tensors under our names: kernel, bias; scale, offset, mean, variance, in this order on both sides."""
+    """The tensors of a layer under the names of samebench. Both have the same order: kernel, bias, or scale, offset, mean,
+    variance."""
     if len(node.parameters) != len(layer.tensors):
         raise SpecError(
-            f"{origin}: its layer {layer.name} has {len(layer.tensors)} tensors, where {node.name} has "
+            f"{origin}: its layer {layer.name} has {len(layer.tensors)} tensors, but {node.name} needs "
             f"{', '.join(node.parameters)}"
         )
     return zip((f"{node.name}.{name}" for name in node.parameters), layer.tensors.values(), strict=True)
 
 
 def _from_keras_axes(node: Node, tensor: Array) -> Array:
-    """A tensor of Keras in our axis order: others are depthwise kernels, and 1x1 convolutions that are dense here."""
+    """A tensor in the axis order of samebench. Only depthwise kernels and 1x1 convolutions of dense layers change."""
     if tensor.ndim == 4 and isinstance(node.layer, Conv) and node.layer.groups > 1:
         rows, columns, channels, multiplier = tensor.shape
         return tensor.reshape(rows, columns, 1, channels * multiplier)
@@ -72,29 +73,28 @@ def _from_keras_axes(node: Node, tensor: Array) -> Array:
 
 
 def _by_depth(model: Model) -> list[Node]:
-    """The nodes as Keras lists them: by the longest way to the output, and where that is equal, as they are met on a
-    walk back from it."""
+    """The nodes in the order of Keras: by the longest path to the output; nodes of equal depth in the order of a walk back
+    from the output."""
     depth: dict[str, int] = {}
     for node in reversed(model.nodes):
         own = depth.setdefault(node.name, 0)
         for name in node.inputs:
             depth[name] = max(depth.get(name, 0), own + 1)
-    nodes, met = {node.name: node for node in model.nodes}, dict[str, int]()
+    nodes, visited = {node.name: node for node in model.nodes}, dict[str, int]()
     waiting = [model.end()]
     while waiting:
         name = waiting.pop()
-        if name in nodes and name not in met:
-            met[name] = len(met)
+        if name in nodes and name not in visited:
+            visited[name] = len(visited)
             inputs = nodes[name].inputs
-            waiting += (
-                inputs if isinstance(nodes[name].layer, Add) else reversed(inputs)
-            )  # a sum lists its shortcut first
-    return sorted(model.nodes, key=lambda node: (-depth[node.name], met[node.name]))
+            # Keras lists the shortcut of a sum first
+            waiting += inputs if isinstance(nodes[name].layer, Add) else reversed(inputs)
+    return sorted(model.nodes, key=lambda node: (-depth[node.name], visited[node.name]))
 
 
 def _by_kind(nodes: Sequence[Node], layers: Sequence[FileLayer]) -> tuple[list[Node], list[FileLayer]]:
-    """Nodes and layers sorted by kind, each kind in its order. A network whose last layers are 1x1 convolutions in the
-    file has dense layers here."""
+    """Nodes and layers sorted by kind; each kind keeps its order. If the file has no dense layers, its last 1x1
+    convolutions are the dense layers of the network."""
     kinds = {layer.kind for layer in layers}
     dense = "dense" if "dense" in kinds else "conv2d"
 

@@ -1,7 +1,7 @@
 """Files of PyTorch: state dicts, and safetensors of them.
 
-A layer's tensors are told by their names. The layers are in the order of the network, which is ours too, unless the file
-lists its tensors by name.
+The tensors of a layer are recognised by their names. The layers are in the order of the network, as in samebench, unless
+the file sorts its tensors by name.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from harness.pretrained.renaming.naming import KEEP_ORDER, LayerKind, in_network
 from harness.spec import Array, BatchNorm, Conv, Model, Node, Weights
 
 COUNTED = ".num_batches_tracked"
-"""PyTorch counts batches in its batch norms; nothing here depends on it."""
+"""The number of batches that a batch norm of PyTorch has seen. It is not needed."""
 
 THEIRS = {
     "kernel": "weight", "scale": "weight", "bias": "bias", "offset": "bias",
     "mean": "running_mean", "variance": "running_var",
 }  # fmt: skip
-"""What PyTorch calls a tensor of a layer, by our name for it."""
+"""PyTorch's name for each tensor of a layer."""
 
 
 def from_pytorch(model: Model, tensors: Weights, origin: str) -> dict[str, Array]:
     if CAFFE in model.trunk:
         raise SpecError(
-            f"{origin} is a file of PyTorch, and {model.name} takes its pixels as Caffe did: of other weights than these, "
-            "it would see other colours; take the file of Keras"
+            f"{origin} is a file of PyTorch, but {model.name} preprocesses pixels like Caffe, so these weights would get "
+            "the wrong colours; use the file of Keras"
         )
     kept = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTED)}
     layers = layers_of((*_split(name), None, tensor) for name, tensor in kept.items())
@@ -44,7 +44,7 @@ def from_pytorch(model: Model, tensors: Weights, origin: str) -> dict[str, Array
     for node, layer in zip(nodes, layers, strict=True):
         expected = {THEIRS[name]: name for name in node.parameters}
         if layer.tensors.keys() != expected.keys():
-            wrong.append(f"{layer.name} has {', '.join(layer.tensors)}, where {node.name} takes {', '.join(expected)}")
+            wrong.append(f"{layer.name} has {', '.join(layer.tensors)}, but {node.name} needs {', '.join(expected)}")
             continue
         for theirs, ours in expected.items():
             tensor = from_channels_first(layer.tensors[theirs], node, read[node.name])
@@ -52,26 +52,26 @@ def from_pytorch(model: Model, tensors: Weights, origin: str) -> dict[str, Array
             if tensor.shape != (shape := node.parameters[ours].shape):
                 wrong.append(f"{layer.name}.{theirs} as {node.name}.{ours} is {tensor.shape}, not {shape}")
     if wrong:
-        raise misfit(wrong, origin, f"; its layers were put in order by their names: {KEEP_ORDER}" if by_name else "")
+        raise misfit(wrong, origin, f"; its layers were sorted by their names: {KEEP_ORDER}" if by_name else "")
     return found
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The name of a layer, and that of its tensor in it."""
+    """The name of the layer, and the name of the tensor in it."""
     layer, _, own = name.rpartition(".")
     return layer, own
 
 
 def _is_by_name(tensors: Weights, layers: Sequence[FileLayer]) -> bool:
-    """Whether a file lists its tensors by name, as safetensors does, and whatever was made of it: a layer of PyTorch
-    begins with its weight, and not with its bias."""
+    """Whether the tensors are sorted by name, as in safetensors and in files converted from it. In the order of PyTorch, a
+    layer begins with its weight, not with its bias."""
     return list(tensors) == sorted(tensors) or any("weight" in list(layer.tensors)[1:] for layer in layers)
 
 
 def _in_order_of_names(
     nodes: Sequence[Node], layers: Sequence[FileLayer], origin: str
 ) -> tuple[list[Node], list[FileLayer]]:
-    """Nodes and layers sorted by kind, each kind in the order of the network."""
+    """Nodes and layers sorted by kind, and each kind in the order of the network."""
     by_name = {layer.name: layer for layer in layers}
     order = in_network_order({layer.name: _kind_of_stored(layer) for layer in layers}, origin)
     return sorted(nodes, key=_kind_of_node), [by_name[name] for name in order]

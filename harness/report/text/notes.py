@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.parity.probes import LIMITS
@@ -13,6 +13,12 @@ from harness.report.text.footer import footer
 from harness.report.text.results import one_each
 from harness.report.text.tables import experiment_title, seeds_text, short_hash, within
 from harness.result import Result
+
+UNKNOWN = ("unknown", "not said")
+"""Values of facts about weights that a file does not contain. Older results have the second one."""
+
+LABELS = {"variant": "variant", "trained_on": "training data", "licence": "licence"}
+"""Facts about weights that a reader needs, with their names in the text."""
 
 
 def report_notes(report: Report) -> Iterator[list[str]]:
@@ -121,9 +127,18 @@ def _starts(results: Sequence[Result]) -> Iterator[str]:
     tasks: dict[str, list[str]] = {}
     for result in results:
         if start := result.evidence.get("start"):
-            known = f"{start['name']} ({start['variant']}; {start['preprocessing']}), trained on {start['trained_on']}"
-            tasks.setdefault(f"{known}; {start['licence']}; {start['source']}", []).append(result.cell.task)
-    yield from (f"Weights of {', '.join(dict.fromkeys(names))}: {known}." for known, names in tasks.items())
+            tasks.setdefault(_weights_text(start), []).append(result.cell.task)
+    yield from (f"Weights of {', '.join(dict.fromkeys(names))}: {text}." for text, names in tasks.items())
+
+
+def _weights_text(start: Mapping[str, str]) -> str:
+    """The known facts about weights, and the names of those that are unknown."""
+    known = {name: value for name, value in start.items() if value not in UNKNOWN}
+    network = "; ".join(known[name] for name in ("variant", "preprocessing") if name in known)
+    text = f"{start['name']} ({network})" + (f", trained on {known['trained_on']}" if "trained_on" in known else "")
+    facts = [known[name] for name in ("licence", "source") if known.get(name) not in (None, start["name"])]
+    unknown = [label for name, label in LABELS.items() if name not in known]
+    return "; ".join([text, *facts, *([f"unknown: {', '.join(unknown)}"] if unknown else [])])
 
 
 def _own_ways(results: Sequence[Result]) -> Iterator[str]:

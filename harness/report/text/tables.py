@@ -35,9 +35,11 @@ class Table(NamedTuple):
 
 
 def network_text(row: Mapping[str, Any]) -> str:
-    """The network of a row of the summary, and what it started from."""
-    start = f" from {PurePath(row['weights']).name}" if row["weights"] else ""
-    return f"{row['model']}{start}"
+    """The network of a row of the summary, and its pretrained weights."""
+    if not row["weights"]:
+        return str(row["model"])
+    weights = PurePath(row["weights"]).name
+    return f"{row['model']} (pretrained)" if weights == row["model"] else f"{row['model']} (pretrained: {weights})"
 
 
 def experiment_title(row: Mapping[str, Any]) -> str:

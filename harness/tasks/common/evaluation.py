@@ -1,8 +1,7 @@
-"""What is said of a network on a split, from its logits, and along its training.
+"""Metrics of a network on a split, computed from its logits, and points of a learning curve.
 
-A share of nothing has to be given a value or left out. A class that was never predicted has the precision 0, as in
-scikit-learn. A class of which the split holds no picture has no recall and no F1: both are None, and the mean over the
-classes leaves it out, where scikit-learn would count it as a 0.
+A class that was never predicted has the precision 0, as in scikit-learn. A class without pictures in the split has no
+recall and no F1: both are None, and the mean over the classes leaves the class out (scikit-learn counts it as 0).
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from harness.reference.losses import mean_loss
 from harness.spec import Array
 
 MOST_CLASSES = 100
-"""The confusions of more classes than these are not kept: their number grows with the square, and those of 1,000 classes
-would be a million lines in every result."""
+"""The confusion matrix is stored for at most this many classes: with 1,000 classes it would have a million entries in
+every result."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How well a network does on a split. `confusion` counts pictures: rows are the truth, columns the prediction."""
+    """The results of a network on a split. `confusion` counts pictures: rows are labels, columns are predictions."""
 
     classes: tuple[str, ...]
     loss: float
@@ -38,13 +37,13 @@ class Evaluation:
     @property
     def per_class(self) -> list[dict[str, Any]]:
         """Precision, recall, F1 and the number of pictures of each class, in the order of the classes."""
-        right, taken, count = self.confusion.diagonal(), self.confusion.sum(0), self.confusion.sum(1)
+        right, predicted, count = self.confusion.diagonal(), self.confusion.sum(0), self.confusion.sum(1)
         return [
             {
                 "class": name,
-                "precision": float(right[i] / taken[i]) if taken[i] else 0.0,
+                "precision": float(right[i] / predicted[i]) if predicted[i] else 0.0,
                 "recall": float(right[i] / count[i]) if count[i] else None,
-                "f1": float(2 * right[i] / (taken[i] + count[i])) if count[i] else None,
+                "f1": float(2 * right[i] / (predicted[i] + count[i])) if count[i] else None,
                 "count": int(count[i]),
             }
             for i, name in enumerate(self.classes)
@@ -52,11 +51,11 @@ class Evaluation:
 
     @property
     def macro_f1(self) -> float:
-        """The mean F1 of the classes that the split has pictures of: each counts the same, however rare it is."""
+        """The mean F1 of all classes with pictures in the split. All classes have the same weight."""
         return float(np.mean([row["f1"] for row in self.per_class if row["count"]]))
 
     def as_metrics(self, prefix: str = "test") -> dict[str, Any]:
-        """What a task puts into its metrics. Classes are told apart on the test split alone, under names without it."""
+        """The metrics of a task for this split. Only the test split has metrics per class, and their names have no prefix."""
         metrics: dict[str, Any] = {f"{prefix}_accuracy": self.accuracy, f"{prefix}_loss": self.loss}
         if prefix == "test":
             metrics |= {"macro_f1": self.macro_f1, "per_class": self.per_class}
@@ -66,13 +65,13 @@ class Evaluation:
 
 
 def evaluate(loss: LossName, logits: Array, labels: Array, classes: Sequence[str]) -> Evaluation:
-    """Compare predictions with labels. The largest logit is the prediction; the single logit of the sigmoid loss says
-    the second class where it is above 0, which is a probability above one half."""
+    """Compare predictions with labels. The prediction is the class of the largest logit. With the sigmoid loss there is one
+    logit, and the prediction is the second class if it is above 0."""
     outputs, n = 1 if loss == "sigmoid" else len(classes), len(classes)
     if logits.shape != (len(labels), outputs) or not len(labels) or (loss == "sigmoid" and n != 2):
         raise SpecError(
-            f"the {loss} loss needs one row of {outputs} logits for each of 1 or more labels, and its own number of "
-            f"classes, not logits {logits.shape} for {len(labels)} labels of {n} classes"
+            f"the {loss} loss of {2 if loss == 'sigmoid' else n} classes needs logits of the shape (labels, {outputs}) and at "
+            f"least 1 label, not logits of the shape {logits.shape} for {len(labels)} labels of {n} classes"
         )
     predictions = logits[:, 0] > 0 if loss == "sigmoid" else logits.argmax(1)
     pairs = labels.astype(np.int64) * n + predictions  # labels of 8 bits would overflow
@@ -81,17 +80,17 @@ def evaluate(loss: LossName, logits: Array, labels: Array, classes: Sequence[str
 
 
 def overfitting_gap(train: Evaluation, unseen: Evaluation) -> float:
-    """By how much a network does better on the pictures it has learnt from. Tasks store it under this name."""
+    """The accuracy on training pictures minus the accuracy on unseen pictures. Tasks store it under this name."""
     return train.accuracy - unseen.accuracy
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a learning curve, which tasks store as a list under the name "curve".
+    """A point of a learning curve. Tasks store a list of points under the name "curve".
 
-    `training_loss` is the mean loss of the steps since the point before, as training saw them: with drop-out, and with
-    weights that moved from step to step. `train_loss` and `train_accuracy` are of the network as it stands, in evaluation
-    mode, like those of the validation split. Passes for a curve are never timed.
+    `training_loss` is the mean loss of the training steps since the previous point, with dropout and with the weights of
+    each step. `train_loss` and `train_accuracy` are measured in evaluation mode at this point, like those of the validation
+    split. Evaluations for a curve are never timed.
     """
 
     epoch: float
@@ -102,5 +101,5 @@ class Point:
     validation_accuracy: float | None = None
 
     def as_json(self) -> dict[str, float]:
-        """What is known of the point: nothing stands for a validation split that is not there."""
+        """The fields that have a value: without a validation split, its fields are left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -1,5 +1,5 @@
-"""A training as every task does it: its first steps are evidence, the others are timed, and in between one looks how
-well the network does."""
+"""Training for all tasks: the first steps are recorded as evidence, the others are timed, and the network is evaluated
+between epochs."""
 
 from __future__ import annotations
 
@@ -21,43 +21,42 @@ from harness.task import TaskContext
 from harness.tasks.common.evaluation import Evaluation, Point, evaluate, overfitting_gap
 
 SEGMENTS = 5
-"""A training is timed in this many segments or more: enough to see a spread."""
+"""Minimum number of timed segments of a training, so that their spread is known."""
 
 SEGMENT_STEPS = 100
-"""Steps that a segment has at least, where epochs are short, so that what a framework does once for each call does not
-count."""
+"""Minimum number of steps per timed segment, so that the overhead of a call is negligible. Short epochs are combined."""
 
 RECORDED, UNRECORDED = 4, 16
-"""Steps after the first that no rate counts: some frameworks are at full speed only after a few calls. Their losses
-are evidence that all backends began alike: one by one, and then as the timed path gives them, before rounding has led
-the backends too far apart."""
+"""Numbers of steps after the first step that are not timed: some frameworks reach full speed only after a few calls.
+Their losses are evidence that all backends start with the same training: first the loss of each step, and then the mean
+loss that the timed calls return. After more steps, rounding errors would be too large for a comparison."""
 
 NONE = Augmentation()
 AT_ONCE, VALUES = 256, 5_000_000
-"""Pictures that go through a network together where nothing is learned: at most so many, and so many values of pixels, as
-the network makes many times that of them. Large photos go 33 at a time."""
+"""The batch size of evaluations: at most this many pictures, and at most this many values of pixels, because activations
+take many times that memory. For 224x224 photos it is 33."""
 
 LOOKED_AT = 10_000
-"""Training pictures that a point of the curve is made of, at most."""
+"""Maximum number of training pictures in the evaluation for a point of the curve."""
 
 
 SMALL = Model("small", (4, 4, 1), (Conv(2, 3), BatchNorm(), Flatten()), (Dense(2),))
-"""The first weights of this network are a fingerprint of the rule that draws them."""
+"""A small network. A hash of its first weights shows which rule draws first weights."""
 
 
 class EpochGroup(NamedTuple):
-    """What is trained on between two looks."""
+    """The batches between two evaluations."""
 
     batches: Batches
     epochs: int
-    """How many are over when it is."""
+    """The number of epochs completed after this group."""
 
 
 class EpochGroups:
-    """The epochs of a training, each in an order of its own; several make one epoch group where they are short.
+    """The epochs of a training, each in its own order. Short epochs are combined into groups.
 
-    An epoch of augmented pictures is an epoch group by itself. It is made while the one before is trained on: beside the phases
-    of the clock, as "input"; what is still missing then is waited for in the phase "wait".
+    An epoch of augmented pictures is a group of its own. A thread makes it during the previous epoch; the clock counts that
+    work as "input", beside the phases. If it is not ready in time, the phase "wait" counts the rest.
     """
 
     def __init__(
@@ -77,13 +76,13 @@ class EpochGroups:
 
     @property
     def rules(self) -> dict[str, str]:
-        """Fingerprints of the rules that turn a seed into an order and into augmented pictures: what seed 0 gives in the first
-        epoch. They are the same for every seed."""
-        found = {"order_rule": self.order(0, 1, seed=0).fingerprint}
+        """Hashes of the order and of some augmented pictures for seed 0 in the first epoch. They are the same for every seed,
+        and change if the rules that use the seed change."""
+        rules = {"order_rule": self.order(0, 1, seed=0).fingerprint}
         if self.augmentation:
             few = augmented(self.examples.take(np.arange(len(self.examples))[:4]), self.augmentation, 0, 0)
-            found["augmentation_rule"] = hashlib.sha256(few.images.tobytes()).hexdigest()[:16]
-        return found
+            rules["augmentation_rule"] = hashlib.sha256(few.images.tobytes()).hexdigest()[:16]
+        return rules
 
     @property
     def steps(self) -> int:
@@ -91,13 +90,13 @@ class EpochGroups:
 
     @property
     def evidence(self) -> dict[str, str]:
-        """What all backends must have been given: the order of every epoch, and, once it is over, what the pictures of the
-        first had become."""
+        """Hashes of the inputs, which must be equal for all backends: the order of all epochs, and after the first epoch its
+        augmented pictures."""
         return {"batches": self.order(0, self.epochs).fingerprint} | self.rules | self._augmented
 
     @property
     def segments(self) -> int:
-        """How many timed segments each epoch group is cut into."""
+        """The number of timed segments per epoch group."""
         return -(-SEGMENTS * self.at_once // self.epochs)
 
     def __iter__(self) -> Generator[EpochGroup]:
@@ -119,7 +118,7 @@ class EpochGroups:
 
 
 class Fit:
-    """One training of one network, epoch group by epoch group."""
+    """The training of a network."""
 
     def __init__(self, context: TaskContext, net: Any, model: Model, recipe: Recipe) -> None:
         self.context, self.net, self.recipe = context, net, recipe
@@ -128,22 +127,24 @@ class Fit:
         self.masked = recipe.draws_masks(model)
         self.steps, self.lost = 0, 0.0
         self.rates: list[float] = []
-        """Training pictures per second, of each timed segment."""
+        """Training pictures per second in each timed segment."""
         self.evidence: dict[str, Any] = {"weights_rule": fingerprint(SMALL.init(0))}
 
     def learn(self, batches: Batches, lr: Array, segments: int = 1) -> float:
-        """Train on all of the batches; the mean loss of their steps."""
+        """Train on all batches. Returns the mean loss of their steps."""
         before = self.lost
         begun = 0 if self.steps else self._begin(batches, lr, segments)
         cuts = np.linspace(begun, len(batches), segments + 1).astype(int)
-        for part in (slice(start, stop) for start, stop in pairwise(cuts) if start < stop):
-            self._run("train", batches[part], lr[part])
-            self.rates.append(self.context.clock.rate("train", len(lr[part]) * batches.batch_size))
+        for segment in (slice(start, stop) for start, stop in pairwise(cuts) if start < stop):
+            self._run("train", batches[segment], lr[segment])
+            self.rates.append(self.context.clock.rate("train", len(lr[segment]) * batches.batch_size))
         return (self.lost - before) / len(batches)
 
     def _begin(self, batches: Batches, lr: Array, segments: int) -> int:
-        """The first steps, and how many they were; a short training has none to spare beyond the very first."""
-        if self.masked:  # they decide the losses of training: only one without them can be compared
+        """Run the first steps, which are not timed. Returns their number: only one if the training is short."""
+        if (
+            self.masked
+        ):  # training losses depend on the dropout masks, so only a loss in evaluation mode can be compared
             logits = self.context.backend.forward(self.net, batches[:1])
             labels = batches.examples.labels[batches[:1].rows]
             self.evidence["first_losses"] = [mean_loss(self.recipe.loss, logits, labels)]
@@ -165,7 +166,7 @@ class Fit:
         return losses
 
     def follow(self, groups: EpochGroups, validation: Examples | None = None) -> list[Point]:
-        """Train by the recipe's schedule, from the first epoch group to the last; how well it did after each."""
+        """Train on all epoch groups with the schedule of the recipe. Returns the evaluation after each group."""
         lr, points, seen = self.recipe.learning_rates(groups.steps), [], groups.examples.limited(LOOKED_AT)
         for batches, epochs in groups:
             loss = self.learn(batches, lr[self.steps : self.steps + len(batches)], groups.segments)
@@ -174,7 +175,7 @@ class Fit:
         return points
 
     def look(self, epoch: int, training_loss: float, train: Examples, validation: Examples | None) -> Point:
-        """How well the network does now, in evaluation mode. No phase of the clock counts this."""
+        """Evaluate the network, in evaluation mode and outside of the phases of the clock."""
         seen, held = self.evaluate(train), self.evaluate(validation) if validation else None
         unseen = (held.loss, held.accuracy) if held else (None, None)
         return Point(epoch, training_loss, seen.loss, seen.accuracy, *unseen)
@@ -187,18 +188,19 @@ class Fit:
 
     @property
     def mean_loss(self) -> float:
-        """Over all steps so far."""
+        """The mean training loss of all steps so far."""
         return self.lost / self.steps
 
 
 def in_order(examples: Examples) -> Batches:
-    """Every picture once, as many at a time as fit well."""
+    """Every picture once, in order, with the batch size of evaluations."""
     values = math.prod(examples.images.shape[1:])
     return Batches.in_order(examples, max(1, min(AT_ONCE, VALUES // values)))
 
 
 def first_evidence(context: TaskContext, net: Any, model: Model) -> dict[str, Any]:
-    """What must be the same on all backends before training starts; the weights as the framework gives them back."""
+    """Evidence that must be equal for all backends before training: hashes of the network, and of the weights that the
+    framework returns."""
     weights = context.backend.weights(net)
     return {
         "model": model.fingerprint,
@@ -208,7 +210,7 @@ def first_evidence(context: TaskContext, net: Any, model: Model) -> dict[str, An
 
 
 def metrics_of(fit: Fit, train: Examples, test: Examples, points: list[Point]) -> dict[str, Any]:
-    """What is said of every trained network. The test split is judged last, in the phase "eval"."""
+    """The metrics of a trained network. The test split is evaluated last, in the phase "eval"."""
     seen = fit.evaluate(train)
     with fit.context.clock.phase("eval"):
         unseen = fit.evaluate(test)

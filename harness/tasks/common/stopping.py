@@ -1,4 +1,4 @@
-"""When a training has learned enough: one decision for every framework, made on pictures that it is not trained on."""
+"""Early stopping by the validation loss, with the same rule for every framework."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.spec import Weights
 
 @dataclass(frozen=True)
 class Stopping:
-    """How the validation loss decides. An epoch is better if its loss is more than `min_delta` below the best so far."""
+    """The rule of early stopping. An epoch is better if its validation loss is more than `min_delta` below the best one."""
 
     patience: int = 3
-    """Epochs in a row that are not better, after which training ends."""
+    """Training ends after this number of epochs without a better one."""
     min_delta: float = 1e-3
     plateau_patience: int = 1
-    """As many, after which the learning rate is multiplied by `plateau_factor`."""
+    """The learning rate is multiplied by `plateau_factor` after this number of epochs without a better one."""
     plateau_factor: float = 0.3
 
     def __post_init__(self) -> None:
@@ -28,22 +28,22 @@ class Stopping:
 
 @dataclass
 class Watch:
-    """Follows the validation loss from epoch to epoch, and keeps the best weights."""
+    """Follows the validation loss of each epoch, and keeps the best weights."""
 
     stopping: Stopping
     best: float
-    """The smallest loss so far; to begin with, that before the first epoch."""
+    """The smallest validation loss so far; at first, the loss before training."""
 
     kept: Weights
-    """The weights of that loss."""
+    """The weights with that loss."""
 
     best_epoch: int = field(default=0, init=False)
     epoch: int = field(default=0, init=False)
     factor: float = field(default=1.0, init=False)
-    """What the next epoch's learning rate is multiplied by."""
+    """The learning rate of the next epoch, as a multiple of the option's."""
 
     def update(self, loss: float) -> bool:
-        """Take in an epoch's loss; whether it is the best so far, and its weights are to be kept."""
+        """Record the loss of an epoch. Returns True if it is the best so far; the caller then sets `kept`."""
         self.epoch += 1
         better = loss < self.best - self.stopping.min_delta
         if better:
@@ -56,7 +56,7 @@ class Watch:
 
     @property
     def waited(self) -> int:
-        """Epochs since the best one."""
+        """The number of epochs since the best one."""
         return self.epoch - self.best_epoch
 
     @property

@@ -1,4 +1,4 @@
-"""From one task to another: a trained trunk, a new head, and which parts of it learn again."""
+"""Transfer learning: a trained trunk, a new head, and the parts of the trunk that are trained again."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from harness.tasks.common.evaluation import Point
 from harness.tasks.common.fitting import SEGMENTS, EpochGroups, Fit, first_evidence, in_order
 
 FROZEN_TRUNK = (("trunk", 0.0),)
-"""Learning rates of the parts of a network: the trunk does not learn."""
+"""The rates of a recipe for a frozen trunk."""
 
 LEAST = 4
-"""Batches of a timed segment, if there are so many: fewer would time what a framework does once for each call."""
+"""Minimum number of batches per timed segment, so that the overhead of a call is small."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """The new head, and how it is trained on the features that a frozen trunk gives."""
+    """The new head, and its training on the features of a frozen trunk."""
 
     epochs: int = 30
     batch_size: int = 32
     hidden: int | None = None
-    """Units of a layer before the last one; None for the last one alone."""
+    """Units of a hidden layer before the last layer; None for no hidden layer."""
     dropout: float = 0.0
-    """The share of the features to drop. No two frameworks drop the same ones."""
+    """The share of the features to drop. Each framework drops other features."""
     optimizer: SGD | Adam | AdamW = Adam(lr=1e-3, weight_decay=1e-4)
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class Head:
         return Recipe(self.optimizer, Cosine())
 
     def subjects(self, build: ModelBuilder, input_shape: Shape, classes: int) -> list[Subject]:
-        """What the training of a head rests on: features that come through the trunk, and the head alone."""
+        """The subjects of certificates: the network with a frozen trunk, and the head alone."""
         whole = self.on(build, input_shape, classes)
         return [Subject(whole, replace(self.recipe, rates=FROZEN_TRUNK)), Subject(head_alone(whole), self.recipe)]
 
@@ -55,7 +55,7 @@ class Head:
         return (*drop, *hidden, Dense(classes))
 
     def on(self, build: ModelBuilder, input_shape: Shape, classes: int) -> Model:
-        """The trained network with this head in the place of its own."""
+        """The trained network with this head instead of its own."""
         trained = build(input_shape, classes)
         picture = len(trained.shape_at(trained.end("features"))) > 1
         return replace(
@@ -64,7 +64,7 @@ class Head:
 
 
 def head_alone(model: Model) -> Model:
-    """The head as a network: its pictures are features, one pixel of many channels. Its tensors keep their names."""
+    """The head as a network. Its input are features, as pictures of one pixel. Its tensors keep their names."""
     (features,) = model.shape_at(model.end("features"))
     return Model(f"{model.name}-head", (1, 1, features), trunk=(Flatten(),), head=model.head)
 
@@ -74,55 +74,55 @@ def trunk_of(weights: Weights) -> dict[str, Array]:
 
 
 class Trunk:
-    """A trained trunk that pictures go through, each of them once."""
+    """Computes the features of pictures with a trained trunk."""
 
     def __init__(self, context: TaskContext, net: Any) -> None:
         self.context, self.net = context, net
         self.rates: list[float] = []
-        """Features per second, of each timed segment. A last batch that is short has been filled up, and counts as full."""
+        """Pictures per second in each timed segment. A shorter last batch is filled up, and counts as full."""
 
     def features(self, examples: Examples) -> Examples:
-        """The pictures' features, as pictures of one pixel, with the same labels."""
+        """The features of the pictures, as pictures of one pixel, with the same labels."""
         batches, clock, forward = in_order(examples), self.context.clock, self.context.backend.forward
         with clock.phase("warm_up" if "first_step" in clock.phases else "first_step"):
-            done = [forward(self.net, batches[:1], upto="features")]  # which uploads, and may compile: no rate of it
-        pieces = max(1, min(SEGMENTS, (len(batches) - 1) // LEAST))
-        cuts = np.linspace(1, len(batches), pieces + 1).astype(int)
-        for part in (batches[start:stop] for start, stop in pairwise(cuts) if start < stop):
+            done = [forward(self.net, batches[:1], upto="features")]  # not timed: it copies the data, and may compile
+        segments = max(1, min(SEGMENTS, (len(batches) - 1) // LEAST))
+        cuts = np.linspace(1, len(batches), segments + 1).astype(int)
+        for segment in (batches[start:stop] for start, stop in pairwise(cuts) if start < stop):
             with clock.phase("extract"):
-                done.append(forward(self.net, part, upto="features"))
-            self.rates.append(clock.rate("extract", len(part) * part.batch_size))
-            self.context.tell(f"features of {part.rows[-1] + 1} of {len(examples)} pictures")
+                done.append(forward(self.net, segment, upto="features"))
+            self.rates.append(clock.rate("extract", len(segment) * segment.batch_size))
+            self.context.tell(f"features of {segment.rows[-1] + 1} of {len(examples)} pictures")
         features = np.concatenate(done)
         return Examples(features.reshape(len(features), 1, 1, -1), examples.labels)
 
 
 class Learned(NamedTuple):
-    """A head that has been trained on the features of a frozen trunk."""
+    """A head that was trained on the features of a frozen trunk."""
 
     model: Model
     net: Any
-    """Trunk and head, the head as it was at first."""
+    """The trunk and the head, with the first weights of the head."""
 
     trunk: Trunk
     features: Examples
-    """Those of the pictures that it was trained on."""
+    """The features of the training pictures."""
 
     fit: Fit
-    """Of the head alone."""
+    """The training of the head alone."""
 
     points: list[Point]
     evidence: dict[str, Any]
 
     @property
     def weights(self) -> dict[str, Array]:
-        """Those of the trunk and of the trained head."""
+        """The weights of the trunk and of the trained head."""
         backend = self.trunk.context.backend
         return {**backend.weights(self.net), **backend.weights(self.fit.net)}
 
 
 def learn_head(context: TaskContext, options: Head, train: Examples, validation: Examples | None) -> Learned:
-    """Put a new head on the trained trunk, and train it on the features of the pictures as they are."""
+    """Put a new head on the trained trunk, and train it on the features of the pictures, without augmentation."""
     backend, clock, data = context.backend, context.clock, context.dataset
     model = options.on(context.build_model, data.shape, len(data.classes))
     head = head_alone(model)
@@ -145,7 +145,7 @@ def learn_head(context: TaskContext, options: Head, train: Examples, validation:
 
 
 def _sample(features: Array) -> dict[str, Any]:
-    """Some of the features, and their scale, to compare frameworks by."""
+    """Some of the features and their scale, for the comparison of frameworks."""
     flat = features.reshape(len(features), -1)
     return {"scale": float(np.abs(flat).max()), "sample": flat[:4, :64].astype(float).tolist()}
 
@@ -153,41 +153,41 @@ def _sample(features: Array) -> dict[str, Any]:
 def unfrozen_rates(
     model: Model, blocks: int, layers: int | None, norms: bool, rate: float
 ) -> tuple[tuple[str, float], ...]:
-    """Rates at which the last blocks of the trunk learn, or its last layers, and all of the head.
+    """The rates of a recipe that trains the last blocks of the trunk, or its last layers, and the head.
 
-    Batch norms stay as they are, in evaluation mode, unless `norms` says otherwise: their statistics are of far more
-    pictures than there are to learn from.
+    Batch norms stay frozen, in evaluation mode, unless `norms` is true: their statistics are from many more pictures than
+    the new dataset has.
     """
     nodes = [node for node in model.nodes if node.name.startswith("trunk.")]
-    starts, count, what = (_blocks(nodes), blocks, "blocks") if layers is None else (_layers(nodes), layers, "layers")
+    starts, count, unit = (_blocks(nodes), blocks, "blocks") if layers is None else (_layers(nodes), layers, "layers")
     if not 1 <= count <= len(starts):
         raise SpecError(
-            f"the trunk of {model.name} has {len(starts)} {what} that can learn, so 1 to {len(starts)}, not {count}"
+            f"the trunk of {model.name} has {len(starts)} {unit} that can be trained: set 1 to {len(starts)}, not {count}"
         )
     last = nodes[starts[-count] :]
     return (*FROZEN_TRUNK, *((node.name, rate) for node in last if norms or not isinstance(node.layer, BatchNorm)))
 
 
 def _blocks(nodes: Sequence[Node]) -> list[int]:
-    """Where blocks begin: runs of layers that give pictures of one size. Paths that run side by side are one layer, and
-    belong together. A run without parameters does not count."""
-    given = {_layer_of(node): node.shape[:-1] for node in nodes}  # its last node's, where the paths meet
-    runs = (list(run) for _, run in groupby(range(len(nodes)), key=lambda place: given[_layer_of(nodes[place])]))
-    return [run[0] for run in runs if any(nodes[place].parameters for place in run)]
+    """The index of the first node of each block: a series of layers whose outputs have the same size. A residual or
+    branches count as one layer. Blocks without parameters are left out."""
+    sizes = {_layer_of(node): node.shape[:-1] for node in nodes}  # of the last node of each layer
+    blocks = (list(block) for _, block in groupby(range(len(nodes)), key=lambda index: sizes[_layer_of(nodes[index])]))
+    return [block[0] for block in blocks if any(nodes[index].parameters for index in block)]
 
 
 def _layer_of(node: Node) -> str:
-    """The layer of the trunk that a node belongs to, be it a residual or branches."""
+    """The layer of the trunk that contains a node. It may be a residual or branches."""
     return node.name.split(".")[1]
 
 
 def _layers(nodes: Sequence[Node]) -> list[int]:
-    """Where layers are that have a kernel; what follows one goes with it."""
-    return [place for place, node in enumerate(nodes) if "kernel" in node.parameters]
+    """The indices of the nodes with a kernel. Nodes without a kernel belong to the previous one."""
+    return [index for index, node in enumerate(nodes) if "kernel" in node.parameters]
 
 
 def changed_tensors(before: Weights, after: Mapping[str, Array], frozen: tuple[str, ...]) -> list[str]:
-    """The tensors of frozen nodes that are not what they were, to the bit."""
+    """The tensors of frozen nodes that have changed in any bit."""
     return [
         name
         for name, tensor in before.items()

@@ -1,4 +1,4 @@
-"""What the tasks that change pictures are made of: the network that is attacked, the pictures, and attacks that are timed."""
+"""Attacks on a trained network, for the tasks that change pictures: the network, the pictures, and timed attacks."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from harness.task import TaskContext
 from harness.tasks.common.fitting import first_evidence, in_order
 
 AT_ONCE, VALUES = 64, 1_250_000
-"""Pictures that are attacked together, at most: so many, and so many values of pixels. Large photos go 8 at a time."""
+"""The batch size of attacks: at most this many pictures, and at most this many values of pixels. For 224x224 photos it is
+8."""
 
-OWN_VIEW = "each picture counts as what the network sees in it"
+OWN_VIEW = "the predictions of the network are used as labels"
 
 
 class Victim:
-    """A trained network as it is, and how it is attacked: some pictures at a time, always as many."""
+    """A trained network, and timed attacks on it. All batches have the same size."""
 
     def __init__(self, context: TaskContext) -> None:
-        assert context.start, "a task that names weights is given them"
+        assert context.start, "a task with default weights always gets weights"
         self.context, self.backend, self.classes = context, context.backend, context.start.classes
         unnamed = context.start.unnamed
         self.unnamed = unnamed and f"the names of the network's classes are not known ({unnamed})"
@@ -39,26 +40,26 @@ class Victim:
             self.net = self.backend.build(self.model, context.start.weights)
         self.evidence: dict[str, Any] = first_evidence(context, self.net, self.model)
         self.rates: list[float] = []
-        """Attacked pictures per second, of each batch."""
+        """Attacked pictures per second in each batch."""
 
     def logits(self, images: Array) -> Array:
-        """What the network says of pictures. No phase of the clock counts this."""
+        """The logits of pictures. This is outside of the phases of the clock."""
         return self.backend.forward(self.net, in_order(Examples(images, np.zeros(len(images), np.int32))))
 
     def record_inputs(self, images: Array, labels: Array | None = None) -> None:
-        """Keep as evidence what is attacked, and what is right if the network itself does not decide that: all backends
-        must have been given the same."""
+        """Record a hash of the pictures, and of the labels if they are from the dataset, as evidence: it must be equal for
+        all backends."""
         given = images.tobytes() + (b"" if labels is None else labels.tobytes())
         self.evidence["pictures"] = hashlib.sha256(given).hexdigest()[:16]
 
     def prepare(self, attack: Attack, images: Array, labels: Array) -> None:
-        """One step of an attack of this kind: where a framework compiles, it does so now, and no rate counts it."""
+        """Run one step of this attack, which is not timed: frameworks may compile here."""
         rows = np.resize(np.arange(len(images)), at_once(images, len(images)))
         with self.context.clock.phase("warm_up" if "first_step" in self.context.clock.phases else "first_step"):
             self._perturbed(replace(attack, steps=1), images[rows], labels[rows], images[rows])
 
     def attacked(self, attack: Attack, images: Array, labels: Array, start: Array) -> Array:
-        """The pictures after the attack. A last batch that is short is filled up, so that nothing compiles anew."""
+        """The pictures after the attack. A shorter last batch is filled up, so that nothing is compiled again."""
         size, made = at_once(images, len(images)), []
         for rows in Batches(Examples(images, labels), np.arange(len(images)), size).order:
             with self.context.clock.phase("attack"):
@@ -72,29 +73,30 @@ class Victim:
 
 
 def check_class(option: str, number: int | None, model: Model) -> None:
-    """Raise unless there is such a class; None names none."""
+    """Raise UsageError if the network has no class of this number. None is always valid."""
     count = class_count(model)
     if number is not None and not 0 <= number < count:
-        raise UsageError(f"{option}: {model.name} has the classes 0 to {count - 1}, and no {number}")
+        raise UsageError(f"{option}: {model.name} has the classes 0 to {count - 1}, not {number}")
 
 
 def at_once(images: Array, most: int = AT_ONCE) -> int:
-    """How many pictures of this size are attacked together."""
+    """The batch size for attacks on pictures of this size."""
     return max(1, min(most, AT_ONCE, VALUES // math.prod(images.shape[1:])))
 
 
 class ChosenPictures(NamedTuple):
-    """What is attacked: pixels, and what is right for the network."""
+    """The pictures to attack, and their labels."""
 
     images: Array
     labels: Array
     own: str | None
-    """If that is what the network sees in them now: why. It is then right about all of them, and no accuracy says so."""
+    """The reason why the labels are the network's own predictions; None if they are from the dataset. With its own
+    predictions as labels, the accuracy of the network before the attack means nothing."""
 
 
 def choose_pictures(victim: Victim, most: int | None) -> ChosenPictures:
-    """Some pictures of the test split, drawn by the seed. Labels are the data set's if its classes are among the network's;
-    or else what the network sees."""
+    """Pictures of the test split, drawn by the seed. The labels are from the dataset if the network has all of its classes;
+    otherwise they are the network's predictions."""
     context, test = victim.context, victim.context.dataset.test
     most = most or 4 * at_once(test.images)
     some = test.take(_rows(len(test), most, context.seed))
@@ -107,21 +109,21 @@ def choose_pictures(victim: Victim, most: int | None) -> ChosenPictures:
 
 
 def _rows(count: int, most: int, seed: int) -> Array:
-    """The numbers of the pictures that a seed draws, in ascending order."""
+    """The indices of the pictures that a seed draws, in ascending order."""
     return np.sort(np.random.default_rng(seed).permutation(count)[:most])
 
 
 def _unfit(classes: Sequence[str], known: Sequence[str]) -> str | None:
-    """Why labels of these classes say nothing about a network that knows those; None if they do."""
+    """The reason why labels of `classes` cannot be used for a network with the classes `known`; None if they can."""
     for name in classes:
         if (count := known.count(name)) > 1:
             return f"{count} classes of the network are named {name!r}"
         if not count:
-            return f"the network knows no class {name!r}"
+            return f"the network has no class {name!r}"
     return None
 
 
 def predictions(logits: Array) -> Array:
-    """The class that the network sees in each picture."""
+    """The predicted class of each picture."""
     classes: Array = probabilities(logits).argmax(1)
     return classes
