@@ -26,7 +26,7 @@ _HOMES = {
     "harness.pictures.files": "RESIZE_VERSION read_picture",
     "harness.pictures.inputs": "DatasetLoader LoadRequest",
     "harness.pretrained.entries": "Pretrained from_keras in_package verified",
-    "harness.ranges": "ABOVE_0 AT_LEAST_0 AT_LEAST_1 BELOW_1 FACTOR Range check_ranges",
+    "harness.options": "ABOVE_0 AT_LEAST_0 AT_LEAST_1 BELOW_1 FACTOR Range check_ranges",
     "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule StepDecay Warmup",
     "harness.reference.losses": "probabilities",
     "harness.report.summary": "Report",
@@ -74,6 +74,13 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.errors import UsageError as UsageError
     from harness.errors import WrongDevice as WrongDevice
     from harness.hookspecs import hookimpl as hookimpl
+    from harness.options import ABOVE_0 as ABOVE_0
+    from harness.options import AT_LEAST_0 as AT_LEAST_0
+    from harness.options import AT_LEAST_1 as AT_LEAST_1
+    from harness.options import BELOW_1 as BELOW_1
+    from harness.options import FACTOR as FACTOR
+    from harness.options import Range as Range
+    from harness.options import check_ranges as check_ranges
     from harness.pictures.augmentation import Augmentation as Augmentation
     from harness.pictures.files import RESIZE_VERSION as RESIZE_VERSION
     from harness.pictures.files import read_picture as read_picture
@@ -83,13 +90,6 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.pretrained.entries import from_keras as from_keras
     from harness.pretrained.entries import in_package as in_package
     from harness.pretrained.entries import verified as verified
-    from harness.ranges import ABOVE_0 as ABOVE_0
-    from harness.ranges import AT_LEAST_0 as AT_LEAST_0
-    from harness.ranges import AT_LEAST_1 as AT_LEAST_1
-    from harness.ranges import BELOW_1 as BELOW_1
-    from harness.ranges import FACTOR as FACTOR
-    from harness.ranges import Range as Range
-    from harness.ranges import check_ranges as check_ranges
     from harness.recipe import SGD as SGD
     from harness.recipe import Adam as Adam
     from harness.recipe import AdamW as AdamW

@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 from weakref import WeakKeyDictionary
 
+from harness.arrays.returned import CHECKS, Networks, check_array, check_device, checked, shown
 from harness.attack import Attack, changed_by, check_pictures
 from harness.data import Batches, Examples
 from harness.errors import ContractError, SpecError, Unsupported, WrongDevice
 from harness.recipe import LossName, Objective, Recipe
-from harness.returned import CHECKS, Networks, check_array, check_device, checked, shown
 from harness.spec import Array, Model, Upto, Weights
 
 Net = TypeVar("Net")
@@ -95,7 +95,7 @@ class Backend(ABC, Generic[Net]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Put a check around each method whose results the harness uses, so that no backend is trusted to return what
-        the contract says; see `harness.returned`."""
+        the contract says; see `harness.arrays.returned`."""
         super().__init_subclass__(**options)
         _not_overridden(cls, Backend, "__init__", "start")
         _not_overridden(cls, Backend, "on_device", "upload")

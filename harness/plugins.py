@@ -6,12 +6,12 @@ import ast
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, EntryPoint, PackageMetadata, entry_points
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import pluggy
@@ -19,12 +19,14 @@ import pluggy
 from harness import API_VERSION, OLDEST_API, hookspecs
 from harness.errors import PluginError, Unavailable, UsageError
 from harness.hookspecs import PROJECT
-from harness.naming import NAME
 from harness.options import nearest
+from harness.text import is_file, stem
 
 BACKENDS = "samebench.backends"
 PLUGINS = "samebench.plugins"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = "use letters, digits, '.', '_' and '-', at most 64"
+HOOK = "samebench_backend"
 Thing = TypeVar("Thing")
 
 
@@ -297,3 +299,54 @@ def _check_api_version(plugin: Any, origin: str) -> None:
     versions = f"{OLDEST_API} to {API_VERSION}" if OLDEST_API < API_VERSION else f"{API_VERSION}"
     do = "update samebench" if version > API_VERSION else "update the plugin"
     raise PluginError(f"{origin} is written for API version {version}, and this samebench supports {versions}: {do}")
+
+
+def own_names(backends: Iterable[str], installed: Collection[str] = ()) -> dict[str, str]:
+    """The names of backends given as files. If an installed backend has the same name, the name of the file is added."""
+    found = {backend: own_name(Path(backend)) for backend in backends if is_file(backend)}
+    return {
+        backend: f"{name} ({PurePath(backend).name})" if name in installed else name for backend, name in found.items()
+    }
+
+
+def own_name(file: Path) -> str:
+    """The `name` of the class that the file's hook returns, found without running the file; or the file's own name."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return stem(str(file))
+    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    names = [name for chosen in _returned(tree, classes) if (name := _name_in(chosen, classes))]
+    return names[0] if names else stem(str(file))
+
+
+def _returned(tree: ast.Module, classes: Mapping[str, ast.ClassDef]) -> list[ast.ClassDef]:
+    """The class that the hook returns; else the only class that names itself."""
+    hooks = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == HOOK]
+    returns = [node.value for hook in hooks for node in ast.walk(hook) if isinstance(node, ast.Return)]
+    chosen = [classes[value.id] for value in returns if isinstance(value, ast.Name) and value.id in classes]
+    named = [node for node in classes.values() if _literal_name(node)]
+    return chosen or (named if len(named) == 1 else [])
+
+
+def _name_in(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], depth: int = 0) -> str | None:
+    """The name that a class gives itself, or has from a class of the same file."""
+    if name := _literal_name(node):
+        return name
+    bases = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
+    found = (_name_in(base, classes, depth + 1) for base in bases) if depth < len(classes) else iter(())
+    return next((name for name in found if name), None)
+
+
+def _literal_name(node: ast.ClassDef) -> str | None:
+    for statement in node.body:
+        targets = (
+            statement.targets if isinstance(statement, ast.Assign)
+            else [statement.target] if isinstance(statement, ast.AnnAssign)
+            else []
+        )  # fmt: skip
+        if any(isinstance(target, ast.Name) and target.id == "name" for target in targets):
+            value = getattr(statement, "value", None)
+            if isinstance(value, ast.Constant) and isinstance(value.value, str) and NAME.fullmatch(value.value):
+                return value.value
+    return None

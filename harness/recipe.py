@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from harness.errors import OutOfRange, SpecError
-from harness.ranges import AT_LEAST_0, BELOW_1, SHARE, check_ranges
+from harness.options import AT_LEAST_0, BELOW_1, SHARE, check_ranges
 from harness.spec import Array, Dropout, Model, Parameter
 
 LossName = Literal["softmax", "sigmoid"]

@@ -27,7 +27,7 @@ from harness.forms import (
     mistyped,
     shown,
 )
-from harness.naming import shown_names
+from harness.text import shown_names
 from harness.timing.load import Usage
 
 SCHEMA = 1

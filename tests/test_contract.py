@@ -11,6 +11,7 @@ import pytest
 from mutants import wrap
 
 from harness import Backend, SpecError, Trainer
+from harness.arrays.returned import Networks, is_real
 from harness.attack import Attack
 from harness.conformance.contract import NETWORK, SGD_1
 from harness.conformance.kit import check_rule
@@ -19,7 +20,6 @@ from harness.errors import ContractError
 from harness.parity import certify
 from harness.parity.probes import awkward_examples, deviation, generic_weights
 from harness.reference.backend import NumPy
-from harness.returned import Networks, is_real
 from harness.task import Subject
 from harness.worker.jobs import certify as answer
 

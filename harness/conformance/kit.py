@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
+from harness.arrays.returned import is_real, shown
 from harness.backend import Backend, Precision
 from harness.conformance.suspects import SUSPECTS
 from harness.data import Batches, Examples
@@ -16,7 +17,6 @@ from harness.parity import EXACT_LIMIT
 from harness.parity.probes import GRADIENT_LR, awkward_examples, deviation, generic_weights
 from harness.recipe import SGD, LossName, Recipe
 from harness.reference.backend import NumPy
-from harness.returned import is_real, shown
 from harness.spec import Array, Layer, Model, Shape
 
 AnyBackend = Backend[Any]

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.naming import is_file
 from harness.options import flatten, nearest
 from harness.plugins import find_backends
 from harness.result import Cell
 from harness.running.config import Settings
 from harness.running.experiments import Experiment
+from harness.text import is_file
 
 SHIPPED = ("pytorch", "keras", "jax")
 """The backends that run when none is named: of these, the ones that are installed."""

@@ -10,8 +10,7 @@ import pytest
 from command import FILE, SMALL, samebench, words
 from reports import CELL, REPORTERS, Kept, attacked, ok
 
-from harness.naming import own_name, own_names, shown_names
-from harness.plugins import load_plugins
+from harness.plugins import load_plugins, own_name, own_names
 from harness.report.crosscheck import name_of
 from harness.report.summary import Report
 from harness.running import crosscheck as judging
@@ -21,6 +20,7 @@ from harness.running.plan import plan_cells
 from harness.running.process import Ended
 from harness.running.store import Store
 from harness.storage.sealed import PICTURES
+from harness.text import shown_names
 
 PLUGINS = load_plugins()
 SCRATCH = {"backends": ["numpy"], "tasks": ["scratch-cnn"]}
