@@ -16,7 +16,8 @@ API_VERSION, OLDEST_API = 2, 1
 
 
 _HOMES = {
-    "harness.attack": "Attack AttackKind AttackNumbers VARIATION_SMOOTHING total_variation",
+    "harness.arrays.operations": "ArrayOperations",
+    "harness.attack": "Attack AttackKind AttackNumbers VARIATION_SMOOTHING attack_step total_variation",
     "harness.backend": "Backend Device Precision Trainer",
     "harness.data": "Batches Dataset Examples fixed_share stratified",
     "harness.environment": "cores",
@@ -50,10 +51,12 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = sorted(_HOME_OF)
 
 if TYPE_CHECKING:  # the same names for editors and type checkers; a test compares them
+    from harness.arrays.operations import ArrayOperations as ArrayOperations
     from harness.attack import VARIATION_SMOOTHING as VARIATION_SMOOTHING
     from harness.attack import Attack as Attack
     from harness.attack import AttackKind as AttackKind
     from harness.attack import AttackNumbers as AttackNumbers
+    from harness.attack import attack_step as attack_step
     from harness.attack import total_variation as total_variation
     from harness.backend import Backend as Backend
     from harness.backend import Device as Device

@@ -18,7 +18,6 @@ import numpy as np
 import optax
 from flax import nnx
 
-from backends.jax.attack import step
 from backends.jax.layers import lower, on_cpu
 from harness import (
     Adam,
@@ -39,11 +38,15 @@ from harness import (
     Unsupported,
     Upto,
     Weights,
+    attack_step,
     hookimpl,
 )
 
 # Flax's name for each tensor; the axes are ours already.
 ATTRIBUTES = {"kernel": "kernel", "bias": "bias", "scale": "scale", "offset": "bias", "mean": "mean", "variance": "var"}
+
+attack_pictures = jax.jit(partial(attack_step, jnp), static_argnums=0)
+"""One step of an attack, compiled for each kind of attack; the numbers are traced."""
 
 
 class Network(nnx.Module):
@@ -106,20 +109,20 @@ class Net:
         def input_gradient(state: Any, pixels: jax.Array, labels: jax.Array, objective: Objective) -> jax.Array:
             return back_from(*there_and_back(state, pixels), labels, objective)
 
-        def attack_step(
+        def one_step(
             state: Any, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, kind: AttackKind, objective: Objective,
             pictures: jax.Array,
         ) -> jax.Array:  # fmt: skip
-            return step(kind, numbers, pictures, images, input_gradient(state, pictures, labels, objective))
+            return attack_pictures(kind, numbers, pictures, images, input_gradient(state, pictures, labels, objective))
 
         @partial(jax.jit, static_argnames=("kind", "objective"))
         def attack(steps: int, state: Any, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, kind: AttackKind,
             objective: Objective, pictures: jax.Array,
         ) -> jax.Array:  # fmt: skip
-            one = partial(attack_step, state, images, labels, numbers, kind, objective)
+            one = partial(one_step, state, images, labels, numbers, kind, objective)
             return jax.lax.fori_loop(0, steps, lambda _, pictures: one(pictures), pictures)
 
-        self.attack_step, self.attack = attack_step, attack
+        self.one_step, self.attack = one_step, attack
         self.forward, self.input_gradient = forward, input_gradient
 
     def tensors(self) -> dict[str, nnx.Variable]:
@@ -332,7 +335,7 @@ class Jax(Backend[Net]):
         if not on_cpu():
             return np.array(net.attack(attack.steps, *given, pictures))
         for _ in range(attack.steps):  # on a CPU XLA runs convolutions inside a loop many times slower
-            pictures = net.attack_step(*given, pictures)
+            pictures = net.one_step(*given, pictures)
         return np.array(pictures)
 
     def peak_device_bytes(self) -> int | None:

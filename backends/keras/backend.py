@@ -36,7 +36,7 @@ from harness import (
     hookimpl,
 )
 
-__all__ = ["KerasBackend", "Net", "hookimpl", "keras", "objective_of"]
+__all__ = ["KerasBackend", "Net", "hookimpl", "keras", "objective_of", "ops"]
 
 # Keras' name for each tensor; the axes are ours already, but for depthwise kernels.
 ATTRIBUTES = {

@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backends.keras.attack import step
-from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
+from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
 from backends.keras.host_batches import HostBatches, HostPictures
-from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported, attack_step
 
 
 def state_of(net: Net) -> list[list[jax.Array]]:
@@ -73,7 +72,7 @@ class KerasJax(KerasBackend):
         def one(
             pictures: jax.Array, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, state: Any
         ) -> jax.Array:
-            return step(kind, numbers, pictures, images, gradient(pictures, labels, *state))
+            return attack_step(ops, kind, numbers, pictures, images, gradient(pictures, labels, *state))
 
         @jax.jit
         def many(steps: int, pictures: jax.Array, *given: Any) -> jax.Array:

@@ -10,9 +10,8 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read by Keras when it is imported,
 import numpy as np
 import tensorflow as tf
 
-from backends.keras.attack import step
-from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
-from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported
+from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported, attack_step
 
 AHEAD = 2
 """The number of batches that the pipeline prepares ahead."""
@@ -100,7 +99,7 @@ class KerasTensorFlow(KerasBackend):
 
         @tf.function(jit_compile=compiled, reduce_retracing=True)
         def one(pictures: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, numbers: AttackNumbers) -> tf.Tensor:
-            return step(kind, numbers, pictures, images, gradient(pictures, labels))
+            return attack_step(ops, kind, numbers, pictures, images, gradient(pictures, labels))
 
         @tf.function(jit_compile=compiled, reduce_retracing=True)
         def all_steps(pictures: tf.Tensor, steps: tf.Tensor, *given: Any) -> tf.Tensor:

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.keras.attack import step
-from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
+from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
 from backends.keras.host_batches import HostBatches, HostPictures
-from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported, attack_step
 
 
 class KerasTorch(KerasBackend):
@@ -63,7 +62,7 @@ class KerasTorch(KerasBackend):
 
         def attack(pictures: Tensor, images: Tensor, labels: Tensor, numbers: AttackNumbers, steps: int) -> Tensor:
             for _ in range(steps):  # nothing in here waits for the device
-                pictures = step(kind, numbers, pictures, images, gradient(pictures, labels))
+                pictures = attack_step(ops, kind, numbers, pictures, images, gradient(pictures, labels))
             return pictures
 
         return attack

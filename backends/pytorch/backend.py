@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backends.pytorch import attack as pytorch_attack
 from backends.pytorch.layers import InBfloat16, lower, to_host_order
+from backends.pytorch.operations import TORCH
 from harness import (
     SGD,
     Adam,
@@ -36,6 +36,7 @@ from harness import (
     Unsupported,
     Upto,
     Weights,
+    attack_step,
     hookimpl,
 )
 
@@ -319,7 +320,7 @@ class PyTorch(Backend[Net]):
         net.eval()
         for _ in range(attack.steps):  # nothing in here waits for the device
             gradient = self.pixel_gradient(net, pictures, truth, attack.objective(loss))
-            pictures = pytorch_attack.step(attack, pictures, first, gradient)
+            pictures = attack_step(TORCH, attack.kind, attack.numbers, pictures, first, gradient)
         return pictures.cpu().numpy()
 
     @staticmethod
