@@ -16,7 +16,10 @@ API_VERSION, OLDEST_API = 2, 1
 
 
 _HOMES = {
+    "harness.arrays.layers": "apply_layer avg_pool batch_norm max_pool pad_sides window_places",
+    "harness.arrays.losses": "picture_losses",
     "harness.arrays.operations": "ArrayOperations",
+    "harness.arrays.updates": "moment_count update_direction",
     "harness.attack": "Attack AttackKind AttackNumbers VARIATION_SMOOTHING attack_step total_variation",
     "harness.backend": "Backend Device Precision Trainer",
     "harness.data": "Batches Dataset Examples fixed_share stratified",
@@ -51,7 +54,16 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = sorted(_HOME_OF)
 
 if TYPE_CHECKING:  # the same names for editors and type checkers; a test compares them
+    from harness.arrays.layers import apply_layer as apply_layer
+    from harness.arrays.layers import avg_pool as avg_pool
+    from harness.arrays.layers import batch_norm as batch_norm
+    from harness.arrays.layers import max_pool as max_pool
+    from harness.arrays.layers import pad_sides as pad_sides
+    from harness.arrays.layers import window_places as window_places
+    from harness.arrays.losses import picture_losses as picture_losses
     from harness.arrays.operations import ArrayOperations as ArrayOperations
+    from harness.arrays.updates import moment_count as moment_count
+    from harness.arrays.updates import update_direction as update_direction
     from harness.attack import VARIATION_SMOOTHING as VARIATION_SMOOTHING
     from harness.attack import Attack as Attack
     from harness.attack import AttackKind as AttackKind

@@ -31,6 +31,7 @@ from harness import (
     Examples,
     LossName,
     Model,
+    Node,
     Objective,
     Recipe,
     Trainer,
@@ -60,14 +61,10 @@ class Network(nnx.Module):
             setattr(self, node.name, lower(node, dtype, multiply_dtype, first))
 
     def __call__(self, pixels: jax.Array, upto: Upto) -> jax.Array:
-        values = {Model.INPUT: pixels}
-        end = self.model.end(upto)
-        for node in self.model.nodes:
-            output = getattr(self, node.name)(*(values[name] for name in node.inputs))
-            values[node.name] = output.astype(self.dtype)  # what was multiplied in bfloat16 comes back
-            if node.name == end:
-                break
-        return values[end]
+        return self.model.run(self.apply, pixels, upto)
+
+    def apply(self, node: Node, *inputs: jax.Array) -> jax.Array:
+        return getattr(self, node.name)(*inputs).astype(self.dtype)  # what was multiplied in bfloat16 comes back
 
     def seed_dropout(self, seed: int) -> None:
         """Give each drop-out layer a stream of its own."""
@@ -206,7 +203,6 @@ def stock(recipe: Recipe, model: Model, learned: Any) -> Optimizer:
 class JaxTrainer(Trainer):
     def __init__(self, backend: Jax, net: Net, recipe: Recipe, seed: int, make: Callable[..., Optimizer]) -> None:
         network = net.network
-        recipe.check(network.model)
         network.seed_dropout(seed)
         self.backend, self.network = backend, network
         frozen = recipe.frozen(network.model)
@@ -242,8 +238,7 @@ class JaxTrainer(Trainer):
         self.state = state
         nnx.update(self.network, learned, rest)
         jax.block_until_ready((learned, rest))
-        values = np.array(jax.device_get(losses), np.float64)
-        return values if record else values.mean(keepdims=True)
+        return np.array(jax.device_get(losses), np.float64)
 
 
 class Jax(Backend[Net]):
@@ -266,8 +261,6 @@ class Jax(Backend[Net]):
         except RuntimeError as error:
             raise Unavailable(f"jax finds no {device} here: {error}") from None
         jax.config.update("jax_default_device", place)
-        if self.precision == "tf32" and place.platform == "cpu":
-            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         self.dtype = jnp.dtype("float64" if self.precision == "float64" else "float32")
         if place.platform not in ("cpu", "gpu"):
             raise Unavailable(f"jax would run on a {place.platform} here; samebench knows cpu and gpu")
@@ -312,7 +305,7 @@ class Jax(Backend[Net]):
         examples, state = self.on_device(batches.examples), nnx.state(net.network)
         # Batches are gathered apart: the network is then compiled once, and not for every data set's number of pictures.
         outputs = [net.forward(state, pixels_of(examples, rows, self.dtype), upto) for rows in batches.order]
-        return np.concatenate(jax.device_get(outputs))[: len(batches.rows)]
+        return np.concatenate(jax.device_get(outputs))
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> JaxTrainer:
         return JaxTrainer(self, net, recipe, seed, chain)

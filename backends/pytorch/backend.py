@@ -38,6 +38,7 @@ from harness import (
     Weights,
     attack_step,
     hookimpl,
+    picture_losses,
 )
 
 # Where PyTorch keeps each tensor, and how its axes become ours: convolutions are (out, in, rows, columns) there.
@@ -65,10 +66,6 @@ class Net(nn.Module):
         self.model = model
         self.owners = {}
         self.layers = nn.ModuleDict()
-        readers = {name: node.name for node in model.nodes for name in node.inputs}  # the last one of each value
-        self.spent = {
-            node.name: [name for name in {*node.inputs} if readers[name] == node.name] for node in model.nodes
-        }
         for node in model.nodes:
             *before, owner = lower(node)
             self.owners[node.name] = owner
@@ -81,15 +78,10 @@ class Net(nn.Module):
         return name.replace(".", "/")  # nn.ModuleDict takes no dots
 
     def forward(self, pixels: Tensor, upto: Upto = "logits") -> Tensor:
-        values = {Model.INPUT: pixels.permute(0, 3, 1, 2)}
-        end = self.model.end(upto)
-        for node in self.model.nodes:
-            values[node.name] = self.layers[self.key(node.name)](*(values[name] for name in node.inputs))
-            if node.name == end:
-                break
-            for name in self.spent[node.name]:  # as `x = layer(x)` would: large pictures fill the memory
-                del values[name]
-        return to_host_order(values[end])
+        return to_host_order(self.model.run(self.apply, pixels.permute(0, 3, 1, 2), upto))
+
+    def apply(self, node: Node, *inputs: Tensor) -> Tensor:
+        return self.layers[self.key(node.name)](*inputs)
 
     def tensors(self) -> dict[str, Tensor]:
         """PyTorch's tensor for each name in `model.parameters`."""
@@ -111,9 +103,7 @@ class Net(nn.Module):
 
 def loss_of(loss: Objective, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
     if loss == "logit":
-        if logits.shape[1] == 1:
-            logits = torch.cat([-logits, logits], 1)
-        return -logits.gather(1, labels[:, None]).sum()
+        return picture_losses(TORCH, loss, logits, labels).sum()
     if loss == "softmax":
         return F.cross_entropy(logits, labels, reduction=reduction)
     return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype), reduction=reduction)
@@ -141,7 +131,6 @@ def check_native(recipe: Recipe) -> None:
 
 class TorchTrainer(Trainer):
     def __init__(self, backend: PyTorch, net: Net, recipe: Recipe, seed: int, native: bool = False) -> None:
-        recipe.check(net.model)
         if native:
             check_native(recipe)
         torch.manual_seed(seed)
@@ -154,11 +143,9 @@ class TorchTrainer(Trainer):
         """The stock optimiser, with one group of tensors for each rate, decayed or not."""
         optimizer, tensors = self.recipe.optimizer, self.net.tensors()
         groups: dict[tuple[float, bool], list[Tensor]] = {}
-        for name, parameter in self.net.model.parameters.items():
-            if parameter.trainable:
-                key = self.recipe.rate(name), optimizer.decays(parameter)
-                if key[0]:
-                    groups.setdefault(key, []).append(tensors[name])
+        for name in self.recipe.learned(self.net.model):
+            key = self.recipe.rate(name), optimizer.decays(self.net.model.parameters[name])
+            groups.setdefault(key, []).append(tensors[name])
         self.decayed = [(tensor, rate) for (rate, decays), members in groups.items() if decays for tensor in members]
         parameters = [
             {"params": members, "weight_decay": optimizer.weight_decay * decays, "rate": rate}
@@ -187,8 +174,7 @@ class TorchTrainer(Trainer):
             self.update(float(lr[step]))
             losses.append(loss.detach())
         self.bias_variances(variances, batches)
-        values = torch.stack(losses).double().cpu().numpy()
-        return values if record else values.mean(keepdims=True)
+        return torch.stack(losses).double().cpu().numpy()
 
     def update(self, lr: float) -> None:
         """One step of the optimiser, with the penalties that PyTorch's own do not know."""
@@ -236,8 +222,6 @@ class PyTorch(Backend[Net]):
     def start(self, device: str) -> Device:
         on_gpu = device != "cpu" and torch.cuda.is_available()
         tf32 = self.precision in ("tf32", "bfloat16")
-        if self.precision == "tf32" and not on_gpu:
-            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
@@ -296,7 +280,7 @@ class PyTorch(Backend[Net]):
         uploaded = self.on_device(batches.examples)
         rows = torch.from_numpy(batches.order).to(self.torch_device)
         outputs = [net(uploaded.batch(row, self.dtype)[0], upto) for row in rows]
-        return torch.cat(outputs)[: len(batches.rows)].cpu().numpy()
+        return torch.cat(outputs).cpu().numpy()
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> TorchTrainer:
         return TorchTrainer(self, net, recipe, seed)

@@ -225,9 +225,9 @@ def jax_mutants(backend, monkeypatch):
 
     stock = flax_layers.max_pool
 
-    def shared(window, x):
+    def shared(ops, window, x):
         if window.kernel != window.stride:
-            return stock(window, x)
+            return stock(ops, window, x)
         rows, columns = window.kernel
         n, height, width, channels = x.shape
         return x.reshape(n, height // rows, rows, width // columns, columns, channels).max((2, 4))
