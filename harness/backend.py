@@ -85,7 +85,8 @@ class Backend(ABC, Generic[Net]):
     """What users call it: "pytorch"."""
 
     modes: ClassVar[tuple[str, ...]] = ("default",)
-    """"default" is the framework's normal execution with its documented free tuning; others are named."""
+    """"default" is the framework's normal execution with its documented free tuning. Others have names of your choice:
+    users write `--mode NAME`."""
 
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float64")
     """What it can compute in. float32 means true float32 everywhere, TF32 switched off."""
