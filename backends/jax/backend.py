@@ -69,9 +69,9 @@ class Network(nnx.Module):
     def seed_dropout(self, seed: int) -> None:
         """Give each drop-out layer a stream of its own."""
         for number, node in enumerate(self.model.nodes):
-            if isinstance(getattr(self, node.name), nnx.Dropout):
+            if isinstance(module := getattr(self, node.name), nnx.Dropout):
                 stream = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-                setattr(self, node.name, nnx.Dropout(node.layer.rate, rngs=nnx.Rngs(stream)))
+                setattr(self, node.name, nnx.Dropout(module.rate, rngs=nnx.Rngs(stream)))
 
     def train_all_but(self, frozen: tuple[str, ...]) -> None:
         """Training mode for every node that learns, evaluation mode for the others."""

@@ -165,7 +165,7 @@ def objective_of(objective: Objective) -> Callable[[Any, Any], Any]:
 class KerasBackend(Backend[Net]):
     """What all engines share."""
 
-    modes = ("default", "compiled")
+    modes: ClassVar[tuple[str, ...]] = ("default", "compiled")
     precisions = ("float32", "tf32", "bfloat16", "float64")
     native = {
         "first weights": "kernels Glorot-uniform: variance 2 / (fan_in + fan_out); biases zero, as layers draw them",

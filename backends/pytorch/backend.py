@@ -163,7 +163,7 @@ class TorchTrainer(Trainer):
     def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         net, uploaded = self.net, self.backend.on_device(batches.examples)
         net.train_all_but(self.frozen)
-        variances = {name: norm.running_var.clone() for name, norm in self.norms()}
+        variances = {node: norm.running_var.clone() for node, _, norm in self.norms()}
         rows = torch.from_numpy(batches.order).to(self.backend.torch_device)
         losses = []
         for step in range(len(batches)):
@@ -189,9 +189,10 @@ class TorchTrainer(Trainer):
             group["lr"] = lr * group["rate"]
         self.optimizer.step()
 
-    def norms(self) -> list[tuple[Node, Any]]:
+    def norms(self) -> list[tuple[Node, BatchNorm, Any]]:
+        """The batch norms that learn: each as a node, as a value and as a module."""
         return [
-            (node, self.net.owners[node.name])
+            (node, node.layer, self.net.owners[node.name])
             for node in self.net.model.nodes
             if isinstance(node.layer, BatchNorm) and node.name not in self.frozen
         ]
@@ -202,9 +203,9 @@ class TorchTrainer(Trainer):
         Stock batch norm averages the unbiased one, n / (n - 1) too large. As n is the same at every step, one
         correction at the end of the segment is exact.
         """
-        for node, norm in self.norms():
+        for node, layer, norm in self.norms():
             n = batches.batch_size * int(np.prod(node.shape[:-1]))
-            kept = node.layer.momentum ** len(batches) * before[node]
+            kept = layer.momentum ** len(batches) * before[node]
             norm.running_var.sub_(kept).mul_((n - 1) / n).add_(kept)
 
 
