@@ -16,7 +16,11 @@ API_VERSION, OLDEST_API = 2, 1
 
 
 _HOMES = {
-    "harness.attack": "Attack AttackKind AttackNumbers VARIATION_SMOOTHING total_variation",
+    "harness.arrays.layers": "apply_layer avg_pool batch_norm max_pool pad_sides window_places",
+    "harness.arrays.losses": "picture_losses",
+    "harness.arrays.operations": "ArrayOperations",
+    "harness.arrays.updates": "moment_count update_direction",
+    "harness.attack": "Attack AttackKind AttackNumbers VARIATION_SMOOTHING attack_step total_variation",
     "harness.backend": "Backend Device Precision Trainer",
     "harness.data": "Batches Dataset Examples fixed_share stratified",
     "harness.environment": "cores",
@@ -26,7 +30,7 @@ _HOMES = {
     "harness.pictures.files": "RESIZE_VERSION read_picture",
     "harness.pictures.inputs": "DatasetLoader LoadRequest",
     "harness.pretrained.entries": "Pretrained from_keras in_package verified",
-    "harness.ranges": "ABOVE_0 AT_LEAST_0 AT_LEAST_1 BELOW_1 FACTOR Range check_ranges",
+    "harness.options": "ABOVE_0 AT_LEAST_0 AT_LEAST_1 BELOW_1 FACTOR Range check_ranges",
     "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule StepDecay Warmup",
     "harness.reference.losses": "probabilities",
     "harness.report.summary": "Report",
@@ -50,10 +54,21 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = sorted(_HOME_OF)
 
 if TYPE_CHECKING:  # the same names for editors and type checkers; a test compares them
+    from harness.arrays.layers import apply_layer as apply_layer
+    from harness.arrays.layers import avg_pool as avg_pool
+    from harness.arrays.layers import batch_norm as batch_norm
+    from harness.arrays.layers import max_pool as max_pool
+    from harness.arrays.layers import pad_sides as pad_sides
+    from harness.arrays.layers import window_places as window_places
+    from harness.arrays.losses import picture_losses as picture_losses
+    from harness.arrays.operations import ArrayOperations as ArrayOperations
+    from harness.arrays.updates import moment_count as moment_count
+    from harness.arrays.updates import update_direction as update_direction
     from harness.attack import VARIATION_SMOOTHING as VARIATION_SMOOTHING
     from harness.attack import Attack as Attack
     from harness.attack import AttackKind as AttackKind
     from harness.attack import AttackNumbers as AttackNumbers
+    from harness.attack import attack_step as attack_step
     from harness.attack import total_variation as total_variation
     from harness.backend import Backend as Backend
     from harness.backend import Device as Device
@@ -74,6 +89,13 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.errors import UsageError as UsageError
     from harness.errors import WrongDevice as WrongDevice
     from harness.hookspecs import hookimpl as hookimpl
+    from harness.options import ABOVE_0 as ABOVE_0
+    from harness.options import AT_LEAST_0 as AT_LEAST_0
+    from harness.options import AT_LEAST_1 as AT_LEAST_1
+    from harness.options import BELOW_1 as BELOW_1
+    from harness.options import FACTOR as FACTOR
+    from harness.options import Range as Range
+    from harness.options import check_ranges as check_ranges
     from harness.pictures.augmentation import Augmentation as Augmentation
     from harness.pictures.files import RESIZE_VERSION as RESIZE_VERSION
     from harness.pictures.files import read_picture as read_picture
@@ -83,13 +105,6 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.pretrained.entries import from_keras as from_keras
     from harness.pretrained.entries import in_package as in_package
     from harness.pretrained.entries import verified as verified
-    from harness.ranges import ABOVE_0 as ABOVE_0
-    from harness.ranges import AT_LEAST_0 as AT_LEAST_0
-    from harness.ranges import AT_LEAST_1 as AT_LEAST_1
-    from harness.ranges import BELOW_1 as BELOW_1
-    from harness.ranges import FACTOR as FACTOR
-    from harness.ranges import Range as Range
-    from harness.ranges import check_ranges as check_ranges
     from harness.recipe import SGD as SGD
     from harness.recipe import Adam as Adam
     from harness.recipe import AdamW as AdamW

@@ -1,7 +1,7 @@
 """A change of pictures, as a value, after which a network sees something else in them.
 
-The rules below are the definition; `changed_by` is the same in NumPy, one gradient at a time. A backend may run the loop
-on its device instead: the pictures must be the same.
+`attack_step` is one step, for the arrays of any framework; the reference, the host's loop `changed_by` and every backend
+run it. A backend may run the loop on its device: the pictures must be the same.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from harness.arrays.operations import NUMPY, ArrayOperations
 from harness.errors import SpecError, renamed_method
 from harness.recipe import LossName, Objective
 from harness.spec import Array
@@ -110,22 +111,46 @@ class Attack:
 
     def slope(self, pictures: Array, gradient: Array) -> Array:
         """The direction of a step, given the gradient of the label's loss, or of minus its logit."""
-        upwards = -gradient if self.targeted else gradient
-        return levelled(upwards) - self.variation * variation_slope(pictures) if self.variation else upwards
+        slope: Array = attack_slope(NUMPY, self.kind, self.numbers, pictures, gradient)
+        return slope
 
-    def step(self, pictures: Array, images: Array, gradient: Array) -> Array:
-        """One step from `pictures` along the gradient of the goal; the originals are `images`."""
-        if self.norm == "linf":
-            moved = pictures + self.step_size * np.sign(gradient)
-            near = np.clip(moved, images - self.epsilon, images + self.epsilon)
-        elif self.norm == "l2":
-            moved = pictures + self.step_size * over(gradient, lengths(gradient))
-            change = moved - images
-            length = lengths(change)
-            near = np.where(length > self.epsilon, images + change * over(self.epsilon, length), moved)
-        else:
-            near = pictures + self.step_size * levelled(gradient)
-        return np.clip(near, 0, 1)
+    def step(self, pictures: Array, images: Array, slope: Array) -> Array:
+        """One step from `pictures` along a slope; the originals are `images`."""
+        moved: Array = move(NUMPY, self.kind, self.numbers, pictures, images, slope)
+        return moved
+
+
+def attack_step(
+    ops: ArrayOperations, kind: AttackKind, numbers: AttackNumbers, pictures: Any, originals: Any, gradient: Any
+) -> Any:
+    """The pictures after one step of an attack; `gradient` is that of the label's loss, or of minus its logit, with
+    respect to `pictures`. The numbers may be traced: none of them decides what is computed."""
+    return move(ops, kind, numbers, pictures, originals, attack_slope(ops, kind, numbers, pictures, gradient))
+
+
+def attack_slope(ops: ArrayOperations, kind: AttackKind, numbers: AttackNumbers, pictures: Any, gradient: Any) -> Any:
+    """The direction of a step: the gradient of the goal, less that of the total variation if it has a weight."""
+    upwards = -gradient if kind.targeted else gradient
+    if not kind.smooth:
+        return upwards
+    return levelled(upwards, ops) - numbers.variation * variation_slope(pictures, ops)
+
+
+def move(
+    ops: ArrayOperations, kind: AttackKind, numbers: AttackNumbers, pictures: Any, originals: Any, slope: Any
+) -> Any:
+    """The pictures after one step along a slope, brought back within epsilon of the originals and into [0, 1]."""
+    if kind.norm == "linf":
+        moved = pictures + numbers.step_size * ops.sign(slope)
+        near = ops.clip(moved, originals - numbers.epsilon, originals + numbers.epsilon)
+    elif kind.norm == "l2":
+        moved = pictures + numbers.step_size * over(slope, lengths(slope, ops), ops)
+        change = moved - originals
+        length = lengths(change, ops)
+        near = ops.where(length > numbers.epsilon, originals + change * over(numbers.epsilon, length, ops), moved)
+    else:
+        near = pictures + numbers.step_size * levelled(slope, ops)
+    return ops.clip(near, 0.0, 1.0)
 
 
 def check_pictures(images: Array, labels: Array, start: Array) -> None:
@@ -158,38 +183,39 @@ def changed_by(attack: Attack, images: Array, start: Array, gradient: Callable[[
 
 def total_variation(pictures: Array) -> Array:
     """The total variation of each picture: how much neighbours differ, over all places."""
-    total: Array = _lengths_of_differences(pictures)[2].sum((1, 2, 3))
+    total: Array = _differences(pictures, NUMPY)[2].sum((1, 2, 3))
     return total
 
 
-def variation_slope(pictures: Array) -> Array:
-    """The derivative of that with respect to each pixel."""
-    down, right, length = _lengths_of_differences(pictures)
+BELOW, BESIDE = ((0, 0), (0, 1), (0, 0), (0, 0)), ((0, 0), (0, 0), (0, 1), (0, 0))
+ABOVE, BEFORE = ((0, 0), (1, 0), (0, 0), (0, 0)), ((0, 0), (0, 0), (1, 0), (0, 0))
+"""One row, or one column, of zeros at one side of each picture."""
+
+
+def variation_slope(pictures: Any, ops: ArrayOperations = NUMPY) -> Any:
+    """The derivative of the total variation with respect to each pixel."""
+    down, right, length = _differences(pictures, ops)
     down, right = down / length, right / length
-    slope: Array = -(down + right)
-    slope[:, 1:] += down[:, :-1]
-    slope[:, :, 1:] += right[:, :, :-1]
-    return slope
+    return ops.pad(down[:, :-1], ABOVE) - (down + right) + ops.pad(right[:, :, :-1], BEFORE)
 
 
-def _lengths_of_differences(pictures: Array) -> tuple[Array, Array, Array]:
+def _differences(pictures: Any, ops: ArrayOperations) -> tuple[Any, Any, Any]:
     """The differences to the neighbours below and to the right, 0 at the border, and their length."""
-    down = np.diff(pictures, axis=1, append=pictures[:, -1:])
-    right = np.diff(pictures, axis=2, append=pictures[:, :, -1:])
-    return down, right, np.sqrt(down**2 + right**2 + VARIATION_SMOOTHING**2)
+    down = ops.pad(pictures[:, 1:] - pictures[:, :-1], BELOW)
+    right = ops.pad(pictures[:, :, 1:] - pictures[:, :, :-1], BESIDE)
+    return down, right, ops.sqrt(down * down + right * right + VARIATION_SMOOTHING**2)
 
 
-def levelled(gradient: Array) -> Array:
+def levelled(gradient: Any, ops: ArrayOperations = NUMPY) -> Any:
     """The gradient with a root mean square of 1 in each picture, or of 0."""
-    return math.sqrt(math.prod(gradient.shape[1:])) * over(gradient, lengths(gradient))
+    return math.sqrt(math.prod(gradient.shape[1:])) * over(gradient, lengths(gradient, ops), ops)
 
 
-def lengths(pictures: Array) -> Array:
+def lengths(pictures: Any, ops: ArrayOperations = NUMPY) -> Any:
     """The Euclidean length of each picture."""
-    found: Array = np.sqrt((pictures**2).sum((1, 2, 3), keepdims=True))
-    return found
+    return ops.sqrt(ops.sum(pictures * pictures, axis=(1, 2, 3), keepdims=True))
 
 
-def over(value: Array | float, length: Array) -> Array:
+def over(value: Any, length: Any, ops: ArrayOperations = NUMPY) -> Any:
     """value / length, and 0 where the length is 0."""
-    return np.divide(value, length, out=np.zeros(np.broadcast(value, length).shape), where=length > 0)
+    return value / ops.where(length > 0, length, math.inf)

@@ -16,11 +16,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
+from harness.arrays.returned import CHECKS, Networks, check_array, check_device, checked, shown
 from harness.attack import Attack, changed_by, check_pictures
 from harness.data import Batches, Examples
 from harness.errors import ContractError, SpecError, Unsupported, WrongDevice
 from harness.recipe import LossName, Objective, Recipe
-from harness.returned import CHECKS, Networks, check_array, check_device, checked, shown
 from harness.spec import Array, Model, Upto, Weights
 
 Net = TypeVar("Net")
@@ -56,13 +58,15 @@ class Trainer(ABC):
                 f"in batches of {batches.batch_size} with {len(lr)} rates"
             )
         losses = self.segment(batches, lr, record)
-        check_array(f"{type(self).__name__}: segment", losses, (len(lr) if record else 1,))
-        return losses
+        of_each_step = isinstance(losses, np.ndarray) and losses.shape == lr.shape
+        check_array(f"{type(self).__name__}: segment", losses, (len(lr) if record or of_each_step else 1,))
+        return losses if record or not of_each_step else losses.mean(keepdims=True, dtype=np.float64)
 
     @abstractmethod
     def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
-        """What `run` says. Recording may add outputs to the timed path and must not change anything else. On return
-        the network holds the new weights, and nothing is pending."""
+        """Train, and return the loss of every step. Without `record` the mean in an array of one value will do, where that
+        is quicker; recording may add outputs to the timed path and must not change anything else. On return the network
+        holds the new weights, and nothing is pending."""
 
 
 def _is_trainer(name: str, networks: Networks, found: Any, *given: Any, **named: Any) -> None:
@@ -81,7 +85,8 @@ class Backend(ABC, Generic[Net]):
     """What users call it: "pytorch"."""
 
     modes: ClassVar[tuple[str, ...]] = ("default",)
-    """"default" is the framework's normal execution with its documented free tuning; others are named."""
+    """"default" is the framework's normal execution with its documented free tuning. Others have names of your choice:
+    users write `--mode NAME`."""
 
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float64")
     """What it can compute in. float32 means true float32 everywhere, TF32 switched off."""
@@ -95,7 +100,7 @@ class Backend(ABC, Generic[Net]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Put a check around each method whose results the harness uses, so that no backend is trusted to return what
-        the contract says; see `harness.returned`."""
+        the contract says; see `harness.arrays.returned`."""
         super().__init_subclass__(**options)
         _not_overridden(cls, Backend, "__init__", "start")
         _not_overridden(cls, Backend, "on_device", "upload")
@@ -114,6 +119,8 @@ class Backend(ABC, Generic[Net]):
         self._networks = Networks()
         self.device: Device = self.start(device)
         check_device(f"{self.name}: start", self.device)
+        if precision == "tf32" and self.device == "cpu":
+            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         if device not in ("auto", self.device):
             raise WrongDevice(f"{self.name} was asked for the {device} and runs on the {self.device}")
 
@@ -162,11 +169,12 @@ class Backend(ABC, Generic[Net]):
 
     @abstractmethod
     def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
-        """Run the network in evaluation mode; one row of results for each of `batches.rows`, in order."""
+        """Run the network in evaluation mode; one row of results for each of `batches.rows`, in order. Rows of
+        `batches.order` that fill up the last batch may follow: the harness cuts them off."""
 
     @abstractmethod
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> Trainer:
-        """Get ready to train this network by this recipe; `seed` is for the masks of drop-out.
+        """Get ready to train this network by this recipe, which fits it; `seed` is for the masks of drop-out.
 
         A network may have several trainers, which take turns.
         """

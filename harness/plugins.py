@@ -6,12 +6,12 @@ import ast
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, EntryPoint, PackageMetadata, entry_points
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import pluggy
@@ -19,12 +19,14 @@ import pluggy
 from harness import API_VERSION, OLDEST_API, hookspecs
 from harness.errors import PluginError, Unavailable, UsageError
 from harness.hookspecs import PROJECT
-from harness.naming import NAME
 from harness.options import nearest
+from harness.text import is_file, stem
 
 BACKENDS = "samebench.backends"
 PLUGINS = "samebench.plugins"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = "use at most 64 letters, digits, '.', '_' and '-'"
+HOOK = "samebench_backend"
 FRAMEWORKS = {"tensorflow": "keras", "tf": "keras", "flax": "jax", "torch": "pytorch"}
 """The backend for each other name of a framework."""
 
@@ -312,3 +314,124 @@ def _check_api_version(plugin: Any, origin: str) -> None:
     versions = f"{OLDEST_API} to {API_VERSION}" if OLDEST_API < API_VERSION else f"{API_VERSION}"
     do = "update samebench" if version > API_VERSION else "update the plugin"
     raise PluginError(f"{origin} is written for API version {version}, and this samebench supports {versions}: {do}")
+
+
+def own_names(backends: Iterable[str], installed: Collection[str] = ()) -> dict[str, str]:
+    """The names of backends given as files. If an installed backend has the same name, the name of the file is added."""
+    found = {backend: own_name(Path(backend)) for backend in backends if is_file(backend)}
+    return {
+        backend: f"{name} ({PurePath(backend).name})" if name in installed else name for backend, name in found.items()
+    }
+
+
+def own_name(file: Path) -> str:
+    """The `name` of the class that the file's hook returns, found without running the file; or the file's own name."""
+    name = _declared(file, "name", str)
+    return name if name and NAME.fullmatch(name) else stem(str(file))
+
+
+def declared_modes(backend: str) -> tuple[str, ...] | None:
+    """The `modes` of a backend's class, found without running it; None where its source does not tell."""
+    if is_file(backend):
+        file = Path(backend)
+    else:
+        entry = find_backend(backend)
+        spec = find_module(entry.module) if entry else None
+        if spec is None or spec.origin is None:
+            return None
+        file = Path(spec.origin)
+    modes = _declared(file, "modes", tuple)
+    return modes if modes and all(isinstance(mode, str) for mode in modes) else None
+
+
+class _Source:
+    """A file of Python as text: its classes, and where the names come from that it imports."""
+
+    def __init__(self, file: Path) -> None:
+        try:
+            self.tree = ast.parse(file.read_bytes())
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            self.tree = ast.Module([], [])
+        nodes = list(ast.walk(self.tree))
+        self.classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+        self.origins = {
+            alias.asname or alias.name: (node.module, alias.name)
+            for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level
+            for alias in node.names
+        }  # fmt: skip
+        self.modules = {
+            alias.asname or alias.name: alias.name
+            for node in nodes if isinstance(node, ast.Import)
+            for alias in node.names
+        }  # fmt: skip
+
+    def chosen(self) -> str | None:
+        """The class that the hook returns; else the only class that names itself."""
+        hooks = [node for node in self.tree.body if isinstance(node, ast.FunctionDef) and node.name == HOOK]
+        returns = [node.value for hook in hooks for node in ast.walk(hook) if isinstance(node, ast.Return)]
+        found = [value.id for value in returns if isinstance(value, ast.Name) and value.id in self.classes]
+        named = [name for name, node in self.classes.items() if isinstance(_literal(node, "name"), str)]
+        return found[0] if found else named[0] if len(named) == 1 else None
+
+    def origin(self, base: ast.expr) -> tuple[str, str] | None:
+        """The module and the name of a base class that is imported."""
+        if isinstance(base, ast.Name):
+            return self.origins.get(base.id)
+        if isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name) and base.value.id in self.modules:
+            return self.modules[base.value.id], base.attr
+        return None
+
+
+NOT_TOLD = object()
+
+
+def _declared(file: Path, attribute: str, kind: type[Thing]) -> Thing | None:
+    """What the class that a file's hook returns, or a base of it, says of an attribute: a literal of this kind."""
+    source = _Source(file)
+    name = source.chosen()
+    value = _inherited(source, name, attribute, set()) if name else NOT_TOLD
+    return value if isinstance(value, kind) else None
+
+
+def _inherited(source: _Source, name: str, attribute: str, seen: set[str]) -> Any:
+    """The literal that a class gives an attribute, or has from its bases, in this file or another."""
+    node = source.classes.get(name)
+    if node is None or name in seen:
+        return NOT_TOLD
+    if (value := _literal(node, attribute)) is not None:
+        return value
+    for base in node.bases:
+        base = base.value if isinstance(base, ast.Subscript) else base
+        if isinstance(base, ast.Name) and base.id in source.classes:
+            value = _inherited(source, base.id, attribute, seen | {name})
+        elif origin := source.origin(base):
+            value = _imported(*origin, attribute)
+        if value not in (None, NOT_TOLD):
+            return value
+    return NOT_TOLD
+
+
+def _imported(module: str, name: str, attribute: str) -> Any:
+    """The same of a class in another module. The contract itself is known."""
+    from harness.backend import Backend
+
+    if module.split(".")[0] == "harness" and name == "Backend":
+        return getattr(Backend, attribute, NOT_TOLD)
+    spec = find_module(module)
+    return _inherited(_Source(Path(spec.origin)), name, attribute, set()) if spec and spec.origin else NOT_TOLD
+
+
+def _literal(node: ast.ClassDef, attribute: str) -> Any:
+    """What the body of a class assigns to an attribute: None if nothing, `NOT_TOLD` if it is no literal."""
+    for statement in node.body:
+        targets = (
+            statement.targets if isinstance(statement, ast.Assign)
+            else [statement.target] if isinstance(statement, ast.AnnAssign)
+            else []
+        )  # fmt: skip
+        if any(isinstance(target, ast.Name) and target.id == attribute for target in targets):
+            try:
+                return ast.literal_eval(statement.value)  # type: ignore[attr-defined]
+            except (AttributeError, TypeError, ValueError):
+                return NOT_TOLD
+    return None

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from harness.errors import OutOfRange, SpecError
-from harness.ranges import AT_LEAST_0, BELOW_1, SHARE, check_ranges
+from harness.options import AT_LEAST_0, BELOW_1, SHARE, check_ranges
 from harness.spec import Array, Dropout, Model, Parameter
 
 LossName = Literal["softmax", "sigmoid"]
@@ -182,6 +182,10 @@ class Recipe:
         """The nodes of `model` that do not learn."""
         return tuple(node.name for node in model.nodes if self.rate(node.name) == 0)
 
+    def learned(self, model: Model) -> tuple[str, ...]:
+        """The tensors of `model` that learn: what has a gradient and is not frozen."""
+        return tuple(name for name, tensor in model.parameters.items() if tensor.trainable and self.rate(name))
+
     def draws_masks(self, model: Model) -> bool:
         """Whether training draws drop-out masks, which no two frameworks share."""
         return any(
@@ -194,7 +198,7 @@ class Recipe:
             if not any(f"{node.name}.".startswith(f"{start}.") for node in model.nodes):
                 known = sorted({node.name.split(".")[0] for node in model.nodes} | {n.name for n in model.nodes})
                 raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}")
-        if all(self.rate(name) == 0 for name, parameter in model.parameters.items() if parameter.trainable):
+        if not self.learned(model):
             raise SpecError(f"nothing of {model.name} learns: every part that has parameters is at rate 0")
         if self.loss != loss_for(model):
             raise SpecError(

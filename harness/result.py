@@ -28,7 +28,7 @@ from harness.forms import (
     provenance_problems,
     shown,
 )
-from harness.naming import shown_names
+from harness.text import shown_names
 from harness.timing.load import Usage
 
 SCHEMA = 1

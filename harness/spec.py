@@ -18,7 +18,7 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -411,6 +411,31 @@ class Model:
         """The name of the node at which the features, or the logits, come out."""
         part = {"features": ("trunk",), "logits": ("trunk", "head")}[upto]
         return _end([node for node in self.nodes if node.name.split(".")[0] in part], self.INPUT, self.input_shape)[0]
+
+    def run(self, apply: Callable[..., Any], inputs: Any, upto: Upto = "logits") -> Any:
+        """Run the network: call `apply(node, *inputs)` for each node, in order, and return what the last one returns.
+
+        A value is let go when nothing reads it any more, as `x = layer(x)` would: large pictures fill the memory.
+        """
+        values, end = {self.INPUT: inputs}, self.end(upto)
+        if end == self.INPUT:
+            return inputs
+        for node in self.nodes:
+            values[node.name] = apply(node, *[values[name] for name in node.inputs])
+            if node.name == end:
+                break
+            for name in self._last_read[node.name]:
+                del values[name]
+        return values[end]
+
+    @cached_property
+    def _last_read(self) -> Mapping[str, tuple[str, ...]]:
+        """The values that each node is the last one to read."""
+        readers = {name: node.name for node in self.nodes for name in node.inputs}
+        return {
+            node.name: tuple(name for name in dict.fromkeys(node.inputs) if readers[name] == node.name)
+            for node in self.nodes
+        }
 
     def shape_at(self, name: str) -> Shape:
         return self.input_shape if name == self.INPUT else next(node.shape for node in self.nodes if node.name == name)

@@ -1,9 +1,13 @@
-"""Text for output: escaping of control characters, and sizes."""
+"""Text for output: escaping of control characters, sizes, and the names of backends."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+
+REFERENCE = "numpy"
+"""The backend that judges the pictures of every run. A file with this name is shown with its path."""
 
 
 def printable(text: str) -> str:
@@ -21,3 +25,43 @@ def _escaped(character: str) -> str:
 def format_size(sides: Sequence[int]) -> str:
     """A size as text, such as "224x224x3"."""
     return "x".join(map(str, sides))
+
+
+def is_file(backend: str) -> bool:
+    """Whether a backend is given as a file, and not by the name of an installed one."""
+    return backend.endswith(".py")
+
+
+def shown_names(backends: Iterable[str], own: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A name for each backend of a run; `own` are the names that the run has kept. Files with the same name are told apart
+    by the end of their paths."""
+    called = {backend: _called(backend, own or {}) for backend in dict.fromkeys(backends)}
+    shown: dict[str, str] = {}
+    for name in dict.fromkeys(called.values()):
+        alike = [backend for backend, its in called.items() if its == name]
+        files = [backend for backend in alike if is_file(backend)]
+        shown |= dict.fromkeys(alike, name)
+        if len(alike) > 1 or (files and name == REFERENCE):
+            shown |= {file: f"{name} ({end})" for file, end in zip(files, _shortest_ends(files), strict=True)}
+    doubled = [backend for backend, name in shown.items() if list(shown.values()).count(name) > 1]
+    return shown | {backend: printable(backend) for backend in doubled}
+
+
+def _called(backend: str, own: Mapping[str, str]) -> str:
+    name = own.get(backend)
+    return printable(name)[:100] if isinstance(name, str) and name and is_file(backend) else stem(backend)
+
+
+def stem(backend: str) -> str:
+    """The name of a backend, or of its file without the ending."""
+    return printable(PurePath(backend).stem) if is_file(backend) else backend
+
+
+def _shortest_ends(files: Sequence[str]) -> list[str]:
+    """The last parts of each path, as many as tell all of them apart."""
+    parts = [PurePath(file).parts for file in files]
+    for count in range(1, max(map(len, parts), default=0) + 1):
+        ends = ["/".join(part.strip("/") for part in path[-count:]) for path in parts]
+        if len(set(ends)) == len(ends):
+            return [printable(end) for end in ends]
+    return [printable(file) for file in files]

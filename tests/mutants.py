@@ -221,6 +221,66 @@ def _slow_without_record(trainer: Trainer, batches: Any, lr: Any, record: bool) 
 _float32_faults = changed_run(_slow_without_record)(_Float32)
 
 
+def rounded(x: Any) -> Any:
+    """The nearest numbers that bfloat16 can hold, in float64."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+def _in_bfloat16(apply: Any) -> Any:
+    def multiplied(layer: Any, context: Any, x: Any) -> Any:
+        weights = {name: rounded(tensor) if name == "kernel" else tensor for name, tensor in context.weights.items()}
+        done = apply(layer, context._replace(weights=weights), rounded(x))
+        return done._replace(output=rounded(done.output))
+
+    return multiplied
+
+
+class _Bfloat16Net(NumPy.network):
+    layers = NumPy.network.layers | {Conv: _in_bfloat16(reference.conv), Dense: _in_bfloat16(reference.dense)}
+
+
+class Bfloat16(NumPy):
+    """The reference, with products of bfloat16 as a backend makes them."""
+
+    precisions = ("bfloat16", "float64")
+    network = _Bfloat16Net
+
+    def forward(self, net: Any, batches: Any, *, upto: str = "logits") -> Any:
+        return super().forward(net, batches, upto=upto).astype(np.float32)
+
+    def weights(self, net: Any) -> Any:
+        return {name: tensor.astype(np.float32) for name, tensor in net.weights.items()}
+
+
+def _steps_in_bfloat16(self: Any, pixels: Any, labels: Any, lr: float) -> float:
+    loss = NumPy.training.step(self, pixels, labels, lr)
+    self.net.weights |= {name: rounded(self.net.weights[name]) for name in self.optimizers}
+    return loss
+
+
+def _loss_in_bfloat16(loss: Any, logits: Any, labels: Any) -> Any:
+    return tuple(map(rounded, NumPy.training.cross_entropy(loss, logits, labels)))
+
+
+def _norm_in_bfloat16(layer: Any, context: Any, x: Any) -> Any:
+    done = reference.batch_norm(layer, context, x)
+    return done._replace(output=rounded(done.output))
+
+
+def _statistics_in_bfloat16(layer: Any, context: Any, x: Any) -> Any:
+    done = reference.batch_norm(layer, context, x)
+    return done._replace(statistics={name: rounded(value) for name, value in done.statistics.items()})
+
+
+def _bfloat16_with(**members: Any) -> Real:
+    """Another trainer, or a batch norm of its own, in bfloat16."""
+    if norm := members.pop("norm", None):
+        layers = _Bfloat16Net.layers | {BatchNorm: norm}
+        return wrap(Bfloat16, network=type("MutantNet", (_Bfloat16Net,), {"layers": layers}))
+    return wrap(Bfloat16, training=type("MutantTrainer", (NumPy.training,), members))
+
+
 def _fixed_mask(layer: Any, context: Any, x: Any) -> Any:
     return reference.dropout(layer, context._replace(random=np.random.default_rng(0)), x)
 
@@ -332,6 +392,46 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
     "float32": [
         (wrap(_Float32, error=1e-3), "the logits"),
         (wrap(NumPy, precisions=("float32", "float64")), "came back as float64"),
+    ],
+    "bfloat16": [
+        (wrap(Bfloat16, network=NumPy.network), "a convolution is only .* it does not multiply in bfloat16"),
+        (
+            wrap(
+                Bfloat16,
+                network=type(
+                    "DenseNet",
+                    (_Bfloat16Net,),
+                    {
+                        "layers": _Bfloat16Net.layers | {Dense: reference.dense},
+                    },
+                ),
+            ),
+            "a dense layer is only .* it does not multiply in bfloat16",
+        ),
+        (
+            wrap(
+                Bfloat16, forward=lambda self, net, *given, **named: Bfloat16.forward(self, net, *given, **named) * 1.05
+            ),
+            "a convolution .*limit 3e-02",
+        ),
+        (wrap(Bfloat16, forward=NumPy.forward), "came back as float64"),
+    ],
+    "bfloat16_training": [
+        (
+            wrap(
+                Bfloat16,
+                load=lambda self, net, weights: None,
+                build=lambda self, model, weights: Bfloat16.build(
+                    self, model, {name: rounded(tensor) for name, tensor in weights.items()}
+                ),
+            ),
+            "keep weights in float32",
+        ),
+        (wrap(Bfloat16, weights=NumPy.weights), "came back as float64"),
+        (_bfloat16_with(step=_steps_in_bfloat16), "the change of trunk.conv1.kernel"),
+        (_bfloat16_with(cross_entropy=staticmethod(_loss_in_bfloat16)), "the loss"),
+        (_bfloat16_with(norm=_norm_in_bfloat16), "the output of a batch norm"),
+        (_bfloat16_with(norm=_statistics_in_bfloat16), "after one step"),
     ],
     "dense": [(backend_with_layer(Dense, _without_bias), "the logits")],
     "dropout_training": [

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from mutants import wrap
 
-from harness import Backend, SpecError, Trainer
+from harness import SGD, Backend, Recipe, SpecError, Trainer, Unsupported, Upto
+from harness.arrays.returned import Networks, is_real
 from harness.attack import Attack
 from harness.conformance.contract import NETWORK, SGD_1
 from harness.conformance.kit import check_rule
@@ -19,7 +20,6 @@ from harness.errors import ContractError
 from harness.parity import certify
 from harness.parity.probes import awkward_examples, deviation, generic_weights
 from harness.reference.backend import NumPy
-from harness.returned import Networks, is_real
 from harness.task import Subject
 from harness.worker.jobs import certify as answer
 
@@ -131,7 +131,8 @@ class Losses(Trainer):
         (np.zeros(1), False, True),
         (np.zeros(4), True, True),
         (np.full(1, np.nan), False, True),
-        (np.zeros(4), False, False),
+        (np.zeros(3), False, False),
+        (np.zeros((4, 1)), False, False),
         (np.zeros(1), True, False),
         (np.zeros(()), False, False),
         (0.5, False, False),
@@ -149,6 +150,50 @@ def test_losses_are_checked(losses, record, right):
     else:
         with pytest.raises(ContractError, match=r"Losses: segment returned .* float64 of shape \([14],\)"):
             run()
+
+
+def test_without_record_the_mean_of_what_each_step_lost_is_taken():
+    losses = np.array([1, 2, 3, 6], np.float32)
+    trainer, batches = Losses(losses), Batches(EXAMPLES, np.arange(16), 4)
+    mean = trainer.run(batches, np.full(4, 0.1))
+    assert mean.tolist() == [3] and mean.dtype == np.float64
+    assert trainer.run(batches, np.full(4, 0.1), record=True) is losses
+
+
+class Padded(NumPy):
+    """Returns a row for each of `batches.order`."""
+
+    name = "mine"
+
+    def forward(self, net: Any, batches: Batches, *, upto: Upto = "logits") -> Any:
+        return NumPy.forward(self, net, Batches(batches.examples, batches.order.ravel(), batches.batch_size), upto=upto)
+
+
+def test_rows_that_fill_up_the_last_batch_are_cut_off():
+    assert len(BATCHES.rows) == 16 and BATCHES.order.size == 18
+    assert np.array_equal(called(Padded, "forward"), called(NumPy, "forward"))
+
+
+@pytest.mark.parametrize("method", ["trainer", "native_trainer"])
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (Recipe(SGD(lr=0.1), loss="sigmoid"), "sigmoid loss does not fit"),
+        (Recipe(SGD(lr=0.1), rates=(("tail", 0.1),)), "no part 'tail'"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_never_reaches_the_backend(method, recipe, said):
+    backend = wrap(NumPy, **{method: lambda self, *given: pytest.fail("it did")})(precision="float64")
+    net = backend.build(NETWORK, generic_weights(NETWORK))
+    with pytest.raises(SpecError, match=said):
+        getattr(backend, method)(net, recipe)
+
+
+def test_tf32_is_refused_on_a_cpu():
+    everything = wrap(NumPy, precisions=("tf32", "float64"))
+    with pytest.raises(Unsupported, match="tf32 exists on NVIDIA GPUs only; on a CPU use float32"):
+        everything(precision="tf32")
+    assert wrap(everything, start=lambda self, device: "gpu")(precision="tf32").device == "gpu"
 
 
 def test_what_is_not_finite_is_a_result():

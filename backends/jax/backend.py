@@ -18,7 +18,6 @@ import numpy as np
 import optax
 from flax import nnx
 
-from backends.jax.attack import step
 from backends.jax.layers import lower, on_cpu
 from harness import (
     Adam,
@@ -32,6 +31,7 @@ from harness import (
     Examples,
     LossName,
     Model,
+    Node,
     Objective,
     Recipe,
     Trainer,
@@ -39,11 +39,15 @@ from harness import (
     Unsupported,
     Upto,
     Weights,
+    attack_step,
     hookimpl,
 )
 
 # Flax's name for each tensor; the axes are ours already.
 ATTRIBUTES = {"kernel": "kernel", "bias": "bias", "scale": "scale", "offset": "bias", "mean": "mean", "variance": "var"}
+
+attack_pictures = jax.jit(partial(attack_step, jnp), static_argnums=0)
+"""One step of an attack, compiled for each kind of attack; the numbers are traced."""
 
 
 class Network(nnx.Module):
@@ -57,21 +61,17 @@ class Network(nnx.Module):
             setattr(self, node.name, lower(node, dtype, multiply_dtype, first))
 
     def __call__(self, pixels: jax.Array, upto: Upto) -> jax.Array:
-        values = {Model.INPUT: pixels}
-        end = self.model.end(upto)
-        for node in self.model.nodes:
-            output = getattr(self, node.name)(*(values[name] for name in node.inputs))
-            values[node.name] = output.astype(self.dtype)  # what was multiplied in bfloat16 comes back
-            if node.name == end:
-                break
-        return values[end]
+        return self.model.run(self.apply, pixels, upto)
+
+    def apply(self, node: Node, *inputs: jax.Array) -> jax.Array:
+        return getattr(self, node.name)(*inputs).astype(self.dtype)  # what was multiplied in bfloat16 comes back
 
     def seed_dropout(self, seed: int) -> None:
         """Give each drop-out layer a stream of its own."""
         for number, node in enumerate(self.model.nodes):
-            if isinstance(getattr(self, node.name), nnx.Dropout):
+            if isinstance(module := getattr(self, node.name), nnx.Dropout):
                 stream = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-                setattr(self, node.name, nnx.Dropout(node.layer.rate, rngs=nnx.Rngs(stream)))
+                setattr(self, node.name, nnx.Dropout(module.rate, rngs=nnx.Rngs(stream)))
 
     def train_all_but(self, frozen: tuple[str, ...]) -> None:
         """Training mode for every node that learns, evaluation mode for the others."""
@@ -106,20 +106,20 @@ class Net:
         def input_gradient(state: Any, pixels: jax.Array, labels: jax.Array, objective: Objective) -> jax.Array:
             return back_from(*there_and_back(state, pixels), labels, objective)
 
-        def attack_step(
+        def one_step(
             state: Any, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, kind: AttackKind, objective: Objective,
             pictures: jax.Array,
         ) -> jax.Array:  # fmt: skip
-            return step(kind, numbers, pictures, images, input_gradient(state, pictures, labels, objective))
+            return attack_pictures(kind, numbers, pictures, images, input_gradient(state, pictures, labels, objective))
 
         @partial(jax.jit, static_argnames=("kind", "objective"))
         def attack(steps: int, state: Any, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, kind: AttackKind,
             objective: Objective, pictures: jax.Array,
         ) -> jax.Array:  # fmt: skip
-            one = partial(attack_step, state, images, labels, numbers, kind, objective)
+            one = partial(one_step, state, images, labels, numbers, kind, objective)
             return jax.lax.fori_loop(0, steps, lambda _, pictures: one(pictures), pictures)
 
-        self.attack_step, self.attack = attack_step, attack
+        self.one_step, self.attack = one_step, attack
         self.forward, self.input_gradient = forward, input_gradient
 
     def tensors(self) -> dict[str, nnx.Variable]:
@@ -203,7 +203,6 @@ def stock(recipe: Recipe, model: Model, learned: Any) -> Optimizer:
 class JaxTrainer(Trainer):
     def __init__(self, backend: Jax, net: Net, recipe: Recipe, seed: int, make: Callable[..., Optimizer]) -> None:
         network = net.network
-        recipe.check(network.model)
         network.seed_dropout(seed)
         self.backend, self.network = backend, network
         frozen = recipe.frozen(network.model)
@@ -239,8 +238,7 @@ class JaxTrainer(Trainer):
         self.state = state
         nnx.update(self.network, learned, rest)
         jax.block_until_ready((learned, rest))
-        values = np.array(jax.device_get(losses), np.float64)
-        return values if record else values.mean(keepdims=True)
+        return np.array(jax.device_get(losses), np.float64)
 
 
 class Jax(Backend[Net]):
@@ -263,8 +261,6 @@ class Jax(Backend[Net]):
         except RuntimeError as error:
             raise Unavailable(f"jax finds no {device} here: {error}") from None
         jax.config.update("jax_default_device", place)
-        if self.precision == "tf32" and place.platform == "cpu":
-            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         self.dtype = jnp.dtype("float64" if self.precision == "float64" else "float32")
         if place.platform not in ("cpu", "gpu"):
             raise Unavailable(f"jax would run on a {place.platform} here; samebench knows cpu and gpu")
@@ -309,7 +305,7 @@ class Jax(Backend[Net]):
         examples, state = self.on_device(batches.examples), nnx.state(net.network)
         # Batches are gathered apart: the network is then compiled once, and not for every data set's number of pictures.
         outputs = [net.forward(state, pixels_of(examples, rows, self.dtype), upto) for rows in batches.order]
-        return np.concatenate(jax.device_get(outputs))[: len(batches.rows)]
+        return np.concatenate(jax.device_get(outputs))
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> JaxTrainer:
         return JaxTrainer(self, net, recipe, seed, chain)
@@ -332,7 +328,7 @@ class Jax(Backend[Net]):
         if not on_cpu():
             return np.array(net.attack(attack.steps, *given, pictures))
         for _ in range(attack.steps):  # on a CPU XLA runs convolutions inside a loop many times slower
-            pictures = net.attack_step(*given, pictures)
+            pictures = net.one_step(*given, pictures)
         return np.array(pictures)
 
     def peak_device_bytes(self) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import keras
@@ -27,6 +28,7 @@ from harness import (
     Batches,
     LossName,
     Model,
+    Node,
     Objective,
     Recipe,
     Trainer,
@@ -34,9 +36,10 @@ from harness import (
     Upto,
     Weights,
     hookimpl,
+    picture_losses,
 )
 
-__all__ = ["KerasBackend", "Net", "hookimpl", "keras", "objective_of"]
+__all__ = ["KerasBackend", "Net", "hookimpl", "keras", "objective_of", "ops"]
 
 # Keras' name for each tensor; the axes are ours already, but for depthwise kernels.
 ATTRIBUTES = {
@@ -52,20 +55,24 @@ ATTRIBUTES = {
 class Net:
     """The functional model, and the same model cut at its features."""
 
+    gradient_of: Callable[[Objective], Any]
+    attack_of: Callable[[AttackKind, Objective], Any]
+    """The engine's functions, each made when it is first asked for."""
+
     def __init__(self, model: Model, multiply_dtype: Any) -> None:
         self.model = model
-        self.compiled: dict[Any, Any] = {}  # what the engine has compiled of gradients and attacks
         inputs = keras.Input(model.input_shape, name=Model.INPUT)
         values = {Model.INPUT: inputs}
         self.owners: dict[str, layers.Layer] = {}
-        for node in model.nodes:
-            *before, owner = lower(node, multiply_dtype)
-            value: Any = [values[name] for name in node.inputs]
-            value = value if len(value) > 1 else value[0]
-            for layer in (*before, owner):
+
+        def apply(node: Node, *inputs: Any) -> Any:
+            value = inputs if len(inputs) > 1 else inputs[0]
+            for layer in lower(node, multiply_dtype):
                 value = layer(value)
-            values[node.name] = value
-            self.owners[node.name] = owner
+            self.owners[node.name], values[node.name] = layer, value
+            return value
+
+        model.run(apply, inputs)
         self.keras: dict[Upto, keras.Model] = {
             upto: keras.Model(inputs, layers.Activation("linear", dtype=keras.config.floatx())(values[model.end(upto)]))
             for upto in ("logits", "features")
@@ -103,7 +110,6 @@ MakeOptimizer = Callable[[Recipe, Model, Mapping[str, keras.Variable], TableOfRa
 
 class KerasTrainer(Trainer):
     def __init__(self, backend: KerasBackend, net: Net, recipe: Recipe, seed: int, make: MakeOptimizer) -> None:
-        recipe.check(net.model)
         self.backend, self.net, self.recipe, self.keras = backend, net, recipe, net.keras["logits"]
         self.rates = TableOfRates()
         self.optimizer = make(recipe, net.model, net.variables(), self.rates)
@@ -153,17 +159,13 @@ def objective_of(objective: Objective) -> Callable[[Any, Any], Any]:
     if objective != "logit":
         return loss_of(objective, "sum")
 
-    def minus_logit(labels: Any, logits: Any) -> Any:
-        both = ops.concatenate([-logits, logits], 1) if logits.shape[1] == 1 else logits
-        return -ops.sum(ops.take_along_axis(both, ops.cast(labels, "int32")[:, None], 1))
-
-    return minus_logit
+    return lambda labels, logits: ops.sum(picture_losses(ops, objective, logits, ops.cast(labels, "int32")))
 
 
 class KerasBackend(Backend[Net]):
     """What all engines share."""
 
-    modes = ("default", "compiled")
+    modes: ClassVar[tuple[str, ...]] = ("default", "compiled")
     precisions = ("float32", "tf32", "bfloat16", "float64")
     native = {
         "first weights": "kernels Glorot-uniform: variance 2 / (fan_in + fan_out); biases zero, as layers draw them",
@@ -184,26 +186,15 @@ class KerasBackend(Backend[Net]):
     def gradient_function(self, net: Net, objective: Objective) -> Any:
         """A function, compiled where the engine compiles, for the gradient of the pixels."""
 
-    def gradient_of(self, net: Net, objective: Objective) -> Any:
-        """That function, made the first time it is asked for."""
-        if objective not in net.compiled:
-            net.compiled[objective] = self.gradient_function(net, objective)
-        return net.compiled[objective]
-
     @abstractmethod
     def attack_function(self, net: Net, kind: AttackKind, objective: Objective) -> Any:
         """A function of first pictures, originals, labels, numbers and steps that runs the whole attack."""
-
-    def attack_of(self, net: Net, kind: AttackKind, objective: Objective) -> Any:
-        if (kind, objective) not in net.compiled:
-            net.compiled[kind, objective] = self.attack_function(net, kind, objective)
-        return net.compiled[kind, objective]
 
     def run_attack(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
         dtype = keras.config.floatx()
         first, pictures = (ops.convert_to_tensor(x, dtype) for x in (images, start))
         numbers = AttackNumbers(*(ops.convert_to_tensor(number, dtype) for number in attack.numbers))
-        run = self.attack_of(net, attack.kind, attack.objective(loss))
+        run = net.attack_of(attack.kind, attack.objective(loss))
         return ops.convert_to_numpy(run(pictures, first, ops.convert_to_tensor(labels), numbers, attack.steps))
 
     def start_keras(self, engine: str) -> None:
@@ -232,6 +223,8 @@ class KerasBackend(Backend[Net]):
 
     def build(self, model: Model, weights: Weights) -> Net:
         net = Net(model, keras.DTypePolicy("mixed_bfloat16") if self.precision == "bfloat16" else None)
+        net.gradient_of = cache(partial(self.gradient_function, net))
+        net.attack_of = cache(partial(self.attack_function, net))
         self.load(net, weights)
         for part in net.keras.values():
             part.compile(jit_compile=self.jit_compile)
@@ -249,8 +242,7 @@ class KerasBackend(Backend[Net]):
             variable.assign(np.reshape(weights[name], variable.shape))
 
     def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
-        outputs = net.keras[upto].predict(self.feed(batches), steps=len(batches), verbose=0)
-        return outputs[: len(batches.rows)]
+        return net.keras[upto].predict(self.feed(batches), steps=len(batches), verbose=0)
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> KerasTrainer:
         return KerasTrainer(self, net, recipe, seed, PublishedOptimizer)

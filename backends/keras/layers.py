@@ -23,6 +23,7 @@ from harness import (
     Normalize,
     Unsupported,
     Window,
+    pad_sides,
 )
 
 FUNCTIONS = {"relu": "relu", "relu6": "relu6", "swish": "silu", "sigmoid": "sigmoid", "tanh": "tanh"}
@@ -45,10 +46,10 @@ class Border(layers.Layer):
 
     def __init__(self, window: Window, **options: Any) -> None:
         super().__init__(**options)
-        self.sides = ((0, 0), *window.padding, (0, 0))
+        self.window = window
 
     def call(self, x: Any) -> Any:
-        return ops.pad(x, self.sides, constant_values=-np.inf)
+        return pad_sides(ops, self.window, x, -np.inf)
 
 
 class AveragePool(layers.Layer):
@@ -60,8 +61,7 @@ class AveragePool(layers.Layer):
 
     def call(self, x: Any) -> Any:
         def pool(values: Any) -> Any:
-            padded = ops.pad(values, ((0, 0), *self.window.padding, (0, 0)))
-            return ops.average_pool(padded, self.window.kernel, self.window.stride)
+            return ops.average_pool(pad_sides(ops, self.window, values), self.window.kernel, self.window.stride)
 
         return pool(x) / pool(ops.ones_like(x[:1, :, :, :1]))
 

@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backends.keras.attack import step
-from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
+from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
 from backends.keras.host_batches import HostBatches, HostPictures
-from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, attack_step
 
 
 def state_of(net: Net) -> list[list[jax.Array]]:
@@ -34,8 +33,6 @@ class KerasJax(KerasBackend):
         multiply = {"tf32": "tensorfloat32", "bfloat16": "bfloat16"}.get(self.precision, "highest")
         jax.config.update("jax_default_matmul_precision", multiply)
         place = jax.devices(None if device == "auto" else device)[0]
-        if self.precision == "tf32" and place.platform == "cpu":
-            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         jax.config.update("jax_default_device", place)
         self.start_keras("jax")
         return "cpu" if place.platform == "cpu" else "gpu"
@@ -54,7 +51,7 @@ class KerasJax(KerasBackend):
         return "cpu" if device.platform == "cpu" else "gpu"
 
     def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
-        gradient = self.gradient_of(net, objective)
+        gradient = net.gradient_of(objective)
         return np.array(gradient(jnp.asarray(images, keras.config.floatx()), jnp.asarray(labels), *state_of(net)))
 
     def gradient_function(self, net: Net, objective: Objective) -> Any:
@@ -67,13 +64,13 @@ class KerasJax(KerasBackend):
         return gradient
 
     def attack_function(self, net: Net, kind: AttackKind, objective: Objective) -> Any:
-        gradient = self.gradient_of(net, objective)
+        gradient = net.gradient_of(objective)
 
         @jax.jit
         def one(
             pictures: jax.Array, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, state: Any
         ) -> jax.Array:
-            return step(kind, numbers, pictures, images, gradient(pictures, labels, *state))
+            return attack_step(ops, kind, numbers, pictures, images, gradient(pictures, labels, *state))
 
         @jax.jit
         def many(steps: int, pictures: jax.Array, *given: Any) -> jax.Array:

@@ -10,9 +10,8 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read by Keras when it is imported,
 import numpy as np
 import tensorflow as tf
 
-from backends.keras.attack import step
-from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
-from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported
+from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, attack_step
 
 AHEAD = 2
 """The number of batches that the pipeline prepares ahead."""
@@ -45,8 +44,6 @@ class KerasTensorFlow(KerasBackend):
 
     def start(self, device: str) -> Device:
         gpus = tf.config.list_physical_devices("GPU")
-        if self.precision == "tf32" and (not gpus or device == "cpu"):
-            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
         tf.config.experimental.enable_tensor_float_32_execution(self.precision in ("tf32", "bfloat16"))
@@ -82,7 +79,7 @@ class KerasTensorFlow(KerasBackend):
         return "gpu" if "GPU" in net.keras["logits"].variables[0].value.device else "cpu"
 
     def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
-        gradient = self.gradient_of(net, objective)
+        gradient = net.gradient_of(objective)
         return gradient(tf.constant(images, keras.config.floatx()), tf.constant(labels)).numpy()
 
     def gradient_function(self, net: Net, objective: Objective) -> Any:
@@ -96,11 +93,11 @@ class KerasTensorFlow(KerasBackend):
         return gradient
 
     def attack_function(self, net: Net, kind: AttackKind, objective: Objective) -> Any:
-        gradient, compiled = self.gradient_of(net, objective), self.mode == "compiled"
+        gradient, compiled = net.gradient_of(objective), self.mode == "compiled"
 
         @tf.function(jit_compile=compiled, reduce_retracing=True)
         def one(pictures: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, numbers: AttackNumbers) -> tf.Tensor:
-            return step(kind, numbers, pictures, images, gradient(pictures, labels))
+            return attack_step(ops, kind, numbers, pictures, images, gradient(pictures, labels))
 
         @tf.function(jit_compile=compiled, reduce_retracing=True)
         def all_steps(pictures: tf.Tensor, steps: tf.Tensor, *given: Any) -> tf.Tensor:

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.keras.attack import step
-from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of
+from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
 from backends.keras.host_batches import HostBatches, HostPictures
-from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, Unsupported
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, attack_step
 
 
 class KerasTorch(KerasBackend):
@@ -23,8 +22,6 @@ class KerasTorch(KerasBackend):
 
     def start(self, device: str) -> Device:
         on_gpu = device != "cpu" and torch.cuda.is_available()
-        if self.precision == "tf32" and not on_gpu:
-            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         tf32 = self.precision in ("tf32", "bfloat16")
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = tf32
@@ -48,7 +45,7 @@ class KerasTorch(KerasBackend):
     def input_gradient(self, net: Net, images: Array, labels: Array, objective: Objective) -> Array:
         pixels = torch.tensor(images, dtype=getattr(torch, keras.config.floatx()), device=self.torch_device)
         truth = torch.tensor(labels.astype(np.int64), device=self.torch_device)
-        return self.gradient_of(net, objective)(pixels, truth).cpu().numpy()
+        return net.gradient_of(objective)(pixels, truth).cpu().numpy()
 
     def gradient_function(self, net: Net, objective: Objective) -> Callable[[Tensor, Tensor], Tensor]:
         def gradient(pixels: Tensor, labels: Tensor) -> Tensor:
@@ -59,11 +56,11 @@ class KerasTorch(KerasBackend):
         return gradient
 
     def attack_function(self, net: Net, kind: AttackKind, objective: Objective) -> Callable[..., Tensor]:
-        gradient = self.gradient_of(net, objective)
+        gradient = net.gradient_of(objective)
 
         def attack(pictures: Tensor, images: Tensor, labels: Tensor, numbers: AttackNumbers, steps: int) -> Tensor:
             for _ in range(steps):  # nothing in here waits for the device
-                pictures = step(kind, numbers, pictures, images, gradient(pictures, labels))
+                pictures = attack_step(ops, kind, numbers, pictures, images, gradient(pictures, labels))
             return pictures
 
         return attack

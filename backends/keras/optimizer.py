@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from harness import SGD, Adam, Array, Model, Recipe, Unsupported
+from harness import SGD, Array, Model, Recipe, Unsupported, moment_count, update_direction
 
 
 class TableOfRates(keras.optimizers.schedules.LearningRateSchedule):
@@ -52,43 +52,21 @@ class PublishedOptimizer(keras.optimizers.Optimizer):
         optimizer = self.recipe.optimizer
         self.factors = [self.recipe.rate(self.names[variable.path]) for variable in variables]
         self.decays = [optimizer.decays(self.model.parameters[self.names[variable.path]]) for variable in variables]
-        self.first = [self.add_variable_from_reference(variable, "first") for variable in variables]
-        if isinstance(optimizer, Adam):
-            self.second = [self.add_variable_from_reference(variable, "second") for variable in variables]
+        self.moments = [
+            [self.add_variable_from_reference(variable, f"moment{number}") for number in range(moment_count(optimizer))]
+            for variable in variables
+        ]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index, optimizer = self._get_variable_index(variable), self.recipe.optimizer
-        lr, weight = learning_rate * self.factors[index], ops.convert_to_tensor(variable)
-        shrink = 0.0
-        if self.decays[index]:
-            if optimizer.l1:
-                gradient = gradient + optimizer.l1 * ops.sign(weight)
-            if optimizer.decoupled:
-                shrink = optimizer.weight_decay
-            elif optimizer.weight_decay:
-                gradient = gradient + optimizer.weight_decay * weight
-        move = self.adam if isinstance(optimizer, Adam) else self.sgd
-        direction = move(optimizer, index, gradient)
-        self.assign_sub(variable, lr * (direction + shrink * weight) if shrink else lr * direction)
-
-    def sgd(self, optimizer: SGD, index: int, gradient: Any) -> Any:
-        if not optimizer.momentum:
-            return gradient
-        velocity = optimizer.momentum * ops.convert_to_tensor(self.first[index]) + gradient
-        self.assign(self.first[index], velocity)
-        return gradient + optimizer.momentum * velocity if optimizer.nesterov else velocity
-
-    def adam(self, optimizer: Adam, index: int, gradient: Any) -> Any:
-        def average(slot: Any, beta: float, value: Any) -> Any:
-            """The bias-corrected running mean."""
-            mean = beta * ops.convert_to_tensor(slot) + (1 - beta) * value
-            self.assign(slot, mean)
-            steps = ops.cast(self.iterations + 1, mean.dtype)
-            return mean / (1 - ops.power(ops.convert_to_tensor(beta, mean.dtype), steps))
-
-        first = average(self.first[index], optimizer.beta1, gradient)
-        second = average(self.second[index], optimizer.beta2, ops.square(gradient))
-        return first / (ops.sqrt(second) + optimizer.epsilon)
+        index, weight = self._get_variable_index(variable), ops.convert_to_tensor(variable)
+        slots = self.moments[index]
+        direction, moments = update_direction(
+            ops, self.recipe.optimizer, self.decays[index], weight, gradient,
+            tuple(ops.convert_to_tensor(slot) for slot in slots), ops.cast(self.iterations + 1, weight.dtype),
+        )  # fmt: skip
+        for slot, moment in zip(slots, moments, strict=True):
+            self.assign(slot, moment)
+        self.assign_sub(variable, learning_rate * self.factors[index] * direction)
 
 
 def stock_optimizer(

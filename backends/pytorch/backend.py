@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backends.pytorch import attack as pytorch_attack
 from backends.pytorch.layers import InBfloat16, lower, to_host_order
+from backends.pytorch.operations import TORCH
 from harness import (
     SGD,
     Adam,
@@ -36,7 +36,9 @@ from harness import (
     Unsupported,
     Upto,
     Weights,
+    attack_step,
     hookimpl,
+    picture_losses,
 )
 
 # Where PyTorch keeps each tensor, and how its axes become ours: convolutions are (out, in, rows, columns) there.
@@ -64,10 +66,6 @@ class Net(nn.Module):
         self.model = model
         self.owners = {}
         self.layers = nn.ModuleDict()
-        readers = {name: node.name for node in model.nodes for name in node.inputs}  # the last one of each value
-        self.spent = {
-            node.name: [name for name in {*node.inputs} if readers[name] == node.name] for node in model.nodes
-        }
         for node in model.nodes:
             *before, owner = lower(node)
             self.owners[node.name] = owner
@@ -80,15 +78,10 @@ class Net(nn.Module):
         return name.replace(".", "/")  # nn.ModuleDict takes no dots
 
     def forward(self, pixels: Tensor, upto: Upto = "logits") -> Tensor:
-        values = {Model.INPUT: pixels.permute(0, 3, 1, 2)}
-        end = self.model.end(upto)
-        for node in self.model.nodes:
-            values[node.name] = self.layers[self.key(node.name)](*(values[name] for name in node.inputs))
-            if node.name == end:
-                break
-            for name in self.spent[node.name]:  # as `x = layer(x)` would: large pictures fill the memory
-                del values[name]
-        return to_host_order(values[end])
+        return to_host_order(self.model.run(self.apply, pixels.permute(0, 3, 1, 2), upto))
+
+    def apply(self, node: Node, *inputs: Tensor) -> Tensor:
+        return self.layers[self.key(node.name)](*inputs)
 
     def tensors(self) -> dict[str, Tensor]:
         """PyTorch's tensor for each name in `model.parameters`."""
@@ -110,9 +103,7 @@ class Net(nn.Module):
 
 def loss_of(loss: Objective, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
     if loss == "logit":
-        if logits.shape[1] == 1:
-            logits = torch.cat([-logits, logits], 1)
-        return -logits.gather(1, labels[:, None]).sum()
+        return picture_losses(TORCH, loss, logits, labels).sum()
     if loss == "softmax":
         return F.cross_entropy(logits, labels, reduction=reduction)
     return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype), reduction=reduction)
@@ -140,7 +131,6 @@ def check_native(recipe: Recipe) -> None:
 
 class TorchTrainer(Trainer):
     def __init__(self, backend: PyTorch, net: Net, recipe: Recipe, seed: int, native: bool = False) -> None:
-        recipe.check(net.model)
         if native:
             check_native(recipe)
         torch.manual_seed(seed)
@@ -153,11 +143,9 @@ class TorchTrainer(Trainer):
         """The stock optimiser, with one group of tensors for each rate, decayed or not."""
         optimizer, tensors = self.recipe.optimizer, self.net.tensors()
         groups: dict[tuple[float, bool], list[Tensor]] = {}
-        for name, parameter in self.net.model.parameters.items():
-            if parameter.trainable:
-                key = self.recipe.rate(name), optimizer.decays(parameter)
-                if key[0]:
-                    groups.setdefault(key, []).append(tensors[name])
+        for name in self.recipe.learned(self.net.model):
+            key = self.recipe.rate(name), optimizer.decays(self.net.model.parameters[name])
+            groups.setdefault(key, []).append(tensors[name])
         self.decayed = [(tensor, rate) for (rate, decays), members in groups.items() if decays for tensor in members]
         parameters = [
             {"params": members, "weight_decay": optimizer.weight_decay * decays, "rate": rate}
@@ -175,7 +163,7 @@ class TorchTrainer(Trainer):
     def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         net, uploaded = self.net, self.backend.on_device(batches.examples)
         net.train_all_but(self.frozen)
-        variances = {name: norm.running_var.clone() for name, norm in self.norms()}
+        variances = {node: norm.running_var.clone() for node, _, norm in self.norms()}
         rows = torch.from_numpy(batches.order).to(self.backend.torch_device)
         losses = []
         for step in range(len(batches)):
@@ -186,8 +174,7 @@ class TorchTrainer(Trainer):
             self.update(float(lr[step]))
             losses.append(loss.detach())
         self.bias_variances(variances, batches)
-        values = torch.stack(losses).double().cpu().numpy()
-        return values if record else values.mean(keepdims=True)
+        return torch.stack(losses).double().cpu().numpy()
 
     def update(self, lr: float) -> None:
         """One step of the optimiser, with the penalties that PyTorch's own do not know."""
@@ -202,9 +189,10 @@ class TorchTrainer(Trainer):
             group["lr"] = lr * group["rate"]
         self.optimizer.step()
 
-    def norms(self) -> list[tuple[Node, Any]]:
+    def norms(self) -> list[tuple[Node, BatchNorm, Any]]:
+        """The batch norms that learn: each as a node, as a value and as a module."""
         return [
-            (node, self.net.owners[node.name])
+            (node, node.layer, self.net.owners[node.name])
             for node in self.net.model.nodes
             if isinstance(node.layer, BatchNorm) and node.name not in self.frozen
         ]
@@ -215,9 +203,9 @@ class TorchTrainer(Trainer):
         Stock batch norm averages the unbiased one, n / (n - 1) too large. As n is the same at every step, one
         correction at the end of the segment is exact.
         """
-        for node, norm in self.norms():
+        for node, layer, norm in self.norms():
             n = batches.batch_size * int(np.prod(node.shape[:-1]))
-            kept = node.layer.momentum ** len(batches) * before[node]
+            kept = layer.momentum ** len(batches) * before[node]
             norm.running_var.sub_(kept).mul_((n - 1) / n).add_(kept)
 
 
@@ -235,8 +223,6 @@ class PyTorch(Backend[Net]):
     def start(self, device: str) -> Device:
         on_gpu = device != "cpu" and torch.cuda.is_available()
         tf32 = self.precision in ("tf32", "bfloat16")
-        if self.precision == "tf32" and not on_gpu:
-            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
@@ -295,7 +281,7 @@ class PyTorch(Backend[Net]):
         uploaded = self.on_device(batches.examples)
         rows = torch.from_numpy(batches.order).to(self.torch_device)
         outputs = [net(uploaded.batch(row, self.dtype)[0], upto) for row in rows]
-        return torch.cat(outputs)[: len(batches.rows)].cpu().numpy()
+        return torch.cat(outputs).cpu().numpy()
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> TorchTrainer:
         return TorchTrainer(self, net, recipe, seed)
@@ -319,7 +305,7 @@ class PyTorch(Backend[Net]):
         net.eval()
         for _ in range(attack.steps):  # nothing in here waits for the device
             gradient = self.pixel_gradient(net, pictures, truth, attack.objective(loss))
-            pictures = pytorch_attack.step(attack, pictures, first, gradient)
+            pictures = attack_step(TORCH, attack.kind, attack.numbers, pictures, first, gradient)
         return pictures.cpu().numpy()
 
     @staticmethod

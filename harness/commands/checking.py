@@ -16,7 +16,7 @@ from harness.text import printable
 @click.command("check", epilog="Example: samebench check my_backend.py")
 @click.argument("backend", metavar="NAME_OR_FILE")
 @option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
-@option("--mode", type=click.Choice(["default", "compiled"]), default="default", show_default=True)
+@option("--mode", metavar="MODE", default="default", show_default=True, help="One of the modes that the backend has.")
 def check_command(backend: str, device: str, mode: str) -> None:
     """Hold a backend to every rule of the contract, one line each."""
     from harness.conformance import RULES, STATUSES, Outcome

@@ -18,7 +18,6 @@ import click
 from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
 from harness.commands.ending import Demands, shortfalls
 from harness.errors import UsageError
-from harness.naming import is_file
 from harness.options import flatten
 from harness.pictures.inputs import load
 from harness.plugins import Plugins, load_plugins
@@ -31,7 +30,7 @@ from harness.running.runner import Limits, Runner
 from harness.running.store import Store
 from harness.storage.places import Places
 from harness.storage.sealed import PICTURES
-from harness.text import printable
+from harness.text import is_file, printable
 from harness.timing.load import Reading, busy_since
 from harness.worker.networks import builder_of, network_of
 

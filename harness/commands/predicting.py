@@ -11,8 +11,7 @@ import click
 
 from harness.commands.once import option
 from harness.errors import SamebenchError, UsageError
-from harness.naming import is_file
-from harness.text import printable
+from harness.text import is_file, printable
 
 
 @click.command("predict", epilog="Example: samebench predict cat.jpg --weights efficientnet-lite0")

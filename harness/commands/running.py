@@ -32,7 +32,7 @@ def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
     for shared in reversed((
         option("--task", multiple=True, help="A task; may be given again. Default: all."),
         option("--backend", multiple=True, help="A backend, or FILE.py; may be given again. Default: those installed."),
-        option("--mode", multiple=True, help="default or compiled; may be given again. Default: default."),
+        option("--mode", multiple=True, help="A mode of the backends, such as compiled; may be given again. Default: default."),
         option("--model", help="See: samebench list models. Default: each task's own, two-block-cnn."),
         option("--dataset", help="See: samebench list datasets; or folder:PATH. Default: each task's own, of digits."),
         option("--weights", help="What transfer starts from. See: samebench list weights; or the path of a file."),

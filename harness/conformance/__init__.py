@@ -4,6 +4,7 @@ kit.py        the rules' register, what a rule is given, how a failure is put in
 contract.py   rules about the contract itself
 layers.py     rules about each layer
 training.py   rules about losses, optimisers and training
+bfloat16.py   rules about bfloat16
 attacks.py    rules about pictures that are changed along their gradients
 suspects.py   what frameworks do by default, in NumPy, so that a failure can name the default at fault
 
@@ -17,6 +18,7 @@ In your own tests:
 """
 
 from harness.conformance import attacks as attacks
+from harness.conformance import bfloat16 as bfloat16
 from harness.conformance import contract as contract
 from harness.conformance import layers as layers
 from harness.conformance import training as training

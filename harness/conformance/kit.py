@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
+from harness.arrays.returned import is_real, shown
 from harness.backend import Backend, Precision
 from harness.conformance.suspects import SUSPECTS
 from harness.data import Batches, Examples
@@ -16,7 +17,6 @@ from harness.parity import EXACT_LIMIT
 from harness.parity.probes import GRADIENT_LR, awkward_examples, deviation, generic_weights
 from harness.recipe import SGD, LossName, Recipe
 from harness.reference.backend import NumPy
-from harness.returned import is_real, shown
 from harness.spec import Array, Layer, Model, Shape
 
 AnyBackend = Backend[Any]
@@ -76,8 +76,8 @@ class Kit:
     def fail(self, message: str) -> NoReturn:
         raise ConformanceError(message)
 
-    def agree(self, observe: Observe, precision: Precision = "float64", limit: float = EXACT_LIMIT) -> None:
-        """Demand that everything `observe` sees of the backend is what it sees of the reference."""
+    def agree(self, observe: Observe, precision: Precision = "float64", limit: float = EXACT_LIMIT) -> dict[str, float]:
+        """Demand that everything `observe` sees of the backend is what it sees of the reference; return the deviations."""
         expected = observe(NumPy(precision="float64"))
         try:
             actual = observe(self.backend(precision))
@@ -90,6 +90,7 @@ class Kit:
                 worst = max(off.values())  # a suspect explains it that is a hundred times closer
                 close = max(limit, min(worst / 100, 1e-2)) if np.isfinite(worst) else limit
                 self.fail(text + self._suspicion(observe, actual, close))
+        return off
 
     def agree_on_network(self, model: Model, *, loss: LossName = "softmax") -> None:
         """Demand agreement on logits, on the gradient of pixels and tensors, and on what one step does to statistics."""

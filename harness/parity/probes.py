@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from harness.arrays.returned import is_real
 from harness.backend import Precision
 from harness.data import Examples
-from harness.returned import is_real
 from harness.spec import Array, Model, class_count
 
 LIMITS: Mapping[Precision, float] = {"float64": 1e-9, "float32": 1e-4, "tf32": 3e-2, "bfloat16": 3e-2}

@@ -22,7 +22,7 @@ from PIL import Image
 
 from harness.data import Examples
 from harness.errors import DataError
-from harness.ranges import Range, check_ranges
+from harness.options import Range, check_ranges
 from harness.spec import Array
 
 LARGEST = {"rotation": 180.0, "zoom": 0.9, "translation": 1.0, "crop": 0.9, "brightness": 1.0, "contrast": 1.0}

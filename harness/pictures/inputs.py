@@ -8,10 +8,9 @@ from typing import Any, Literal, Protocol, cast
 
 from harness.data import Dataset, Examples
 from harness.errors import SpecError, UsageError
-from harness.options import change
+from harness.options import AT_LEAST_1, change, check_ranges
 from harness.pictures.files import MODES, RESIZE_VERSION, brought_to
 from harness.pictures.filters import check_steps, stepped, steps_key
-from harness.ranges import AT_LEAST_1, check_ranges
 from harness.spec import Array, Model, Shape
 from harness.storage.datasets import LabelledPictures, cached_if_large
 from harness.storage.places import Places

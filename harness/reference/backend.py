@@ -77,23 +77,20 @@ class NumPyTrainer(Trainer):
     cross_entropy = staticmethod(cross_entropy)
 
     def __init__(self, backend: NumPy, net: Net, recipe: Recipe, seed: int) -> None:
-        recipe.check(net.model)
         self.backend, self.net, self.recipe, self.seed = backend, net, recipe, seed
         net.random = np.random.default_rng(seed)
         frozen = recipe.frozen(net.model)
         self.training = frozenset(node.name for node in net.model.nodes if node.name not in frozen)
         self.optimizers = {
-            name: self.tensor_optimizer(recipe.optimizer, parameter)
-            for name, parameter in net.model.parameters.items()
-            if parameter.trainable and name.rpartition(".")[0] in self.training
+            name: self.tensor_optimizer(recipe.optimizer, net.model.parameters[name])
+            for name in recipe.learned(net.model)
         }
         self.gradients: dict[str, Array] = {}  # of the last step
 
     def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         pixels, labels = self.backend.on_device(batches.examples)
         steps = zip(batches, lr, strict=True)
-        losses = np.array([self.step(pixels[rows], labels[rows], rate) for rows, rate in steps])
-        return losses if record else losses.mean(keepdims=True)
+        return np.array([self.step(pixels[rows], labels[rows], rate) for rows, rate in steps])
 
     def step(self, pixels: Array, labels: Array, lr: float) -> float:
         """One step; the loss before it."""

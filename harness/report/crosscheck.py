@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.naming import REFERENCE as REFERENCE
 from harness.report.basis import conditions_of, experiment_of, grouped
 from harness.result import Cell, Result
 from harness.storage.sealed import PICTURES
+from harness.text import REFERENCE as REFERENCE
 
 ALIKE = 0.005
 """How far the share that a backend has found may be from what the reference finds in the same pictures; or one picture."""

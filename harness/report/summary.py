@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness.naming import shown_names
 from harness.report.agreement import Agreement, agreements
 from harness.report.basis import EXPERIMENT, Basis, apart, rows_of
 from harness.report.crosscheck import Case, claim, doubted, matrices
 from harness.report.stats import mean_interval, median_interval, rate_interval, share_interval
 from harness.result import SCHEMA, SHOWN, Result, differs, not_checked, verdict_of, worst
 from harness.spec import Array
+from harness.text import shown_names
 from harness.timing.load import disturbance
 
 SHARE, SIZE = (0.0, 1.0), (0.0, math.inf)

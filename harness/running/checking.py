@@ -20,6 +20,7 @@ from harness.conformance import RULES, Outcome
 from harness.conformance.kit import check_rule
 from harness.environment import worker_environment
 from harness.errors import SamebenchError, UsageError
+from harness.options import nearest
 from harness.plugins import load_backend
 from harness.running.process import how_ended
 
@@ -122,6 +123,8 @@ def main(pipe: str, backend: str, device: str, mode: str) -> None:
 def _hold(backend: str, device: str, mode: str, tell: Callable[..., None]) -> None:
     loaded = load_backend(backend)
     tell(name=loaded.name)
+    if mode not in loaded.modes and mode != "default":  # a backend without "default" breaks a rule
+        raise UsageError(f"{loaded.name} has no mode {mode!r}; {nearest(mode, loaded.modes)}")
     for rule in list(RULES):
         tell(begins=rule)
         tell(outcome=check_rule(rule, loaded, device, mode))

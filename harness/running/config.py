@@ -15,10 +15,9 @@ from typing import Any, Literal, NamedTuple
 
 from harness.backend import Precision
 from harness.errors import SpecError, UsageError
-from harness.options import change, flatten, names_first, nearest, parse
+from harness.options import ABOVE_0, AT_LEAST_1, Range, change, check_ranges, flatten, names_first, nearest, parse
 from harness.pictures.inputs import DataOptions
 from harness.plugins import Plugins
-from harness.ranges import ABOVE_0, AT_LEAST_1, Range, check_ranges
 from harness.result import Cell, Semantics
 
 Profile = Literal["quick", "standard", "rigorous"]

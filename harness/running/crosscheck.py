@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.forms import answer_problems
-from harness.naming import is_file
 from harness.report.crosscheck import REFERENCE, name_of
 from harness.result import Result, digest
 from harness.running.process import Ended
 from harness.running.store import ASKED, Store
 from harness.storage.atomic import read_json
 from harness.storage.sealed import PICTURES
+from harness.text import is_file
 from harness.worker.code_hash import code_if_there
 
 Start = Callable[[Path, Mapping[str, Any], str], Ended]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.naming import is_file
 from harness.options import flatten, nearest
-from harness.plugins import find_backends, unknown_backend
+from harness.plugins import declared_modes, find_backends, own_names, unknown_backend
 from harness.result import Cell
 from harness.running.config import Settings
 from harness.running.experiments import Experiment
+from harness.text import is_file, shown_names
 
 SHIPPED = ("pytorch", "keras", "jax")
 """The backends that run when none is named: of these, the ones that are installed."""
@@ -29,8 +29,7 @@ def plan_cells(settings: Settings, chosen: Sequence[Experiment], *, yes: bool = 
     """Every cell of the matrix, in the order of the report."""
     config = settings.config
     runners, modes = _backends(settings), tuple(dict.fromkeys(config.modes))
-    if unknown := [mode for mode in modes if mode not in ("default", "compiled")]:
-        raise UsageError(f"there is no mode {unknown[0]!r}; {nearest(unknown[0], ('default', 'compiled'))}")
+    _check_modes(modes, runners, settings.python)
     limits = [{TRAIN_LIMIT: limit} for limit in config.train_limits] or [{}]
     if (count := len(chosen) * len(limits) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
         raise UsageError(f"this is {count:,} cells: if you mean it, say --yes")
@@ -66,6 +65,18 @@ def _backends(settings: Settings) -> list[str]:
         for name in SHIPPED
         if (name in found and found[name].status == "available") or name in settings.python
     ]  # fmt: skip
+
+
+def _check_modes(modes: Sequence[str], backends: Sequence[str], elsewhere: Collection[str]) -> None:
+    """Some backend must have each mode; the cells of the others are unsupported. The source of a backend may not tell its
+    modes, and one in another interpreter may have others than the one here: then its worker will say."""
+    declared = [None if backend in elsewhere else declared_modes(backend) for backend in backends]
+    known = {mode for found in declared if found for mode in found}
+    for mode in modes:
+        if mode not in known and known and None not in declared:
+            named = shown_names(backends, own_names(backends)).values()
+            have = f"{', '.join(named)} {'has' if len(backends) == 1 else 'have'} no mode {mode!r}"
+            raise UsageError(f"{have}; {nearest(mode, known)}")
 
 
 def _each_once(backends: Sequence[str]) -> list[str]:

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 from harness.environment import describe_host, worker_environment
 from harness.forms import certificate_problems
-from harness.naming import own_names, shown_names
-from harness.plugins import find_backends
+from harness.plugins import find_backends, own_names
 from harness.pretrained.entries import is_path
 from harness.result import SHOWN, Cell, Result, not_checked
 from harness.running.crosscheck import cases, judge
@@ -23,6 +22,7 @@ from harness.running.store import Store
 from harness.storage.atomic import free, read_json
 from harness.storage.places import file_hash
 from harness.storage.sealed import PICTURES, write_json
+from harness.text import shown_names
 from harness.worker.code_hash import code_if_there
 
 

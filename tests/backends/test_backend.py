@@ -10,6 +10,7 @@ from harness import (
     SGD,
     Adam,
     AdamW,
+    Attack,
     AvgPool,
     BatchNorm,
     Branches,
@@ -130,6 +131,24 @@ def test_models_are_equal(model, make):
     assert found.verdict == "equal" and found.excludes == []
 
 
+@pytest.mark.usefixtures("quick_compiler")
+@pytest.mark.parametrize(
+    "subject",
+    [
+        Subject(two_block_cnn((8, 8, 1)), Recipe(Adam())),
+        Subject(EVERY_KIND_OF_PARAMETER, Recipe(SGD(lr=0.05, momentum=0.9))),
+        Subject(two_block_cnn((8, 8, 1)), attacks=(Attack(epsilon=1 / 16, step_size=1 / 64),)),
+    ],
+    ids=["adam", "batch norm", "attack"],
+)
+def test_bfloat16_is_equal_within_its_limit(subject, make, backend):
+    """On a CPU too: the float64 half is that of every precision."""
+    assert "bfloat16" in backend.precisions
+    found = certify(make, subject, "bfloat16")
+    assert found.verdict == "equal", found
+    assert 1e-4 < found.timed["logits"] <= 3e-2, "further off than float32 is"
+
+
 def test_one_logit(make):
     assert certify(make, Subject(ONE_LOGIT, Recipe(SGD(lr=0.1, momentum=0.9), loss="sigmoid"))).verdict == "equal"
 
@@ -225,9 +244,9 @@ def jax_mutants(backend, monkeypatch):
 
     stock = flax_layers.max_pool
 
-    def shared(window, x):
+    def shared(ops, window, x):
         if window.kernel != window.stride:
-            return stock(window, x)
+            return stock(ops, window, x)
         rows, columns = window.kernel
         n, height, width, channels = x.shape
         return x.reshape(n, height // rows, rows, width // columns, columns, channels).max((2, 4))

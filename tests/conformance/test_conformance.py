@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from mutants import FAULTS, wrap
+from mutants import FAULTS, Bfloat16, wrap
 
 from harness.conformance import RULES, check, conforms
 from harness.conformance.kit import check_rule
@@ -40,6 +40,12 @@ def test_a_fault_is_caught_by_its_rule_and_explained(rule, number):
     outcome = check_rule(rule, mutant)
     assert outcome.status == "failed"
     assert re.search(message, outcome.message), outcome.message
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "bfloat16_training"])
+def test_the_reference_with_products_of_bfloat16_keeps_the_rules_about_it(name):
+    assert check_rule(name, Bfloat16).status == "passed"
+    assert check_rule(name, NumPy)[1:] == ("declined", "numpy has no precision 'bfloat16'; it has float64")
 
 
 def test_known_failures_are_told_apart_from_news():

@@ -256,7 +256,13 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
         (["run", "--set", "scratch-cnn.epochs=0"], 2, "must be at least 1, not 0"),
         (["run", "--set", "scratch-cnn.schedule=warm"], 2, "must be 'constant' or 'cosine' or 'warmup-cosine'"),
         (["run", "--set", "scratch-cnn.optimizer.lr=-1"], 2, "at least 0"),
-        (["run", "--mode", "compield"], 2, "did you mean 'compiled'"),
+        (
+            ["run", "--mode", "compield", "--backend", "pytorch"],
+            2,
+            "did you mean 'compiled'? There are: compiled, default",
+        ),
+        (["run", "--mode", "compiled", "--backend", "numpy"], 2, "numpy has no mode 'compiled'; There are: default"),
+        (["check", "numpy", "--mode", "fast"], 2, "numpy has no mode 'fast'; There are: default"),
         (["run", "--set", "epochs"], 2, "--set takes KEY=VALUE"),
         (["report", "nowhere"], 2, "nowhere is not a run"),
         (["check", "nowhere.py"], 2, "no backend file"),
@@ -273,7 +279,7 @@ def test_check_prints_a_line_a_rule(tmp_path):
     assert done.returncode == 0 and "passed max_pool_ties" in words(done.stdout)
     assert (
         done.stdout.strip().splitlines()[-1]
-        == f"numpy: {len(RULES) - 2} passed, 2 declined; {len(RULES)} of {len(RULES)} rules ran"
+        == f"numpy: {len(RULES) - 4} passed, 4 declined; {len(RULES)} of {len(RULES)} rules ran"
     )
     done = samebench("check", backend(tmp_path, "weights = {name: -tensor for name, tensor in weights.items()}"))
     assert done.returncode == 1 and "The rule: " in words(done.stdout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.errors import renamed_method
-from harness.ranges import AT_LEAST_0, AT_LEAST_1, FACTOR, check_ranges
+from harness.options import AT_LEAST_0, AT_LEAST_1, FACTOR, check_ranges
 from harness.spec import Weights
 
 

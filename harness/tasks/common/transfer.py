@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.data import Examples
 from harness.errors import SpecError
-from harness.ranges import AT_LEAST_1, BELOW_1, check_ranges
+from harness.options import AT_LEAST_1, BELOW_1, check_ranges
 from harness.recipe import SGD, Adam, AdamW, Cosine, Recipe
 from harness.spec import Array, BatchNorm, Dense, Dropout, Flatten, Layer, Model, Node, Shape, Weights, relu
 from harness.task import ModelBuilder, Subject, TaskContext

@@ -10,8 +10,8 @@ import pytest
 from command import FILE, SMALL, samebench, words
 from reports import CELL, REPORTERS, Kept, attacked, ok
 
-from harness.naming import own_name, own_names, shown_names
-from harness.plugins import load_plugins
+from harness.errors import UsageError
+from harness.plugins import declared_modes, load_plugins, own_name, own_names
 from harness.report.crosscheck import name_of
 from harness.report.summary import Report
 from harness.running import crosscheck as judging
@@ -21,6 +21,7 @@ from harness.running.plan import plan_cells
 from harness.running.process import Ended
 from harness.running.store import Store
 from harness.storage.sealed import PICTURES
+from harness.text import shown_names
 
 PLUGINS = load_plugins()
 SCRATCH = {"backends": ["numpy"], "tasks": ["scratch-cnn"]}
@@ -196,3 +197,55 @@ def test_a_long_file_name_gives_a_cell_that_can_be_stored(tmp_path):
     for name in (long.key, long.configuration):
         (tmp_path / f"{name}.json").write_text("{}")
     assert replace(long, backend=f"{tmp_path}/{'é' * 121}.py").key != long.key
+
+
+MODES = {
+    'class Mine(Backend):\n    modes = ("default", "fast")': ("default", "fast"),
+    'class Mine(Backend):\n    modes: ClassVar = ("default", "fast")': ("default", "fast"),
+    'class Mine(Backend["Net"]):\n    pass': ("default",),
+    "class Mine(h.Backend[Net]):\n    pass": ("default",),
+    "class Base(NumPy):\n    pass\n\nclass Mine(Base):\n    pass": ("default",),
+    'class Base(NumPy):\n    modes = ("default", "slow")\n\nclass Mine(Base):\n    pass': ("default", "slow"),
+    'class Mine(Backend):\n    modes = ("default", *MORE)': None,
+    'class Mine(Backend):\n    modes = "default"': None,
+    'class Mine(Backend):\n    modes = ("default", 1)': None,
+    "class Mine(Elsewhere):\n    pass": None,
+    "class Mine(Mine):\n    pass": None,
+    "class Mine(:": None,
+}
+IMPORTS = """
+import harness as h
+from harness import Backend, hookimpl
+from harness.reference.backend import NumPy
+from nowhere_to_be_found import Elsewhere
+
+"""
+
+
+@pytest.mark.parametrize("written", MODES)
+def test_modes_are_found_without_running_the_file(tmp_path, written):
+    (tmp_path / "mine.py").write_text(f"{IMPORTS}{written}\n\n{HOOK}")
+    assert declared_modes(str(tmp_path / "mine.py")) == MODES[written]
+
+
+def test_modes_of_installed_backends():
+    assert declared_modes("numpy") == declared_modes("jax") == ("default",)
+    assert declared_modes("pytorch") == declared_modes("keras") == ("default", "compiled")
+    assert declared_modes("nowhere") is None
+
+
+def planned(*backends: str, mode: str) -> list[str]:
+    settings = Settings.of(PLUGINS, [Source("here", SCRATCH | {"backends": list(backends), "modes": [mode]})])
+    return [cell.mode for cell in plan_cells(settings, experiments(PLUGINS, settings.config).chosen)]
+
+
+def test_a_mode_of_a_stranger_is_planned(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(f"{IMPORTS}class Mine(NumPy):\n    name = 'mine'\n    modes = ('default', 'fast')\n\n{HOOK}")
+    assert planned(str(file), "numpy", mode="fast") == ["fast", "fast"], "numpy's cell will be unsupported"
+    with pytest.raises(
+        UsageError, match=r"mine, numpy have no mode 'fats'; did you mean 'fast'\? There are: default, fast"
+    ):
+        planned(str(file), "numpy", mode="fats")
+    file.write_text(file.read_text().replace("('default', 'fast')", "tuple(MODES)"))
+    assert planned(str(file), mode="fats") == ["fats"], "its source does not tell: the worker will say"

@@ -15,10 +15,11 @@ import numpy as np
 
 from harness.data import Batches
 from harness.errors import ContractError
+from harness.recipe import Recipe
 from harness.spec import Array, Model, Shape, Upto
 
 DEVICES = ("cpu", "gpu")
-Check = Callable[..., None]
+Check = Callable[..., Any]
 MARK = "returns_checked"
 """The attribute of a checked method that holds the method itself: copied to another function, it marks nothing."""
 
@@ -65,7 +66,8 @@ class Networks:
 
 class Returned:
     """One check for each method of a backend. Its arguments are the name of the backend, the networks that the backend
-    has built, the value that the method returned, and the arguments of the method."""
+    has built, the value that the method returned, and the arguments of the method. It returns what the harness is given
+    instead, or None: then that is the value itself."""
 
     @staticmethod
     def build(name: str, networks: Networks, found: Any, model: Model, *given: Any, **named: Any) -> None:
@@ -74,12 +76,13 @@ class Returned:
     @staticmethod
     def forward(
         name: str, networks: Networks, found: Any, net: Any, batches: Batches, *, upto: Upto = "logits", **named: Any
-    ) -> None:
+    ) -> Any:
+        """The short last batch is filled up; what comes of the rows that fill it is cut off."""
         known, rows = networks.get(net), len(batches.rows)
-        if known:
-            check_array(f"{name}: forward", found, (rows, *known.outputs[upto]))
-        else:
-            check_array(f"{name}: forward", found, (rows, ...))
+        if isinstance(found, np.ndarray) and found.ndim and len(found) == len(batches) * batches.batch_size:
+            found = found[:rows]
+        check_array(f"{name}: forward", found, (rows, *known.outputs[upto]) if known else (rows, ...))
+        return found
 
     @staticmethod
     def weights(name: str, networks: Networks, found: Any, net: Any) -> None:
@@ -119,17 +122,32 @@ class Returned:
 CHECKS: dict[str, Check] = {name: getattr(Returned, name) for name in vars(Returned) if not name.startswith("_")}
 
 
+class Before:
+    """What is checked before a method of a backend runs, so that no backend has to."""
+
+    @staticmethod
+    def trainer(networks: Networks, net: Any, recipe: Recipe, *given: Any, **named: Any) -> None:
+        """A recipe must fit the network. (A network that is not known is the backend's own to check.)"""
+        if known := networks.get(net):
+            recipe.check(known.model)
+
+    native_trainer = trainer
+
+
 def checked(cls: type, name: str, check: Check) -> None:
-    """Put a check around the method of this name, unless it is abstract or has one."""
+    """Put the checks around the method of this name, unless it is abstract or has them."""
+    before = getattr(Before, name, None)
     method = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     if method is None or getattr(method, "__isabstractmethod__", False) or getattr(method, MARK, None) is method:
         return
 
     @wraps(method)
     def call(self: Any, *given: Any, **named: Any) -> Any:
+        if before:
+            before(self._networks, *given, **named)
         found = method.__get__(self, type(self))(*given, **named)
-        check(self.name, self._networks, found, *given, **named)
-        return found
+        instead = check(self.name, self._networks, found, *given, **named)
+        return found if instead is None else instead
 
     setattr(call, MARK, call)
     setattr(cls, name, call)

@@ -9,10 +9,9 @@ from typing import Any, get_type_hints
 import pytest
 
 from harness import SGD, Adam, AdamW, Cosine, Recipe, SpecError, StepDecay, UsageError, Warmup
-from harness.options import flatten
+from harness.options import ABOVE_0, AT_LEAST_0, BELOW_1, FACTOR, SHARE, Range, flatten
 from harness.pictures.augmentation import Augmentation
 from harness.plugins import load_plugins
-from harness.ranges import ABOVE_0, AT_LEAST_0, BELOW_1, FACTOR, SHARE, Range
 from harness.result import Cell
 from harness.running.config import Config, Settings, Source, from_file, from_words
 from harness.tasks.common.stopping import Stopping

@@ -1,0 +1,135 @@
+"""What layers compute, for the arrays of any framework that differentiates by itself. Pictures are NHWC.
+
+The gradients are those of the specification too: a maximum is taken by comparing in turn, so that the first of equals
+takes the whole gradient, and relu has slope 0 where it bends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
+from typing import Any
+
+from harness.arrays.operations import ArrayOperations
+from harness.errors import Unsupported
+from harness.spec import (
+    Activation,
+    ActivationKind,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    MaxPool,
+    Normalize,
+    Window,
+)
+
+Statistics = dict[str, Any]
+
+
+def apply_layer(
+    ops: ArrayOperations, layer: Layer, weights: Mapping[str, Any], inputs: tuple[Any, ...], training: bool
+) -> tuple[Any, Statistics]:
+    """The output of a layer, and the statistics that training replaces. `weights` are the layer's own tensors by name.
+
+    Convolutions and drop-out are a framework's own: they are declined with `Unsupported`, as is an unknown layer.
+    """
+    x = inputs[0]
+    match layer:
+        case Normalize():
+            return (x - _values(ops, layer.mean, x)) / _values(ops, layer.std, x), {}
+        case Dense():
+            y = x @ weights["kernel"]
+            return (y + weights["bias"] if layer.bias else y), {}
+        case BatchNorm():
+            return batch_norm(ops, layer, weights, x, training)
+        case Activation():
+            return ACTIVATIONS[layer.function](ops, x), {}
+        case MaxPool():
+            return max_pool(ops, layer.window, x), {}
+        case AvgPool():
+            return avg_pool(ops, layer, x), {}
+        case GlobalAvgPool():
+            return ops.mean(x, axis=(1, 2)), {}
+        case Flatten():
+            return x.reshape((-1, math.prod(x.shape[1:]))), {}
+        case Add():
+            return inputs[0] + inputs[1], {}
+        case Concat():
+            return ops.concatenate(inputs, axis=-1), {}
+    raise Unsupported(f"there is no helper for the layer {type(layer).__name__}")
+
+
+def _values(ops: ArrayOperations, values: tuple[float, ...], x: Any) -> Any:
+    """One value for each channel, as an array of the kind and precision of `x`."""
+    ones = ops.ones_like(x[:1, :1, :1])
+    return ops.concatenate([ones[..., :1] * value for value in values], axis=-1)
+
+
+def batch_norm(
+    ops: ArrayOperations, layer: BatchNorm, weights: Mapping[str, Any], x: Any, training: bool
+) -> tuple[Any, Statistics]:
+    """The normalised values, and in training the statistics that replace those in `weights`."""
+    axes, mean, variance, new = tuple(range(len(x.shape) - 1)), weights["mean"], weights["variance"], {}
+    if training:
+        mean = ops.mean(x, axis=axes)
+        variance = ops.mean((x - mean) * (x - mean), axis=axes)  # the biased one
+        kept, taken = layer.momentum, 1 - layer.momentum
+        new = {
+            "mean": kept * weights["mean"] + taken * mean,
+            "variance": kept * weights["variance"] + taken * variance,
+        }
+    y = (x - mean) / ops.sqrt(variance + layer.epsilon)
+    y = y * weights["scale"] if layer.scale else y
+    return (y + weights["offset"] if layer.centre else y), new
+
+
+def relu(ops: ArrayOperations, x: Any) -> Any:
+    return ops.where(x > 0, x, 0.0)
+
+
+def sigmoid(ops: ArrayOperations, x: Any) -> Any:
+    return 0.5 * ops.tanh(0.5 * x) + 0.5  # an exponential would overflow
+
+
+ACTIVATIONS: dict[ActivationKind, Callable[[ArrayOperations, Any], Any]] = {
+    "relu": relu,
+    "relu6": lambda ops, x: ops.where(x < 6, relu(ops, x), 6.0),
+    "swish": lambda ops, x: x * sigmoid(ops, x),
+    "sigmoid": sigmoid,
+    "tanh": lambda ops, x: ops.tanh(x),
+}
+
+
+def pad_sides(ops: ArrayOperations, window: Window, x: Any, border: float = 0.0) -> Any:
+    """The pictures with the window's border around them, as wide on each side as the window says."""
+    return ops.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=border) if window.padded else x
+
+
+def window_places(ops: ArrayOperations, window: Window, x: Any, border: float = 0.0) -> Iterator[Any]:
+    """What each place of the window sees as the window slides over the pictures, row by row: slices, not copies."""
+    (down, right), (height, width) = window.stride, window.output(x.shape[1:])
+    x = pad_sides(ops, window, x, border)
+    rows, columns = window.kernel
+    for row in range(rows):
+        for column in range(columns):
+            yield x[:, row : row + (height - 1) * down + 1 : down, column : column + (width - 1) * right + 1 : right]
+
+
+def max_pool(ops: ArrayOperations, window: Window, x: Any) -> Any:
+    """The largest of the window's places, compared in turn: the first of equals wins and takes the gradient."""
+    places = window_places(ops, window, x, -math.inf)
+    return reduce(lambda best, place: ops.where(place > best, place, best), places)
+
+
+def avg_pool(ops: ArrayOperations, layer: AvgPool, x: Any) -> Any:
+    """The mean of each window, over the pixels that count."""
+    total = sum(window_places(ops, layer.window, x))
+    if layer.count_padding or not layer.window.padded:
+        return total / math.prod(layer.window.kernel)
+    return total / sum(window_places(ops, layer.window, ops.ones_like(x[:1, :, :, :1])))
