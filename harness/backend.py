@@ -226,8 +226,8 @@ class Backend(ABC, Generic[Net]):
         return {}
 
     def accelerator(self) -> Mapping[str, str]:
-        """The GPU that this backend computes on: its "name", and the versions of "CUDA" and "cuDNN", as the framework
-        reports them. The harness adds the driver. Not called on a CPU."""
+        """The GPU that this backend computes on: its "name", and the versions of "CUDA" and "cuDNN" if the framework
+        reports them. The harness adds the driver and NVIDIA's Python packages. It is not called on a CPU."""
         return {}
 
     def peak_device_bytes(self) -> int | None:

@@ -290,15 +290,15 @@ class Jax(Backend[Net]):
         return net
 
     def weights(self, net: Net) -> dict[str, Array]:
-        return {name: np.array(variable.value) for name, variable in net.tensors().items()}
+        return {name: np.array(variable.get_value()) for name, variable in net.tensors().items()}
 
     def device_of(self, net: Net) -> Device:
-        (device,) = next(iter(net.tensors().values())).value.devices()
+        (device,) = next(iter(net.tensors().values())).get_value().devices()
         return "cpu" if device.platform == "cpu" else "gpu"
 
     def load(self, net: Net, weights: Weights) -> None:
         for name, variable in net.tensors().items():
-            variable.value = jnp.array(weights[name], self.dtype)
+            variable.set_value(jnp.array(weights[name], self.dtype))
         jax.block_until_ready(nnx.state(net.network))
 
     def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
@@ -330,6 +330,10 @@ class Jax(Backend[Net]):
         for _ in range(attack.steps):  # on a CPU XLA runs convolutions inside a loop many times slower
             pictures = net.one_step(*given, pictures)
         return np.array(pictures)
+
+    def accelerator(self) -> dict[str, str]:
+        place = jax.devices()[0]
+        return {"name": place.device_kind, "platform": place.client.platform_version.replace("\n", ", ")}
 
     def peak_device_bytes(self) -> int | None:
         statistics = jax.devices()[0].memory_stats() if self.device == "gpu" else None

@@ -107,7 +107,7 @@ class ShiftedSums(nnx.Conv):
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         window = Window(self.kernel_size, self.strides, self.padding)
-        kernel = self.kernel.value[:, :, 0]
+        kernel = self.kernel.get_value()[:, :, 0]
         places = window_places(jnp, window, inputs)
         output = sum(place * kernel[at] for at, place in zip(np.ndindex(*window.kernel), places))
-        return output if self.bias is None else output + self.bias.value
+        return output if self.bias is None else output + self.bias.get_value()

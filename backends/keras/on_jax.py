@@ -87,6 +87,10 @@ class KerasJax(KerasBackend):
 
         return attack
 
+    def accelerator(self) -> dict[str, str]:
+        place = jax.devices()[0]
+        return {"name": place.device_kind, "platform": place.client.platform_version.replace("\n", ", ")}
+
     def peak_device_bytes(self) -> int | None:
         statistics = jax.devices()[0].memory_stats() if self.device == "gpu" else None
         return statistics["peak_bytes_in_use"] if statistics else None

@@ -115,6 +115,16 @@ class KerasTensorFlow(KerasBackend):
 
         return attack
 
+    def accelerator(self) -> dict[str, str]:
+        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+        built = tf.sysconfig.get_build_info()
+        found = {
+            "name": details.get("device_name"),
+            "CUDA": built.get("cuda_version"),
+            "cuDNN": built.get("cudnn_version"),
+        }
+        return {name: str(version) for name, version in found.items() if version}
+
     def peak_device_bytes(self) -> int | None:
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] if self.device == "gpu" else None
 

@@ -315,6 +315,11 @@ class PyTorch(Backend[Net]):
         pixels = pixels.detach().requires_grad_()
         return torch.autograd.grad(loss_of(objective, net(pixels), labels, "sum"), pixels)[0]
 
+    def accelerator(self) -> dict[str, str]:
+        found = {"name": torch.cuda.get_device_name(), "CUDA": torch.version.cuda, "ROCm": torch.version.hip}
+        found["cuDNN"] = str(torch.backends.cudnn.version() or "")
+        return {name: version for name, version in found.items() if version}
+
     def peak_device_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if self.device == "gpu" else None
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,13 @@ def accelerator_of(backend: Backend[Any]) -> dict[str, str]:
     """The GPU of the backend, as its framework describes it, and the driver; empty on a CPU."""
     if backend.device == "cpu":
         return {}
-    return {**backend.accelerator(), **driver_version(DRIVER)}
+    return {**backend.accelerator(), **driver_version(DRIVER), **nvidia_packages()}
+
+
+def nvidia_packages() -> dict[str, str]:
+    """The versions of CUDA's libraries that are installed as Python packages: frameworks use these."""
+    found = {str(package.name): package.version for package in distributions()}
+    return {name: version for name, version in sorted(found.items()) if name.startswith("nvidia-")}
 
 
 def driver_version(file: Path) -> dict[str, str]:

@@ -13,7 +13,14 @@ from reports import CELL, ok, report
 
 import harness
 from harness.result import Result
-from harness.worker.provenance import accelerator_of, commit_of, driver_version, relevant_variables, samebench_version
+from harness.worker.provenance import (
+    accelerator_of,
+    commit_of,
+    driver_version,
+    nvidia_packages,
+    relevant_variables,
+    samebench_version,
+)
 
 DRIVER = """NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.124.06  Thu Feb 27 02:08:51 UTC 2025
 GCC version:  gcc version 12.3.0
@@ -83,6 +90,12 @@ def test_the_accelerator_is_asked_for_on_a_gpu_only():
     gpu = SimpleNamespace(device="gpu", accelerator=lambda: {"name": "H200", "CUDA": "12.8"})
     assert accelerator_of(gpu).items() >= {"name": "H200", "CUDA": "12.8"}.items()
     assert accelerator_of(SimpleNamespace(device="cpu")) == {}
+
+
+def test_libraries_of_cuda_that_are_python_packages(monkeypatch):
+    packages = [SimpleNamespace(name="nvidia-cudnn-cu12", version="9.1"), SimpleNamespace(name="numpy", version="2")]
+    monkeypatch.setattr("harness.worker.provenance.distributions", lambda: packages)
+    assert nvidia_packages() == {"nvidia-cudnn-cu12": "9.1"}
 
 
 def test_a_result_says_where_it_comes_from(tmp_path):
