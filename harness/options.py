@@ -76,17 +76,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class _UnknownOption(Exception):
     """A group of options has no option of this name."""
 
-    def __init__(self, group: str, names: list[str]) -> None:
-        """`group` is the path of the group, and `names` are the options that it has."""
-        self.group, self.names = group, names
+    def __init__(self, group: str, name: str, names: list[str]) -> None:
+        """`group` is the path of the group, such as "optimizer.", and `names` are the options that it has."""
+        self.group, self.name, self.names = group, name, names
 
 
 def _hint(options: Any, path: str, unknown: _UnknownOption, where: str) -> str:
     """The option that the user probably means, and all options of the group that has no such option."""
-    known = list(flatten(options))
-    same_name = [other for other in known if f".{other}".endswith(f".{path.rpartition('.')[2]}")]
-    guess = difflib.get_close_matches(path, same_name or known, 1, cutoff=0) if same_name else []
-    guess = guess or difflib.get_close_matches(path, [*known, *(unknown.group + name for name in unknown.names)], 1)
+    same_name = [other for other in flatten(options) if f".{other}".endswith(f".{path.rpartition('.')[2]}")]
+    similar = difflib.get_close_matches(unknown.name, unknown.names, 1)
+    guess = difflib.get_close_matches(path, same_name, 1, cutoff=0) or [unknown.group + name for name in similar]
     group = f"{where}{unknown.group}".rstrip(".")
     options_of = f"Options of {group}" if group else "Options"
     names = ", ".join(sorted(unknown.names)) or "none"
@@ -99,7 +98,7 @@ def _change_one(options: Any, path: str, steps: list[str], value: Any, where: st
     names = [field.name for field in fields(options)]
     prefix = path[: len(path) - len(".".join(steps))]
     if name not in names:
-        raise _UnknownOption(prefix, names)
+        raise _UnknownOption(prefix, name, names)
     current, choices = getattr(options, name), _choices(options, name)
     if rest and not is_dataclass(current):
         raise UsageError(f"{where}{path}: {name!r} is a value, not a group of options")

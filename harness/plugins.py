@@ -104,10 +104,10 @@ class Catalogue(Generic[Thing]):
         self.things: dict[str, Thing] = {}
         self.refused: dict[str, str] = {}
 
-    def fill(self, brought: Iterable[tuple[str, str, Thing]]) -> None:
+    def fill(self, offered: Iterable[tuple[str, str, Thing]]) -> None:
         """Add (origin, name, thing) of all plugins. A name that two plugins claim is given to neither."""
         claims: dict[str, list[tuple[str, Thing]]] = {}
-        for origin, name, thing in brought:
+        for origin, name, thing in offered:
             claims.setdefault(name, []).append((origin, thing))
         for name, claimed in claims.items():
             if not NAME.fullmatch(name):
@@ -148,7 +148,7 @@ class Plugins:
 def load_plugins() -> Plugins:
     """Load every plugin that is not a backend. Broken plugins are left out, with the reason in `broken`."""
     found = Plugins()
-    brought: dict[str, list[tuple[str, str, Any]]] = {
+    offered: dict[str, list[tuple[str, str, Any]]] = {
         kind: [] for kind in ("models", "datasets", "weights", "tasks", "reporters")
     }
     for name, points in sorted(_by_name(entry_points(group=PLUGINS)).items()):
@@ -169,8 +169,8 @@ def load_plugins() -> Plugins:
             found.broken[name] = f"{type(error).__name__}: {error}"
             continue
         for kind, pairs in things.items():
-            brought[kind] += [(f"{_owner(points[0])} ({module})", *pair) for pair in pairs]
-    for kind, claims in brought.items():
+            offered[kind] += [(f"{_owner(points[0])} ({module})", *pair) for pair in pairs]
+    for kind, claims in offered.items():
         getattr(found, kind).fill(claims)
     return found
 

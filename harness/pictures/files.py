@@ -28,7 +28,7 @@ def read_picture(file: Path, shape: Shape) -> Array:
         return _fitted(image, shape)
 
 
-def brought_to(images: Array, pixel_max: int, shape: Shape) -> Iterator[Array]:
+def resize_pictures(images: Array, pixel_max: int, shape: Shape) -> Iterator[Array]:
     """Resize pictures with values from 0 to `pixel_max`, one by one, to whole numbers from 0 to 255."""
     if not np.issubdtype(images.dtype, np.integer):
         raise DataError(

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, cast
 from harness.data import Dataset, Examples
 from harness.errors import SpecError, UsageError
 from harness.options import AT_LEAST_1, change, check_ranges
-from harness.pictures.files import MODES, RESIZE_VERSION, brought_to
+from harness.pictures.files import MODES, RESIZE_VERSION, resize_pictures
 from harness.pictures.filters import check_steps, stepped, steps_key
 from harness.spec import Array, Model, Shape
 from harness.storage.datasets import LabelledPictures, cached_if_large
@@ -106,7 +106,7 @@ def load(name: str, loaders: Loaders, network: NetworkInput, options: DataOption
     shape = (size, size, published[-1]) if size else published
     dataset = loaders[loader](LoadRequest(places, argument, shape, options.broken))
     shape = shape if network.trained else _shape_for(dataset, network.build, size, shape)
-    return _through(options.steps, _brought_to(shape, dataset, places), places)
+    return _filtered(options.steps, _resized(shape, dataset, places), places)
 
 
 def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwise: Shape) -> Shape:
@@ -121,15 +121,15 @@ def _shape_for(dataset: Dataset, build: ModelBuilder, size: int | None, otherwis
     return otherwise
 
 
-def _brought_to(shape: Shape, dataset: Dataset, places: Places) -> Dataset:
+def _resized(shape: Shape, dataset: Dataset, places: Places) -> Dataset:
     if shape == dataset.shape:
         return dataset
     own, size = format_size(dataset.shape), format_size(shape)
     key, note = f"brought-{dataset.fingerprint}-{size}-{RESIZE_VERSION}", f"pictures were resized from {own} to {size}"
-    return _remade(dataset, shape, lambda part: brought_to(part.images, part.pixel_max, shape), key, note, places)
+    return _remade(dataset, shape, lambda part: resize_pictures(part.images, part.pixel_max, shape), key, note, places)
 
 
-def _through(steps: tuple[str, ...], dataset: Dataset, places: Places) -> Dataset:
+def _filtered(steps: tuple[str, ...], dataset: Dataset, places: Places) -> Dataset:
     if not steps:
         return dataset
     key = f"stepped-{dataset.fingerprint}-{dataset.train.pixel_max}-{dataset.test.pixel_max}-{steps_key(steps)}"

@@ -24,7 +24,7 @@ from harness.datasets.idx import read_idx
 from harness.datasets.synthetic import synthetic
 from harness.models.lenet5 import lenet5
 from harness.models.two_block_cnn import two_block_cnn
-from harness.pictures.files import brought_to, read_picture
+from harness.pictures.files import read_picture, resize_pictures
 from harness.pictures.inputs import DataOptions, LoadRequest, NetworkInput, load, split_options
 from harness.storage.places import Places, file_hash
 
@@ -411,14 +411,14 @@ def test_pictures_of_16_bits_keep_their_levels(tmp_path):
 
 def test_arrays_are_scaled_coloured_and_resized():
     levels = np.arange(17, dtype=np.uint8).repeat(4).reshape(17, 2, 2, 1)
-    scaled = np.stack(list(brought_to(levels, 16, (2, 2, 3))))
+    scaled = np.stack(list(resize_pictures(levels, 16, (2, 2, 3))))
     assert scaled[:, 0, 0, 0].tolist() == [round(level * 255 / 16) for level in range(17)]
     assert (scaled[..., 0] == scaled[..., 2]).all()
-    assert np.stack(list(brought_to(scaled, 255, (5, 5, 1)))).shape == (17, 5, 5, 1)
+    assert np.stack(list(resize_pictures(scaled, 255, (5, 5, 1)))).shape == (17, 5, 5, 1)
     with pytest.raises(DataError, match=r"type float32 cannot be resized to \(2, 2, 3\)"):
-        list(brought_to(levels.astype(np.float32), 16, (2, 2, 3)))
+        list(resize_pictures(levels.astype(np.float32), 16, (2, 2, 3)))
     with pytest.raises(DataError, match=r"1 channel .* or 3 .*, not 2"):
-        list(brought_to(levels, 16, (2, 2, 2)))
+        list(resize_pictures(levels, 16, (2, 2, 2)))
 
 
 # oxford-pets and cats-vs-dogs

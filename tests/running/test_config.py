@@ -78,6 +78,7 @@ def test_seeds_as_typed():
         ({"scratch-cnn": {"lrr": 3}}, "there is no option scratch-cnn.lrr"),
         ({"scratch-cnn": {"optimizer": {"ler": 3}}}, "there is no option scratch-cnn.optimizer.ler; did you mean 'scratch-cnn.optimizer.lr'?"),
         ({"scratch-cnn": {"lr": 3}}, "did you mean 'scratch-cnn.optimizer.lr'? Options of scratch-cnn: augmentation,"),
+        ({"scratch-cnn": {"optimizer": {"momentum": 0.9}}}, "no option scratch-cnn.optimizer.momentum; Options of scratch-cnn.optimizer"),
         ({"scratch-cnn": {"optimizer": "sgd"}}, "scratch-cnn.optimizer.name: adam, adamw, sgd"),
         ({"scratch-cnn": {"augmentation": True}}, "scratch-cnn.augmentation.flip,"),
         ({"scratch-cnn": {"optimizer": {"lr": "1e-3"}}}, "scratch-cnn.optimizer.lr must be a number, not '1e-3'"),

@@ -251,7 +251,7 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
         (["run", "--seeds", "two"], 2, "--seeds takes a number"),
         (["run", "--seeds", "1,1"], 2, "named once"),
         (["run", "--set", "scratch-cnn.lr=1"], 2, "no option scratch-cnn.lr"),
-        (["run", "--set", "scratch-cnn.optimizer.ler=1"], 2, "did you mean 'lr'"),
+        (["run", "--set", "scratch-cnn.optimizer.ler=1"], 2, "did you mean 'scratch-cnn.optimizer.lr'"),
         (["run", "--set", "scratch-cnn.epochs=many"], 2, "must be a whole number, not 'many'"),
         (["run", "--set", "scratch-cnn.epochs=0"], 2, "must be at least 1, not 0"),
         (["run", "--set", "scratch-cnn.schedule=warm"], 2, "must be 'constant' or 'cosine' or 'warmup-cosine'"),

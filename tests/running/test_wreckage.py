@@ -66,15 +66,15 @@ def linked_to_a_pipe(result: Path) -> None:
 DEEDS = {
     "deletes its folder": (lambda result: shutil.rmtree(result.parent), "ended without a valid result"),
     "deletes the run": (lambda result: shutil.rmtree(result.parents[2]), "ended without a valid result"),
-    "a folder": (folder_for_file, "is no regular file"),
-    "a pipe": (os.mkfifo, "is no regular file"),
-    "a link to a pipe": (linked_to_a_pipe, "is no regular file"),
-    "very deep": (lambda result: result.write_text("[" * 2_000_000), "nested too deep"),
-    "deep": (lambda result: result.write_text("[" * 900 + "]" * 900), "nested too deep"),
-    "giant": (giant, "bytes, and may have"),
-    "no text": (lambda result: result.write_bytes(b"\xff\xfe\xfa"), "no JSON"),
+    "a folder": (folder_for_file, "is not a regular file"),
+    "a pipe": (os.mkfifo, "is not a regular file"),
+    "a link to a pipe": (linked_to_a_pipe, "is not a regular file"),
+    "very deep": (lambda result: result.write_text("[" * 2_000_000), "nested too deeply"),
+    "deep": (lambda result: result.write_text("[" * 900 + "]" * 900), "nested too deeply"),
+    "giant": (giant, "bytes, more than the limit"),
+    "no text": (lambda result: result.write_bytes(b"\xff\xfe\xfa"), "not JSON"),
     "a long number": (lambda result: result.write_text("1" * 10_000), "result.json"),
-    "not a number": (lambda result: result.write_text('{"a": NaN}'), "NaN is no JSON"),
+    "not a number": (lambda result: result.write_text('{"a": NaN}'), "NaN is not JSON"),
     "its folder a file": (lambda result: replaced_by(result.parent, Path.touch), "cannot be read: Not a directory"),
     "its folder a pipe": (lambda result: replaced_by(result.parent, os.mkfifo), "cannot be read: Not a directory"),
     "its folder a link": (lambda result: replaced_by(result.parent, lambda path: path.symlink_to("/nowhere")), "ended"),
@@ -130,7 +130,7 @@ def test_real_cells_that_break_their_folders_end_alone(tmp_path):
     found = {name.removeprefix("mine-"): said for name, said in cells(tmp_path / "run").items()}
     assert found["numpy"] == ("ok", None)
     assert found["gone"][0] == "crashed" and "exit code 3" in found["gone"][1]
-    assert found["piped"][0] == "invalid" and "no regular file" in found["piped"][1]
+    assert found["piped"][0] == "invalid" and "not a regular file" in found["piped"][1]
 
 
 @pytest.fixture
@@ -434,7 +434,7 @@ def test_problems_of_a_long_list_are_counted_to_a_limit():
 @pytest.mark.parametrize("put", [os.mkfifo, folder_for_file])
 def test_pictures_that_are_no_file_are_not_waited_for(tmp_path, put):
     put(tmp_path / PICTURES)
-    with pytest.raises((ValueError, OSError), match="no regular file"):
+    with pytest.raises((ValueError, OSError), match="not a regular file"):
         read_arrays(tmp_path / PICTURES)
 
 

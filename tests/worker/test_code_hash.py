@@ -20,9 +20,7 @@ def names(files):
 
 
 def test_ours_are_one_package_a_framework():
-    assert names(backend_files("jax")) == {
-        f"backends/jax/{name}.py" for name in ("__init__", "backend", "layers")
-    }
+    assert names(backend_files("jax")) == {f"backends/jax/{name}.py" for name in ("__init__", "backend", "layers")}
     assert all(name.startswith("harness/reference/") for name in names(backend_files("numpy")))
 
 
