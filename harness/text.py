@@ -1,4 +1,4 @@
-"""Text made fit for a reader: that from elsewhere, and sizes."""
+"""Text made fit for a reader: text from elsewhere, sizes, and numbers of bytes."""
 
 from __future__ import annotations
 
@@ -21,3 +21,12 @@ def _spelled_out(character: str) -> str:
 def format_size(sides: Sequence[int]) -> str:
     """A size in words: 224x224x3."""
     return "x".join(map(str, sides))
+
+
+def format_bytes(count: float) -> str:
+    """A number of bytes in words, in steps of 1,000: 824.9 MB."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"

@@ -24,20 +24,29 @@ FILES = {
 
 
 def load_idx(
-    name: str, classes: tuple[str, ...], places: Places, folders: Sequence[str], url: str, md5: Mapping[str, str]
+    name: str,
+    classes: tuple[str, ...],
+    places: Places,
+    folders: Sequence[str],
+    url: str,
+    published: Mapping[str, tuple[str, int]],
 ) -> Dataset:
-    """A data set from the first of `folders` that has a file, unpacked or not, and else from its publisher.
+    """A data set from the first of `folders` that has a file, unpacked or not, and else from its publisher. `published`
+    gives the md5 and the bytes of each packed file.
 
     The files of a folder are taken as they are, because each packer makes other .gz files of the same pictures; a
     damaged one does not fit its own header.
     """
 
-    def read(file: str, dimensions: int) -> Array:
-        found = places.find(*(f"{folder}/{file}{end}" for folder in folders for end in ("", ".gz")))
-        return read_idx(found or places.fetch(Download(name, f"{url}{file}.gz", f"md5:{md5[file]}")), dimensions)
+    def find(file: str) -> Path:
+        own = places.find(*(f"{folder}/{file}{end}" for folder in folders for end in ("", ".gz")))
+        md5, size = published[file]
+        return own or places.fetch(Download(name, f"{url}{file}.gz", f"md5:{md5}", size=size))
+
+    found = {file: find(file) for file in published}
 
     def split(images: str, labels: str) -> Examples:
-        return Examples(read(images, 3)[..., None], read(labels, 1).astype(np.int32))
+        return Examples(read_idx(found[images], 3)[..., None], read_idx(found[labels], 1).astype(np.int32))
 
     return Dataset(name, classes, split(*FILES["train"]), split(*FILES["test"]))
 

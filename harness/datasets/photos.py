@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -95,7 +96,7 @@ def decoded(photos: Photos, wanted: LoadRequest) -> Dataset:
             )
         (folder / "broken.json").write_text(json.dumps(broken))
 
-    folder = wanted.places.keep(f"photos-{_key(photos, wanted)}", fill)
+    folder = wanted.places.keep(f"photos-{_key(photos, wanted)}", fill, count * math.prod(wanted.shape))
     broken = json.loads((folder / "broken.json").read_text())
     dataset = open_cached(folder, photos.name, photos.classes)
     return replace(dataset, notes=(f"{_told(broken, count)}: left out",)) if broken else dataset

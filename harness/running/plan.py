@@ -25,10 +25,13 @@ MANY = 1000
 """More cells than this are a slip more often than a wish."""
 
 
-def plan_cells(settings: Settings, chosen: Sequence[Experiment], *, yes: bool = False) -> list[Cell]:
-    """Every cell of the matrix, in the order of the report."""
+def plan_cells(
+    settings: Settings, chosen: Sequence[Experiment], *, yes: bool = False, start: bool = True
+) -> list[Cell]:
+    """Every cell of the matrix, in the order of the report. Interpreters that the user has named are started to see
+    whether they have samebench, unless `start` is False."""
     config = settings.config
-    runners, modes = _backends(settings), tuple(dict.fromkeys(config.modes))
+    runners, modes = _backends(settings, start), tuple(dict.fromkeys(config.modes))
     if unknown := [mode for mode in modes if mode not in ("default", "compiled")]:
         raise UsageError(f"there is no mode {unknown[0]!r}; {nearest(unknown[0], ('default', 'compiled'))}")
     limits = [{TRAIN_LIMIT: limit} for limit in config.train_limits] or [{}]
@@ -51,7 +54,7 @@ def plan_cells(settings: Settings, chosen: Sequence[Experiment], *, yes: bool = 
     ]  # fmt: skip
 
 
-def _backends(settings: Settings) -> list[str]:
+def _backends(settings: Settings, start: bool) -> list[str]:
     found, named = find_backends(), settings.config.backends
     for name in (*named, *settings.python):
         if name.endswith(".py"):
@@ -59,7 +62,7 @@ def _backends(settings: Settings) -> list[str]:
                 raise UsageError(f"there is no backend file {name}")
         elif name not in found:
             raise UsageError(f"there is no backend {name!r}; {nearest(name, found)}; or give a file, FILE.py")
-    for name, python in settings.python.items():
+    for name, python in settings.python.items() if start else ():
         _check_interpreter(name, python)
     return _each_once(named) or [
         name

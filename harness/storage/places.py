@@ -48,6 +48,8 @@ class Download:
     """md5:... or sha256:... of the whole file."""
 
     kind: Literal["dataset", "weights"] = "dataset"
+    size: int | None = None
+    """Bytes, as the publisher's server gives them. Only forecasts use it; the hash decides whether the file is right."""
 
     @property
     def file(self) -> str:
@@ -82,13 +84,9 @@ class Places:
     def fetch(self, download: Download) -> Path:
         """A file whose hash is right: from the data folder, from the cache, or else from the network."""
         inside = f"{download.owner}/{download.file}"
-        kept = self.cache / "downloads" / inside
-        wrong = ""
-        for path in (self.find(download.file), self.find(inside), kept):
-            if path and path.is_file():
-                if (got := file_hash(path, download.hash)) == download.hash:
-                    return path
-                wrong += f"; {path} is another file: its hash is {got}"
+        kept, (here, wrong) = self.cache / "downloads" / inside, self.look_for(download)
+        if here:
+            return here
         target = kept if self.data is None else self.data / inside
         by_hand = f"Put it into {target.parent}, or run where there is a network: "
         by_hand += f"samebench prepare --{download.kind} {download.owner}"
@@ -107,8 +105,19 @@ class Places:
                     ) from error
         return kept
 
-    def keep(self, key: str, fill: Callable[[Path], None]) -> Path:
-        """A folder of the cache, filled the first time that anybody asks for `key`, and the same for everybody."""
+    def look_for(self, download: Download) -> tuple[Path | None, str]:
+        """The file, if it is in the data folder or the cache; and what is said of files of its name with other contents."""
+        inside, wrong = f"{download.owner}/{download.file}", ""
+        for path in (self.find(download.file), self.find(inside), self.cache / "downloads" / inside):
+            if path and path.is_file():
+                if (got := file_hash(path, download.hash)) == download.hash:
+                    return path, ""
+                wrong += f"; {path} is another file: its hash is {got}"
+        return None, wrong
+
+    def keep(self, key: str, fill: Callable[[Path], None], size: int | None = None) -> Path:
+        """A folder of the cache, filled the first time that anybody asks for `key`, and the same for everybody. `size` is
+        about how many bytes it will hold, where that is known: `run --dry-run` tells it."""
         folder = self.cache / "data" / key
         if not folder.is_dir():
             with _making(folder) as part:
@@ -124,8 +133,12 @@ class Places:
             for download in downloads:
                 unpack(self.fetch(download), folder)
 
-        key = hashlib.sha256("".join(download.hash for download in downloads).encode()).hexdigest()[:16]
-        return self.keep(f"{downloads[0].owner}-unpacked-{key}", fill)
+        return self.keep(self.unpacked_key(*downloads), fill)
+
+    def unpacked_key(self, *downloads: Download) -> str:
+        """The name of the folder of these archives in the cache."""
+        hashes = hashlib.sha256("".join(download.hash for download in downloads).encode()).hexdigest()
+        return f"{downloads[0].owner}-unpacked-{hashes[:16]}"
 
 
 def file_hash(path: Path, like: str) -> str:
