@@ -7,6 +7,7 @@ written. HTML comments above a block say how it is used:
     <!-- not run: REASON -->     commands are only parsed; a run is planned too (--dry-run), unless REASON starts with "your"
     <!-- exit: 1 -->             the commands end with this code
     <!-- prints: TEXT -->        the commands print this text
+    <!-- tasks: all -->          a quick run is of all tasks; otherwise of scratch-cnn, where it names none
 
 `samebench run` and `learning-curve` are made quick: the reference as the only backend, one seed, an epoch, few pictures.
 """
@@ -84,10 +85,10 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(page, text[: found.start(2)].count("\n") + 1, found[2], found[3], told)
 
 
-def quick(words: list[str]) -> list[str]:
-    """The command, made quick."""
+def quick(words: list[str], every_task: bool) -> tuple[list[str], list[str]]:
+    """The words of a command that stay, and those that are added to make it quick."""
     if words[:2] not in [["samebench", name] for name in QUICK] or "--dry-run" in words:
-        return words
+        return words, []
     kept, rest = [], iter(words)
     for word in rest:
         if word not in DROPPED:
@@ -97,6 +98,16 @@ def quick(words: list[str]) -> list[str]:
                 continue
             kept += [word, value]
     own = any(word == "--backend" for word in kept)
+    added = list(BACKEND[2:] if own else BACKEND)
+    if "parity=true" in words:
+        added.remove("--no-parity")
+    if (
+        "--task" not in words
+        and words[1] == "run"
+        and not any(word.endswith(".toml") for word in words)
+        and not every_task
+    ):
+        added += ["--task", "scratch-cnn"]
     given = {word.partition("=")[0] for before, word in pairwise(kept) if before == "--set"}
     plugins = load_plugins()
     settings = [
@@ -107,7 +118,7 @@ def quick(words: list[str]) -> list[str]:
     ]
     if "learning-curve" in kept or any("train_limit" in word for word in kept):
         settings = [text for text in settings if "train_limit" not in text]
-    return [*kept, *(BACKEND[2:] if own else BACKEND), *(word for text in settings for word in ("--set", text))]
+    return kept, [*added, *(word for text in settings for word in ("--set", text))]
 
 
 @pytest.fixture
@@ -189,7 +200,7 @@ def parse(block: Block) -> None:
 
 def execute(block: Block) -> None:
     lines = block.text.replace("\\\n", " ").splitlines()
-    script = "\n".join(_quick_line(line) for line in lines)
+    script = "\n".join(_quick_line(line, block.says("tasks") == "all") for line in lines)
     done = subprocess.run(
         ["bash", "-e", "-u", "-o", "pipefail", "-c", script], capture_output=True, text=True, timeout=300,
         stdin=subprocess.DEVNULL,
@@ -200,10 +211,11 @@ def execute(block: Block) -> None:
     printed(block, done.stdout + done.stderr)
 
 
-def _quick_line(line: str) -> str:
+def _quick_line(line: str, every_task: bool) -> str:
     words = shlex.split(line, comments=True)
-    made = quick(words)
-    return line if made == words else shlex.join(made)
+    kept, added = quick(words, every_task)
+    text = line if kept == words and "#" not in line else shlex.join(kept)  # the shell's own signs stay as they are
+    return f"{text} {shlex.join(added)}"
 
 
 def printed(block: Block, output: str) -> None:
@@ -222,7 +234,7 @@ def test_there_are_snippets_and_most_are_run():
 
 
 def test_comments_about_blocks_are_known():
-    known = {"file", "not run", "exit", "prints", "table", "first tables"}
+    known = {"file", "tasks", "not run", "exit", "prints", "table", "first tables"}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         names = {re.sub(r" \d+", "", name) for name in re.findall(r"^<!-- ([a-z0-9 ]+): .* -->$", text, re.MULTILINE)}
@@ -254,6 +266,6 @@ def test_a_command_that_fails_is_noticed(folder):
 
 
 def test_every_command_is_shown_somewhere():
-    shown = {words[1] for page in PAGES for block in blocks(page) if block.language == "sh" for words in block.commands
-             if words[0] == "samebench"}  # fmt: skip
+    text = "".join(block.text for page in PAGES for block in blocks(page) if block.language == "sh")
+    shown = set(re.findall(r"^(?:.*\()?samebench ([a-z-]+)", text, re.MULTILINE))
     assert shown == set(COMMANDS)

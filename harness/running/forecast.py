@@ -19,7 +19,7 @@ from harness.environment import describe_host
 from harness.errors import SamebenchError
 from harness.naming import is_file
 from harness.pictures.inputs import NetworkInput, load
-from harness.plugins import Plugins
+from harness.plugins import Plugins, find_backends
 from harness.pretrained.entries import Start
 from harness.result import Cell, Result
 from harness.running.config import Settings
@@ -170,7 +170,7 @@ def forecast(
     expected = expected_of(cells, measured, done)
     needs = needs_of(chosen, plugins, settings, places)
     parts = [
-        _cells_text(expected),
+        "\n".join([_cells_text(expected), *_lacking(expected, settings)]),
         _time_text(expected, settings),
         _downloads_text(needs, places),
         _disk_text(expected, needs, out, places),
@@ -227,6 +227,15 @@ def _cells_text(expected: Sequence[Expected]) -> str:
     done = sum(one.done for one in expected)
     count = "1 cell" if len(expected) == 1 else f"{len(expected):,} cells"
     return f"{count}, {done:,} of them done already\n{table}" if done else f"{count}\n{table}"
+
+
+def _lacking(expected: Sequence[Expected], settings: Settings) -> Iterator[str]:
+    """Backends that cannot run here, and why. Those with an interpreter of their own are not known."""
+    named = dict.fromkeys(one.cell.backend for one in expected if one.cell.backend not in settings.python)
+    found = find_backends()
+    for name in named:
+        if name in found and found[name].status != "available":
+            yield f"{name} is {found[name].status}: {found[name].reason}"
 
 
 def _left(some: Iterable[Expected]) -> float | None:

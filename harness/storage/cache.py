@@ -24,7 +24,8 @@ RECORDS = ("certificates", "probes")
 
 HASHED = re.compile(r"[0-9a-f]{64}\.json")
 LOCK, PART = ".lock", ".part"
-"""What the process that makes an entry puts beside it. The lock stays, and shows that the entry is ours."""
+"""What the process that makes an entry puts beside it: a lock, which stays and shows that the entry is ours; and a folder
+to make the entry in, which is left behind only by a process that was killed."""
 
 
 class Entry(NamedTuple):
@@ -63,8 +64,8 @@ def remove_entry(cache: Path, entry: Entry) -> str | None:
     *folders, name = Path(entry.name).parts
     try:
         with _opened(cache, folders) as folder, _unused(folder, name, entry.kind):
-            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                shutil.rmtree(name, dir_fd=folder)
+            if _is_folder_in(folder, name):
+                _remove_folder(folder, name)
             else:
                 os.unlink(name, dir_fd=folder)
     except BlockingIOError:
@@ -74,6 +75,21 @@ def remove_entry(cache: Path, entry: Entry) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def _is_folder_in(folder: int, name: str) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
+
+def _remove_folder(folder: int, name: str) -> None:
+    """Rename it first, to the name of what is being made: if the removal is cut short, no run takes the rest for whole."""
+    part = f"{name.removesuffix(PART)}{PART}"
+    if part != name:
+        with suppress(FileNotFoundError):
+            if _is_folder_in(folder, part):
+                shutil.rmtree(part, dir_fd=folder)
+        os.rename(name, part, src_dir_fd=folder, dst_dir_fd=folder)
+    shutil.rmtree(part, dir_fd=folder)
 
 
 def _named(cache: Path) -> Iterator[tuple[Kind, str]]:
@@ -94,10 +110,10 @@ def _made(cache: Path, folder: os.DirEntry[str], kind: Kind) -> Iterator[tuple[K
     """The entries of a folder in which each has the lock of its maker beside it."""
     inside = {entry.name: entry for entry in _inside(folder)}
     for name, entry in inside.items():
-        if name.endswith((LOCK, PART)) and not entry.is_symlink():
+        if name.endswith(LOCK) and _is_file(entry):
             continue
-        ours = f"{name}{LOCK}" in inside and (_is_folder(entry) if kind == "datasets" else _is_file(entry))
-        if not ours:
+        is_kept = _is_folder(entry) if kind == "datasets" or name.endswith(PART) else _is_file(entry)
+        if not (is_kept and f"{name.removesuffix(PART)}{LOCK}" in inside):
             yield _other(cache, entry)
         elif kind == "datasets" and Path(entry.path, WEIGHTS).is_file():
             yield "weights", _below(cache, entry)
@@ -176,7 +192,7 @@ def _unused(folder: int, name: str, kind: Kind) -> Iterator[None]:
     if kind in RECORDS:
         yield
         return
-    lock = os.open(f"{name}{LOCK}", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    lock = os.open(f"{name.removesuffix(PART)}{LOCK}", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -11,8 +11,8 @@ from runs import cell, finished, run_here, unchanged
 
 from harness.cli import main
 from harness.environment import describe_host
-from harness.plugins import load_plugins
-from harness.running import plan, process
+from harness.plugins import BackendEntry, find_backends, load_plugins
+from harness.running import forecast, plan, process
 from harness.running.config import Settings, Source
 from harness.running.experiments import experiments
 from harness.running.forecast import earlier_runs, expected_of, measured_on, needs_of
@@ -70,6 +70,13 @@ def test_many_cells_need_no_yes():
 
 def test_an_interpreter_is_not_started():
     assert dry("--task", "scratch-cnn", "--python", "numpy=/no/such/python").exit_code == 0
+
+
+def test_a_backend_that_cannot_run_here_is_named(monkeypatch):
+    missing = BackendEntry("jax", "not-installed", "flax not installed: pip install 'samebench[jax]'", "x")
+    monkeypatch.setattr(forecast, "find_backends", lambda: {"numpy": find_backends()["numpy"], "jax": missing})
+    said = dry("--task", "scratch-cnn", "--backend", "jax").output
+    assert "jax is not-installed: flax not installed: pip install 'samebench[jax]'" in said and "numpy is" not in said
 
 
 def test_what_a_run_would_refuse_is_refused(here):

@@ -144,6 +144,25 @@ def test_an_entry_that_another_process_makes_stays(cache):
     assert clean(cache, "datasets") == [None], "the lock of a process that is gone is free"
 
 
+def test_what_a_killed_process_has_left_is_removed_too(cache):
+    for name in ("data/photos-1.part", "downloads/flowers/flowers.zip.part"):
+        (cache / name).mkdir()
+        (cache / name / "half").write_bytes(b"x" * 20)
+    kinds = names(cache)
+    assert kinds["data/photos-1.part"] == "datasets" and kinds["downloads/flowers/flowers.zip.part"] == "downloads"
+    assert set(clean(cache, "datasets", "downloads")) == {None}
+    assert "datasets" not in names(cache).values() and not list(cache.glob("**/*.part"))
+
+
+def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_whole(cache, monkeypatch):
+    def cut_short(*arguments, **options):
+        raise OSError(5, "the disk is gone")
+
+    monkeypatch.setattr("harness.storage.cache.shutil.rmtree", cut_short)
+    assert clean(cache, "datasets") == ["the disk is gone"]
+    assert not (cache / "data" / "photos-1").exists() and (cache / "data" / "photos-1.part").exists()
+
+
 def test_what_was_removed_can_be_made_again(cache):
     clean(cache)
     made = Places(None, cache).keep("photos-1", lambda folder: (folder / "new").touch())
