@@ -25,7 +25,7 @@ from harness.result import Cell, Result
 from harness.running.config import Settings
 from harness.running.experiments import Experiment
 from harness.running.progress import duration
-from harness.running.store import Store
+from harness.running.store import RECORD, Store
 from harness.storage.places import Download, Places
 from harness.storage.survey import Kept, NotMade, SurveyPlaces, ToMake
 from harness.text import format_bytes
@@ -137,11 +137,13 @@ def measured_on(host: Mapping[str, object], folders: Iterable[Path]) -> Iterator
 
 def earlier_runs(out: Path) -> list[Path]:
     """The run's own folder, its neighbours, and those of the usual place: the newest of them."""
-    found = {out.resolve(): out}
+    found: dict[Path, float] = {}
     for place in (out.parent, Path("runs")):
-        if place.is_dir():
-            found |= {path.resolve(): path for path in place.iterdir() if (path / "run.json").is_file()}
-    return sorted((path for path in found.values() if path.is_dir()), key=lambda path: -path.stat().st_mtime)[:RUNS]
+        with suppress(OSError):  # no such folder, or one that we may not read
+            for path in (out, *place.iterdir()):
+                with suppress(OSError):
+                    found[path.resolve()] = (path / RECORD).stat().st_mtime
+    return sorted(found, key=lambda path: -found[path])[:RUNS]
 
 
 def expected_of(cells: Sequence[Cell], measured: Sequence[Measured], done: set[str]) -> list[Expected]:
@@ -164,6 +166,7 @@ def forecast(
     cells: Sequence[Cell], chosen: Sequence[Experiment], plugins: Plugins, settings: Settings, out: Path
 ) -> str:
     """The whole forecast as text. The run's folder need not exist."""
+    Store(out).check_contents()
     places = Places.from_environment()
     measured = list(measured_on(describe_host(), earlier_runs(out)))
     done = _done_in(out)
@@ -200,7 +203,8 @@ def _size(folder: Path) -> int:
     for inside, _, files in os.walk(folder):
         for name in files:
             path = os.path.join(inside, name)
-            total += 0 if os.path.islink(path) else os.path.getsize(path)
+            with suppress(OSError):  # removed meanwhile
+                total += 0 if os.path.islink(path) else os.path.getsize(path)
     return total
 
 

@@ -80,11 +80,14 @@ def test_a_backend_that_cannot_run_here_is_named(monkeypatch):
 
 
 def test_what_a_run_would_refuse_is_refused(here):
+    (here / "other").mkdir()
+    (here / "other" / "precious.txt").write_text("precious")
     with unchanged(here):
         for arguments, said in (
             (["--model", "lenet6"], "there is no model 'lenet6'"),
             (["--set", "ideal-image.classes=[77]"], "77"),
             (["--dataset", "folder:nothing", "--task", "scratch-cnn"], "there is no folder"),
+            (["--out", "other"], "holds other things and no run"),
         ):
             done = dry(*arguments)
             assert done.exit_code in (1, 2) and said in done.stderr, arguments
