@@ -14,7 +14,7 @@ import click
 from harness.commands import NOT_OK
 from harness.commands.once import option
 from harness.errors import UsageError
-from harness.storage.cache import KINDS, cache_entries, chosen_entries, remove_entry
+from harness.storage.cache import KINDS, RECORDS, cache_entries, chosen_entries, remove_entry
 from harness.text import format_bytes, printable
 
 if TYPE_CHECKING:
@@ -83,12 +83,21 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 
 def _table(entries: Sequence[Entry]) -> str:
+    """A line for each entry; certificates and probes are many and small, and have one line for all."""
     from tabulate import tabulate
 
-    rows = [(e.kind, format_bytes(e.bytes), f"{datetime.fromtimestamp(e.used):%Y-%m-%d}", e.name) for e in entries]
+    rows = [_row(entry.kind, [entry], entry.name) for entry in entries if entry.kind not in RECORDS]
+    for kind in RECORDS:
+        if some := [entry for entry in entries if entry.kind == kind]:
+            rows.append(_row(kind, some, some[0].name if len(some) == 1 else f"{len(some):,} files"))
     heads, align = ("kind", "size", "last used", "name"), ("left", "right", "left", "left")
     table: str = tabulate(rows, heads, disable_numparse=True, colalign=align)
     return table
+
+
+def _row(kind: str, entries: Sequence[Entry], name: str) -> tuple[str, ...]:
+    used = datetime.fromtimestamp(max(entry.used for entry in entries))
+    return kind, format_bytes(sum(entry.bytes for entry in entries)), f"{used:%Y-%m-%d}", name
 
 
 def _total(entries: Sequence[Entry]) -> str:

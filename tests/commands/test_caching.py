@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.storage.places import Places
+from harness.storage.sealed import write_sealed
 
 
 @pytest.fixture
@@ -26,6 +27,14 @@ def test_the_list_names_the_cache_and_each_entry(cache):
     done = run("list")
     assert done.exit_code == 0 and done.output.startswith(f"{cache}: 1 entry, 1.5 kB\n")
     assert done.output.splitlines()[-1].split()[:3] == ["datasets", "1.5", "kB"]
+
+
+def test_certificates_are_one_line_for_people(cache):
+    for number in range(3):
+        write_sealed(cache / "certificates" / f"{number:064}.json", {})
+    lines = [line.split() for line in run("list").output.splitlines()]
+    assert [line[-2:] for line in lines if line[0] == "certificates"] == [["3", "files"]]
+    assert len(json.loads(run("list", "--json").output)["entries"]) == 4
 
 
 def test_the_list_for_programs(cache):
