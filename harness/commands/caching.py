@@ -86,18 +86,20 @@ def _table(entries: Sequence[Entry]) -> str:
     """A line for each entry; certificates and probes are many and small, and have one line for all."""
     from tabulate import tabulate
 
-    rows = [_row(entry.kind, [entry], entry.name) for entry in entries if entry.kind not in RECORDS]
-    for kind in RECORDS:
-        if some := [entry for entry in entries if entry.kind == kind]:
-            rows.append(_row(kind, some, some[0].name if len(some) == 1 else f"{len(some):,} files"))
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.kind if entry.kind in RECORDS else entry.name, []).append(entry)
+    rows = [_row(some) for some in groups.values()]
     heads, align = ("kind", "size", "last used", "name"), ("left", "right", "left", "left")
     table: str = tabulate(rows, heads, disable_numparse=True, colalign=align)
     return table
 
 
-def _row(kind: str, entries: Sequence[Entry], name: str) -> tuple[str, ...]:
+def _row(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """The line for entries of one kind."""
     used = datetime.fromtimestamp(max(entry.used for entry in entries))
-    return kind, format_bytes(sum(entry.bytes for entry in entries)), f"{used:%Y-%m-%d}", name
+    name = entries[0].name if len(entries) == 1 else f"{len(entries):,} files"
+    return entries[0].kind, format_bytes(sum(entry.bytes for entry in entries)), f"{used:%Y-%m-%d}", name
 
 
 def _total(entries: Sequence[Entry]) -> str:
