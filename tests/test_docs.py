@@ -65,6 +65,14 @@ def test_the_reference_has_every_command_option_and_hook():
             assert hook.__doc__
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_that_a_page_names_exist(page):
+    """Also in its sentences, which the test of the snippets does not see."""
+    known = set(re.findall(r"`(--[a-z][a-z-]*)|, (--[a-z][a-z-]*)", text_of("reference")))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r"<!--.*?-->", "", page.read_text())))
+    assert named <= {option for pair in known for option in pair} | {"--help"}
+
+
 def test_the_picture_is_drawn_from_the_stored_cells():
     drawn = script("make_picture").picture()
     assert (DOCS / "digits.svg").read_text() == drawn, "the picture is old: run python docs/make_picture.py"

@@ -9,11 +9,11 @@ PROGRAM, VARIABLE = "samebench", "_SAMEBENCH_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command("completion", epilog='Example: eval "$(samebench completion bash)"')
+@click.command("completion", epilog="Example: samebench completion bash >> ~/.bashrc")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion_command(shell: str) -> None:
-    """Print the script that makes a shell complete commands, options and names. Put the line of the example into
-    ~/.bashrc or ~/.zshrc; for fish, write the script to ~/.config/fish/completions/samebench.fish."""
+    """Print the script that makes a shell complete commands, options and names. For bash and
+    zsh, append it to ~/.bashrc or ~/.zshrc; for fish, write it to ~/.config/fish/completions/samebench.fish."""
     kind = get_completion_class(shell)
     assert kind, "click knows these shells"
     click.echo(kind(click.get_current_context().find_root().command, {}, PROGRAM, VARIABLE).source())
