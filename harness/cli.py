@@ -12,19 +12,30 @@ from harness import __version__
 from harness.commands import NOT_OK, USAGE
 from harness.errors import SamebenchError, UsageError
 
-COMMANDS = {
-    "run": "running",
-    "rerun": "running",
-    "learning-curve": "running",
-    "prepare": "preparing",
-    "report": "looking",
-    "list": "looking",
-    "show": "looking",
-    "predict": "predicting",
-    "check": "checking",
-    "doctor": "checking",
+GROUPS = {
+    "Run": {
+        "run": "running",
+        "rerun": "running",
+        "learning-curve": "running",
+        "predict": "predicting",
+        "prepare": "preparing",
+    },
+    "Look": {
+        "report": "looking",
+        "list": "looking",
+        "show": "looking",
+        "doctor": "checking",
+        "completion": "completing",
+    },
+    "Trust": {"check": "checking"},
+    "Scale": {"cache": "caching"},
 }
-"""The module of each command in `harness.commands`."""
+"""The commands in the groups of `--help`, each with its module in `harness.commands`."""
+
+COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
+
+SENTENCE = 120
+"""`--help` shows the first sentence about each command, up to this many characters."""
 
 
 class Commands(click.Group):
@@ -40,6 +51,15 @@ class Commands(click.Group):
             importlib.import_module(f"harness.commands.{COMMANDS[name]}"), f"{name.replace('-', '_')}_command"
         )
         return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for title, names in GROUPS.items():
+            found = [(name, self.get_command(context, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(f"{name:<{width}}", one.get_short_help_str(SENTENCE)) for name, one in found if one]
+                )
 
     def invoke(self, context: click.Context) -> Any:
         try:

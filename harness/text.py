@@ -1,4 +1,4 @@
-"""Text for output: escaping of control characters, sizes, and the names of backends."""
+"""Text for output: escaping of control characters, sizes, numbers of bytes, and the names of backends."""
 
 from __future__ import annotations
 
@@ -65,3 +65,12 @@ def _shortest_ends(files: Sequence[str]) -> list[str]:
         if len(set(ends)) == len(ends):
             return [printable(end) for end in ends]
     return [printable(file) for file in files]
+
+
+def format_bytes(count: float) -> str:
+    """A number of bytes in words, in steps of 1,000: 824.9 MB."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"

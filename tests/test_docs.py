@@ -1,12 +1,16 @@
-"""Documentation that can rot is tested: hooks, commands, rule counts, and the table of the README."""
+"""Documentation that can rot is tested: tables, links, paths, the reference, the citation. Snippets: test_snippets.py."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 from pathlib import Path
+from types import ModuleType
 
-from harness import hookspecs
+import pytest
+
+from harness import __version__, hookspecs
 from harness.cli import COMMANDS, main
 from harness.conformance import RULES
 from harness.plugins import load_plugins
@@ -14,38 +18,95 @@ from harness.report.summary import Report
 from harness.running.store import Store
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
-RESULTS = ("digits", "cifar10", "cats-vs-dogs", "unlike", "attacks")
-"""Runs whose tables stand in the README, in this order."""
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+TABLES = [("README.md", ["digits"]), ("docs/results.md", ["digits", "cifar10", "cats-vs-dogs", "unlike", "attacks"])]
+"""Pages with tables of stored runs, and the runs in the order of the page."""
+
+LONGEST, HEAVIEST = 160, 200_000
+"""Lines of the README, and bytes of a picture in docs/."""
 
 
-def test_every_hook_is_documented_with_its_arguments():
+def script(name: str) -> ModuleType:
+    """A script of docs/, imported."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def text_of(name: str) -> str:
+    return (DOCS / f"{name}.md").read_text()
+
+
+def test_the_readme_is_short_and_shows_a_table_a_picture_and_two_commands():
+    assert len(README.splitlines()) <= LONGEST
+    assert re.search(r"!\[[^\]]+\]\(docs/\w+\.(svg|png)\)", README)
+    assert "table" in README and README.count("python -m venv .venv") == 2
+    assert all(path.stat().st_size < HEAVIEST for path in DOCS.iterdir() if path.suffix in (".svg", ".png", ".jpg"))
+
+
+def test_the_reference_is_what_the_code_says():
+    said = "the reference is old: run python docs/make_reference.py"
+    assert text_of("reference") == script("make_reference").reference(), said
+
+
+def test_the_reference_has_every_command_option_and_hook():
+    text = text_of("reference")
+    for name in COMMANDS:
+        assert f"#### `samebench {name}`" in text
+        for parameter in main.get_command(None, name).params:
+            assert parameter.param_type_name == "argument" or all(option in text for option in parameter.opts)
     for name, hook in vars(hookspecs).items():
         if name.startswith("samebench_"):
-            assert f"`{name}{inspect.signature(hook).replace(return_annotation=inspect.Signature.empty)}`" in README
+            assert f"`{name}{inspect.signature(hook).replace(return_annotation=inspect.Signature.empty)}`" in text
             assert hook.__doc__
 
 
-def test_every_command_in_the_readme_is_one_and_all_are_there():
-    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    shown = set(re.findall(r"samebench (\S+)", blocks))
-    assert shown == set(COMMANDS)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_that_a_page_names_exist(page):
+    """Also in its sentences, which the test of the snippets does not see."""
+    known = set(re.findall(r"`(--[a-z][a-z-]*)|, (--[a-z][a-z-]*)", text_of("reference")))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r"<!--.*?-->", "", page.read_text())))
+    assert named <= {option for pair in known for option in pair} | {"--help"}
 
 
-def test_options_in_the_readme_exist():
-    commands = [main.get_command(None, name) for name in COMMANDS]
-    known = {option for command in commands for parameter in command.params for option in parameter.opts}
-    assert set(re.findall(r" (--[a-z][a-z-]*)", README)) <= known
+def test_the_picture_is_drawn_from_the_stored_cells():
+    drawn = script("make_picture").picture()
+    assert (DOCS / "digits.svg").read_text() == drawn, "the picture is old: run python docs/make_picture.py"
+    assert "15,493" in drawn and 'fill="none"' in drawn, "a speed, and a speed that was disturbed"
 
 
 def test_the_number_of_rules_is_right():
-    assert f"{len(RULES)} rules" in README
+    assert f"{len(RULES)} rules" in text_of("sameness")
     assert f"{len(RULES)} rules" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_files_that_the_readme_links_to_exist():
-    for link in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file) if file else page
+        assert "://" in link or target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings], link
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    linked = {Path(link).name for link in re.findall(r"\]\((docs/[^)#]+\.md)\)", README)}
+    assert linked == {page.name for page in DOCS.glob("*.md")}
+
+
+def test_every_path_of_the_architecture_exists():
+    paths = [path for path in re.findall(r"`([^`\s]+)`", text_of("architecture")) if "/" in path or "." in path]
+    own = [path for path in paths if not path.startswith(("RUN/", "harness.", "--"))]
+    assert len(own) > 40
+    for path in own:
+        assert (ROOT / path).exists(), path
+    assert len(text_of("architecture").splitlines()) <= 90, "it is one page"
 
 
 def test_ci_runs_the_command_of_the_readme():
@@ -53,16 +114,28 @@ def test_ci_runs_the_command_of_the_readme():
     assert command in (ROOT / ".ci" / "run").read_text()
 
 
-def test_the_tables_of_the_readme_are_those_of_the_stored_cells():
+@pytest.mark.parametrize(("page", "runs"), TABLES, ids=["README", "results"])
+def test_tables_are_those_of_the_stored_cells(page, runs):
     """Each is a whole report, or as many whole tables from its beginning as the comment says."""
     pattern = r"<!-- (table|first \d+ tables): samebench report (\S+) -->\n```\n(.*?)\n```\n<!-- end -->"
-    blocks = re.findall(pattern, README, re.DOTALL)
-    assert [folder for _, folder, _ in blocks] == [f"results/{name}" for name in RESULTS]
+    blocks = re.findall(pattern, (ROOT / page).read_text(), re.DOTALL)
+    assert [folder for _, folder, _ in blocks] == [f"results/{name}" for name in runs]
     for extent, folder, shown in blocks:
         store = Store.open(ROOT / folder)
         parts = load_plugins().reporters["table"](Report.of(store)).split("\n\n")
         count = len(parts) if extent == "table" else int(extent.split()[1])
         assert shown == "\n\n".join(parts[:count])
+
+
+def test_the_citation_names_this_version_and_has_what_the_format_requires():
+    """CFF 1.2.0 requires four fields. The file has one level of lists, which needs no parser of YAML."""
+    text = (ROOT / "CITATION.cff").read_text()
+    said = dict(re.findall(r"^([a-z-]+): ?(.*)$", text, re.MULTILINE))
+    assert said["cff-version"] == "1.2.0" and said["version"] == __version__ and said["license"] == "Apache-2.0"
+    assert said["message"] and said["title"] == "samebench" and said["type"] == "software"
+    assert re.search(r"^authors:\n  - name: \S", text, re.MULTILINE)
+    known = {"cff-version", "message", "title", "abstract", "type", "authors", "version", "license", "keywords"}
+    assert set(said) <= known
 
 
 def test_editors_and_type_checkers_see_the_public_names():

@@ -29,10 +29,10 @@ from harness import (
     Window,
 )
 from harness.data import fixed_share, stratified
-from harness.naming import own_names, shown_names
 from harness.options import change, flatten, parse
+from harness.plugins import own_names
 from harness.spec import NAME, Model
-from harness.text import printable
+from harness.text import printable, shown_names
 
 settings.register_profile("samebench", derandomize=True, deadline=None, max_examples=80)
 settings.load_profile("samebench")

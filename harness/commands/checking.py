@@ -8,13 +8,13 @@ from collections import Counter
 
 import click
 
-from harness.commands import NOT_OK
+from harness.commands import NOT_OK, names
 from harness.commands.once import option
 from harness.text import printable
 
 
 @click.command("check", epilog="Example: samebench check my_backend.py")
-@click.argument("backend", metavar="NAME_OR_FILE")
+@click.argument("backend", metavar="NAME_OR_FILE", shell_complete=names.BACKENDS)
 @option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @option("--mode", metavar="MODE", default="default", show_default=True, help="One of the modes that the backend has.")
 def check_command(backend: str, device: str, mode: str) -> None:

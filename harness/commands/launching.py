@@ -38,7 +38,7 @@ HALVES, FEWEST = 5, 64
 """How often a learning curve halves its pictures, and how many it needs: fewer do not fill the usual batches."""
 
 NAMES = {"task": "tasks", "backend": "backends", "mode": "modes"}
-ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes")
+ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes", "dry_run")
 """Options that are not settings, or whose value is not that of the setting."""
 
 
@@ -156,12 +156,19 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
     chosen, left_out = experiments(plugins, config)
     if not any(source.recorded for source in sources):
         _refuse_two_limits(settings, plugins, chosen)
-    cells = plan_cells(settings, chosen, yes=typed["yes"])
+    dry = typed.get("dry_run", False)
+    cells = plan_cells(settings, chosen, yes=typed["yes"] or dry, start=not dry)
     if not cells:
         click.echo("Nothing to run: no backend is installed; see: samebench list backends", err=True)
         sys.exit(NOTHING)
     for reason in left_out:
         click.echo(f"Left out: {reason}", err=True)
+    if dry:
+        from harness.running.forecast import forecast
+
+        folder = typed["out"] or Path("runs", "DATE-TIME")
+        click.echo(printable(forecast(cells, chosen, plugins, settings, folder)))
+        return
     for one in chosen:
         _check(one, plugins, settings)
     store = Store(typed["out"] or Path("runs", datetime.now().strftime("%Y-%m-%d-%H%M%S")))

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness.commands import names
 from harness.commands.once import option
 from harness.errors import UsageError
 from harness.text import printable
@@ -30,7 +31,7 @@ def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
 
 
 @click.command("show", epilog="Example: samebench show two-block-cnn --input 8x8x1")
-@click.argument("model")
+@click.argument("model", shell_complete=names.MODELS)
 @option("--input", "shape", metavar="ROWSxCOLUMNSxCHANNELS", help="Default: the published input.")
 @option("--classes", type=click.IntRange(1), help="Default: the published number.")
 def show_command(model: str, shape: str | None, classes: int | None) -> None:
@@ -48,7 +49,14 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
 
 @click.command("report", epilog="Example: samebench report runs/2026-11-21-101500 --format markdown -o report.md")
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@option("--format", "name", default="table", show_default=True, help="See: samebench list reporters")
+@option(
+    "--format",
+    "name",
+    shell_complete=names.REPORTERS,
+    default="table",
+    show_default=True,
+    help="See: samebench list reporters",
+)
 @option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")
 def report_command(folder: Path, name: str, output: Path | None) -> None:
     """Write the report of a run, from its stored cells; also of a partial or failed one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from harness.commands import names
 from harness.commands.once import option
 from harness.errors import SamebenchError, UsageError
 from harness.text import is_file, printable
@@ -16,11 +17,15 @@ from harness.text import is_file, printable
 
 @click.command("predict", epilog="Example: samebench predict cat.jpg --weights efficientnet-lite0")
 @click.argument("image", type=click.Path(path_type=Path))
-@option("--weights", help="See: samebench list weights; or the path of a file.")
+@option("--weights", shell_complete=names.WEIGHTS, help="See: samebench list weights; or the path of a file.")
 @option("--run", "folder", type=click.Path(path_type=Path), help="A run whose trained weights are to be used.")
-@option("--task", help="Which of the run's networks. Default: the first that it has kept.")
-@option("--model", help="The network of a file of weights that does not name it.")
-@option("--backend", help="Default: the one that has trained the network, or the first that is installed.")
+@option("--task", shell_complete=names.TASKS, help="Which of the run's networks. Default: the first that it has kept.")
+@option("--model", shell_complete=names.MODELS, help="The network of a file of weights that does not name it.")
+@option(
+    "--backend",
+    shell_complete=names.BACKENDS,
+    help="Default: the one that has trained the network, or the first that is installed.",
+)
 @option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to name.")
 def predict_command(
     image: Path, weights: str | None, folder: Path | None, task: str | None, model: str | None, backend: str | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands import names
 from harness.commands.once import option
 from harness.errors import SamebenchError, UsageError
 from harness.text import format_size
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command("prepare", epilog="Example: samebench prepare --dataset cifar10")
-@option("--dataset", "datasets", multiple=True, help="A data set; may be given again.")
-@option("--weights", multiple=True, help="An entry of weights; may be given again.")
-@option("--model", help="The network whose input decides the size. Default: that of the weights, or two-block-cnn.")
+@option("--dataset", "datasets", multiple=True, shell_complete=names.DATASETS, help="A data set; may be given again.")
+@option("--weights", multiple=True, shell_complete=names.WEIGHTS, help="An entry of weights; may be given again.")
+@option(
+    "--model",
+    shell_complete=names.MODELS,
+    help="The network whose input decides the size. Default: that of the weights, or two-block-cnn.",
+)
 @option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR.")
 @option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="data.size=64 or data.broken=skip.")
 def prepare_command(

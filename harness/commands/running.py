@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from harness.commands import names
 from harness.commands.once import option
 
 
@@ -30,12 +31,12 @@ def _where_to(command: Callable[..., None]) -> Callable[..., None]:
 def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
     """The options of run that make sense for learning-curve too."""
     for shared in reversed((
-        option("--task", multiple=True, help="A task; may be given again. Default: all."),
-        option("--backend", multiple=True, help="A backend, or FILE.py; may be given again. Default: those installed."),
+        option("--task", multiple=True, shell_complete=names.TASKS, help="A task; may be given again. Default: all."),
+        option("--backend", multiple=True, shell_complete=names.BACKENDS, help="A backend, or FILE.py; may be given again. Default: those installed."),
         option("--mode", multiple=True, help="A mode of the backends, such as compiled; may be given again. Default: default."),
-        option("--model", help="See: samebench list models. Default: each task's own, two-block-cnn."),
-        option("--dataset", help="See: samebench list datasets; or folder:PATH. Default: each task's own, of digits."),
-        option("--weights", help="What transfer starts from. See: samebench list weights; or the path of a file."),
+        option("--model", shell_complete=names.MODELS, help="See: samebench list models. Default: each task's own, two-block-cnn."),
+        option("--dataset", shell_complete=names.DATASETS, help="See: samebench list datasets; or folder:PATH. Default: each task's own, of digits."),
+        option("--weights", shell_complete=names.WEIGHTS, help="What transfer starts from. See: samebench list weights; or the path of a file."),
         option("--seeds", help="How many, or which: 3, or 0,1,2. Default: 1."),
         option("--device", help="auto, cpu or gpu. Default: auto."),
         option("--precision", help="float32, tf32, bfloat16 or float64. Default: float32."),
@@ -56,6 +57,7 @@ def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.argument("file", metavar="[CONFIG.toml]", required=False, type=click.Path(path_type=Path))
 @option("--profile", help="quick, standard or rigorous. Default: quick.")
+@option("--dry-run", is_flag=True, help="Only say what would be run, fetched and written, and how long it takes.")
 @_what_to_run
 @_where_to
 def run_command(file: Path | None, profile: str | None, **typed: Any) -> None:

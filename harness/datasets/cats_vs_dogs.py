@@ -17,6 +17,7 @@ ARCHIVE = Download(
     NAME,
     "https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/kagglecatsanddogs_5340.zip",
     "sha256:b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
+    size=824_887_076,
 )
 OFFICIAL = "PetImages"
 FOLDERS = (OFFICIAL, f"{NAME}/{OFFICIAL}", NAME, "cats_vs_dogs")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ from harness import (
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = Download(
-    "cifar10", "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "md5:c58f30108f718f92721af3b95e74349a"
+    "cifar10",
+    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    "md5:c58f30108f718f92721af3b95e74349a",
+    size=170_498_071,
 )
 MD5 = {
     "train": {
@@ -43,7 +47,7 @@ MD5 = {
     "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
 }
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-SHAPE = (32, 32, 3)
+SHAPE, COUNT = (32, 32, 3), 60_000
 
 
 def cifar10(request: LoadRequest) -> Dataset:
@@ -51,10 +55,10 @@ def cifar10(request: LoadRequest) -> Dataset:
 
     def splits(split: str) -> LabelledPictures:
         folder = request.places.find(FOLDER, f"cifar10/{FOLDER}") or request.places.unpacked(ARCHIVE) / FOLDER
-        for file, md5 in MD5[split].items():
-            yield from _batch(folder / file, f"md5:{md5}")
+        batches = (_batch(folder / file, f"md5:{md5}") for file, md5 in MD5[split].items())
+        return chain.from_iterable(batches)
 
-    return cached_dataset(request.places, "cifar10", "cifar10", CLASSES, SHAPE, splits)
+    return cached_dataset(request.places, "cifar10", "cifar10", CLASSES, SHAPE, splits, COUNT)
 
 
 def _batch(file: Path, expected: str) -> LabelledPictures:

@@ -24,20 +24,29 @@ FILES = {
 
 
 def load_idx(
-    name: str, classes: tuple[str, ...], places: Places, folders: Sequence[str], url: str, md5: Mapping[str, str]
+    name: str,
+    classes: tuple[str, ...],
+    places: Places,
+    folders: Sequence[str],
+    url: str,
+    published: Mapping[str, tuple[str, int]],
 ) -> Dataset:
     """Load a dataset from the first of `folders` that has its files, compressed or not, or else from its publisher.
+    `published` has the md5 and the size in bytes of each compressed file.
 
     The hashes of files in a folder are not checked, because compression differs between programs. A damaged file does not
     fit its own header.
     """
 
-    def read(file: str, dimensions: int) -> Array:
-        local = places.find(*(f"{folder}/{file}{end}" for folder in folders for end in ("", ".gz")))
-        return read_idx(local or places.fetch(Download(name, f"{url}{file}.gz", f"md5:{md5[file]}")), dimensions)
+    def find(file: str) -> Path:
+        own = places.find(*(f"{folder}/{file}{end}" for folder in folders for end in ("", ".gz")))
+        md5, size = published[file]
+        return own or places.fetch(Download(name, f"{url}{file}.gz", f"md5:{md5}", size=size))
+
+    found = {file: find(file) for file in published}
 
     def split(images: str, labels: str) -> Examples:
-        return Examples(read(images, 3)[..., None], read(labels, 1).astype(np.int32))
+        return Examples(read_idx(found[images], 3)[..., None], read_idx(found[labels], 1).astype(np.int32))
 
     return Dataset(name, classes, split(*FILES["train"]), split(*FILES["test"]))
 

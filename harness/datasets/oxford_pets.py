@@ -11,8 +11,8 @@ from harness.datasets.photos import Photo, Photos, decoded
 NAME = "oxford-pets"
 URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 ARCHIVES = (
-    Download(NAME, f"{URL}images.tar.gz", "md5:5c4f3ee8e5d25df40f4fd59a7f44e54c"),
-    Download(NAME, f"{URL}annotations.tar.gz", "md5:95a8c909bbe2e81eed6a22bccdf3f68f"),
+    Download(NAME, f"{URL}images.tar.gz", "md5:5c4f3ee8e5d25df40f4fd59a7f44e54c", size=791_918_971),
+    Download(NAME, f"{URL}annotations.tar.gz", "md5:95a8c909bbe2e81eed6a22bccdf3f68f", size=19_173_078),
 )
 FOLDERS = (NAME, "oxford-iiit-pet")
 

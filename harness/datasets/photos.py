@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -95,7 +96,7 @@ def decoded(photos: Photos, request: LoadRequest) -> Dataset:
             )
         (folder / "broken.json").write_text(json.dumps(broken))
 
-    folder = request.places.keep(f"photos-{_key(photos, request)}", fill)
+    folder = request.places.keep(f"photos-{_key(photos, request)}", fill, count * math.prod(request.shape))
     broken = json.loads((folder / "broken.json").read_text())
     dataset = open_cached(folder, photos.name, photos.classes)
     return replace(dataset, notes=(f"{_unreadable(broken, count)}: left out",)) if broken else dataset

@@ -18,11 +18,15 @@ from harness.pretrained.renaming import RENAMING_VERSION, canonical
 from harness.pretrained.spec_json import described, model_of
 from harness.spec import Model, Normalize, Shape, Weights, class_count
 from harness.storage.atomic import written_whole
+from harness.storage.cache import WEIGHTS
 from harness.storage.places import Download, Places, file_hash
 from harness.task import ModelBuilder
 
-FILE, SEAL = "weights.safetensors", "weights.sha256"
+FILE, SEAL = WEIGHTS, "weights.sha256"
 """A converted copy in the cache, and the file with its hash."""
+
+FLOAT32 = 4
+"""Bytes of a number of the converted copy."""
 
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt")
 NETWORK, CLASSES, STEPS, FACTS = "network", "classes", "steps", ("variant", "source", "licence", "trained_on")
@@ -136,7 +140,8 @@ def _from_entry(entry: Pretrained, builders: Named, places: Places) -> Start:
     def load() -> Weights:
         """Load the converted copy from the cache: the file itself is converted only once, by one process. A copy that has
         changed is made again."""
-        folder = places.keep(key, convert)
+        counts = network.counts()
+        folder = places.keep(key, convert, FLOAT32 * (counts.total + counts.buffers))
         if not _is_sealed(folder):
             _mend(folder, convert)
         return _imported(network, folder / FILE, entry.name)
@@ -228,9 +233,12 @@ def _preprocessing(network: Model, steps: Sequence[str] = ()) -> dict[str, str]:
     return {"preprocessing": "; ".join(filter(None, [", ".join(steps), words]))}
 
 
-def from_keras(name: str, model: str, variant: str, file: str, hash: str, licence: str) -> Pretrained:
-    """An entry for a file of Keras Applications, with the 1,000 classes of ImageNet."""
-    download = Download(name, f"https://storage.googleapis.com/tensorflow/keras-applications/{file}", hash, "weights")
+def from_keras(
+    name: str, model: str, variant: str, file: str, hash: str, licence: str, size: int | None = None
+) -> Pretrained:
+    """An entry for a file of Keras Applications, with the 1,000 classes of ImageNet. `size` is in bytes."""
+    url = f"https://storage.googleapis.com/tensorflow/keras-applications/{file}"
+    download = Download(name, url, hash, "weights", size)
     return Pretrained(
         name, model, variant, download.url, licence, "ImageNet (ILSVRC 2012)", hash,
         lambda places: places.fetch(download),

@@ -14,6 +14,7 @@ INDEX = Download(
     "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
     "md5:c2c37ea517e94d9795004a39431a14cb",
     "weights",
+    35_363,
 )
 OWN = (INDEX.file, f"labels/{INDEX.file}")
 

@@ -25,10 +25,13 @@ MANY = 1000
 """More cells than this are a slip more often than a wish."""
 
 
-def plan_cells(settings: Settings, chosen: Sequence[Experiment], *, yes: bool = False) -> list[Cell]:
-    """Every cell of the matrix, in the order of the report."""
+def plan_cells(
+    settings: Settings, chosen: Sequence[Experiment], *, yes: bool = False, start: bool = True
+) -> list[Cell]:
+    """Every cell of the matrix, in the order of the report. Interpreters that the user has named are started to see
+    whether they have samebench, unless `start` is False."""
     config = settings.config
-    runners, modes = _backends(settings), tuple(dict.fromkeys(config.modes))
+    runners, modes = _backends(settings, start), tuple(dict.fromkeys(config.modes))
     _check_modes(modes, runners, settings.python)
     limits = [{TRAIN_LIMIT: limit} for limit in config.train_limits] or [{}]
     if (count := len(chosen) * len(limits) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
@@ -50,7 +53,7 @@ def plan_cells(settings: Settings, chosen: Sequence[Experiment], *, yes: bool = 
     ]  # fmt: skip
 
 
-def _backends(settings: Settings) -> list[str]:
+def _backends(settings: Settings, start: bool) -> list[str]:
     found, named = find_backends(), settings.config.backends
     for name in (*named, *settings.python):
         if name.endswith(".py"):
@@ -58,7 +61,7 @@ def _backends(settings: Settings) -> list[str]:
                 raise UsageError(f"there is no backend file {name}")
         elif name not in found:
             raise unknown_backend(name, found)
-    for name, python in settings.python.items():
+    for name, python in settings.python.items() if start else ():
         _check_interpreter(name, python)
     return _each_once(named) or [
         name

@@ -87,7 +87,7 @@ class Remaining:
 
     def __str__(self) -> str:
         seconds = self.seconds()
-        return "" if seconds is None else f"cells: about {_duration(seconds)} left"
+        return "" if seconds is None else f"cells: about {duration(seconds)} left"
 
     def __format__(self, how: str) -> str:
         return format(str(self), how)
@@ -168,7 +168,8 @@ def _one_line(result: Result) -> str:
     return f"{who}: ok, {headline(Report.row_of(result)) or other}, {result.time['total_s']:.1f} s"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words: 2 h 5 min."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -64,7 +64,7 @@ class Store:
         the start of one."""
         with contextlib.ExitStack() as stack:
             try:
-                self._check_contents()
+                self.check_contents()
                 self._check_places(cells)
                 self.folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(held(self.folder))
@@ -81,7 +81,7 @@ class Store:
         """The plan of an existing run; no cells for a new one."""
         return self.plan() if self.exists else []
 
-    def _check_contents(self) -> None:
+    def check_contents(self) -> None:
         """Raise UsageError if the folder holds anything but a run. A run that was stopped before its record was written has
         left only a lock and temporary files."""
         if not self.exists and self.folder.is_dir() and not all(map(_is_of_a_start, self.folder.iterdir())):

@@ -24,15 +24,22 @@ Splits = Callable[[str], LabelledPictures]
 
 
 def cached_dataset(
-    places: Places, key: str, name: str, classes: tuple[str, ...], shape: Shape, splits: Splits
+    places: Places,
+    key: str,
+    name: str,
+    classes: tuple[str, ...],
+    shape: Shape,
+    splits: Splits,
+    count: int | None = None,
 ) -> Dataset:
-    """The dataset in the cache under `key`. It is made if it does not exist."""
+    """The dataset in the cache under `key`. It is made if it does not exist. `count` is the number of its pictures, if known."""
 
     def fill(folder: Path) -> None:
         for split in ("train", "test"):
             save_cached(folder, split, shape, splits(split))
 
-    return open_cached(places.keep(key, fill), name, classes)
+    size = None if count is None else count * math.prod(shape)
+    return open_cached(places.keep(key, fill, size), name, classes)
 
 
 def cached_if_large(
@@ -40,7 +47,7 @@ def cached_if_large(
 ) -> Dataset:
     """A dataset of `count` pictures. Large datasets are cached; small ones are made each time."""
     if count * math.prod(shape) >= LARGE:
-        return cached_dataset(places, key, name, classes, shape, splits)
+        return cached_dataset(places, key, name, classes, shape, splits, count)
     return Dataset(name, classes, _in_memory(splits("train")), _in_memory(splits("test")))
 
 

@@ -48,6 +48,8 @@ class Download:
     """The hash of the whole file: md5:... or sha256:..."""
 
     kind: Literal["dataset", "weights"] = "dataset"
+    size: int | None = None
+    """Bytes, as the publisher's server gives them. Only forecasts use it; the hash decides whether the file is right."""
 
     @property
     def file(self) -> str:
@@ -82,13 +84,9 @@ class Places:
     def fetch(self, download: Download) -> Path:
         """The file with the published hash: from the data folder, the cache, or else the network."""
         inside = f"{download.owner}/{download.file}"
-        kept = self.cache / "downloads" / inside
-        wrong = ""
-        for path in (self.find(download.file), self.find(inside), kept):
-            if path and path.is_file():
-                if (actual := file_hash(path, download.hash)) == download.hash:
-                    return path
-                wrong += f"; {path} is a different file: its hash is {actual}"
+        kept, (here, wrong) = self.cache / "downloads" / inside, self.look_for(download)
+        if here:
+            return here
         target = kept if self.data is None else self.data / inside
         by_hand = f"Put it into {target.parent}, or run this command on a machine with a network: "
         by_hand += f"samebench prepare --{download.kind} {download.owner}"
@@ -107,8 +105,19 @@ class Places:
                     ) from error
         return kept
 
-    def keep(self, key: str, fill: Callable[[Path], None]) -> Path:
-        """The folder of `key` in the cache. The first process that needs it fills it."""
+    def look_for(self, download: Download) -> tuple[Path | None, str]:
+        """The file, if it is in the data folder or the cache, and a text about files of its name with another content."""
+        inside, wrong = f"{download.owner}/{download.file}", ""
+        for path in (self.find(download.file), self.find(inside), self.cache / "downloads" / inside):
+            if path and path.is_file():
+                if (actual := file_hash(path, download.hash)) == download.hash:
+                    return path, ""
+                wrong += f"; {path} is a different file: its hash is {actual}"
+        return None, wrong
+
+    def keep(self, key: str, fill: Callable[[Path], None], size: int | None = None) -> Path:
+        """The folder of `key` in the cache. The first process that needs it fills it. `size` is roughly its number of bytes,
+        if known: `run --dry-run` shows it."""
         folder = self.cache / "data" / key
         if not folder.is_dir():
             with _making(folder) as part:
@@ -124,8 +133,12 @@ class Places:
             for download in downloads:
                 unpack(self.fetch(download), folder)
 
-        key = hashlib.sha256("".join(download.hash for download in downloads).encode()).hexdigest()[:16]
-        return self.keep(f"{downloads[0].owner}-unpacked-{key}", fill)
+        return self.keep(self.unpacked_key(*downloads), fill)
+
+    def unpacked_key(self, *downloads: Download) -> str:
+        """The name of the folder of these archives in the cache."""
+        hashes = hashlib.sha256("".join(download.hash for download in downloads).encode()).hexdigest()
+        return f"{downloads[0].owner}-unpacked-{hashes[:16]}"
 
 
 def file_hash(path: Path, like: str) -> str:

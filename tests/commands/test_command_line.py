@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from reports import CELL, ok
 
-from harness.cli import COMMANDS, main
+from harness.cli import COMMANDS, GROUPS, main
 from harness.commands.ending import Demands, shortfalls
 from harness.commands.launching import typed_sources
 from harness.errors import UsageError
@@ -22,14 +22,19 @@ TYPED = {"sets": (), "pythons": (), "seeds": None, "no_parity": False}
 
 
 def command(name: str) -> click.Command:
-    found = main.get_command(CONTEXT, name)
+    """A command, or one of a group: "cache clean"."""
+    first, _, rest = name.partition(" ")
+    found = main.get_command(CONTEXT, first)
     assert found
-    return found
+    return found.commands[rest] if rest else found
 
 
+COMMAND_NAMES = [
+    f"{name} {inner}".strip() for name in COMMANDS for inner in getattr(command(name), "commands", {"": None})
+]
 SINGLE = [
     (name, option)
-    for name in COMMANDS
+    for name in COMMAND_NAMES
     for option in command(name).params
     if isinstance(option, click.Option) and not option.is_flag and not option.multiple
 ]
@@ -43,7 +48,9 @@ def values(option: click.Option) -> tuple[str, str]:
 
 
 def test_there_are_options_to_try():
-    assert len(SINGLE) > 30 and {name for name, _ in SINGLE} == set(COMMANDS) - {"doctor", "list"}
+    assert len(SINGLE) > 30 and {name for name, _ in SINGLE} == set(COMMAND_NAMES) - {
+        "doctor", "list", "completion", "cache list",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "option"), SINGLE, ids=lambda value: getattr(value, "name", value))
@@ -214,3 +221,18 @@ def test_an_option_of_a_task_on_the_command_line_suggests_how_to_set_it(words, s
     assert all(setting in done.stderr for setting in settings)
     assert ("--set" in done.stderr) == any("--set" in setting for setting in settings)
     assert "fine-tuning.head" not in done.stderr, "only the shortest paths are suggested"
+
+
+@pytest.mark.parametrize("name", [*COMMAND_NAMES, "cache"])
+def test_the_help_of_every_command_has_an_example_that_can_be_parsed(name):
+    done = CliRunner().invoke(main, [*name.split(), "--help"])
+    assert done.exit_code == 0 and f"samebench {name}" in done.output.partition("Example: ")[2]
+    assert "  Show this message and exit." in done.output
+
+
+def test_help_lists_every_command_in_its_group():
+    text = CliRunner().invoke(main, ["--help"]).output
+    for title, names in GROUPS.items():
+        section = text.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
+        shown = [line.split()[0] for line in section.splitlines() if line.startswith("  ") and line[2] != " "]
+        assert shown == list(names)

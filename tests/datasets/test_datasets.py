@@ -107,7 +107,8 @@ def test_idx_files_are_found_in_their_folders_packed_or_not(data, load_request, 
 def test_idx_files_without_a_folder_are_used_if_their_hash_is_right(data, load_request, monkeypatch):
     for name, content in idx_files().items():
         (data / f"{name}.gz").write_bytes(gzip.compress(content))
-        monkeypatch.setitem(mnist.MD5, name, file_hash(data / f"{name}.gz", "md5:").removeprefix("md5:"))
+        published = file_hash(data / f"{name}.gz", "md5:").removeprefix("md5:"), (data / f"{name}.gz").stat().st_size
+        monkeypatch.setitem(mnist.FILES, name, published)
     assert len(mnist.mnist(load_request()).train) == 20
     (data / "t10k-labels-idx1-ubyte.gz").write_bytes(b"that of another dataset")
     with pytest.raises(DataError, match=r"mnist needs t10k-labels-idx1-ubyte.gz .* is a different file"):
