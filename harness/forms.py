@@ -14,18 +14,13 @@ from itertools import chain, islice
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from harness.verdict import DEVIATIONS, KINDS, TIMED, verdict_in
+
 Problems = Iterator[str]
 
 NOT_FINITE = ("nan", "inf", "-inf")
 """Words that files hold for numbers which JSON does not have."""
 
-VERDICTS = ("differs", "not-checked", "equal")
-"""The verdicts of a certificate, the worst first. A reason may follow: "differs: …"."""
-
-DEVIATIONS = ("logits", "gradients", "input_gradients", "trajectory", "attack")
-"""The numbers of a certificate in float64."""
-
-TIMED = ("logits", "losses", "limit")
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
 TEXTS = (
     "dataset", "model", "batches", "pictures", "augmented", "weights", "tuning_batches", "tuning_augmented", "subjects",
@@ -127,19 +122,21 @@ def certificate_problems(data: Any, path: str = "certificate") -> Problems:
     if problems := list(fields_of(data, kinds, path)):
         yield from problems
         return
-    verdict = data["verdict"].partition(":")[0]
-    if verdict not in VERDICTS:
-        yield f"{path}.verdict {shown(data['verdict'])} starts with none of {', '.join(VERDICTS)}"
+    try:
+        equal = verdict_in(data).is_equal
+    except ValueError:
+        equal = False
+        yield f"{path}.verdict {shown(data['verdict'])} starts with none of {', '.join(KINDS)}"
     yield from mistyped(data.get("about", {}), dict[str, Any], f"{path}.about")
     if isinstance(data.get("about"), dict):
         yield from fields_of(data["about"], {"versions": dict[str, str]}, f"{path}.about", ())
     number: Any = float | None
-    needed = TIMED if verdict == "equal" else ()
+    needed = TIMED if equal else ()
     timed = {"logits": deviation, "losses": deviation, "limit": float}
     yield from fields_of(
         data["timed"], timed | (dict.fromkeys(TIMED[:2], number) if needed else {}), f"{path}.timed", needed
     )
-    if verdict == "equal":
+    if equal:
         yield from fields_of(data, dict.fromkeys(DEVIATIONS, number), path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from itertools import islice
@@ -16,7 +16,6 @@ from harness.backend import Precision
 from harness.errors import OutOfRange
 from harness.forms import (
     HASH,
-    VERDICTS,
     Problems,
     certificate_problems,
     evidence_problems,
@@ -29,6 +28,7 @@ from harness.forms import (
 )
 from harness.naming import shown_names
 from harness.timing.load import Usage
+from harness.verdict import Verdict, no_certificate, verdict_in
 
 SCHEMA = 1
 Semantics = Literal["aligned", "native"]
@@ -140,24 +140,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def verdict_of(text: str) -> str:
-    """The verdict without its reason."""
-    return text.partition(":")[0]
-
-
-def worst(verdicts: Iterable[str]) -> str:
-    """The worst of the verdicts, with its reason. A text that is no known verdict is worse than all others."""
-    known = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
-    return min(verdicts, key=lambda text: known.get(verdict_of(text), -1))
-
-
-def not_checked(reason: str = "") -> dict[str, Any]:
-    """What stands in the place of a certificate where there is none."""
-    nothing = dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory", "attack"))
-    verdict = f"not-checked: {reason}" if reason else "not-checked"
-    return {"verdict": verdict, **nothing, "steps": 0, "timed": {}, "excludes": []}
-
-
 @dataclass
 class Result:
     """What came of a cell. A status other than "ok" has a reason."""
@@ -169,7 +151,7 @@ class Result:
     time: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     memory: dict[str, int | None] = field(default_factory=dict)
-    parity: dict[str, Any] = field(default_factory=not_checked)
+    parity: dict[str, Any] = field(default_factory=no_certificate)
     evidence: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
@@ -188,6 +170,11 @@ class Result:
         """Its backend and its mode, as reports show them."""
         return f"{self.shown}/{self.cell.mode}"
 
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of its certificate, or of the report."""
+        return verdict_in(self.parity)
+
     def as_json(self) -> dict[str, Any]:
         """The cell's own fields first, then what came of it."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cell"}
@@ -198,11 +185,6 @@ class Result:
         """The inverse of `as_json`; raises ValueError with the path of what is wrong."""
         _raise_if_any(_problems(data))
         return cls(cell_of(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
-
-
-def differs(result: Result) -> bool:
-    """Whether the certificate, or the report, has found that this cell computes something else."""
-    return verdict_of(result.parity["verdict"]) == "differs"
 
 
 def _problems(data: Any) -> Problems:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.result import Cell, Result, differs
+from harness.result import Cell, Result
 
 SHOWN = 3
 """A line names this many cells at most; the report has all of them."""
@@ -34,7 +34,7 @@ def shortfalls(folder: Path, cells: Sequence[Cell], results: Sequence[Result], d
     if declined := [result for result in found if result.status == "unsupported" and _must_support(result, demands)]:
         asked = "and --strict asks for all" if demands.strict else "and the backend was named"
         yield f"{_count(declined, 'is', 'are')} unsupported, {asked}: {_told(declined)}. {see}"
-    different = [result for result in found if differs(result)]
+    different = [result for result in found if result.verdict.is_different]
     if different and not demands.allow_differs:
         yield (
             f"{_count(different, 'differs', 'differ')} from the reference or from the other backends: "
@@ -55,7 +55,7 @@ def _told(results: Sequence[Result]) -> str:
 
 
 def _verdicts(results: Sequence[Result]) -> str:
-    return _first(f"{_who(result)}: {result.parity['verdict'].removeprefix('differs: ')}" for result in results)
+    return _first(f"{_who(result)}: {result.verdict.details}" for result in results)
 
 
 def _who(result: Result) -> str:

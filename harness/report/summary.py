@@ -15,9 +15,10 @@ from harness.report.agreement import Agreement, agreements
 from harness.report.basis import EXPERIMENT, Basis, apart, rows_of
 from harness.report.crosscheck import Case, claim, doubted, matrices
 from harness.report.stats import mean_interval, median_interval, rate_interval, share_interval
-from harness.result import SCHEMA, SHOWN, Result, differs, not_checked, verdict_of, worst
+from harness.result import SCHEMA, SHOWN, Result
 from harness.spec import Array
 from harness.timing.load import disturbance
+from harness.verdict import Verdict, no_certificate, worst
 
 SHARE, SIZE = (0.0, 1.0), (0.0, math.inf)
 CHANGES = {
@@ -64,7 +65,7 @@ class Report:
         results = _with_names(list(map(_as_certified, run.results())), run.run.get("names"))
         judged = run.judged()
         found = list(agreements(results))
-        verdicts = {result.cell.key: result.parity["verdict"] for result in results}
+        verdicts = {result.cell.key: result.verdict for result in results}
         outliers = {key: why for agreement in found for key, why in _blamed(agreement, verdicts).items()}
         outliers |= doubted(results, judged)
         results = [_with_outlier(result, outliers.get(result.cell.key)) for result in results]
@@ -82,7 +83,7 @@ class Report:
             "schema": SCHEMA,
             "run": self.run,
             "cells": [result.as_json() for result in self.results],
-            "summary": list(self.summary),
+            "summary": [row | {"parity": row["parity"].text} for row in self.summary],
             "agreement": [asdict(agreement) for agreement in self.agreements],
             "judgements": list(self.judgements),
         }
@@ -94,17 +95,17 @@ def _with_names(results: Sequence[Result], own: Any) -> list[Result]:
     return [replace(result, evidence=result.evidence | {SHOWN: shown[result.cell.backend]}) for result in results]
 
 
-def _blamed(agreement: Agreement, verdicts: Mapping[str, str]) -> dict[str, str]:
+def _blamed(agreement: Agreement, verdicts: Mapping[str, Verdict]) -> dict[str, str]:
     """The outliers. If the certificates of some of them already say that they differ, only those are blamed."""
-    guilty = {key: why for key, why in agreement.outliers.items() if verdict_of(verdicts[key]) == "differs"}
+    guilty = {key: why for key, why in agreement.outliers.items() if verdicts[key].is_different}
     return guilty or agreement.outliers
 
 
 def _with_outlier(result: Result, reason: str | None) -> Result:
     """An outlier loses its verdict; one that has lost it by its certificate keeps that reason, which says more."""
-    if reason is None or differs(result):
+    if reason is None or result.verdict.is_different:
         return result
-    return replace(result, parity=result.parity | {"verdict": f"differs: {reason}"})
+    return replace(result, parity=result.parity | {"verdict": Verdict.differs(reason).text})
 
 
 def _as_certified(result: Result) -> Result:
@@ -119,7 +120,7 @@ def _as_certified(result: Result) -> Result:
     )
     if not other:
         return result
-    return replace(result, parity=result.parity | not_checked(f"its certificate is of another {', '.join(other)}"))
+    return replace(result, parity=result.parity | no_certificate(f"its certificate is of another {', '.join(other)}"))
 
 
 def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -189,10 +190,9 @@ def disturbed(result: Result) -> str | None:
     return found if result.time["images_per_s"] else None
 
 
-def _parity(group: Sequence[Result]) -> str:
+def _parity(group: Sequence[Result]) -> Verdict:
     """The worst verdict of the finished cells. A failed cell counts only if it differs."""
-    verdicts = [result.parity["verdict"] for result in group if result.status == "ok" or differs(result)]
-    return worst(verdicts) if verdicts else "not-checked"
+    return worst(result.verdict for result in group if result.status == "ok" or result.verdict.is_different)
 
 
 def _means(good: Sequence[Result], numbers: Mapping[str, tuple[float, float]]) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from harness.forms import certificate_problems
 from harness.naming import own_names, shown_names
 from harness.plugins import find_backends
 from harness.pretrained.entries import is_path
-from harness.result import SHOWN, Cell, Result, not_checked
+from harness.result import SHOWN, Cell, Result
 from harness.running.crosscheck import cases, judge
 from harness.running.process import Ended, run_worker
 from harness.running.store import Store
 from harness.storage.atomic import free, read_json
 from harness.storage.places import file_hash
 from harness.storage.sealed import PICTURES, write_json
+from harness.verdict import no_certificate, verdict_in
 from harness.worker.code_hash import code_if_there
 
 
@@ -136,7 +137,7 @@ class Runner:
         groups: dict[tuple[str, ...], dict[str, Cell]] = {}
         for cell in cells:
             old = self.store.certificate(cell)
-            missing = old is None or old["verdict"].startswith("not-checked")
+            missing = old is None or not verdict_in(old).is_checked
             if cell.semantics == "aligned" and (missing or cell.configuration in wanted):
                 group = cell.backend, cell.mode, cell.precision, cell.device
                 groups.setdefault(group, {})[cell.configuration] = cell
@@ -156,8 +157,8 @@ class Runner:
                 about = answer.get("about", {}) | _code_of(backend)
                 self.store.save_certificate(name, answer | {"about": about})
             known = ", known from before" if all(answer.get("cached") for answer in answers.values()) else ""
-            for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
-                self.watcher.certified(f"{shown[backend]}/{mode}", verdict + known, ended.seconds)
+            for verdict in dict.fromkeys(map(verdict_in, answers.values())):
+                self.watcher.certified(f"{shown[backend]}/{mode}", f"{verdict}{known}", ended.seconds)
 
     def _judge(self, cells: Sequence[Cell], shown: Mapping[str, str]) -> None:
         """Let every backend see the pictures that each has made. A backend that is a file is asked only if this command has
@@ -201,15 +202,15 @@ def _certificates(file: Path, subjects: Iterable[str], ended: Ended) -> dict[str
     try:
         answers = read_json(file)
     except FileNotFoundError:
-        return {name: not_checked(": ".join(ended.explain())) for name in subjects}
+        return {name: no_certificate(": ".join(ended.explain())) for name in subjects}
     except ValueError as error:
-        return {name: not_checked(f"invalid: {error}") for name in subjects}
+        return {name: no_certificate(f"invalid: {error}") for name in subjects}
     return {name: _certificate(answers.get(name) if isinstance(answers, dict) else answers) for name in subjects}
 
 
 def _certificate(answer: Any) -> dict[str, Any]:
     problem = next(certificate_problems(answer), None)
-    return not_checked(f"invalid: {problem}") if problem else answer
+    return no_certificate(f"invalid: {problem}") if problem else answer
 
 
 def _code_of(backend: str) -> dict[str, str]:

@@ -78,7 +78,7 @@ def _apart(found: dict[str, Any], results: Sequence[Result]) -> str:
         f"visibly (by more than 1/255) in {visible:.1%} of their values."
     )
     made = [r for r in results if r.cell.configuration in found["subjects"] and r.cell.seed in found["seeds"]]
-    rounded = all(r.parity["verdict"] == "equal" and r.cell.precision != "float64" for r in made)
+    rounded = all(r.verdict.is_equal and r.cell.precision != "float64" for r in made)
     return text + (_why(found, made[0]) if made and rounded and visible else "")
 
 
@@ -98,8 +98,8 @@ def _verdict(result: Result) -> Iterator[str]:
     """What a reader must know beyond the numbers: why there is no proof, or what it leaves out."""
     parity, cell = result.parity, result.cell
     who = f"{result.who}, {cell.task}"
-    if parity["verdict"] != "equal":
-        yield f"Parity of {who}: {parity['verdict']}"
+    if not result.verdict.is_equal:
+        yield f"Parity of {who}: {result.verdict}"
         return
     if parity["timed"]["limit"] > LIMITS[cell.precision]:
         yield "A limit above that of its precision is as far as rounding in float32 moves the reference itself."

@@ -9,7 +9,7 @@ from harness.report.summary import Report
 from harness.report.text.attacks import attacks, judgements
 from harness.report.text.headlines import Headline, headlines
 from harness.report.text.tables import Table, experiment_title, rate, row_names, seed_count, tiny
-from harness.result import Result, differs, verdict_of
+from harness.result import Result
 
 Row = dict[str, Any]
 PROOF = (
@@ -34,7 +34,7 @@ def _proofs(results: Sequence[Result]) -> list[Table]:
     found: dict[str, dict[tuple[str, str], list[dict[str, Any]]]] = {}
     for result in one_each(results):
         cell = result.cell
-        if result.parity["verdict"] == "equal":
+        if result.verdict.is_equal:
             title = (
                 f"{cell.task}, {cell.model}: largest deviation from the NumPy reference, in float64 "
                 f"(limit 1e-9) and in the timed {cell.precision}"
@@ -55,7 +55,7 @@ def report_experiments(report: Report) -> dict[str, list[Row]]:
 
 def one_each(results: Sequence[Result]) -> list[Result]:
     """One result for each backend, mode, experiment and verdict; also a cell that failed, if it differs."""
-    found = {(r.cell.configuration, r.parity["verdict"]): r for r in results if r.status == "ok" or differs(r)}
+    found = {(r.cell.configuration, r.verdict): r for r in results if r.status == "ok" or r.verdict.is_different}
     return list(found.values())
 
 
@@ -71,7 +71,7 @@ def _cells(row: Row, numbers: Sequence[Headline]) -> tuple[str, ...]:
         first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
         parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
     speed, shares = _speed(row), (one.told(row.get(one.name)) for one in numbers)
-    return seed_count(row), *shares, speed, first, parameters, verdict_of(row["parity"])
+    return seed_count(row), *shares, speed, first, parameters, row["parity"].kind
 
 
 def _speed(row: Row) -> str:
