@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from itertools import islice
@@ -20,12 +20,11 @@ from harness.forms import (
     certificate_problems,
     evidence_problems,
     fields_of,
-    is_number,
     is_plain_name,
-    is_share,
     mistyped,
     shown,
 )
+from harness.metric import Metric
 from harness.naming import shown_names
 from harness.timing.load import Usage
 from harness.verdict import Verdict, no_certificate, verdict_in
@@ -53,32 +52,6 @@ SHOWN = "shown"
 LATER = {"artifacts"}
 """Fields that results of the first versions do not have."""
 
-SHARES = (
-    "test_accuracy",
-    "train_accuracy",
-    "validation_accuracy",
-    "head_test_accuracy",
-    "macro_f1",
-    "precision",
-    "recall",
-    "f1",
-)
-"""Names of what lies from 0 to 1, wherever in the metrics it stands."""
-
-MAY_BE_NONE = ("recall", "f1")
-"""Those of a class without pictures."""
-
-NUMBERS = (
-    "success_rate",
-    "mean_perturbation",
-    "largest_perturbation",
-    "vanished_gradients",
-    "target_probability",
-    "total_variation",
-    "plain_total_variation",
-)
-"""Metrics that a report averages, besides shares."""
-
 TIMES = {"total_s": float, "first_step_s": float, "images_per_s": list[float]}
 """What every finished cell has measured."""
 
@@ -90,9 +63,6 @@ LARGEST = 2**63
 
 NAMED = 8
 """An error names at most so many problems."""
-
-OF_A_CLASS = {"class", "precision", "recall", "f1", "count"}
-"""What each object of `per_class` says."""
 
 
 @dataclass(frozen=True)
@@ -181,13 +151,13 @@ class Result:
         return asdict(self.cell) | values
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Result:
-        """The inverse of `as_json`; raises ValueError with the path of what is wrong."""
-        _raise_if_any(_problems(data))
+    def from_json(cls, data: Mapping[str, Any], metrics: Iterable[Metric] = ()) -> Result:
+        """The inverse of `as_json`; raises ValueError with the path of what is wrong, also in a value of these metrics."""
+        _raise_if_any(_problems(data, metrics))
         return cls(cell_of(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
 
 
-def _problems(data: Any) -> Problems:
+def _problems(data: Any, metrics: Iterable[Metric]) -> Problems:
     """Problems in a stored result, each with its path."""
     if not isinstance(data, dict):
         yield f"a result is an object, not {type(data).__name__}"
@@ -207,7 +177,7 @@ def _problems(data: Any) -> Problems:
     yield from certificate_problems(data["parity"], "parity")
     yield from evidence_problems(data["evidence"], data["status"] == "ok")
     if data["status"] == "ok":
-        yield from _problems_of_finished(data)
+        yield from _problems_of_finished(data, metrics)
 
 
 def _is_too_large(value: Any) -> bool:
@@ -262,13 +232,10 @@ def _unlike_a_hash(artifacts: Any) -> Problems:
                 yield f"artifacts holds files and their sha256:..., not {shown(name)}: {shown(value)}"
 
 
-def _problems_of_finished(data: Mapping[str, Any]) -> Problems:
+def _problems_of_finished(data: Mapping[str, Any], metrics: Iterable[Metric]) -> Problems:
     """Problems in the numbers of a cell that is ok."""
-    for path, value in _parts(data["metrics"], "metrics"):
-        name = path.rpartition(".")[2]
-        if name in SHARES and not is_share(value) and not (value is None and name in MAY_BE_NONE):
-            yield f"{path} is a share from 0 to 1, not {shown(value)}"
-    yield from _misshapen(data["metrics"])
+    for metric in metrics:
+        yield from metric.problems(data["metrics"])
     yield from fields_of(data["evidence"], {"disturbed": str}, "evidence", ())
     yield from fields_of(data["time"], TIMES | LATER_TIMES, "time", TIMES)
     for name, value in data["time"].items():
@@ -281,60 +248,6 @@ def _problems_of_finished(data: Mapping[str, Any]) -> Problems:
     yield from fields_of(
         data["parameters"], dict.fromkeys(("total", "trainable", "frozen", "buffers"), int), "parameters"
     )
-
-
-def _misshapen(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """What a report could not make a table of."""
-    classes, confusion = metrics.get("per_class", []), metrics.get("confusion")
-    if not (isinstance(classes, list) and all(map(_is_class, classes))):
-        yield f"metrics.per_class is a list of objects with {', '.join(sorted(OF_A_CLASS))}"
-    elif confusion is not None and not _is_square(confusion, len(classes)):
-        yield f"metrics.confusion is {len(classes)} lists of {len(classes)} counts, as many as metrics.per_class"
-    curve = metrics.get("curve", [])
-    if not (isinstance(curve, list) and all(map(_is_point, curve))):
-        yield "metrics.curve is a list of objects of numbers, each with its epoch"
-    gap = metrics.get("overfitting_gap", 0.0)
-    if not (is_number(gap) and abs(gap) <= 1):
-        yield f"metrics.overfitting_gap is a difference of two shares, not {shown(gap)}"
-    for name in NUMBERS:
-        if name in metrics and not is_number(metrics[name]):
-            yield f"metrics.{name} is a number, not {shown(metrics[name])}"
-    if "robust_accuracy" in metrics:
-        yield from _no_curve_of_epsilons(metrics)
-
-
-def _no_curve_of_epsilons(metrics: Mapping[str, Any]) -> Problems:
-    curve = metrics["robust_accuracy"]
-    if not (isinstance(curve, list) and curve and all(map(_is_point_of_epsilon, curve))):
-        yield "metrics.robust_accuracy is a list of objects with an epsilon and an accuracy"
-    yield from fields_of(metrics, {"epsilon": float, "pictures": int}, "metrics")
-    if metrics.get("pictures") == 0:
-        yield "metrics.pictures is at least 1, not 0"
-
-
-def _is_point_of_epsilon(point: Any) -> bool:
-    return isinstance(point, dict) and is_number(point.get("epsilon")) and is_share(point.get("accuracy"))
-
-
-def _is_class(row: Any) -> bool:
-    return (
-        isinstance(row, dict)
-        and row.keys() >= OF_A_CLASS
-        and isinstance(row["class"], str)
-        and isinstance(row["count"], int)
-    )
-
-
-def _is_square(rows: Any, side: int) -> bool:
-    return (
-        isinstance(rows, list)
-        and len(rows) == side
-        and all(isinstance(row, list) and len(row) == side and all(isinstance(n, int) for n in row) for row in rows)
-    )
-
-
-def _is_point(point: Any) -> bool:
-    return isinstance(point, dict) and "epoch" in point and all(map(is_number, point.values()))
 
 
 def _parts(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

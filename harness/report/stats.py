@@ -41,11 +41,6 @@ def mean_interval(values: Sequence[float], least: float = -math.inf, most: float
     return {"mean": mean, "low": max(mean - half, least), "high": min(mean + half, most)}
 
 
-def share_interval(values: Sequence[float]) -> Mean:
-    """As `mean_interval`, of shares: from 0 to 1."""
-    return mean_interval(values, 0.0, 1.0)
-
-
 def median_interval(values: Sequence[float]) -> Median:
     """The median and its 95 % interval, from `FEWEST_MEDIANS` values on, from their ranks: the narrowest pair of values that
     are as far from either end and hold the median in at least 95 % of samples."""

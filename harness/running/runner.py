@@ -16,6 +16,7 @@ from harness.forms import certificate_problems
 from harness.naming import own_names, shown_names
 from harness.plugins import find_backends
 from harness.pretrained.entries import is_path
+from harness.report.declared import installed_metrics, stored_metrics
 from harness.result import SHOWN, Cell, Result
 from harness.running.crosscheck import cases, judge
 from harness.running.process import Ended, run_worker
@@ -72,6 +73,7 @@ class Runner:
                 "host": describe_host(),
                 "config": dict(config),
                 "names": names,
+                "metrics": self._metrics([*earlier, *cells]),
                 "order_seed": (order_seed := int.from_bytes(os.urandom(4))),
                 "plan": [asdict(cell) for cell in (*earlier, *(cell for cell in cells if cell.key not in known))],
             }
@@ -96,6 +98,13 @@ class Runner:
         kept = self.store.run.get("names", {}) if earlier else {}
         kept = kept if isinstance(kept, dict) else {}
         return {**kept, **own_names({cell.backend for cell in cells}, find_backends())}
+
+    def _metrics(self, cells: Sequence[Cell]) -> dict[str, list[dict[str, Any]]]:
+        """What the tasks declare of their metrics now; what they did, if they are no longer installed."""
+        kept = stored_metrics(self.store.run) if self.store.exists else {}
+        tasks = [cell.task for cell in cells]
+        found = dict.fromkeys(tasks, ()) | kept | installed_metrics(tasks)
+        return {task: [metric.as_json() for metric in metrics] for task, metrics in found.items()}
 
     def run_cell(self, cell: Cell) -> Result:
         """One cell in a process of its own; whatever happens to it, there is a result."""

@@ -18,6 +18,8 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.forms import case_problems, certificate_problems, fields_of, is_plain_name
+from harness.metric import Metric
+from harness.report.declared import declared_metrics, stored_metrics
 from harness.result import SCHEMA, Cell, Result, cell_of
 from harness.running.lock import held, is_lock
 from harness.spec import Array
@@ -49,6 +51,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._metrics: dict[str, Sequence[Metric]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -139,11 +142,21 @@ class Store:
                 )
             for problem in fields_of(data, RECORDED, ""):
                 raise ValueError(problem)
+            stored_metrics(data)
         except (OSError, ValueError) as error:
             raise UsageError(f"{self.folder}/{RECORD} cannot be read: {error}: choose another folder") from None
         return data
 
+    def metrics_of(self, task: str) -> Sequence[Metric]:
+        """The metrics that the task declares in this run."""
+        if task not in self._metrics:
+            found = declared_metrics(self.run if self.exists else {}, [task])
+            self._metrics |= found | {task: found.get(task, ())}
+        return self._metrics[task]
+
     def save_run(self, data: dict[str, Any]) -> None:
+        """Write the record. A cell may destroy it: what it says of metrics is kept in memory too."""
+        self._metrics |= stored_metrics(data)
         self._write(write_json, {"schema": SCHEMA} | data, RECORD)
 
     def room(self, *names: str) -> Path:
@@ -238,7 +251,8 @@ class Store:
     def load(self, cell: Cell) -> Result | None:
         """The result of a cell with its certificate; None if it has none yet. Raises ValueError if it is damaged."""
         try:
-            result = Result.from_json(read_sealed(self.cell_folder(cell) / "result.json"))
+            data = read_sealed(self.cell_folder(cell) / "result.json")
+            result = Result.from_json(data, self.metrics_of(cell.task))
         except FileNotFoundError:
             return None
         if result.cell.key != cell.key:

@@ -128,9 +128,9 @@ def seeds(*accuracies: float, rates=(100.0, 110.0, 400.0), **metrics) -> list[Re
 
 
 def test_two_seeds_have_no_interval():
-    results = seeds(0.3, 0.46, macro_f1=0.4, overfitting_gap=0.1, total_variation=0.2)
+    results = seeds(0.3, 0.46, macro_f1=0.4, overfitting_gap=0.1, test_loss=0.2)
     (row,) = report(*results).summary
-    names = ("test_accuracy", "macro_f1", "overfitting_gap", "total_variation", "images_per_s", "first_step_s")
+    names = ("test_accuracy", "macro_f1", "overfitting_gap", "test_loss", "images_per_s", "first_step_s")
     assert [(row[name]["low"], row[name]["high"]) for name in names] == [(None, None)] * 6
     assert row["images_per_s"]["median"] == 110.5
     for name in ("table", "markdown", "evaluation"):

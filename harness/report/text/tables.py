@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from harness.report.basis import EXPERIMENT
-from harness.report.stats import Mean, Median
+from harness.metric import Metric, interval_text, number_text
+from harness.report.stats import Median
 
 KEPT_APART = "kept apart"
 """The header of the column that tells rows of one backend apart."""
@@ -45,7 +45,9 @@ def experiment_title(row: Mapping[str, Any]) -> str:
     rows differ in them."""
     title = f"{row['task']}: {network_text(row)} on {row['dataset']}, {row['precision']}"
     title += "".join(f", {name}={value}" for name, value in row["varied"].items())
-    title += "".join(f", {name} {short_hash(value)}" for name, value in row["apart"].items() if name in EXPERIMENT)
+    title += "".join(
+        f", {name} {short_hash(value)}" for name, value in row["apart"].items() if name in row["of_experiment"]
+    )
     return title + ("" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights")
 
 
@@ -60,7 +62,7 @@ def row_names(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[
 
 def kept_apart(row: Mapping[str, Any]) -> str:
     """The seeds of a row, and what differs in other rows of its backend: seed 0, torch 2.12.0"""
-    differ = [f"{name} {short_hash(value)}" for name, value in row["apart"].items() if name not in EXPERIMENT]
+    differ = [f"{name} {short_hash(value)}" for name, value in row["apart"].items() if name not in row["of_experiment"]]
     return ", ".join([seeds_text(row["seeds"]), *differ[:MOST], *(["…"] if differ[MOST:] else [])])
 
 
@@ -81,28 +83,19 @@ def seed_count(row: Mapping[str, Any]) -> str:
     return str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
 
 
-def percent(share: Mean | None) -> str:
-    """A mean share with its interval, if there is one: 98.24% (97.73 to 98.75)."""
-    return "-" if share is None else _with_interval(f"{share['mean']:.2%}", share, lambda end: f"{100 * end:.2f}")
-
-
-def plain(value: Mean | None) -> str:
-    """The mean of a number that is no share, with its interval."""
-    return "-" if value is None else _with_interval(f"{value['mean']:.3g}", value, lambda end: f"{end:.3g}")
+def metric_text(metric: Metric, row: Mapping[str, Any]) -> str:
+    """The value of a metric in a row of the summary, with its interval if it has one: 98.24% (97.73 to 98.75)."""
+    value = row.get(metric.name)
+    if value is None:
+        return "-"
+    if isinstance(value, Mapping):
+        return interval_text(value["mean"], value["low"], value["high"], metric.format)
+    return number_text(value, metric.format)
 
 
 def rate(value: Median | None) -> str:
     """A median rate with its interval."""
-    if value is None:
-        return "-"
-    digits = ",.0f" if value["median"] >= 10 else ".2g"
-    return _with_interval(f"{value['median']:{digits}}", value, lambda end: f"{end:{digits}}")
-
-
-def _with_interval(text: str, value: Mean | Median, told: Callable[[float], str]) -> str:
-    """The text with its interval, if there is one."""
-    low, high = value["low"], value["high"]
-    return text if low is None or high is None else f"{text} ({told(low)} to {told(high)})"
+    return "-" if value is None else interval_text(value["median"], value["low"], value["high"], "rate")
 
 
 def tiny(deviation: float | None) -> str:
