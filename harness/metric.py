@@ -157,7 +157,8 @@ class Metric:
             yield from getattr(self, f"_{self.form}_problems")(metrics[name], f"metrics.{name}", metrics)
 
     def _value_problems(self, value: Any, path: str, metrics: Mapping[str, Any]) -> Iterator[str]:
-        yield from number_problems(value, self.format, path)
+        if not is_of(self.format, value):
+            yield number_problem(value, self.format, path)
 
     def _curve_problems(self, points: Any, path: str, metrics: Mapping[str, Any]) -> Iterator[str]:
         keys = {self.over, *(key for key, _ in self.parts)} if self.is_mean else {self.over}
@@ -169,8 +170,8 @@ class Metric:
             return
         for place, point in enumerate(points):
             for key, format in self.parts:
-                if key in point:
-                    yield from number_problems(point[key], format, f"{path}[{place}].{key}")
+                if key in point and not is_of(format, point[key]):
+                    yield number_problem(point[key], format, f"{path}[{place}].{key}")
 
     def _classes_problems(self, rows: Any, path: str, metrics: Mapping[str, Any]) -> Iterator[str]:
         if not (isinstance(rows, list) and all(map(_is_class, rows))):
@@ -178,8 +179,8 @@ class Metric:
             return
         for place, row in enumerate(rows):
             for key, may_be_none in SHARES_OF_A_CLASS.items():
-                if not (row[key] is None and may_be_none):
-                    yield from number_problems(row[key], "share", f"{path}[{place}].{key}")
+                if not (is_of("share", row[key]) or (row[key] is None and may_be_none)):
+                    yield number_problem(row[key], "share", f"{path}[{place}].{key}")
 
     def _confusion_problems(self, rows: Any, path: str, metrics: Mapping[str, Any]) -> Iterator[str]:
         classes = metrics.get(self.of) or []
@@ -222,11 +223,15 @@ def ends_of(format: Format) -> tuple[float, float]:
     return FORMATS[format].least, FORMATS[format].most
 
 
-def number_problems(value: Any, format: Format, path: str) -> Iterator[str]:
-    """The problem of a number that is none, or outside of the ends of its format."""
+def is_of(format: Format, value: Any) -> bool:
+    """Whether this is a number within the ends of the format."""
     look = FORMATS[format]
-    if not (is_number(value) and look.least <= value <= look.most):
-        yield f"{path} is {look.said}, not {shown(value)}"
+    return is_number(value) and look.least <= value <= look.most
+
+
+def number_problem(value: Any, format: Format, path: str) -> str:
+    """What is wrong with a value that is not of the format."""
+    return f"{path} is {FORMATS[format].said}, not {shown(value)}"
 
 
 def number_text(value: float, format: Format) -> str:
@@ -274,7 +279,7 @@ def plain_metrics(found: Sequence[Mapping[str, Any]]) -> tuple[Metric, ...]:
 
 
 def _is_class(row: Any) -> bool:
-    named = isinstance(row, dict) and row.keys() >= {*OF_A_CLASS}
+    named = isinstance(row, dict) and all(key in row for key in OF_A_CLASS)
     return named and isinstance(row["class"], str) and isinstance(row["count"], int)
 
 

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -22,6 +22,7 @@ from harness.forms import (
     fields_of,
     is_plain_name,
     mistyped,
+    parts_of,
     shown,
 )
 from harness.metric import Metric
@@ -86,22 +87,26 @@ class Cell:
             if isinstance(value, float) and not math.isfinite(value):
                 raise OutOfRange("", path, f"must be a finite number, not {value}: files of results hold no other")
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A name for its folder: readable, and another one whenever anything about the cell changes."""
-        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.seed{self.seed}.{digest(asdict(self))[:10]}"
+        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.seed{self.seed}.{self._digest()}"
 
-    @property
+    @cached_property
     def comparison_key(self) -> str:
         """A name for what it is about, whoever runs it: everything but the backend, its mode and its device."""
-        parts = {name: value for name, value in asdict(self).items() if name not in ("backend", "mode", "device")}
-        return f"{self.task}.seed{self.seed}.{digest(parts)[:10]}"
+        return f"{self.task}.seed{self.seed}.{self._digest('backend', 'mode', 'device')}"
 
-    @property
+    @cached_property
     def configuration(self) -> str:
         """A name for what its certificate is about: everything but the seed."""
-        parts = {name: value for name, value in asdict(self).items() if name != "seed"}
-        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.{digest(parts)[:10]}"
+        return f"{self.task}.{Path(self.backend).stem}.{self.mode}.{self._digest('seed')}"
+
+    def _digest(self, *without: str) -> str:
+        """Changes whenever another of its fields does."""
+        return digest({field.name: getattr(self, field.name) for field in fields(self) if field.name not in without})[
+            :10
+        ]
 
 
 def digest(value: Any) -> str:
@@ -154,7 +159,7 @@ class Result:
     def from_json(cls, data: Mapping[str, Any], metrics: Iterable[Metric] = ()) -> Result:
         """The inverse of `as_json`; raises ValueError with the path of what is wrong, also in a value of these metrics."""
         _raise_if_any(_problems(data, metrics))
-        return cls(cell_of(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
+        return cls(_as_cell(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
 
 
 def _problems(data: Any, metrics: Iterable[Metric]) -> Problems:
@@ -162,14 +167,14 @@ def _problems(data: Any, metrics: Iterable[Metric]) -> Problems:
     if not isinstance(data, dict):
         yield f"a result is an object, not {type(data).__name__}"
         return
-    known = {field.name for field in (*fields(Cell), *fields(Result))} - {"cell"}
+    known = _known_names()
     missing, unknown = sorted(known - data.keys() - LATER), sorted(data.keys() - known)
     yield from (f"{name} is missing" for name in missing)
     yield from (f"{name} is unknown" for name in unknown)
     if missing or unknown:
         return
-    if problems := [f"{path} is too large" for path, value in _parts(data) if _is_too_large(value)]:
-        yield from problems
+    if _has_too_large(data):
+        yield from (f"{path} is too large" for path, value in _parts(data) if _is_too_large(value))
         return
     if problems := [*cell_problems(data), *_mistyped_fields(data, Result), *_unlike_a_hash(data.get("artifacts"))]:
         yield from problems
@@ -178,6 +183,24 @@ def _problems(data: Any, metrics: Iterable[Metric]) -> Problems:
     yield from evidence_problems(data["evidence"], data["status"] == "ok")
     if data["status"] == "ok":
         yield from _problems_of_finished(data, metrics)
+
+
+@cache
+def _known_names() -> frozenset[str]:
+    """The keys of a stored result."""
+    return frozenset(field.name for field in (*fields(Cell), *fields(Result))) - {"cell"}
+
+
+def _has_too_large(data: Any) -> bool:
+    """Whether a number is too large, wherever it stands. A report asks this of every value in thousands of results."""
+    stack = [data]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict | list):
+            stack.extend(parts_of(value))
+        elif _is_too_large(value):
+            return True
+    return False
 
 
 def _is_too_large(value: Any) -> bool:
@@ -203,6 +226,10 @@ def cell_problems(data: Any) -> Problems:
 def cell_of(data: Any) -> Cell:
     """The cell that an object of plain data describes; raises ValueError with the path of what is wrong."""
     _raise_if_any(cell_problems(data))
+    return _as_cell(data)
+
+
+def _as_cell(data: Mapping[str, Any]) -> Cell:
     return Cell(**{field.name: data[field.name] for field in fields(Cell) if field.name in data})
 
 

@@ -106,6 +106,22 @@ def rows_of(results: Sequence[Result], metrics: Sequence[Metric]) -> list[tuple[
     return sorted(in_order, key=lambda row: place[id(row[1][0])])
 
 
+def differing(groups: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The names that have several values among these."""
+    values: dict[str, set[Any]] = {}
+    for group in groups:
+        for name, value in group.items():
+            values.setdefault(name, set()).add(frozen(value))
+    return {name for name, several in values.items() if len(several) > 1}
+
+
+def frozen(value: Any) -> Any:
+    """A value of plain data in a form that can be hashed."""
+    if isinstance(value, Mapping):
+        return frozenset((name, frozen(part)) for name, part in value.items())
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+
+
 def apart(known: Basis, others: Iterable[Basis]) -> dict[str, str]:
     """The values of one group that differ from those of another group."""
     differ = {name for other in others for name, value in other.items() if known.get(name, value) != value}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from harness.forms import is_number
 from harness.metric import Metric, ends_of
 from harness.naming import shown_names
 from harness.report.agreement import Agreement, agreements
-from harness.report.basis import Basis, apart, experiment_of, rows_of
+from harness.report.basis import Basis, apart, differing, experiment_of, frozen, rows_of
 from harness.report.crosscheck import Case, doubted, matrices
 from harness.report.declared import Declared, declared_metrics, with_plain_metrics
 from harness.report.stats import mean_interval, median_interval, rate_interval
@@ -53,6 +54,28 @@ class Report:
 
     metrics: Declared
     """The metrics of each task, by its name: the keys of the summary's rows, and how to show their values."""
+
+    @cached_property
+    def judgements_by_subject(self) -> dict[str, list[tuple[int, dict[str, Any]]]]:
+        """The judgements, each with its number, by the configuration of the cells that have made the pictures."""
+        found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for number, judgement in enumerate(self.judgements):
+            for subject in judgement["subjects"]:
+                found.setdefault(subject, []).append((number, judgement))
+        return found
+
+    @cached_property
+    def results_by_subject(self) -> dict[str, list[Result]]:
+        """The results by the configuration of their cells."""
+        found: dict[str, list[Result]] = {}
+        for result in self.results:
+            found.setdefault(result.cell.configuration, []).append(result)
+        return found
+
+    def results_of(self, row: Mapping[str, Any]) -> list[Result]:
+        """The results that a row of the summary rests on."""
+        seeds = {*row["seeds"]}
+        return [result for result in self.results_by_subject[row["subject"]] if result.cell.seed in seeds]
 
     @classmethod
     def of(cls, run: StoredRun) -> Report:
@@ -127,33 +150,37 @@ def _summary(results: Sequence[Result], declared: Declared) -> list[dict[str, An
     for group in groups.values():
         metrics = declared.get(group[0].cell.task, ())
         rows += [_row(cells, known, metrics) for known, cells in rows_of(group, metrics)]
-    for row in rows:
-        alike = [other for other in rows if _same_but_for_options(row, other)]
-        row["varied"] = {
-            name: value
-            for name, value in row["options"].items()
-            if any(other["options"].get(name, value) != value for other in alike)
-        }
-        row["apart"] = _apart(row, [other for other in alike if other["options"] == row["options"]])
+    for alike in _grouped(rows, _about).values():
+        varied = differing(row["options"] for row in alike)
+        for row in alike:
+            row["varied"] = {name: value for name, value in row["options"].items() if name in varied}
+        for same in _grouped(alike, lambda row: frozen(row["options"])).values():
+            _tell_apart(same)
     return rows
 
 
-def _apart(row: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What the row rests on and what differs in other rows of its experiment. What belongs to the backend is compared with
+def _tell_apart(rows: Sequence[dict[str, Any]]) -> None:
+    """Say in each row of one experiment what it rests on and other rows do not. What belongs to the backend is compared with
     rows of the same backend only."""
-    others = [other["rests_on"] for other in alike]
-    own = [other["rests_on"] for other in alike if _who(other) == _who(row)]
-    found = {name: value for name, value in apart(row["rests_on"], others).items() if name in row["of_experiment"]}
-    return found | apart(row["rests_on"], own)
+    others = differing(row["rests_on"] for row in rows)
+    for own_rows in _grouped(rows, lambda row: (row["backend"], row["mode"])).values():
+        own = differing(row["rests_on"] for row in own_rows)
+        for row in own_rows:
+            shared = {name: value for name, value in row["rests_on"].items() if name in row["of_experiment"]}
+            found = {name: value for name, value in shared.items() if name in others}
+            row["apart"] = found | {name: value for name, value in row["rests_on"].items() if name in own}
 
 
-def _who(row: Mapping[str, Any]) -> tuple[str, str]:
-    return row["backend"], row["mode"]
+def _about(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What rows have in common that differ in their backend and their options only."""
+    return tuple(row[name] for name in ("task", "model", "dataset", "weights", "precision", "semantics"))
 
 
-def _same_but_for_options(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    names = ("task", "model", "dataset", "weights", "precision", "semantics")
-    return all(row[name] == other[name] for name in names)
+def _grouped(rows: Iterable[dict[str, Any]], key: Callable[[dict[str, Any]], Any]) -> dict[Any, list[dict[str, Any]]]:
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def _row(group: Sequence[Result], known: Basis, metrics: Sequence[Metric]) -> dict[str, Any]:

@@ -250,14 +250,17 @@ class Store:
 
     def load(self, cell: Cell) -> Result | None:
         """The result of a cell with its certificate; None if it has none yet. Raises ValueError if it is damaged."""
+        return self._load(cell, self.certificate(cell))
+
+    def _load(self, cell: Cell, certificate: dict[str, Any] | None) -> Result | None:
         try:
             data = read_sealed(self.cell_folder(cell) / "result.json")
             result = Result.from_json(data, self.metrics_of(cell.task))
         except FileNotFoundError:
             return None
-        if result.cell.key != cell.key:
+        if result.cell != cell and result.cell.key != cell.key:
             raise ValueError("result.json is about another cell")
-        result.parity = self.certificate(cell) or result.parity
+        result.parity = certificate or result.parity
         return result
 
     def set_aside(self, cell: Cell) -> str:
@@ -282,9 +285,12 @@ class Store:
 
     def results(self) -> Iterator[Result]:
         """A result for every cell of the run, in the order of its plan; also for one that is not there."""
+        certificates: dict[str, dict[str, Any] | None] = {}
         for cell in self.plan():
+            if cell.configuration not in certificates:
+                certificates[cell.configuration] = self.certificate(cell)
             try:
-                yield self.load(cell) or Result(
+                yield self._load(cell, certificates[cell.configuration]) or Result(
                     cell, "interrupted", "not done: the run was stopped before, or is still at it"
                 )
             except ValueError as error:

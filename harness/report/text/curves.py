@@ -49,7 +49,7 @@ def _conditions(row: Row, beside: Sequence[Metric], metrics: Sequence[Metric]) -
 
 def judgements(report: Report, title: str, rows: Sequence[Row], metrics: Sequence[Metric]) -> Iterator[Table]:
     """What every judge sees in the pictures of every maker."""
-    tables = [found for found in report.judgements if any(found["scores"].values()) and _is_of(found, rows)]
+    tables = [found for found in _judgements_of(report, rows) if any(found["scores"].values())]
     metric = judged_metric(metrics)
     what = metric.judged if metric else "accuracy"
     told = "accuracy on the pictures" if what == "accuracy" else "probability of the class in the pictures"
@@ -65,6 +65,12 @@ def judgements(report: Report, title: str, rows: Sequence[Row], metrics: Sequenc
         )
 
 
-def _is_of(found: Mapping[str, Any], rows: Sequence[Row]) -> bool:
-    """Whether the pictures were made by cells of these rows."""
-    return any(row["subject"] in found["subjects"] and {*row["seeds"]} & {*found["seeds"]} for row in rows)
+def _judgements_of(report: Report, rows: Sequence[Row]) -> list[Mapping[str, Any]]:
+    """The judgements of pictures that cells of these rows have made, in the order of the report."""
+    found = {
+        number: judgement
+        for row in rows
+        for number, judgement in report.judgements_by_subject.get(row["subject"], ())
+        if not {*row["seeds"]}.isdisjoint(judgement["seeds"])
+    }
+    return [found[number] for number in sorted(found)]

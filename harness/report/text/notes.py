@@ -77,7 +77,8 @@ def _apart(found: dict[str, Any], report: Report) -> str:
         f"Pictures of {found['task']}: those of {_count(found['scores'])} differ by {within(largest)} at most, and "
         f"visibly (by more than 1/255) in {visible:.1%} of their values."
     )
-    made = [r for r in report.results if r.cell.configuration in found["subjects"] and r.cell.seed in found["seeds"]]
+    subjects, seeds = found["subjects"], {*found["seeds"]}
+    made = [r for subject in subjects for r in report.results_by_subject.get(subject, ()) if r.cell.seed in seeds]
     rounded = all(r.verdict.is_equal and r.cell.precision != "float64" for r in made)
     metric = judged_metric(report.metrics[found["task"]])
     what = metric.judged if metric else ""
