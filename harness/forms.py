@@ -62,9 +62,14 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def parts_of(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    """What an object or a list of JSON holds."""
-    return value.values() if isinstance(value, dict) else value
+def containers_in(level: Iterable[Any]) -> list[Any]:
+    """The objects and lists of JSON in these objects and lists: the next level of the data."""
+    return [
+        part
+        for value in level
+        for part in (value.values() if type(value) is dict else value)
+        if type(part) is dict or type(part) is list
+    ]
 
 
 def is_share(value: Any) -> bool:

@@ -18,11 +18,11 @@ from harness.forms import (
     HASH,
     Problems,
     certificate_problems,
+    containers_in,
     evidence_problems,
     fields_of,
     is_plain_name,
     mistyped,
-    parts_of,
     shown,
 )
 from harness.metric import Metric
@@ -193,13 +193,13 @@ def _known_names() -> frozenset[str]:
 
 def _has_too_large(data: Any) -> bool:
     """Whether a number is too large, wherever it stands. A report asks this of every value in thousands of results."""
-    stack = [data]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict | list):
-            stack.extend(parts_of(value))
-        elif _is_too_large(value):
-            return True
+    level = containers_in([[data]])
+    while level:
+        for value in level:
+            for part in value.values() if type(value) is dict else value:
+                if type(part) is int and _is_too_large(part):
+                    return True
+        level = containers_in(level)
     return False
 
 

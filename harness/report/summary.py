@@ -80,15 +80,16 @@ class Report:
     @classmethod
     def of(cls, run: StoredRun) -> Report:
         """The report of a run as it stands, finished or not."""
-        results = _with_names(list(map(_as_certified, run.results())), run.run.get("names"))
+        record = run.run
+        results = _with_names(list(map(_as_certified, run.results())), record.get("names"))
         judged, tasks = run.judged(), [result.cell.task for result in results]
-        declared = with_plain_metrics(declared_metrics(run.run, tasks), results)
+        declared = with_plain_metrics(declared_metrics(record, tasks), results)
         found = list(agreements(results, declared))
         verdicts = {result.cell.key: result.verdict for result in results}
         outliers = {key: why for agreement in found for key, why in _blamed(agreement, verdicts).items()}
         outliers |= doubted(results, judged, declared)
         results = [_with_outlier(result, outliers.get(result.cell.key)) for result in results]
-        said = {name: value for name, value in run.run.items() if name not in ("schema", "plan", "metrics")}
+        said = {name: value for name, value in record.items() if name not in ("schema", "plan", "metrics")}
         judgements = list(matrices(results, judged, declared))
         return cls(
             said, results, found, _summary(results, declared), judgements, run.pictures, run.feature_maps, declared

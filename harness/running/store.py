@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -273,8 +273,11 @@ class Store:
 
     def plan(self) -> list[Cell]:
         """Every cell that was ever asked of this run."""
+        return self._plan(self.run)
+
+    def _plan(self, record: Mapping[str, Any]) -> list[Cell]:
         cells = []
-        for number, data in enumerate(self.run["plan"]):
+        for number, data in enumerate(record["plan"]):
             try:
                 cells.append(cell_of(data))
             except ValueError as error:
@@ -286,7 +289,9 @@ class Store:
     def results(self) -> Iterator[Result]:
         """A result for every cell of the run, in the order of its plan; also for one that is not there."""
         certificates: dict[str, dict[str, Any] | None] = {}
-        for cell in self.plan():
+        cells = self._plan(record := self.run)
+        self._metrics = dict(declared_metrics(record, [cell.task for cell in cells])) | self._metrics
+        for cell in cells:
             if cell.configuration not in certificates:
                 certificates[cell.configuration] = self.certificate(cell)
             try:

@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.forms import parts_of
+from harness.forms import containers_in
 
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags that make a new file: a name that is taken, if only by a link, is an error."""
@@ -140,9 +140,9 @@ def _refuse(word: str) -> None:
 
 def _is_deeper(data: Any, limit: int) -> bool:
     """Whether a value has more levels than this."""
-    level = [data] if isinstance(data, dict | list) else []
+    level = containers_in([[data]])
     for _ in range(limit):
         if not level:
             return False
-        level = [part for value in level for part in parts_of(value) if isinstance(part, dict | list)]
+        level = containers_in(level)
     return True
