@@ -33,6 +33,7 @@ _HOMES = {
     "harness.report.summary": "Report",
     "harness.report.terminal": "draw_table wrap_lines",
     "harness.report.text.notes": "report_notes",
+    "harness.report.text.overview": "Overview report_overview",
     "harness.report.text.results": "report_experiments report_tables",
     "harness.report.text.tables": "KEPT_APART LEFT_COLUMNS Table metric_text network_text row_names seed_count seeds_text short_hash",
     "harness.result": "Cell Result",
@@ -112,6 +113,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.report.terminal import draw_table as draw_table
     from harness.report.terminal import wrap_lines as wrap_lines
     from harness.report.text.notes import report_notes as report_notes
+    from harness.report.text.overview import Overview as Overview
+    from harness.report.text.overview import report_overview as report_overview
     from harness.report.text.results import report_experiments as report_experiments
     from harness.report.text.results import report_tables as report_tables
     from harness.report.text.tables import KEPT_APART as KEPT_APART

@@ -50,7 +50,7 @@ OF_A_CLASS = ("class", "count", *SHARES_OF_A_CLASS)
 RESERVED = (
     "subject", "task", "backend", "mode", "model", "dataset", "weights", "precision", "semantics", "options", "n", "cells",
     "seeds", "rests_on", "of_experiment", "parity", "images_per_s", "disturbed", "rate", "first_step_s", "parameters",
-    "parameter_counts", "varied", "apart", "train_s", "peak_bytes",
+    "parameter_counts", "varied", "apart", "work_s", "peak_bytes",
 )  # fmt: skip
 """Keys that every row of the summary has; no metric may have such a name."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.report.summary import Report
 from harness.result import Cell, Result
+from harness.storage.sealed import PICTURES
 
 SHOWN = 3
 """A line names this many cells at most; the report has all of them."""
@@ -22,6 +25,18 @@ class Demands:
     """Whether every backend must support what is asked of it."""
     allow_differs: bool = False
     """Whether a verdict may be `differs`."""
+
+
+OVERVIEW = "table"
+"""The format that has an overview."""
+
+
+def details(folder: Path, report: Report) -> str:
+    """Where the reader of an overview finds the rest."""
+    run = shlex.join(["samebench", "report", str(folder)])
+    pictures = any(PICTURES in result.artifacts for result in report.results)
+    gallery = " Its pictures: --format gallery -o gallery.html." if pictures else ""
+    return f"Details: {run} --full. For programs: --format json.{gallery}"
 
 
 def shortfalls(folder: Path, cells: Sequence[Cell], results: Sequence[Result], demands: Demands) -> Iterator[str]:

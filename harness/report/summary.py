@@ -23,6 +23,9 @@ from harness.spec import Array
 from harness.timing.load import disturbance
 from harness.verdict import Verdict, no_certificate, worst
 
+AROUND = ("data", "import", "build", "eval", "total", "process", "beside")
+"""Phases of a cell in which it neither trains nor attacks, and sums of several phases."""
+
 
 class StoredRun(Protocol):
     """A run as it is kept."""
@@ -55,6 +58,9 @@ class Report:
     metrics: Declared
     """The metrics of each task, by its name: the keys of the summary's rows, and how to show their values."""
 
+    full: bool = True
+    """Whether the reader wants all tables. If not, the format "table" is an overview."""
+
     @cached_property
     def judgements_by_subject(self) -> dict[str, list[tuple[int, dict[str, Any]]]]:
         """The judgements, each with its number, by the configuration of the cells that have made the pictures."""
@@ -78,7 +84,7 @@ class Report:
         return [result for result in self.results_by_subject[row["subject"]] if result.cell.seed in seeds]
 
     @classmethod
-    def of(cls, run: StoredRun) -> Report:
+    def of(cls, run: StoredRun, full: bool = True) -> Report:
         """The report of a run as it stands, finished or not."""
         record = run.run
         results = _with_names(list(map(_as_certified, run.results())), record.get("names"))
@@ -92,7 +98,7 @@ class Report:
         said = {name: value for name, value in record.items() if name not in ("schema", "plan", "metrics")}
         judgements = list(matrices(results, judged, declared))
         return cls(
-            said, results, found, _summary(results, declared), judgements, run.pictures, run.feature_maps, declared
+            said, results, found, _summary(results, declared), judgements, run.pictures, run.feature_maps, declared, full
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
@@ -202,12 +208,26 @@ def _row(group: Sequence[Result], known: Basis, metrics: Sequence[Metric]) -> di
         row["images_per_s"] |= {"low": None, "high": None}
     if good:
         row["rate"] = good[0].time.get("rate", "images")
+        row["work_s"] = median_interval([work_seconds(result.time) for result in good])
+        if peaks := [peak for result in good if (peak := _peak(result.memory))]:
+            row["peak_bytes"] = max(peaks)
         row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters
     for metric in metrics:
         row |= IN_ROWS[metric.form](metric, good)
     return row
+
+
+def work_seconds(time: Mapping[str, Any]) -> float:
+    """The seconds that a cell has trained or attacked, its first steps included: all phases but those around it."""
+    phases = {name.removesuffix("_s"): seconds for name, seconds in time.items() if name.endswith("_s")}
+    return sum(s for name, s in phases.items() if isinstance(s, int | float) and name.split("_")[-1] not in AROUND)
+
+
+def _peak(memory: Mapping[str, int | None]) -> int | None:
+    """The memory of the device at its peak; of the process, where the device has none of its own."""
+    return memory.get("peak_device_bytes") or memory.get("peak_rss_bytes")
 
 
 def disturbed(result: Result) -> str | None:

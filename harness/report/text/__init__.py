@@ -2,10 +2,11 @@
 how they set them, and not in what they say.
 
 tables.py    what a table is, and what all of them say alike
-headlines.py the main numbers of a row
+headlines.py the main numbers of a row, by the metrics of its task
 results.py   the results of each experiment, and how far each backend is from the reference
 curves.py    values along a curve, and what every backend sees in the pictures of the others
 notes.py     what must be read with the tables
+overview.py  one table, a sentence that answers, and what is not as it should be
 footer.py    machines, devices and versions, and what intervals and rates mean
 """
 

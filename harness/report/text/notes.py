@@ -27,9 +27,14 @@ def report_notes(report: Report) -> Iterator[list[str]]:
     yield list(_own_ways(report.results))
     yield [problem for found in report.judgements for problem in found["problems"]]
     yield list(_disturbed(report.summary))
-    yield [*_kept_apart(report.summary), *_warnings(report.results), *_mixed_versions(report.results)]
+    yield [*run_warnings(report), *_warnings(report.results)]
     yield list(dict.fromkeys(note for result in report.results for note in _told(result)))
     yield list(footer(report))
+
+
+def run_warnings(report: Report) -> list[str]:
+    """Warnings about a run as a whole: rows that cannot be compared, backends that changed on the way."""
+    return [*_kept_apart(report.summary), *_mixed_versions(report.results)]
 
 
 def _agreements(found: Sequence[Agreement]) -> Iterator[str]:

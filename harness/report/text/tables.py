@@ -67,9 +67,15 @@ def kept_apart(row: Mapping[str, Any]) -> str:
 
 
 def seeds_text(numbers: Sequence[int]) -> str:
-    """Seeds by their numbers: seeds 0, 1 and 2."""
-    *first, last = map(str, sorted(numbers))
-    return f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
+    """Seeds by their numbers: seed 3; seeds 0-5; seeds 0, 2-4."""
+    runs: list[list[int]] = []
+    for number in sorted({*numbers}):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    told = ", ".join("-".join(map(str, run)) for run in runs)
+    return f"seed {told}" if told.isdigit() else f"seeds {told}"
 
 
 def short_hash(value: str) -> str:
@@ -96,6 +102,11 @@ def metric_text(metric: Metric, row: Mapping[str, Any]) -> str:
 def rate(value: Median | None) -> str:
     """A median rate with its interval."""
     return "-" if value is None else interval_text(value["median"], value["low"], value["high"], "rate")
+
+
+def number_of(value: Median) -> str:
+    """A median rate without its interval."""
+    return number_text(value["median"], "rate")
 
 
 def tiny(deviation: float | None) -> str:
