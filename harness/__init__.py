@@ -26,6 +26,7 @@ _HOMES = {
     "harness.environment": "cores",
     "harness.errors": "DataError PluginError SamebenchError SpecError Unavailable Unsupported UsageError WrongDevice",
     "harness.hookspecs": "hookimpl",
+    "harness.metric": "Metric headline_of number_text",
     "harness.pictures.augmentation": "Augmentation",
     "harness.pictures.files": "RESIZE_VERSION read_picture",
     "harness.pictures.inputs": "DatasetLoader LoadRequest",
@@ -36,19 +37,21 @@ _HOMES = {
     "harness.report.summary": "Report",
     "harness.report.terminal": "draw_table wrap_lines",
     "harness.report.text.notes": "report_notes",
+    "harness.report.text.overview": "Overview report_overview",
     "harness.report.text.results": "report_experiments report_tables",
-    "harness.report.text.tables": "KEPT_APART LEFT_COLUMNS Table network_text percent row_names seed_count seeds_text short_hash",
+    "harness.report.text.tables": "KEPT_APART LEFT_COLUMNS Table metric_text network_text row_names seed_count seeds_text short_hash",
     "harness.result": "Cell Result",
     "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool Layer MaxPool Model Node Normalize Pair Parameter Pool Residual Shape Sides Upto Weights Window check_weights relu relu6 sigmoid swish tanh",
     "harness.storage.datasets": "LabelledPictures cached_dataset cached_if_large open_cached save_cached",
     "harness.storage.places": "Download Places file_hash",
     "harness.task": "ModelBuilder Subject Task TaskContext TaskResult Trained",
     "harness.tasks.common.evaluation": "Evaluation Point evaluate overfitting_gap",
-    "harness.tasks.common.fitting": "EpochGroups Fit first_evidence metrics_of",
+    "harness.tasks.common.fitting": "EpochGroups Fit TRAINING_METRICS first_evidence metrics_of",
     "harness.tasks.common.stopping": "Stopping Watch",
     "harness.tasks.common.transfer": "FROZEN_TRUNK Head Trunk changed_tensors learn_head unfrozen_rates",
     "harness.tasks.common.victim": "Victim check_class choose_pictures predictions",
     "harness.text": "format_size printable",
+    "harness.verdict": "Verdict",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)
@@ -89,6 +92,9 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.errors import UsageError as UsageError
     from harness.errors import WrongDevice as WrongDevice
     from harness.hookspecs import hookimpl as hookimpl
+    from harness.metric import Metric as Metric
+    from harness.metric import headline_of as headline_of
+    from harness.metric import number_text as number_text
     from harness.options import ABOVE_0 as ABOVE_0
     from harness.options import AT_LEAST_0 as AT_LEAST_0
     from harness.options import AT_LEAST_1 as AT_LEAST_1
@@ -122,13 +128,15 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.report.terminal import draw_table as draw_table
     from harness.report.terminal import wrap_lines as wrap_lines
     from harness.report.text.notes import report_notes as report_notes
+    from harness.report.text.overview import Overview as Overview
+    from harness.report.text.overview import report_overview as report_overview
     from harness.report.text.results import report_experiments as report_experiments
     from harness.report.text.results import report_tables as report_tables
     from harness.report.text.tables import KEPT_APART as KEPT_APART
     from harness.report.text.tables import LEFT_COLUMNS as LEFT_COLUMNS
     from harness.report.text.tables import Table as Table
+    from harness.report.text.tables import metric_text as metric_text
     from harness.report.text.tables import network_text as network_text
-    from harness.report.text.tables import percent as percent
     from harness.report.text.tables import row_names as row_names
     from harness.report.text.tables import seed_count as seed_count
     from harness.report.text.tables import seeds_text as seeds_text
@@ -186,6 +194,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.tasks.common.evaluation import Point as Point
     from harness.tasks.common.evaluation import evaluate as evaluate
     from harness.tasks.common.evaluation import overfitting_gap as overfitting_gap
+    from harness.tasks.common.fitting import TRAINING_METRICS as TRAINING_METRICS
     from harness.tasks.common.fitting import EpochGroups as EpochGroups
     from harness.tasks.common.fitting import Fit as Fit
     from harness.tasks.common.fitting import first_evidence as first_evidence
@@ -204,6 +213,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.tasks.common.victim import predictions as predictions
     from harness.text import format_size as format_size
     from harness.text import printable as printable
+    from harness.verdict import Verdict as Verdict
 
 
 RENAMED = {

@@ -9,23 +9,19 @@ from __future__ import annotations
 import re
 import reprlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import chain, islice
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
+
+from harness.verdict import DEVIATIONS, KINDS, TIMED, verdict_in
 
 Problems = Iterator[str]
 
 NOT_FINITE = ("nan", "inf", "-inf")
 """Words that files hold for numbers which JSON does not have."""
 
-VERDICTS = ("differs", "not-checked", "equal")
-"""The verdicts of a certificate, the worst first. A reason may follow: "differs: …"."""
-
-DEVIATIONS = ("logits", "gradients", "input_gradients", "trajectory", "attack")
-"""The numbers of a certificate in float64."""
-
-TIMED = ("logits", "losses", "limit")
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
 TEXTS = (
     "dataset", "model", "batches", "pictures", "augmented", "weights", "tuning_batches", "tuning_augmented", "subjects",
@@ -36,8 +32,13 @@ EVIDENCE: dict[str, Any] = dict.fromkeys(TEXTS, str | None) | {
 }  # fmt: skip
 """The fields of the evidence that reports use."""
 
-COMPARED: dict[str, Any] = {"first_losses": list[float], "first_segment_loss": float | None, "features": dict}
-"""Numbers in the evidence of a finished cell."""
+COMPARED = EVIDENCE | {"first_losses": list[float], "first_segment_loss": float | None, "features": dict}
+"""Those of a finished cell: it has numbers there."""
+
+DEVIATION: Any = Literal["nan", "inf", "-inf"] | float | None
+CERTIFICATE: dict[str, Any] = {"verdict": str, "steps": int, "timed": dict, "excludes": list[str]}
+CERTIFICATE |= dict.fromkeys(DEVIATIONS, DEVIATION)
+"""The fields of a certificate. Its deviations may be no numbers, unless the verdict is `equal`."""
 
 START = ("name", "variant", "preprocessing", "source", "licence", "trained_on")
 """Fields about the weights that a cell starts from."""
@@ -61,6 +62,16 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
+def containers_in(level: Iterable[Any]) -> list[Any]:
+    """The objects and lists of JSON in these objects and lists: the next level of the data."""
+    return [
+        part
+        for value in level
+        for part in (value.values() if type(value) is dict else value)
+        if type(part) is dict or type(part) is list
+    ]
+
+
 def is_share(value: Any) -> bool:
     return is_number(value) and 0 <= value <= 1
 
@@ -72,6 +83,34 @@ def is_plain_name(name: str) -> bool:
 
 def mistyped(value: Any, kind: Any, path: str) -> Problems:
     """Problems where a value of plain data has another type than the annotation `kind`."""
+    if not fits(kind)(value):
+        yield from _mistyped(value, kind, path)
+
+
+@cache
+def fits(kind: Any) -> Callable[[Any], bool]:
+    """A quick check whether a value has the type of the annotation. It is made once for each annotation: a report checks
+    hundreds of values in each of thousands of results."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return lambda value: True
+    if kind is float:
+        return is_number
+    if origin is Literal:
+        return lambda value: any(value == part for part in parts)
+    if origin in (Union, UnionType):
+        checks = tuple(map(fits, parts))
+        return lambda value: any(check(value) for check in checks)
+    if origin is dict and parts:
+        inner = fits(parts[1])
+        return lambda value: isinstance(value, dict) and all(map(inner, value.values()))
+    if origin is list and parts:
+        inner = fits(parts[0])
+        return lambda value: isinstance(value, list) and all(map(inner, value))
+    return lambda value: _is_a(value, origin or kind)
+
+
+def _mistyped(value: Any, kind: Any, path: str) -> Problems:
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Literal:
         if value not in parts:
@@ -115,31 +154,30 @@ def fields_of(data: Any, kinds: Mapping[str, Any], path: str, needed: Iterable[s
         if name not in data:
             yield f"{start}{name} is missing"
     for name, kind in kinds.items():
-        if name in data:
+        if name in data and not fits(kind)(data[name]):
             yield from mistyped(data[name], kind, f"{start}{name}")
 
 
 def certificate_problems(data: Any, path: str = "certificate") -> Problems:
     """Problems in a certificate."""
-    deviation = Literal["nan", "inf", "-inf"] | float | None
-    kinds: dict[str, Any] = {"verdict": str, "steps": int, "timed": dict, "excludes": list[str]}
-    kinds |= dict.fromkeys(DEVIATIONS, deviation)
-    if problems := list(fields_of(data, kinds, path)):
+    if problems := list(fields_of(data, CERTIFICATE, path)):
         yield from problems
         return
-    verdict = data["verdict"].partition(":")[0]
-    if verdict not in VERDICTS:
-        yield f"{path}.verdict {shown(data['verdict'])} starts with none of {', '.join(VERDICTS)}"
+    try:
+        equal = verdict_in(data).is_equal
+    except ValueError:
+        equal = False
+        yield f"{path}.verdict {shown(data['verdict'])} starts with none of {', '.join(KINDS)}"
     yield from mistyped(data.get("about", {}), dict[str, Any], f"{path}.about")
     if isinstance(data.get("about"), dict):
         yield from fields_of(data["about"], {"versions": dict[str, str]}, f"{path}.about", ())
     number: Any = float | None
-    needed = TIMED if verdict == "equal" else ()
-    timed = {"logits": deviation, "losses": deviation, "limit": float}
+    needed = TIMED if equal else ()
+    timed = {"logits": DEVIATION, "losses": DEVIATION, "limit": float}
     yield from fields_of(
         data["timed"], timed | (dict.fromkeys(TIMED[:2], number) if needed else {}), f"{path}.timed", needed
     )
-    if verdict == "equal":
+    if equal:
         yield from fields_of(data, dict.fromkeys(DEVIATIONS, number), path)
 
 
@@ -188,7 +226,7 @@ def case_problems(data: Any, path: str = "judgement") -> Problems:
 
 def evidence_problems(data: Mapping[str, Any], finished: bool, path: str = "evidence") -> Problems:
     """Problems in the evidence of a cell, in the fields that reports use. Only a finished cell has numbers there."""
-    yield from fields_of(data, EVIDENCE | (COMPARED if finished else {}), path, ())
+    yield from fields_of(data, COMPARED if finished else EVIDENCE, path, ())
     if "start" in data:
         yield from fields_of(data["start"], dict.fromkeys(START, str), f"{path}.start")
     if finished and data.get("first_losses") == []:

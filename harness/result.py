@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -16,20 +16,20 @@ from harness.backend import Precision
 from harness.errors import OutOfRange
 from harness.forms import (
     HASH,
-    VERDICTS,
     Problems,
     certificate_problems,
+    containers_in,
     evidence_problems,
     fields_of,
-    is_number,
     is_plain_name,
-    is_share,
     mistyped,
     provenance_problems,
     shown,
 )
+from harness.metric import Metric
 from harness.text import shown_names
 from harness.timing.load import Usage
+from harness.verdict import Verdict, no_certificate, verdict_in
 
 SCHEMA = 1
 Semantics = Literal["aligned", "native"]
@@ -57,32 +57,6 @@ SHOWN = "shown"
 LATER = {"artifacts", "provenance"}
 """Fields that results of the first versions do not have."""
 
-SHARES = (
-    "test_accuracy",
-    "train_accuracy",
-    "validation_accuracy",
-    "head_test_accuracy",
-    "macro_f1",
-    "precision",
-    "recall",
-    "f1",
-)
-"""Names of what lies from 0 to 1, wherever in the metrics it stands."""
-
-MAY_BE_NONE = ("recall", "f1")
-"""Those of a class without pictures."""
-
-NUMBERS = (
-    "success_rate",
-    "mean_perturbation",
-    "largest_perturbation",
-    "vanished_gradients",
-    "target_probability",
-    "total_variation",
-    "plain_total_variation",
-)
-"""Metrics that a report averages, besides shares."""
-
 TIMES = {"total_s": float, "first_step_s": float, "images_per_s": list[float]}
 """What every finished cell has measured."""
 
@@ -94,9 +68,6 @@ LARGEST = 2**63
 
 NAMED = 8
 """An error names at most so many problems."""
-
-OF_A_CLASS = {"class", "precision", "recall", "f1", "count"}
-"""What each object of `per_class` says."""
 
 
 @dataclass(frozen=True)
@@ -125,46 +96,32 @@ class Cell:
         """The backend in names of files: its name, or that of its file without the folder. Long ones are cut."""
         return Path(self.backend).stem[:LONGEST_STEM]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A name for its folder: readable, and another one whenever anything about the cell changes."""
-        return f"{self.task}.{self._stem}.{self.mode}.seed{self.seed}.{digest(asdict(self))[:10]}"
+        return f"{self.task}.{self._stem}.{self.mode}.seed{self.seed}.{self._digest()}"
 
-    @property
+    @cached_property
     def comparison_key(self) -> str:
         """A name for what it is about, whoever runs it: everything but the backend, its mode and its device."""
-        parts = {name: value for name, value in asdict(self).items() if name not in ("backend", "mode", "device")}
-        return f"{self.task}.seed{self.seed}.{digest(parts)[:10]}"
+        return f"{self.task}.seed{self.seed}.{self._digest('backend', 'mode', 'device')}"
 
-    @property
+    @cached_property
     def configuration(self) -> str:
         """A name for what its certificate is about: everything but the seed."""
-        parts = {name: value for name, value in asdict(self).items() if name != "seed"}
-        return f"{self.task}.{self._stem}.{self.mode}.{digest(parts)[:10]}"
+        return f"{self.task}.{self._stem}.{self.mode}.{self._digest('seed')}"
+
+    def _digest(self, *without: str) -> str:
+        """Changes whenever another of its fields does."""
+        return digest({field.name: getattr(self, field.name) for field in fields(self) if field.name not in without})[
+            :10
+        ]
 
 
 def digest(value: Any) -> str:
     """Changes whenever anything in a value of plain data does. Raises ValueError for NaN and infinity, which JSON does not
     have: a file would give back something else."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def verdict_of(text: str) -> str:
-    """The verdict without its reason."""
-    return text.partition(":")[0]
-
-
-def worst(verdicts: Iterable[str]) -> str:
-    """The worst of the verdicts, with its reason. A text that is no known verdict is worse than all others."""
-    known = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
-    return min(verdicts, key=lambda text: known.get(verdict_of(text), -1))
-
-
-def not_checked(reason: str = "") -> dict[str, Any]:
-    """What stands in the place of a certificate where there is none."""
-    nothing = dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory", "attack"))
-    verdict = f"not-checked: {reason}" if reason else "not-checked"
-    return {"verdict": verdict, **nothing, "steps": 0, "timed": {}, "excludes": []}
 
 
 @dataclass
@@ -178,7 +135,7 @@ class Result:
     time: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     memory: dict[str, int | None] = field(default_factory=dict)
-    parity: dict[str, Any] = field(default_factory=not_checked)
+    parity: dict[str, Any] = field(default_factory=no_certificate)
     evidence: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
@@ -199,36 +156,36 @@ class Result:
         """Its backend and its mode, as reports show them."""
         return f"{self.shown}/{self.cell.mode}"
 
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of its certificate, or of the report."""
+        return verdict_in(self.parity)
+
     def as_json(self) -> dict[str, Any]:
         """The cell's own fields first, then what came of it."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cell"}
         return asdict(self.cell) | values
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Result:
-        """The inverse of `as_json`; raises ValueError with the path of what is wrong."""
-        _raise_if_any(_problems(data))
-        return cls(cell_of(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
+    def from_json(cls, data: Mapping[str, Any], metrics: Iterable[Metric] = ()) -> Result:
+        """The inverse of `as_json`; raises ValueError with the path of what is wrong, also in a value of these metrics."""
+        _raise_if_any(_problems(data, metrics))
+        return cls(_as_cell(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
 
 
-def differs(result: Result) -> bool:
-    """Whether the certificate, or the report, has found that this cell computes something else."""
-    return verdict_of(result.parity["verdict"]) == "differs"
-
-
-def _problems(data: Any) -> Problems:
+def _problems(data: Any, metrics: Iterable[Metric]) -> Problems:
     """Problems in a stored result, each with its path."""
     if not isinstance(data, dict):
         yield f"a result is an object, not {type(data).__name__}"
         return
-    known = {field.name for field in (*fields(Cell), *fields(Result))} - {"cell"}
+    known = _known_names()
     missing, unknown = sorted(known - data.keys() - LATER), sorted(data.keys() - known)
     yield from (f"{name} is missing" for name in missing)
     yield from (f"{name} is unknown" for name in unknown)
     if missing or unknown:
         return
-    if problems := [f"{path} is too large" for path, value in _parts(data) if _is_too_large(value)]:
-        yield from problems
+    if _has_too_large(data):
+        yield from (f"{path} is too large" for path, value in _parts(data) if _is_too_large(value))
         return
     if problems := [*cell_problems(data), *_mistyped_fields(data, Result), *_unlike_a_hash(data.get("artifacts"))]:
         yield from problems
@@ -237,7 +194,25 @@ def _problems(data: Any) -> Problems:
     yield from evidence_problems(data["evidence"], data["status"] == "ok")
     yield from provenance_problems(data.get("provenance", {}))
     if data["status"] == "ok":
-        yield from _problems_of_finished(data)
+        yield from _problems_of_finished(data, metrics)
+
+
+@cache
+def _known_names() -> frozenset[str]:
+    """The keys of a stored result."""
+    return frozenset(field.name for field in (*fields(Cell), *fields(Result))) - {"cell"}
+
+
+def _has_too_large(data: Any) -> bool:
+    """Whether a number is too large, wherever it stands. A report asks this of every value in thousands of results."""
+    level = containers_in([[data]])
+    while level:
+        for value in level:
+            for part in value.values() if type(value) is dict else value:
+                if type(part) is int and _is_too_large(part):
+                    return True
+        level = containers_in(level)
+    return False
 
 
 def _is_too_large(value: Any) -> bool:
@@ -263,6 +238,10 @@ def cell_problems(data: Any) -> Problems:
 def cell_of(data: Any) -> Cell:
     """The cell that an object of plain data describes; raises ValueError with the path of what is wrong."""
     _raise_if_any(cell_problems(data))
+    return _as_cell(data)
+
+
+def _as_cell(data: Mapping[str, Any]) -> Cell:
     return Cell(**{field.name: data[field.name] for field in fields(Cell) if field.name in data})
 
 
@@ -292,13 +271,10 @@ def _unlike_a_hash(artifacts: Any) -> Problems:
                 yield f"artifacts holds files and their sha256:..., not {shown(name)}: {shown(value)}"
 
 
-def _problems_of_finished(data: Mapping[str, Any]) -> Problems:
+def _problems_of_finished(data: Mapping[str, Any], metrics: Iterable[Metric]) -> Problems:
     """Problems in the numbers of a cell that is ok."""
-    for path, value in _parts(data["metrics"], "metrics"):
-        name = path.rpartition(".")[2]
-        if name in SHARES and not is_share(value) and not (value is None and name in MAY_BE_NONE):
-            yield f"{path} is a share from 0 to 1, not {shown(value)}"
-    yield from _misshapen(data["metrics"])
+    for metric in metrics:
+        yield from metric.problems(data["metrics"])
     yield from fields_of(data["evidence"], {"disturbed": str}, "evidence", ())
     yield from fields_of(data["time"], TIMES | LATER_TIMES, "time", TIMES)
     for name, value in data["time"].items():
@@ -311,60 +287,6 @@ def _problems_of_finished(data: Mapping[str, Any]) -> Problems:
     yield from fields_of(
         data["parameters"], dict.fromkeys(("total", "trainable", "frozen", "buffers"), int), "parameters"
     )
-
-
-def _misshapen(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """What a report could not make a table of."""
-    classes, confusion = metrics.get("per_class", []), metrics.get("confusion")
-    if not (isinstance(classes, list) and all(map(_is_class, classes))):
-        yield f"metrics.per_class is a list of objects with {', '.join(sorted(OF_A_CLASS))}"
-    elif confusion is not None and not _is_square(confusion, len(classes)):
-        yield f"metrics.confusion is {len(classes)} lists of {len(classes)} counts, as many as metrics.per_class"
-    curve = metrics.get("curve", [])
-    if not (isinstance(curve, list) and all(map(_is_point, curve))):
-        yield "metrics.curve is a list of objects of numbers, each with its epoch"
-    gap = metrics.get("overfitting_gap", 0.0)
-    if not (is_number(gap) and abs(gap) <= 1):
-        yield f"metrics.overfitting_gap is a difference of two shares, not {shown(gap)}"
-    for name in NUMBERS:
-        if name in metrics and not is_number(metrics[name]):
-            yield f"metrics.{name} is a number, not {shown(metrics[name])}"
-    if "robust_accuracy" in metrics:
-        yield from _no_curve_of_epsilons(metrics)
-
-
-def _no_curve_of_epsilons(metrics: Mapping[str, Any]) -> Problems:
-    curve = metrics["robust_accuracy"]
-    if not (isinstance(curve, list) and curve and all(map(_is_point_of_epsilon, curve))):
-        yield "metrics.robust_accuracy is a list of objects with an epsilon and an accuracy"
-    yield from fields_of(metrics, {"epsilon": float, "pictures": int}, "metrics")
-    if metrics.get("pictures") == 0:
-        yield "metrics.pictures is at least 1, not 0"
-
-
-def _is_point_of_epsilon(point: Any) -> bool:
-    return isinstance(point, dict) and is_number(point.get("epsilon")) and is_share(point.get("accuracy"))
-
-
-def _is_class(row: Any) -> bool:
-    return (
-        isinstance(row, dict)
-        and row.keys() >= OF_A_CLASS
-        and isinstance(row["class"], str)
-        and isinstance(row["count"], int)
-    )
-
-
-def _is_square(rows: Any, side: int) -> bool:
-    return (
-        isinstance(rows, list)
-        and len(rows) == side
-        and all(isinstance(row, list) and len(row) == side and all(isinstance(n, int) for n in row) for row in rows)
-    )
-
-
-def _is_point(point: Any) -> bool:
-    return isinstance(point, dict) and "epoch" in point and all(map(is_number, point.values()))
 
 
 def _parts(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

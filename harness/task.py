@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from harness.attack import Attack
 from harness.backend import Backend, Trainer
 from harness.data import Dataset
+from harness.metric import Metric, check_metrics
 from harness.recipe import Recipe
 from harness.result import Semantics, digest
 from harness.spec import Array, Counts, Model, Shape, Weights
@@ -110,6 +111,9 @@ class Task(ABC):
     options: ClassVar[type]
     """A frozen dataclass, with the defaults that an expert would choose."""
 
+    metrics: ClassVar[Sequence[Metric]] = ()
+    """What it finds, in the order of the columns of a report. Of a task that declares none, every number is shown plainly."""
+
     model: ClassVar[str] = "two-block-cnn"
     dataset: ClassVar[str] = "digits"
     weights: ClassVar[str | None] = None
@@ -118,6 +122,10 @@ class Task(ABC):
 
     keeps_head: ClassVar[bool] = False
     """Whether the task keeps the head of the trained network, whose classes may differ from those of the dataset."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_metrics(cls.metrics)
 
     @abstractmethod
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Any) -> list[Subject]:

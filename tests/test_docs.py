@@ -13,9 +13,6 @@ import pytest
 from harness import __version__, hookspecs
 from harness.cli import COMMANDS, main
 from harness.conformance import RULES
-from harness.plugins import load_plugins
-from harness.report.summary import Report
-from harness.running.store import Store
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -116,15 +113,9 @@ def test_ci_runs_the_command_of_the_readme():
 
 @pytest.mark.parametrize(("page", "runs"), TABLES, ids=["README", "results"])
 def test_tables_are_those_of_the_stored_cells(page, runs):
-    """Each is a whole report, or as many whole tables from its beginning as the comment says."""
-    pattern = r"<!-- (table|first \d+ tables): samebench report (\S+) -->\n```\n(.*?)\n```\n<!-- end -->"
-    blocks = re.findall(pattern, (ROOT / page).read_text(), re.DOTALL)
-    assert [folder for _, folder, _ in blocks] == [f"results/{name}" for name in runs]
-    for extent, folder, shown in blocks:
-        store = Store.open(ROOT / folder)
-        parts = load_plugins().reporters["table"](Report.of(store)).split("\n\n")
-        count = len(parts) if extent == "table" else int(extent.split()[1])
-        assert shown == "\n\n".join(parts[:count])
+    tables, text = script("make_tables"), (ROOT / page).read_text()
+    assert [command.split()[0] for command in tables.commands_in(text)] == [f"results/{name}" for name in runs]
+    assert tables.refreshed(text) == text, "the tables are old: run python docs/make_tables.py"
 
 
 def test_the_citation_names_this_version_and_has_what_the_format_requires():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.result import Cell, Result, differs
+from harness.report.summary import Report
+from harness.result import Cell, Result
+from harness.storage.sealed import PICTURES
 
 SHOWN = 3
 """A line names this many cells at most; the report has all of them."""
@@ -24,6 +27,18 @@ class Demands:
     """Whether a verdict may be `differs`."""
 
 
+OVERVIEW = "table"
+"""The format that has an overview."""
+
+
+def details(folder: Path, report: Report) -> str:
+    """Where the reader of an overview finds the rest."""
+    run = shlex.join(["samebench", "report", str(folder)])
+    pictures = any(PICTURES in result.artifacts for result in report.results)
+    gallery = " Its pictures: --format gallery -o gallery.html." if pictures else ""
+    return f"Details: {run} --full. For programs: --format json.{gallery}"
+
+
 def shortfalls(folder: Path, cells: Sequence[Cell], results: Sequence[Result], demands: Demands) -> Iterator[str]:
     """One line for each reason to end the run with exit code 1."""
     known = {result.cell.key: result for result in results}
@@ -34,7 +49,7 @@ def shortfalls(folder: Path, cells: Sequence[Cell], results: Sequence[Result], d
     if declined := [result for result in found if result.status == "unsupported" and _must_support(result, demands)]:
         asked = "and --strict asks for all" if demands.strict else "and the backend was named"
         yield f"{_count(declined, 'is', 'are')} unsupported, {asked}: {_told(declined)}. {see}"
-    different = [result for result in found if differs(result)]
+    different = [result for result in found if result.verdict.is_different]
     if different and not demands.allow_differs:
         yield (
             f"{_count(different, 'differs', 'differ')} from the reference or from the other backends: "
@@ -55,7 +70,7 @@ def _told(results: Sequence[Result]) -> str:
 
 
 def _verdicts(results: Sequence[Result]) -> str:
-    return _first(f"{_who(result)}: {result.parity['verdict'].removeprefix('differs: ')}" for result in results)
+    return _first(f"{_who(result)}: {result.verdict.details}" for result in results)
 
 
 def _who(result: Result) -> str:

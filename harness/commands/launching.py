@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
-from harness.commands.ending import Demands, shortfalls
+from harness.commands.ending import OVERVIEW, Demands, details, shortfalls
 from harness.errors import UsageError
 from harness.options import flatten
 from harness.pictures.inputs import load
@@ -29,7 +29,6 @@ from harness.running.progress import watching
 from harness.running.runner import Limits, Runner
 from harness.running.store import Store
 from harness.storage.places import Places
-from harness.storage.sealed import PICTURES
 from harness.text import is_file, printable
 from harness.timing.load import Reading, busy_since
 from harness.worker.networks import builder_of, network_of
@@ -178,11 +177,9 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
         if warning := busy_since(start, before):
             watcher.say(warning)
         Runner(store, limits, watcher).run(cells, settings.as_record(cells), config.parity)
-    report = Report.of(store)
+    report = Report.of(store, full=form != OVERVIEW)
     click.echo("\n" + plugins.reporters[form](report))
-    click.echo(f"\nThis run is kept in {store.folder}; for programs: samebench report {store.folder} --format json")
-    if any(PICTURES in result.artifacts for result in report.results):
-        click.echo(f"Its pictures: samebench report {store.folder} --format gallery -o gallery.html")
+    click.echo(f"\n{details(store.folder, report)}")
     named = {backend for source in sources for backend in source.named}
     demands = Demands(named, typed["strict"], typed["allow_differs"])
     if problems := list(shortfalls(store.folder, cells, report.results, demands)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from pathlib import Path
@@ -57,17 +58,23 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
     show_default=True,
     help="See: samebench list reporters",
 )
+@option("--full", is_flag=True, help="All tables and notes, and not the overview. For the format table.")
 @option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")
-def report_command(folder: Path, name: str, output: Path | None) -> None:
+def report_command(folder: Path, name: str, full: bool, output: Path | None) -> None:
     """Write the report of a run, from its stored cells; also of a partial or failed one."""
+    from harness.commands.ending import OVERVIEW, details
     from harness.plugins import load_plugins
     from harness.report.summary import Report
     from harness.running.store import Store
 
+    gc.disable()  # all that is read is kept: to look for garbage among thousands of results takes a third of the time
     store = Store.open(folder)
-    text = load_plugins().reporters[name](Report.of(store))
+    report = Report.of(store, full or name != OVERVIEW)
+    text = load_plugins().reporters[name](report)
     if output is None:
         click.echo(text)
+        if not report.full:
+            click.echo(f"\n{details(folder, report)}")
         return
     try:
         output.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

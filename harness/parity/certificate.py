@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from harness.backend import Precision
 from harness.parity.attack import AttackTrial
@@ -14,24 +15,36 @@ from harness.parity.training import FIRST_LOSSES, TrainingTrial
 from harness.parity.trial import EXACT_LIMIT, AnyBackend, Trial
 from harness.spec import Model
 from harness.task import Subject
+from harness.verdict import DEVIATIONS, Verdict
 
 Make = Callable[[Precision], AnyBackend]
 
 
 @dataclass
 class Certificate:
-    """What was found. `verdict` is "equal", or "differs: " and where, by how much, and the limit; or "not-checked: " and why
-    what was found equal proves too little."""
+    """The verdict, and the largest deviations: in float64, by their names in `DEVIATIONS`, and in the timed precision. Where
+    too little could be compared, the verdict is `not-checked`."""
 
-    verdict: str
-    logits: float | None
-    gradients: float | None
-    input_gradients: float | None
-    trajectory: float | None
+    verdict: Verdict
+    deviations: dict[str, float | None]
     steps: int
     timed: dict[str, float | None]
     excludes: list[str]
-    attack: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The certificate as it is stored."""
+        rest = {"steps": self.steps, "timed": self.timed, "excludes": self.excludes}
+        return {"verdict": self.verdict.text, **self.deviations, **rest}
+
+
+KINDS = (
+    ("features", "logits"),
+    ("gradients",),
+    ("input gradients",),
+    ("losses", "weights", "statistics"),
+    ("attacked pictures",),
+)
+"""The kinds of values behind each number in `DEVIATIONS`."""
 
 
 def certify(
@@ -55,15 +68,11 @@ def certify(
     limit = LIMITS[precision]
     if any(timed.complaints(limit)):  # only then is it worth asking how far rounding goes
         limit = trial.timed_limit(precision)
-    complaints = sorted([*exact.complaints(EXACT_LIMIT), *timed.complaints(limit, f"in {precision}, ")])
-    proven = f"not-checked: {trial.too_little}" if trial.too_little else "equal"
+    complaints = [*exact.complaints(EXACT_LIMIT), *timed.complaints(limit, f"in {precision}, ")]
+    proven = Verdict.not_checked(trial.too_little) if trial.too_little else Verdict.equal()
     return Certificate(
-        verdict=f"differs: {complaints[-1][1]}" if complaints else proven,
-        logits=exact.value("features", "logits"),
-        gradients=exact.value("gradients"),
-        input_gradients=exact.value("input gradients"),
-        trajectory=exact.value("losses", "weights", "statistics"),
-        attack=exact.value("attacked pictures"),
+        verdict=max(complaints, key=lambda found: (found[0], found[1].text))[1] if complaints else proven,
+        deviations={name: exact.value(*kinds) for name, kinds in zip(DEVIATIONS, KINDS, strict=True)},
         steps=trial.steps,
         timed={"logits": timed.value("features", "logits"), "losses": timed.value("losses"), "limit": limit},
         excludes=(masks if subject.recipe else []) + size + trial.excludes,

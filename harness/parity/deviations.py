@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.parity.probes import deviation
 from harness.spec import Array
+from harness.verdict import Verdict
 
 
 @dataclass
@@ -33,10 +34,10 @@ class Deviations:
         """The largest of several kinds; None where nothing of them was compared."""
         return max((self.worst[kind][0] for kind in kinds if kind in self.worst), default=None)
 
-    def complaints(self, limit: float, label: str = "") -> Iterator[tuple[float, str]]:
-        """Each kind above the limit, and each frozen tensor that moved: by what factor, and in words."""
+    def complaints(self, limit: float, label: str = "") -> Iterator[tuple[float, Verdict]]:
+        """Each kind above the limit, and each frozen tensor that moved: by what factor, and as a verdict."""
         for kind, (found, where) in self.worst.items():
             if not found <= limit:
-                yield found / limit, f"{label}{kind} of {where}: {found:.1e}, limit {limit:.0e}"
+                yield found / limit, Verdict.differs(f"{label}{kind} of {where}", found, limit)
         for name, moved in self.thawed.items():
-            yield float("inf"), f"{label}frozen {name} changed by {moved:.1e}"
+            yield float("inf"), Verdict.differs(f"{label}frozen {name} changed by {moved:.1e}")

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.metric import Metric
 from harness.parity.probes import LIMITS
-from harness.report.crosscheck import ALIKE
+from harness.report.crosscheck import tolerance
+from harness.report.declared import Declared
 from harness.result import Result
 from harness.spec import Array
 
@@ -60,10 +62,10 @@ class Agreement:
     """The spread of the features of a few pictures, if the task has kept some."""
 
     accuracy_spread: float | None = None
-    """The spread of the accuracies on clean and on changed pictures, if the task has changed some."""
+    """The spread of the metrics that all backends must find alike, such as accuracies on changed pictures."""
 
 
-def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
+def agreements(results: Iterable[Result], declared: Declared) -> Iterator[Agreement]:
     """One for each experiment that two or more backends have finished."""
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -71,10 +73,10 @@ def agreements(results: Iterable[Result]) -> Iterator[Agreement]:
             groups.setdefault(result.cell.comparison_key, []).append(result)
     for group in groups.values():
         if len(group) > 1:
-            yield _agree(group)
+            yield _agree(group, declared.get(group[0].cell.task, ()))
 
 
-def _agree(group: Sequence[Result]) -> Agreement:
+def _agree(group: Sequence[Result], metrics: Sequence[Metric]) -> Agreement:
     cell = group[0].cell
     outliers: dict[str, str] = {}
     for what, said in SAME.items():
@@ -108,10 +110,14 @@ def _agree(group: Sequence[Result]) -> Agreement:
     features = {result.cell.key: sample for result in group if (sample := _features(result)) is not None}
     features_spread, far = _spread(features, "features", base * ROUNDING_GROWS["first losses"], relative=False)
     outliers = far | outliers
-    accuracies = {result.cell.key: found for result in group if (found := _accuracies(result)) is not None}
-    one_picture = 1.5 / min((result.metrics["pictures"] for result in group if "pictures" in result.metrics), default=1)
-    accuracy_spread, far = _spread(accuracies, "accuracy", max(ALIKE, one_picture), relative=False)
-    outliers = far | outliers
+    compared: list[float] = []
+    for metric in metrics:
+        if metric.compared:
+            numbers = {result.cell.key: own for result in group if len(own := _values(metric, result))}
+            limit = max(tolerance(metric, result) for result in group)
+            spread, far = _spread(numbers, metric.header, limit, relative=False)
+            compared += [] if spread is None else [spread]
+            outliers = far | outliers
     return Agreement(
         cell.task, cell.model, cell.dataset, cell.precision, cell.seed,
         backends=tuple(result.who for result in group),
@@ -121,7 +127,7 @@ def _agree(group: Sequence[Result]) -> Agreement:
         first_segment_spread=spreads["first segment"],
         outliers=outliers,
         features_spread=features_spread,
-        accuracy_spread=accuracy_spread,
+        accuracy_spread=max(compared, default=None),
     )  # fmt: skip
 
 
@@ -131,10 +137,12 @@ def _features(result: Result) -> Array | None:
     return np.ravel(kept["sample"]) / (kept["scale"] or 1.0) if kept else None
 
 
-def _accuracies(result: Result) -> Array | None:
-    """On clean pictures, and on those that were changed by each size."""
-    curve = result.metrics.get("robust_accuracy")
-    return np.array([point["accuracy"] for point in curve]) if curve else None
+def _values(metric: Metric, result: Result) -> Array:
+    """The number, or all values of the curve; nothing if the result does not have it."""
+    found = metric.value_in(result.metrics)
+    if metric.form == "curve":
+        return np.array([point[key] for point in found or () for key, _ in metric.parts])
+    return np.array([] if found is None else [found])
 
 
 def _spread(

@@ -7,9 +7,10 @@ experiments, and a mean over them would be wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from harness.metric import Metric
 from harness.result import Result
 
 Basis = Mapping[str, str]
@@ -29,24 +30,25 @@ IN_EVIDENCE = {
 """What is the same for every seed and every backend of one experiment, by its name in the evidence."""
 
 START = "weights it started from"
-ATTACK, PICTURES = "epsilons", "number of pictures"
-EXPERIMENT = frozenset((*IN_EVIDENCE.values(), START, ATTACK, PICTURES))
-"""What an experiment rests on; all else belongs to a backend."""
 
 
-def experiment_of(result: Result) -> Basis:
+def experiment_of(result: Result, metrics: Sequence[Metric]) -> Basis:
     """What the cell's experiment rests on, whichever backend runs it."""
     evidence = result.evidence
     found = {said: evidence.get(name) for name, said in IN_EVIDENCE.items()}
-    return _known(found | {START: evidence.get("start", {}).get("hash")} | _attack_of(result.metrics))
+    return _known(
+        found | {START: evidence.get("start", {}).get("hash")} | dict(_conditions_among(metrics, result.metrics))
+    )
 
 
-def _attack_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The epsilons and the number of pictures. An option that was not given stands for a default, which may change."""
-    if "robust_accuracy" not in metrics:
-        return {}
-    sizes = " ".join(f"{point['epsilon']:.4g}" for point in metrics["robust_accuracy"])
-    return {ATTACK: sizes, PICTURES: metrics.get("pictures")}
+def _conditions_among(metrics: Sequence[Metric], found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The conditions of the task that are stored among its metrics, such as the number of pictures, and the places of its
+    curves. An option that was not given stands for a default, which may change."""
+    for metric in metrics:
+        if metric.form == "value" and not metric.is_mean:
+            yield metric.header, found.get(metric.name)
+        elif metric.form == "curve" and metric.is_mean and metric.name in found:
+            yield f"{metric.over}s", " ".join(f"{point[metric.over]:.4g}" for point in found[metric.name])
 
 
 SELECTS = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
@@ -73,9 +75,9 @@ def conditions_of(result: Result) -> Basis:
     )
 
 
-def basis_of(result: Result) -> Basis:
+def basis_of(result: Result, metrics: Sequence[Metric]) -> Basis:
     """Everything that must be the same within a row."""
-    return {**conditions_of(result), **experiment_of(result)}
+    return {**conditions_of(result), **experiment_of(result, metrics)}
 
 
 def _known(values: Mapping[str, Any]) -> dict[str, str]:
@@ -101,14 +103,30 @@ def fits(one: Mapping[Any, str], other: Mapping[Any, str]) -> bool:
     return all(other.get(name, value) == value for name, value in one.items())
 
 
-def rows_of(results: Sequence[Result]) -> list[tuple[dict[str, str], list[Result]]]:
-    """Cells that differ in their seed only, as rows, each with what it rests on. Cells that did not finish know little of
+def rows_of(results: Sequence[Result], metrics: Sequence[Metric]) -> list[tuple[dict[str, str], list[Result]]]:
+    """Cells of one task that differ in their seed only, as rows, each with what it rests on. Cells that did not finish know little of
     that: they are put into a row last."""
     place = {id(result): number for number, result in enumerate(results)}
     finished_first = sorted(results, key=lambda result: result.status != "ok")
-    rows = grouped(finished_first, basis_of)
+    rows = grouped(finished_first, lambda result: basis_of(result, metrics))
     in_order = [(known, sorted(row, key=lambda result: place[id(result)])) for known, row in rows]
     return sorted(in_order, key=lambda row: place[id(row[1][0])])
+
+
+def differing(groups: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The names that have several values among these."""
+    values: dict[str, set[Any]] = {}
+    for group in groups:
+        for name, value in group.items():
+            values.setdefault(name, set()).add(frozen(value))
+    return {name for name, several in values.items() if len(several) > 1}
+
+
+def frozen(value: Any) -> Any:
+    """A value of plain data in a form that can be hashed."""
+    if isinstance(value, Mapping):
+        return frozenset((name, frozen(part)) for name, part in value.items())
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def apart(known: Basis, others: Iterable[Basis]) -> dict[str, str]:

@@ -7,13 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.metric import Metric
 from harness.report.basis import conditions_of, experiment_of, grouped
+from harness.report.declared import Declared
 from harness.result import Cell, Result
 from harness.storage.sealed import PICTURES
 from harness.text import REFERENCE as REFERENCE
 
 ALIKE = 0.005
 """How far the share that a backend has found may be from what the reference finds in the same pictures; or one picture."""
+
+ONE_PICTURE = 1.5
+"""So many pictures more or less count as one: of an exact one, rounding would decide."""
 
 Case = Mapping[str, Any]
 """What is kept of one experiment and seed: the files, what each judge says, and how far the pictures lie apart."""
@@ -22,7 +27,7 @@ Made = tuple[Case, list[Result]]
 """A case, and the cells that have made its pictures."""
 
 
-def matrices(results: Sequence[Result], kept: Mapping[str, Case]) -> Iterator[dict[str, Any]]:
+def matrices(results: Sequence[Result], kept: Mapping[str, Case], declared: Declared) -> Iterator[dict[str, Any]]:
     """For each experiment: `scores[maker][judge]`, means over seeds, and how far pictures lie apart at most."""
     cases = _of_these_pictures(results, kept)
     made: dict[str, list[Result]] = {}
@@ -32,18 +37,22 @@ def matrices(results: Sequence[Result], kept: Mapping[str, Case]) -> Iterator[di
     experiments: dict[str, list[Made]] = {}
     for name, makers in made.items():
         parts = experiments.setdefault(replace(makers[0].cell, seed=0).comparison_key, [])
-        for _, alike in grouped(makers, experiment_of):
+        metrics = declared.get(makers[0].cell.task, ())
+        for _, alike in grouped(makers, lambda maker, metrics=metrics: experiment_of(maker, metrics)):  # type: ignore[misc]
             parts.append((_only(cases[name], [maker.cell.key for maker in alike]), alike))
     called = {name_of(result.cell): result.who for result in results}
-    yield from (_matrix(group, called) for parts in experiments.values() for _, group in grouped(parts, _basis))
+    for parts in experiments.values():
+        metrics = declared.get(parts[0][1][0].cell.task, ())
+        for _, group in grouped(parts, lambda made, metrics=metrics: _basis(made, metrics)):  # type: ignore[misc]
+            yield _matrix(group, called)
 
 
-def _basis(made: Made) -> dict[str, str]:
+def _basis(made: Made, metrics: Sequence[Metric]) -> dict[str, str]:
     """What the scores of one seed rest on. Only scores with the same basis are averaged."""
     found: dict[str, str] = {}
     for maker in made[1]:
         found |= {f"{name_of(maker.cell)}: {name}": value for name, value in conditions_of(maker).items()}
-        found |= experiment_of(maker)
+        found |= experiment_of(maker, metrics)
     return found
 
 
@@ -96,18 +105,20 @@ def _spread(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str
     return spreads
 
 
-def doubted(results: Sequence[Result], kept: Mapping[str, Case]) -> dict[str, str]:
+def doubted(results: Sequence[Result], kept: Mapping[str, Case], declared: Declared) -> dict[str, str]:
     """The cells whose own number is not what the reference finds in their pictures, and why."""
     cases, found = _of_these_pictures(results, kept), {}
     for result in results:
         score = cases.get(result.cell.comparison_key, {}).get("judges", {}).get(REFERENCE, {}).get("scores", {})
-        own, what = claim(result)
-        if own is None or result.cell.key not in score:
+        metric = judged_metric(declared.get(result.cell.task, ()))
+        own = metric and metric.value_in(result.metrics)
+        if metric is None or own is None or result.cell.key not in score:
             continue
-        judged, limit = score[result.cell.key][what], max(ALIKE, 1.5 / result.metrics.get("pictures", 1000))
+        judged, limit = score[result.cell.key][metric.judged], tolerance(metric, result)
         if abs(own - judged) > limit:
             found[result.cell.key] = (
-                f"it says {what} {own:.2%} of its pictures, in which the reference finds {judged:.2%} (limit {limit:.2%})"
+                f"it says {metric.judged} {own:.2%} of its pictures, in which the reference finds {judged:.2%} "
+                f"(limit {limit:.2%})"
             )
     return found
 
@@ -132,13 +143,15 @@ def _only(case: Case, keys: Sequence[str]) -> Case:
     return left | {"files": {key: case["files"][key] for key in keys}, "judges": judges}
 
 
-def claim(result: Result) -> tuple[float | None, str]:
-    """What a cell says of its own pictures, and which score of a judge that is."""
-    metrics = result.metrics
-    if "robust_accuracy" in metrics:
-        at = {point["epsilon"]: point["accuracy"] for point in metrics["robust_accuracy"]}
-        return at.get(metrics.get("epsilon")), "accuracy"
-    return metrics.get("target_probability"), "probability"
+def judged_metric(metrics: Sequence[Metric]) -> Metric | None:
+    """What a cell says of its own pictures, and the reference must find in them again."""
+    return next((metric for metric in metrics if metric.judged), None)
+
+
+def tolerance(metric: Metric, result: Result) -> float:
+    """By how much a share may differ that two programs find in the same pictures: half a percent, or one picture."""
+    count = result.metrics.get(metric.sample)
+    return max(ALIKE, ONE_PICTURE / count) if count else ALIKE
 
 
 def name_of(cell: Cell) -> str:

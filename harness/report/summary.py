@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
+from harness.forms import is_number
+from harness.metric import Metric, ends_of
 from harness.report.agreement import Agreement, agreements
-from harness.report.basis import EXPERIMENT, Basis, apart, rows_of
-from harness.report.crosscheck import Case, claim, doubted, matrices
-from harness.report.stats import mean_interval, median_interval, rate_interval, share_interval
-from harness.result import SCHEMA, SHOWN, Result, differs, not_checked, verdict_of, worst
+from harness.report.basis import Basis, apart, differing, experiment_of, frozen, rows_of
+from harness.report.crosscheck import Case, doubted, matrices
+from harness.report.declared import Declared, declared_metrics, with_plain_metrics
+from harness.report.stats import mean_interval, median_interval, rate_interval
+from harness.result import SCHEMA, SHOWN, Result
 from harness.spec import Array
 from harness.text import shown_names
 from harness.timing.load import disturbance
+from harness.verdict import Verdict, no_certificate, worst
 
-SHARE, SIZE = (0.0, 1.0), (0.0, math.inf)
-CHANGES = {
-    "success_rate": SHARE, "mean_perturbation": SIZE, "largest_perturbation": SIZE, "vanished_gradients": SHARE,
-    "target_probability": SHARE, "total_variation": SIZE, "plain_total_variation": SIZE,
-}  # fmt: skip
-"""Metrics of changed pictures, each with its range."""
-
-LEARNT = {"macro_f1": SHARE, "overfitting_gap": (-1.0, 1.0)}
-"""Metrics of trained networks, each with its range."""
+AROUND = ("data", "import", "build", "eval", "total", "process", "beside")
+"""Phases of a cell in which it neither trains nor attacks, and sums of several phases."""
 
 
 class StoredRun(Protocol):
@@ -58,31 +55,59 @@ class Report:
     feature_maps: Callable[[Result], Mapping[str, Array]]
     """What the network sees in one of them, layer by layer; as above."""
 
-    @classmethod
-    def of(cls, run: StoredRun) -> Report:
-        """The report of a run as it stands, finished or not."""
-        results = _with_names(list(map(_as_certified, run.results())), run.run.get("names"))
-        judged = run.judged()
-        found = list(agreements(results))
-        verdicts = {result.cell.key: result.parity["verdict"] for result in results}
-        outliers = {key: why for agreement in found for key, why in _blamed(agreement, verdicts).items()}
-        outliers |= doubted(results, judged)
-        results = [_with_outlier(result, outliers.get(result.cell.key)) for result in results]
-        said = {name: value for name, value in run.run.items() if name not in ("schema", "plan")}
-        judgements = list(matrices(results, judged))
-        return cls(said, results, found, _summary(results), judgements, run.pictures, run.feature_maps)
+    metrics: Declared
+    """The metrics of each task, by its name: the keys of the summary's rows, and how to show their values."""
 
-    @staticmethod
-    def row_of(result: Result) -> dict[str, Any]:
-        """What the summary would say of this cell alone."""
-        return _row([result], {})
+    full: bool = True
+    """Whether the reader wants all tables. If not, the format "table" is an overview."""
+
+    @cached_property
+    def judgements_by_subject(self) -> dict[str, list[tuple[int, dict[str, Any]]]]:
+        """The judgements, each with its number, by the configuration of the cells that have made the pictures."""
+        found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for number, judgement in enumerate(self.judgements):
+            for subject in judgement["subjects"]:
+                found.setdefault(subject, []).append((number, judgement))
+        return found
+
+    @cached_property
+    def results_by_subject(self) -> dict[str, list[Result]]:
+        """The results by the configuration of their cells."""
+        found: dict[str, list[Result]] = {}
+        for result in self.results:
+            found.setdefault(result.cell.configuration, []).append(result)
+        return found
+
+    def results_of(self, row: Mapping[str, Any]) -> list[Result]:
+        """The results that a row of the summary rests on."""
+        seeds = {*row["seeds"]}
+        return [result for result in self.results_by_subject[row["subject"]] if result.cell.seed in seeds]
+
+    @classmethod
+    def of(cls, run: StoredRun, full: bool = True) -> Report:
+        """The report of a run as it stands, finished or not."""
+        record = run.run
+        results = _with_names(list(map(_as_certified, run.results())), record.get("names"))
+        judged, tasks = run.judged(), [result.cell.task for result in results]
+        declared = with_plain_metrics(declared_metrics(record, tasks), results)
+        found = list(agreements(results, declared))
+        verdicts = {result.cell.key: result.verdict for result in results}
+        outliers = {key: why for agreement in found for key, why in _blamed(agreement, verdicts).items()}
+        outliers |= doubted(results, judged, declared)
+        results = [_with_outlier(result, outliers.get(result.cell.key)) for result in results]
+        said = {name: value for name, value in record.items() if name not in ("schema", "plan", "metrics")}
+        judgements = list(matrices(results, judged, declared))
+        return cls(
+            said, results, found, _summary(results, declared), judgements, run.pictures, run.feature_maps, declared, full
+        )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
             "run": self.run,
+            "metrics": {task: [one.as_json() for one in metrics] for task, metrics in self.metrics.items()},
             "cells": [result.as_json() for result in self.results],
-            "summary": list(self.summary),
+            "summary": [row | {"parity": row["parity"].text} for row in self.summary],
             "agreement": [asdict(agreement) for agreement in self.agreements],
             "judgements": list(self.judgements),
         }
@@ -94,17 +119,17 @@ def _with_names(results: Sequence[Result], own: Any) -> list[Result]:
     return [replace(result, evidence=result.evidence | {SHOWN: shown[result.cell.backend]}) for result in results]
 
 
-def _blamed(agreement: Agreement, verdicts: Mapping[str, str]) -> dict[str, str]:
+def _blamed(agreement: Agreement, verdicts: Mapping[str, Verdict]) -> dict[str, str]:
     """The outliers. If the certificates of some of them already say that they differ, only those are blamed."""
-    guilty = {key: why for key, why in agreement.outliers.items() if verdict_of(verdicts[key]) == "differs"}
+    guilty = {key: why for key, why in agreement.outliers.items() if verdicts[key].is_different}
     return guilty or agreement.outliers
 
 
 def _with_outlier(result: Result, reason: str | None) -> Result:
     """An outlier loses its verdict; one that has lost it by its certificate keeps that reason, which says more."""
-    if reason is None or differs(result):
+    if reason is None or result.verdict.is_different:
         return result
-    return replace(result, parity=result.parity | {"verdict": f"differs: {reason}"})
+    return replace(result, parity=result.parity | {"verdict": Verdict.differs(reason).text})
 
 
 def _as_certified(result: Result) -> Result:
@@ -119,57 +144,63 @@ def _as_certified(result: Result) -> Result:
     )
     if not other:
         return result
-    return replace(result, parity=result.parity | not_checked(f"its certificate is of another {', '.join(other)}"))
+    return replace(result, parity=result.parity | no_certificate(f"its certificate is of another {', '.join(other)}"))
 
 
-def _summary(results: Sequence[Result]) -> list[dict[str, Any]]:
+def _summary(results: Sequence[Result], declared: Declared) -> list[dict[str, Any]]:
     """One row for each experiment and backend, over its seeds; only finished cells count, each with equal options. Cells
     that rest on something else are rows of their own."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.cell.configuration, []).append(result)
-    rows = [_row(cells, known) for group in groups.values() for known, cells in rows_of(group)]
-    for row in rows:
-        alike = [other for other in rows if _same_but_for_options(row, other)]
-        row["varied"] = {
-            name: value
-            for name, value in row["options"].items()
-            if any(other["options"].get(name, value) != value for other in alike)
-        }
-        row["apart"] = _apart(row, [other for other in alike if other["options"] == row["options"]])
+    rows = []
+    for group in groups.values():
+        metrics = declared.get(group[0].cell.task, ())
+        rows += [_row(cells, known, metrics) for known, cells in rows_of(group, metrics)]
+    for alike in _grouped(rows, _about).values():
+        varied = differing(row["options"] for row in alike)
+        for row in alike:
+            row["varied"] = {name: value for name, value in row["options"].items() if name in varied}
+        for same in _grouped(alike, lambda row: frozen(row["options"])).values():
+            _tell_apart(same)
     return rows
 
 
-def _apart(row: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What the row rests on and what differs in other rows of its experiment. What belongs to the backend is compared with
+def _tell_apart(rows: Sequence[dict[str, Any]]) -> None:
+    """Say in each row of one experiment what it rests on and other rows do not. What belongs to the backend is compared with
     rows of the same backend only."""
-    others = [other["rests_on"] for other in alike]
-    own = [other["rests_on"] for other in alike if _who(other) == _who(row)]
-    found = {name: value for name, value in apart(row["rests_on"], others).items() if name in EXPERIMENT}
-    return found | apart(row["rests_on"], own)
+    others = differing(row["rests_on"] for row in rows)
+    for own_rows in _grouped(rows, lambda row: (row["backend"], row["mode"])).values():
+        own = differing(row["rests_on"] for row in own_rows)
+        for row in own_rows:
+            shared = {name: value for name, value in row["rests_on"].items() if name in row["of_experiment"]}
+            found = {name: value for name, value in shared.items() if name in others}
+            row["apart"] = found | {name: value for name, value in row["rests_on"].items() if name in own}
 
 
-def _who(row: Mapping[str, Any]) -> tuple[str, str]:
-    return row["backend"], row["mode"]
+def _about(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What rows have in common that differ in their backend and their options only."""
+    return tuple(row[name] for name in ("task", "model", "dataset", "weights", "precision", "semantics"))
 
 
-def _same_but_for_options(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    names = ("task", "model", "dataset", "weights", "precision", "semantics")
-    return all(row[name] == other[name] for name in names)
+def _grouped(rows: Iterable[dict[str, Any]], key: Callable[[dict[str, Any]], Any]) -> dict[Any, list[dict[str, Any]]]:
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
-def _row(group: Sequence[Result], known: Basis) -> dict[str, Any]:
+def _row(group: Sequence[Result], known: Basis, metrics: Sequence[Metric]) -> dict[str, Any]:
+    shared = {name for result in group for name in experiment_of(result, metrics)}
     cell, good = group[0].cell, [result for result in group if result.status == "ok"]
     row: dict[str, Any] = {
         "subject": cell.configuration,
         "task": cell.task, "backend": group[0].shown, "mode": cell.mode, "model": cell.model, "dataset": cell.dataset,
         "weights": cell.weights, "precision": cell.precision, "semantics": cell.semantics, "options": dict(cell.options), "n": len(good), "cells": len(group),
         "seeds": [result.cell.seed for result in group], "rests_on": dict(known),
+        "of_experiment": [name for name in known if name in shared],
         "parity": _parity(group),
     }  # fmt: skip
-    if accuracies := [result.metrics["test_accuracy"] for result in good if "test_accuracy" in result.metrics]:
-        row["test_accuracy"] = share_interval(accuracies)
-    row |= _attacked(good)
     if rates := [segments for result in good if (segments := result.time["images_per_s"])]:
         row["images_per_s"] = rate_interval(rates)
     if doubts := {result.cell.seed: why for result in good if (why := disturbed(result))}:
@@ -177,10 +208,26 @@ def _row(group: Sequence[Result], known: Basis) -> dict[str, Any]:
         row["images_per_s"] |= {"low": None, "high": None}
     if good:
         row["rate"] = good[0].time.get("rate", "images")
+        row["work_s"] = median_interval([work_seconds(result.time) for result in good])
+        if peaks := [peak for result in good if (peak := _peak(result.memory))]:
+            row["peak_bytes"] = max(peaks)
         row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters
-    return row | _evaluated(good)
+    for metric in metrics:
+        row |= IN_ROWS[metric.form](metric, good)
+    return row
+
+
+def work_seconds(time: Mapping[str, Any]) -> float:
+    """The seconds that a cell has trained or attacked, its first steps included: all phases but those around it."""
+    phases = {name.removesuffix("_s"): seconds for name, seconds in time.items() if name.endswith("_s")}
+    return sum(s for name, s in phases.items() if isinstance(s, int | float) and name.split("_")[-1] not in AROUND)
+
+
+def _peak(memory: Mapping[str, int | None]) -> int | None:
+    """The memory of the device at its peak; of the process, where the device has none of its own."""
+    return memory.get("peak_device_bytes") or memory.get("peak_rss_bytes")
 
 
 def disturbed(result: Result) -> str | None:
@@ -189,53 +236,64 @@ def disturbed(result: Result) -> str | None:
     return found if result.time["images_per_s"] else None
 
 
-def _parity(group: Sequence[Result]) -> str:
+def _parity(group: Sequence[Result]) -> Verdict:
     """The worst verdict of the finished cells. A failed cell counts only if it differs."""
-    verdicts = [result.parity["verdict"] for result in group if result.status == "ok" or differs(result)]
-    return worst(verdicts) if verdicts else "not-checked"
+    return worst(result.verdict for result in group if result.status == "ok" or result.verdict.is_different)
 
 
-def _means(good: Sequence[Result], numbers: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
-    """The mean of each metric, over the cells that have it."""
+def _number(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
+    """The mean over seeds, with its interval; or a condition, which is the same for all of them."""
+    values = [value for result in good if is_number(value := metric.value_in(result.metrics))]
+    if not values:
+        return {}
+    return {metric.name: mean_interval(values, *metric.ends) if metric.is_mean else values[0]}
+
+
+def _curve(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
+    """The mean over seeds at each place; or the curve of one seed."""
+    known = [result for result in good if result.metrics.get(metric.name)]
+    if not known:
+        return {}
+    if not metric.is_mean:
+        return {metric.name: {"seed": known[0].cell.seed, "points": known[0].metrics[metric.name]}}
     return {
-        name: mean_interval(values, *ends)
-        for name, ends in numbers.items()
-        if (values := [result.metrics[name] for result in good if name in result.metrics])
+        metric.name: [
+            {metric.over: points[0][metric.over]}
+            | {key: mean_interval([point[key] for point in points], *ends_of(form)) for key, form in metric.parts}
+            for points in zip(*(result.metrics[metric.name] for result in known))
+        ]
     }
 
 
-def _attacked(good: Sequence[Result]) -> dict[str, Any]:
-    """What is known of pictures that were changed: means over seeds, at each size of the change."""
-    found = _means(good, CHANGES)
-    if curves := [result.metrics["robust_accuracy"] for result in good if "robust_accuracy" in result.metrics]:
-        found["robust_accuracy"] = [
-            {"epsilon": points[0]["epsilon"], "accuracy": share_interval([point["accuracy"] for point in points])}
-            for points in zip(*curves)
-        ]
-        found |= {name: good[0].metrics[name] for name in ("epsilon", "pictures")}
-        if claims := [own for result in good if (own := claim(result)[0]) is not None]:
-            found["accuracy_at_epsilon"] = share_interval(claims)
-    return found
+def _per_class(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
+    """The mean of each class, over the seeds that have seen the same classes, and how many these are."""
+    if not (alike := _alike(metric.name, good)):
+        return {}
+    rows = zip(*(result.metrics[metric.name] for result in alike))
+    return {f"{metric.name}_n": len(alike), metric.name: list(map(_mean_class, rows))}
 
 
-def _evaluated(good: Sequence[Result]) -> dict[str, Any]:
-    """What is known beyond accuracy: means over seeds, one curve, and all confusions in one; what no seed knows is left
-    out."""
-    found = _means(good, LEARNT)
-    if told := [result.metrics for result in good if result.metrics.get("per_class")]:
-        alike = [metrics for metrics in told if _classes(metrics) == _classes(told[0])]
-        found["per_class_n"] = len(alike)
-        found["per_class"] = [_mean_class(rows) for rows in zip(*(metrics["per_class"] for metrics in alike))]
-        if all(metrics.get("confusion") for metrics in alike):
-            found["confusion"] = np.sum([metrics["confusion"] for metrics in alike], axis=0).tolist()
-    if curves := [result for result in good if result.metrics.get("curve")]:
-        found["curve"] = {"seed": curves[0].cell.seed, "points": curves[0].metrics["curve"]}
-    return found
+def _confusion(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
+    """The confusions of all seeds, added up, if all that have seen the same classes have kept them."""
+    alike = _alike(metric.of, good)
+    if not alike or not all(result.metrics.get(metric.name) for result in alike):
+        return {}
+    return {metric.name: np.sum([result.metrics[metric.name] for result in alike], axis=0).tolist()}
 
 
-def _classes(metrics: Mapping[str, Any]) -> list[tuple[str, int]]:
+IN_ROWS = {"value": _number, "curve": _curve, "classes": _per_class, "confusion": _confusion}
+"""What the finished cells of a row say of a metric, by its form; nothing if no cell has it."""
+
+
+def _alike(name: str, results: Sequence[Result]) -> list[Result]:
+    """The results that have seen the same classes as the first that has seen any."""
+    told = [result for result in results if result.metrics.get(name)]
+    return [result for result in told if _classes(result, name) == _classes(told[0], name)]
+
+
+def _classes(result: Result, name: str) -> list[tuple[str, int]]:
     """A folder of pictures may have changed while a run was stopped: only the same pictures are taken together."""
-    return [(row["class"], row["count"]) for row in metrics["per_class"]]
+    return [(row["class"], row["count"]) for row in result.metrics[name]]
 
 
 def _mean_class(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

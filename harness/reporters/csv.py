@@ -13,7 +13,12 @@ from harness import Cell, Report, Result, hookimpl
 
 
 def as_csv(report: Report) -> str:
-    rows = [_flat(result) | _row_of(result, report) for result in report.results]
+    rows_of = {
+        (row["subject"], seed): _of_row(number, row, report)
+        for number, row in enumerate(report.summary, 1)
+        for seed in row["seeds"]
+    }
+    rows = [_flat(result) | rows_of.get((result.cell.configuration, result.cell.seed), {}) for result in report.results]
     columns = list(dict.fromkeys(column for row in rows for column in row)) or [field.name for field in fields(Cell)]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -30,12 +35,11 @@ def _flat(result: Result) -> dict[str, Any]:
     return dict(_paths(data))
 
 
-def _row_of(result: Result, report: Report) -> dict[str, Any]:
-    """The row of the summary that the cell belongs to: cells of one row may be averaged, others may not."""
-    for number, row in enumerate(report.summary, 1):
-        if row["subject"] == result.cell.configuration and result.cell.seed in row["seeds"]:
-            return {"row": number, "kept_apart": ", ".join(f"{name} {value}" for name, value in row["apart"].items())}
-    return {}
+def _of_row(number: int, row: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """The row of the summary that a cell belongs to, with its means: cells of one row may be averaged, others may not."""
+    apart = ", ".join(f"{name} {value}" for name, value in row["apart"].items())
+    names = [one.name for one in report.metrics[row["task"]] if one.form == "value" and one.is_mean and one.name in row]
+    return {"row": number, "kept_apart": apart} | dict(_paths({name: row[name] for name in names}, "row."))
 
 
 def _paths(data: Mapping[str, Any], start: str = "") -> list[tuple[str, Any]]:

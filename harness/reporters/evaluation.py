@@ -7,11 +7,13 @@ from string import ascii_lowercase
 from typing import Any
 
 from harness import (
+    Metric,
     Report,
     Table,
     draw_table,
     hookimpl,
-    percent,
+    metric_text,
+    number_text,
     printable,
     report_experiments,
     report_notes,
@@ -34,66 +36,47 @@ NAMED = 10
 POINTS = 20
 """A longer learning curve is thinned out. All of it is in the JSON report."""
 
-OVERVIEW = (
-    "n", "test accuracy", "macro F1", "over-fitting gap", "parameters", "trainable", "frozen", "buffers",
-)  # fmt: skip
+COUNTS = {"total": "parameters", "trainable": "trainable", "frozen": "frozen", "buffers": "buffers"}
 SHARES = "precision  recall      F1"
-CURVE = {
-    "training_loss": "training loss",
-    "train_loss": "train loss",
-    "train_accuracy": "train accuracy",
-    "validation_loss": "validation loss",
-    "validation_accuracy": "validation accuracy",
-}
 
 
 def as_evaluation(report: Report) -> str:
-    trained = {
-        title: rows for title, rows in report_experiments(report).items() if not any(map(_changed_pictures, rows))
-    }
-    sections = [text for title, rows in trained.items() for text in _section(title, rows)]
+    experiments = report_experiments(report).items()
+    sections = [text for title, rows in experiments for text in _section(title, rows, report.metrics[rows[0]["task"]])]
     paragraphs = [wrap_lines(lines) for lines in report_notes(report) if lines]
-    return printable(
-        "\n\n".join(
-            [*(sections or ["There is nothing to evaluate: no cell of the run has trained a network."]), *paragraphs]
-        )
-    )
+    return printable("\n\n".join([*(sections or ["There is nothing to evaluate: no cell is known."]), *paragraphs]))
 
 
-def _changed_pictures(row: Row) -> bool:
-    """Whether its task has changed pictures, and trained nothing that could be evaluated."""
-    return "robust_accuracy" in row or "target_probability" in row
-
-
-def _section(title: str, rows: Sequence[Row]) -> Iterator[str]:
+def _section(title: str, rows: Sequence[Row], metrics: Sequence[Metric]) -> Iterator[str]:
     headers, names = row_names(rows)
-    overview = [(*name, *_overview(row)) for name, row in zip(names, rows, strict=True)]
-    yield draw_table(Table(title, (*headers, *OVERVIEW), overview))
+    numbers = [one for one in metrics if one.form == "value" and one.is_mean and one.shown != "no"]
+    overview = [(*name, *_overview(row, numbers)) for name, row in zip(names, rows, strict=True)]
+    yield draw_table(Table(title, (*headers, "n", *(one.header for one in numbers), *COUNTS.values()), overview))
     rows = [{**row, "who": "/".join(name)} for name, row in zip(names, rows, strict=True)]
-    known = [row for row in rows if "per_class" in row]
-    for start in range(0, len(known), SIDE_BY_SIDE):
-        yield draw_table(_classes(known[start : start + SIDE_BY_SIDE]))
-    for row in known:
-        if "confusion" in row:
-            yield draw_table(_matrix(row)) if len(row["confusion"]) <= DRAWN else wrap_lines(list(_confusions(row)))
-    yield from (draw_table(_curve(row)) for row in rows if "curve" in row)
-    if missing := list(filter(None, map(_missing, rows))):
+    parts = [one for one in metrics if one.form != "value" and one.shown != "no"]
+    for metric in parts:
+        yield from DRAWINGS[metric.form](metric, [row for row in rows if metric.name in row])
+    if missing := [line for row in rows if (line := _missing(row, parts))]:
         yield wrap_lines(missing)
 
 
-def _overview(row: Row) -> tuple[str, ...]:
+def _overview(row: Row, numbers: Sequence[Metric]) -> tuple[str, ...]:
     counts = row.get("parameter_counts", {})
-    sizes = (f"{counts[name]:,}" if name in counts else "-" for name in ("total", "trainable", "frozen", "buffers"))
-    shares = (percent(row.get(name)) for name in ("test_accuracy", "macro_f1", "overfitting_gap"))
-    return seed_count(row), *shares, *sizes
+    sizes = (f"{counts[name]:,}" if name in counts else "-" for name in COUNTS)
+    return seed_count(row), *(metric_text(metric, row) for metric in numbers), *sizes
 
 
-def _classes(rows: Sequence[Row]) -> Table:
+def _by_class(metric: Metric, rows: Sequence[Row]) -> Iterator[str]:
+    for start in range(0, len(rows), SIDE_BY_SIDE):
+        yield draw_table(_classes(metric.name, rows[start : start + SIDE_BY_SIDE]))
+
+
+def _classes(part: str, rows: Sequence[Row]) -> Table:
     """Each class on all these backends. A backend that was given other classes has none of these."""
-    known = [{found["class"]: found for found in row["per_class"]} for row in rows]
+    known = [{found["class"]: found for found in row[part]} for row in rows]
     counts = {name: found["count"] for classes in reversed(known) for name, found in classes.items()}
     return Table(
-        f"By class: the mean over {_seeds(rows)}; count is that of the pictures in the test split",
+        f"By class: the mean over {_seeds(part, rows)}; count is that of the pictures in the test split",
         ("class", "count", *(f"{_who(row)}\n{SHARES}" for row in rows)),
         [(_name(name), f"{n:,}", *(_shares(classes.get(name)) for classes in known)) for name, n in counts.items()],
     )
@@ -106,68 +89,84 @@ def _shares(found: Mapping[str, Any] | None) -> str:
     return f"{told[0]:>9}  {told[1]:>6}  {told[2]:>6}"
 
 
-def _matrix(row: Row) -> Table:
+def _by_pair(metric: Metric, rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        few = len(row[metric.name]) <= DRAWN
+        yield draw_table(_matrix(metric, row)) if few else wrap_lines(list(_confusions(metric, row)))
+
+
+def _matrix(metric: Metric, row: Row) -> Table:
     """Every pair of classes. Columns have letters for names, so that they are narrow; what never happened is a dot."""
-    letters = ascii_lowercase[: len(row["confusion"])]
+    letters = ascii_lowercase[: len(row[metric.name])]
     return Table(
-        f"{_who(row)}: what was taken for what, over {_seeds([row])}; a row is the truth, a column the prediction",
+        f"{_who(row)}: what was taken for what, over {_seeds(metric.of, [row])}; a row is the truth, a column the prediction",
         ("truth", *letters),
         [
             (f"{letter} {_name(found['class'])}", *(str(n) if n else "." for n in counts))
-            for letter, found, counts in zip(letters, row["per_class"], row["confusion"], strict=True)
+            for letter, found, counts in zip(letters, row[metric.of], row[metric.name], strict=True)
         ],
     )
 
 
-def _confusions(row: Row) -> Iterator[str]:
+def _confusions(metric: Metric, row: Row) -> Iterator[str]:
     """The pairs of classes that were confused most often."""
-    names = [_name(found["class"]) for found in row["per_class"]]
+    names = [_name(found["class"]) for found in row[metric.of]]
     pairs = [
         (count, names[truth], names[taken])
-        for truth, counts in enumerate(row["confusion"])
+        for truth, counts in enumerate(row[metric.name])
         for taken, count in enumerate(counts)
         if count and truth != taken
     ]
     pairs.sort(key=lambda pair: -pair[0])
-    yield f"{_who(row)}: what was taken for what, over {_seeds([row])}" + ("" if pairs else ": nothing was confused")
+    yield f"{_who(row)}: what was taken for what, over {_seeds(metric.of, [row])}" + (
+        "" if pairs else ": nothing was confused"
+    )
     for count, truth, taken in pairs[:NAMED]:
         yield f"  {truth} taken for {taken}, {count:,} time{'s' if count > 1 else ''}"
     if len(pairs) > NAMED:
         yield f"  and {len(pairs) - NAMED:,} more pairs, {sum(count for count, *_ in pairs[NAMED:]):,} times together"
 
 
-def _curve(row: Row) -> Table:
-    points = row["curve"]["points"]
+def _along(metric: Metric, rows: Sequence[Row]) -> Iterator[str]:
+    """The curve of one seed of each row. Curves that are means over seeds stand in tables of the other formats."""
+    if not metric.is_mean:
+        yield from (draw_table(_curve(metric, row)) for row in rows)
+
+
+def _curve(metric: Metric, row: Row) -> Table:
+    points = row[metric.name]["points"]
     shown = points
     if len(points) > POINTS:
         shown = [points[round(i * (len(points) - 1) / (POINTS - 1))] for i in range(POINTS)]
-    columns = {name: header for name, header in CURVE.items() if any(name in point for point in points)}
-    title = f"{_who(row)}: the learning curve of seed {row['curve']['seed']}"
+    columns = {key: format for key, format in metric.parts if any(key in point for point in points)}
+    title = f"{_who(row)}: the {metric.header} of seed {row[metric.name]['seed']}"
     return Table(
         title + (f", {POINTS} of its {len(points)} points" if shown is not points else ""),
-        ("epoch", *columns.values()),
-        [(f"{round(point['epoch'], 2):g}", *(_value(point, name) for name in columns)) for point in shown],
+        (metric.over, *(key.replace("_", " ") for key in columns)),
+        [
+            (
+                f"{round(point[metric.over], 2):g}",
+                *(number_text(point[key], format) if key in point else "-" for key, format in columns.items()),
+            )
+            for point in shown
+        ],
     )
 
 
-def _value(point: Mapping[str, float], name: str) -> str:
-    if name not in point:
-        return "-"
-    return f"{point[name]:.2%}" if name.endswith("accuracy") else f"{point[name]:.4f}"
+DRAWINGS = {"classes": _by_class, "confusion": _by_pair, "curve": _along}
 
 
-def _missing(row: Row) -> str | None:
+def _missing(row: Row, parts: Sequence[Metric]) -> str | None:
     """What a reader may look for in vain: an older run, a task that keeps none, or very many classes."""
     if not row["n"]:
         return f"{_who(row)}: no cell has finished."
-    parts = {"per_class": "classes", "confusion": "confusions", "curve": "learning curve"}
-    missing = [name for part, name in parts.items() if part not in row]
+    missing = [metric.header for metric in parts if metric.name not in row]
     return f"{_who(row)}: its cells hold no {', no '.join(missing)}." if missing else None
 
 
-def _seeds(rows: Sequence[Row]) -> str:
+def _seeds(part: str, rows: Sequence[Row]) -> str:
     """How many seeds are taken together, by those rows that may differ in it."""
-    numbers = sorted({row["per_class_n"] for row in rows})
+    numbers = sorted({row[f"{part}_n"] for row in rows})
     return f"{' or '.join(map(str, numbers))} seed{'s' if numbers != [1] else ''}"
 
 

@@ -72,8 +72,7 @@ def as_gallery(report: Report) -> str:
 
 
 def _section(report: Report, title: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    cells = {(row["subject"], seed) for row in rows for seed in row["seeds"]}
-    of_these = [result for result in report.results if (result.cell.configuration, result.cell.seed) in cells]
+    of_these = [result for row in rows for result in report.results_of(row)]
     several = _best_kept(report, of_these)
     if not several:
         return

@@ -10,9 +10,10 @@ from harness import (
     Report,
     Table,
     draw_table,
+    headline_of,
     hookimpl,
+    metric_text,
     network_text,
-    percent,
     printable,
     report_notes,
     seeds_text,
@@ -25,25 +26,27 @@ NOTHING = "No task of this run was given a number of training pictures: see same
 
 
 def as_learning_curve(report: Report) -> str:
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in report.summary:
-        if isinstance(row["options"].get(TRAIN_LIMIT), int):
-            groups.setdefault((row["dataset"], row["precision"]), []).append(row)
-    tables = [draw_table(_table(dataset, precision, rows)) for (dataset, precision), rows in groups.items()]
+        main = headline_of(report.metrics[row["task"]])
+        if main and isinstance(row["options"].get(TRAIN_LIMIT), int):
+            cell = {**row, "told": metric_text(main, row)}
+            groups.setdefault((row["dataset"], row["precision"], main.header), []).append(cell)
+    tables = [draw_table(_table(*about, rows)) for about, rows in groups.items()]
     told = [wrap_lines(lines) for lines in report_notes(report) if lines]
     return printable("\n\n".join([*(tables or [NOTHING]), *told]))
 
 
-def _table(dataset: str, precision: str, rows: list[dict[str, Any]]) -> Table:
+def _table(dataset: str, precision: str, what: str, rows: list[dict[str, Any]]) -> Table:
     counts = sorted({row["options"][TRAIN_LIMIT] for row in rows})
     lines: dict[tuple[str, ...], dict[int, str]] = {}
     for row in rows:
         way = row["task"], network_text(row), row["backend"], row["mode"], _apart(row)
-        lines.setdefault(way, {})[row["options"][TRAIN_LIMIT]] = percent(row.get("test_accuracy"))
+        lines.setdefault(way, {})[row["options"][TRAIN_LIMIT]] = row["told"]
     names = ("task", "network", "backend", "mode", KEPT_APART)
     kept = len(names) if any(way[-1] for way in lines) else len(names) - 1
     return Table(
-        f"{dataset}, {precision}: test accuracy by the number of training pictures",
+        f"{dataset}, {precision}: {what} by the number of training pictures",
         (*names[:kept], *(f"{count:,}" for count in counts)),
         [(*way[:kept], *(found.get(count, "-") for count in counts)) for way, found in lines.items()],
     )

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from harness.report.summary import Report
+from harness.metric import Metric, plain_metrics
+from harness.report.declared import installed_metrics
 from harness.report.text import headline
 from harness.result import Cell, Result
 from harness.text import printable
@@ -163,9 +164,17 @@ def _one_line(result: Result) -> str:
     who = f"{cell.task} {result.who} seed {cell.seed}"
     if result.status != "ok":
         return f"{who}: {result.status}: {result.reason}"
-    numbers = ((name, value) for name, value in result.metrics.items() if isinstance(value, int | float))
-    other = next((f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers), "done")
-    return f"{who}: ok, {headline(Report.row_of(result)) or other}, {result.time['total_s']:.1f} s"
+    main = _main_number(result, installed_metrics([cell.task]).get(cell.task, ()))
+    return f"{who}: ok, {main or 'done'}, {result.time['total_s']:.1f} s"
+
+
+def _main_number(result: Result, declared: Sequence[Metric]) -> str | None:
+    """The headline of the task; or the first number that it has found."""
+    told = (
+        headline({one.name: one.value_in(result.metrics) for one in metrics}, metrics)
+        for metrics in (declared, plain_metrics([result.metrics]))
+    )
+    return next(filter(None, told), None)
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,8 @@ from harness.environment import describe_host, worker_environment
 from harness.forms import certificate_problems
 from harness.plugins import find_backends, own_names
 from harness.pretrained.entries import is_path
-from harness.result import SHOWN, Cell, Result, not_checked
+from harness.report.declared import installed_metrics, stored_metrics
+from harness.result import SHOWN, Cell, Result
 from harness.running.crosscheck import cases, judge
 from harness.running.process import Ended, run_worker
 from harness.running.store import Store
@@ -23,6 +24,7 @@ from harness.storage.atomic import free, read_json
 from harness.storage.places import file_hash
 from harness.storage.sealed import PICTURES, write_json
 from harness.text import shown_names
+from harness.verdict import no_certificate, verdict_in
 from harness.worker.code_hash import code_if_there
 
 
@@ -71,6 +73,7 @@ class Runner:
                 "host": describe_host(),
                 "config": dict(config),
                 "names": names,
+                "metrics": self._metrics([*earlier, *cells]),
                 "order_seed": (order_seed := int.from_bytes(os.urandom(4))),
                 "plan": [asdict(cell) for cell in (*earlier, *(cell for cell in cells if cell.key not in known))],
             }
@@ -95,6 +98,13 @@ class Runner:
         kept = self.store.run.get("names", {}) if earlier else {}
         kept = kept if isinstance(kept, dict) else {}
         return {**kept, **own_names({cell.backend for cell in cells}, find_backends())}
+
+    def _metrics(self, cells: Sequence[Cell]) -> dict[str, list[dict[str, Any]]]:
+        """What the tasks declare of their metrics now; what they did, if they are no longer installed."""
+        kept = stored_metrics(self.store.run) if self.store.exists else {}
+        tasks = [cell.task for cell in cells]
+        found = dict.fromkeys(tasks, ()) | kept | installed_metrics(tasks)
+        return {task: [metric.as_json() for metric in metrics] for task, metrics in found.items()}
 
     def run_cell(self, cell: Cell) -> Result:
         """One cell in a process of its own; whatever happens to it, there is a result."""
@@ -136,7 +146,7 @@ class Runner:
         groups: dict[tuple[str, ...], dict[str, Cell]] = {}
         for cell in cells:
             old = self.store.certificate(cell)
-            missing = old is None or old["verdict"].startswith("not-checked")
+            missing = old is None or not verdict_in(old).is_checked
             if cell.semantics == "aligned" and (missing or cell.configuration in wanted):
                 group = cell.backend, cell.mode, cell.precision, cell.device
                 groups.setdefault(group, {})[cell.configuration] = cell
@@ -156,8 +166,8 @@ class Runner:
                 about = answer.get("about", {}) | _code_of(backend)
                 self.store.save_certificate(name, answer | {"about": about})
             known = ", known from before" if all(answer.get("cached") for answer in answers.values()) else ""
-            for verdict in dict.fromkeys(answer["verdict"] for answer in answers.values()):
-                self.watcher.certified(f"{shown[backend]}/{mode}", verdict + known, ended.seconds)
+            for verdict in dict.fromkeys(map(verdict_in, answers.values())):
+                self.watcher.certified(f"{shown[backend]}/{mode}", f"{verdict}{known}", ended.seconds)
 
     def _judge(self, cells: Sequence[Cell], shown: Mapping[str, str]) -> None:
         """Let every backend see the pictures that each has made. A backend that is a file is asked only if this command has
@@ -201,15 +211,15 @@ def _certificates(file: Path, subjects: Iterable[str], ended: Ended) -> dict[str
     try:
         answers = read_json(file)
     except FileNotFoundError:
-        return {name: not_checked(": ".join(ended.explain())) for name in subjects}
+        return {name: no_certificate(": ".join(ended.explain())) for name in subjects}
     except ValueError as error:
-        return {name: not_checked(f"invalid: {error}") for name in subjects}
+        return {name: no_certificate(f"invalid: {error}") for name in subjects}
     return {name: _certificate(answers.get(name) if isinstance(answers, dict) else answers) for name in subjects}
 
 
 def _certificate(answer: Any) -> dict[str, Any]:
     problem = next(certificate_problems(answer), None)
-    return not_checked(f"invalid: {problem}") if problem else answer
+    return no_certificate(f"invalid: {problem}") if problem else answer
 
 
 def _code_of(backend: str) -> dict[str, str]:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
 from harness.forms import case_problems, certificate_problems, fields_of, is_plain_name
+from harness.metric import Metric
+from harness.report.declared import declared_metrics, stored_metrics
 from harness.result import SCHEMA, Cell, Result, cell_of
 from harness.running.lock import held, is_lock
 from harness.spec import Array
@@ -49,6 +51,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._metrics: dict[str, Sequence[Metric]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -139,11 +142,21 @@ class Store:
                 )
             for problem in fields_of(data, RECORDED, ""):
                 raise ValueError(problem)
+            stored_metrics(data)
         except (OSError, ValueError) as error:
             raise UsageError(f"{self.folder}/{RECORD} cannot be read: {error}: choose another folder") from None
         return data
 
+    def metrics_of(self, task: str) -> Sequence[Metric]:
+        """The metrics that the task declares in this run."""
+        if task not in self._metrics:
+            found = declared_metrics(self.run if self.exists else {}, [task])
+            self._metrics |= found | {task: found.get(task, ())}
+        return self._metrics[task]
+
     def save_run(self, data: dict[str, Any]) -> None:
+        """Write the record. A cell may destroy it: what it says of metrics is kept in memory too."""
+        self._metrics |= stored_metrics(data)
         self._write(write_json, {"schema": SCHEMA} | data, RECORD)
 
     def room(self, *names: str) -> Path:
@@ -237,13 +250,17 @@ class Store:
 
     def load(self, cell: Cell) -> Result | None:
         """The result of a cell with its certificate; None if it has none yet. Raises ValueError if it is damaged."""
+        return self._load(cell, self.certificate(cell))
+
+    def _load(self, cell: Cell, certificate: dict[str, Any] | None) -> Result | None:
         try:
-            result = Result.from_json(read_sealed(self.cell_folder(cell) / "result.json"))
+            data = read_sealed(self.cell_folder(cell) / "result.json")
+            result = Result.from_json(data, self.metrics_of(cell.task))
         except FileNotFoundError:
             return None
-        if result.cell.key != cell.key:
+        if result.cell != cell and result.cell.key != cell.key:
             raise ValueError("result.json is about another cell")
-        result.parity = self.certificate(cell) or result.parity
+        result.parity = certificate or result.parity
         return result
 
     def set_aside(self, cell: Cell) -> str:
@@ -256,8 +273,11 @@ class Store:
 
     def plan(self) -> list[Cell]:
         """Every cell that was ever asked of this run."""
+        return self._plan(self.run)
+
+    def _plan(self, record: Mapping[str, Any]) -> list[Cell]:
         cells = []
-        for number, data in enumerate(self.run["plan"]):
+        for number, data in enumerate(record["plan"]):
             try:
                 cells.append(cell_of(data))
             except ValueError as error:
@@ -268,9 +288,14 @@ class Store:
 
     def results(self) -> Iterator[Result]:
         """A result for every cell of the run, in the order of its plan; also for one that is not there."""
-        for cell in self.plan():
+        certificates: dict[str, dict[str, Any] | None] = {}
+        cells = self._plan(record := self.run)
+        self._metrics = dict(declared_metrics(record, [cell.task for cell in cells])) | self._metrics
+        for cell in cells:
+            if cell.configuration not in certificates:
+                certificates[cell.configuration] = self.certificate(cell)
             try:
-                yield self.load(cell) or Result(
+                yield self._load(cell, certificates[cell.configuration]) or Result(
                     cell, "interrupted", "not done: the run was stopped before, or is still at it"
                 )
             except ValueError as error:

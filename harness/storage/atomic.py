@@ -10,11 +10,13 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from harness.forms import containers_in
 
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags for a new file: opening fails if anything has this name, even a link."""
@@ -138,15 +140,9 @@ def _refuse(word: str) -> None:
 
 def _is_deeper(data: Any, limit: int) -> bool:
     """Whether a value has more than `limit` levels."""
-    level = [data]
+    level = containers_in([[data]])
     for _ in range(limit):
-        level = [part for value in level for part in _parts(value)]
         if not level:
             return False
+        level = containers_in(level)
     return True
-
-
-def _parts(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, list) else ()

@@ -19,6 +19,7 @@ from harness import (
     AT_LEAST_1,
     FACTOR,
     Attack,
+    Metric,
     ModelBuilder,
     Shape,
     Subject,
@@ -87,6 +88,24 @@ class Adversarial(Task):
     name = "adversarial"
     rate = "attacked images"
     options = Options
+    metrics = (
+        Metric("test_accuracy", "clean accuracy", "share", better="higher"),
+        Metric(
+            "accuracy_at_epsilon", "robust accuracy", "share", better="higher", headline=True, of="robust_accuracy",
+            at="epsilon", sample="pictures", judged="accuracy",
+        ),
+        Metric(
+            "robust_accuracy", "accuracy", form="curve", better="higher", over="epsilon", parts=(("accuracy", "share"),),
+            at="epsilon", sample="pictures", compared=True,
+        ),
+        Metric("pictures", "number of pictures", "count", average="none", shown="details"),
+        Metric("epsilon", average="none", shown="details"),
+        Metric("success_rate", "success", "share", at="epsilon", shown="details"),
+        Metric("mean_perturbation", "mean change", "size", at="epsilon", shown="details"),
+        Metric("largest_perturbation", "largest", "size", at="epsilon", shown="details"),
+        Metric("vanished_gradients", "no gradient", "share", at="epsilon", shown="details"),
+        Metric("attack_images_per_s", "attacked images/s", "rate", better="higher", shown="no"),
+    )  # fmt: skip
     weights = "two-block-cnn-digits"
     keeps_head = True
 

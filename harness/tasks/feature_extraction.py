@@ -15,7 +15,9 @@ from harness import (
     AT_LEAST_1,
     BELOW_1,
     FROZEN_TRUNK,
+    TRAINING_METRICS,
     Head,
+    Metric,
     ModelBuilder,
     Recipe,
     Shape,
@@ -46,6 +48,7 @@ class FeatureExtraction(Task):
     name = "feature-extraction"
     rate = "features"
     options = Options
+    metrics = (*TRAINING_METRICS, Metric("features_per_s", "features/s", "rate", better="higher", shown="no"))
     dataset = "digits:5-9"
     weights = "two-block-cnn-digits04"
 

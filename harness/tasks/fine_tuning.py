@@ -19,6 +19,7 @@ from harness import (
     AT_LEAST_1,
     BELOW_1,
     SGD,
+    TRAINING_METRICS,
     Adam,
     AdamW,
     Augmentation,
@@ -26,6 +27,7 @@ from harness import (
     Examples,
     Fit,
     Head,
+    Metric,
     Model,
     ModelBuilder,
     Point,
@@ -89,6 +91,12 @@ class FineTuning(Task):
     name = "fine-tuning"
     rate = "training images"
     options = Options
+    metrics = (
+        *TRAINING_METRICS,
+        Metric("head_test_accuracy", "test accuracy of the head alone", "share", better="higher", shown="no"),
+        Metric("epochs_run", "epochs run", "count", shown="no"),
+        Metric("best_epoch", "best epoch", "count", shown="no"),
+    )
     dataset = "digits:5-9"
     weights = "two-block-cnn-digits04"
 

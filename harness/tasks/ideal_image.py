@@ -17,6 +17,7 @@ from harness import (
     AT_LEAST_1,
     Array,
     Attack,
+    Metric,
     ModelBuilder,
     Range,
     Shape,
@@ -63,6 +64,14 @@ class IdealImage(Task):
     name = "ideal-image"
     rate = "ideal images"
     options = Options
+    metrics = (
+        Metric("target_probability", "probability", "share", better="higher", headline=True, judged="probability"),
+        Metric("total_variation", "variation", "size"),
+        Metric("plain_total_variation", "without its loss", "size"),
+        Metric("least_probability", "least probability", "share", better="higher", shown="no"),
+        Metric("plain_target_probability", "probability without its loss", "share", better="higher", shown="no"),
+        Metric("plain_least_probability", "least probability without its loss", "share", better="higher", shown="no"),
+    )
     weights = "two-block-cnn-digits"
     keeps_head = True
 

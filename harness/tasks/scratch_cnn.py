@@ -10,6 +10,7 @@ from harness import (
     AT_LEAST_1,
     BELOW_1,
     SGD,
+    TRAINING_METRICS,
     Adam,
     AdamW,
     Augmentation,
@@ -60,6 +61,7 @@ class ScratchCNN(Task):
     name = "scratch-cnn"
     rate = "training images"
     options = Options
+    metrics = TRAINING_METRICS
 
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
         return [Subject(model(input_shape, classes), options.recipe)]

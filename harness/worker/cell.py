@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from harness.environment import keep_within
 from harness.errors import WrongDevice
-from harness.result import Cell, Result, diverged, not_checked
+from harness.result import Cell, Result, diverged
 from harness.storage.sealed import ARTIFACTS, write_json, write_sealed
+from harness.verdict import no_certificate
 from harness.worker.failures import explain
 from harness.worker.guard import stand_guard
 from harness.worker.progress import teller
@@ -104,7 +105,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
         | {"host": describe_host()}
         | ({"start": start.about | {"name": start.name}} if start else {}),
         versions=backend.versions(),
-        parity=not_checked(NATIVE if cell.semantics == "native" else ""),
+        parity=no_certificate(NATIVE if cell.semantics == "native" else ""),
         settings=backend.settings(),
         provenance=provenance(backend),
         artifacts={} if problem else _write_artifacts(outcome, dataset, cell, artifacts),

@@ -8,20 +8,19 @@ for all seeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.backend import Backend, Precision
 from harness.environment import describe_host
-from harness.forms import DEVIATIONS
 from harness.parity import certify
 from harness.plugins import load_backend
-from harness.result import digest, worst
+from harness.result import digest
 from harness.storage.places import Places
 from harness.storage.sealed import read_sealed, write_sealed
 from harness.task import Subject, fingerprint_of
+from harness.verdict import DEVIATIONS, verdict_in, worst
 from harness.worker.code_hash import code_of, harness_code_of
 
 
@@ -40,7 +39,7 @@ def certificate(conditions: Conditions, subjects: Iterable[Subject], places: Pla
     found = [certificate_of(conditions, subject, places) for subject in subjects]
     return {
         "about": {"subjects": fingerprint_of(subjects), "versions": found[0].get("versions", {})},
-        "verdict": worst(one["verdict"] for one in found),
+        "verdict": worst(map(verdict_in, found)).text,
         **_largest(found, DEVIATIONS),
         "steps": max(one["steps"] for one in found),
         "timed": _largest([one["timed"] for one in found], found[0]["timed"]),
@@ -69,7 +68,7 @@ def certificate_of(conditions: Conditions, subject: Subject, places: Places) -> 
         versions.update(made.versions())
         return made
 
-    found = asdict(certify(make, subject, conditions.precision)) | {"versions": versions}
+    found = certify(make, subject, conditions.precision).as_json() | {"versions": versions}
     write_sealed(file, found)
     return found | {"cached": False}
 

@@ -11,9 +11,9 @@ from harness.options import change
 from harness.pictures import inputs
 from harness.plugins import load_backend, load_plugins
 from harness.report.crosscheck import REFERENCE
-from harness.result import not_checked
 from harness.storage.places import Places
 from harness.storage.sealed import read_arrays, write_arrays
+from harness.verdict import Verdict, no_certificate
 from harness.worker.certificates import Conditions, certificate
 from harness.worker.crosscheck import apart, feature_maps, judged
 from harness.worker.failures import explain
@@ -43,8 +43,8 @@ def certify(request: dict[str, Any]) -> dict[str, Any]:
 def _without_certificate(error: BaseException) -> dict[str, Any]:
     """The answer for subjects whose certificate ended in an error. A backend that breaks the contract differs."""
     reason = explain(error)[1]
-    missing = not_checked(reason)
-    return missing | {"verdict": f"differs: {reason}"} if isinstance(error, ContractError) else missing
+    missing = no_certificate(reason)
+    return missing | {"verdict": Verdict.differs(reason).text} if isinstance(error, ContractError) else missing
 
 
 def judge(request: dict[str, Any]) -> dict[str, Any]:

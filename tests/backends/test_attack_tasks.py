@@ -91,7 +91,7 @@ def test_attacks_are_certified(backend, mode, model):
         pytest.skip("the compiler takes minutes; one network has all that it could break")
     found = certify(lambda precision: backend("cpu", mode, precision), Subject(model, attacks=BOTH_NORMS))
     print(found)
-    assert found.verdict == "equal" and found.attack <= 1e-9
+    assert found.verdict.is_equal and found.deviations["attack"] <= 1e-9
     left_out = [re.match(r"(\d+) of (\d+) attacked pixels", what) for what in found.excludes]
     assert all(int(count[1]) <= 0.001 * int(count[2]) for count in left_out if count)
 

@@ -223,6 +223,7 @@ def test_whom_the_certificate_knows_to_differ_is_to_blame_for_a_difference():
     assert guilty.parity["verdict"] == "differs: attacked pictures of a network: 2.5e-01, limit 1e-09"
 
 
-def test_what_trains_nothing_is_not_evaluated():
+def test_what_trains_nothing_has_no_classes_and_no_gap():
     page = REPORTERS["evaluation"](Report.of(Kept([attacked()])))
-    assert "no cell of the run has trained a network" in page and "over-fitting" not in page
+    assert "robust accuracy" in page and "no gradient" in page and "50.00%" in page
+    assert "over-fitting" not in page and "hold no" not in page

@@ -218,4 +218,4 @@ def test_a_certificate_says_nothing_of_a_cell_that_ran_something_else(verdict, a
     """It is kept under what was asked for, and made anew when the run is resumed."""
     result = resting_on(0, subjects="s", backend_code="a")
     (row,) = report(replace(result, parity=certified(verdict, about=about))).summary
-    assert row["parity"] == (f"not-checked: its certificate is of {reason}" if reason else verdict)
+    assert row["parity"].text == (f"not-checked: its certificate is of {reason}" if reason else verdict)

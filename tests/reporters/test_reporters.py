@@ -13,7 +13,8 @@ import pytest
 from reports import CELL, DIFFERS, NASTY, REPORTERS, certified, ok, report
 
 from harness import Point, evaluate
-from harness.result import Cell, Result, not_checked
+from harness.result import Cell, Result
+from harness.verdict import Verdict, no_certificate
 
 
 def evaluated(confusion: list[list[int]], classes: list[str], cell: Cell = CELL, **metrics) -> Result:
@@ -92,19 +93,19 @@ def test_a_number_of_training_pictures_that_is_no_number_has_no_column():
 def test_the_verdict_of_a_row_is_the_worst_of_its_seeds(verdicts):
     results = [ok(replace(CELL, seed=seed), parity=certified(verdict)) for seed, verdict in enumerate(verdicts)]
     (row,) = report(*results).summary
-    assert row["parity"] == DIFFERS
-    (row,) = report(*(result for result in results if result.parity["verdict"] != DIFFERS)).summary
-    assert row["parity"] == "not-checked: no reference"
+    assert row["parity"].text == DIFFERS
+    (row,) = report(*(result for result in results if not result.verdict.is_different)).summary
+    assert row["parity"] == Verdict.not_checked("no reference")
     for name in ("table", "markdown", "evaluation", "gallery", "learning-curve"):
         assert "losses of a network" in REPORTERS[name](report(*results))
 
 
 def test_a_cell_that_differs_is_said_to_even_if_it_failed():
     failed = Result(CELL, "failed", "it broke", parity=certified(DIFFERS))
-    assert report(failed).summary[0]["parity"] == DIFFERS
+    assert report(failed).summary[0]["parity"].text == DIFFERS
     assert "losses of a network" in REPORTERS["table"](report(failed))
     proven = Result(CELL, "failed", "it broke", parity=certified())
-    assert report(proven).summary[0]["parity"] == "not-checked", "a cell that failed proves nothing"
+    assert report(proven).summary[0]["parity"] == Verdict.not_checked(), "a cell that failed proves nothing"
 
 
 def test_the_proof_is_the_largest_deviation_of_all_experiments():
@@ -127,9 +128,9 @@ def seeds(*accuracies: float, rates=(100.0, 110.0, 400.0), **metrics) -> list[Re
 
 
 def test_two_seeds_have_no_interval():
-    results = seeds(0.3, 0.46, macro_f1=0.4, overfitting_gap=0.1, total_variation=0.2)
+    results = seeds(0.3, 0.46, macro_f1=0.4, overfitting_gap=0.1, test_loss=0.2)
     (row,) = report(*results).summary
-    names = ("test_accuracy", "macro_f1", "overfitting_gap", "total_variation", "images_per_s", "first_step_s")
+    names = ("test_accuracy", "macro_f1", "overfitting_gap", "test_loss", "images_per_s", "first_step_s")
     assert [(row[name]["low"], row[name]["high"]) for name in names] == [(None, None)] * 6
     assert row["images_per_s"]["median"] == 110.5
     for name in ("table", "markdown", "evaluation"):
@@ -197,7 +198,7 @@ def test_what_should_be_known_is_said():
 def test_native_runs_are_told_apart_and_explained():
     native = ok(
         replace(CELL, semantics="native"),
-        parity=not_checked("native semantics"),
+        parity=no_certificate("native semantics"),
         evidence={"device": "cpu", "own_ways": {"Adam": "epsilon 1e-7"}},
     )
     text = " ".join(REPORTERS["table"](report(ok(), native)).split())

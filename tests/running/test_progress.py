@@ -157,7 +157,7 @@ def test_a_line_about_a_cell_shows_its_result(capsys):
     said = line(replace(done, metrics=metrics), capsys)
     assert said == "[1/2] adversarial one/default seed 0: ok, robust accuracy 50.00% at epsilon 0.1, 2.0 s"
     ideal = {"least_probability": 0.1, "total_variation": 0.2, "target_probability": 0.99}
-    assert "ok, probability 99.00%, 2.0 s" in line(ok(metrics=ideal), capsys)
+    assert "ok, probability 99.00%, 2.0 s" in line(ok(replace(CELL, task="ideal-image"), metrics=ideal), capsys)
     assert "ok, test accuracy 90.00%, 2.0 s" in line(ok(metrics={"epochs_run": 3, "test_accuracy": 0.9}), capsys)
     assert "ok, loss 0.25, 2.0 s" in line(ok(metrics={"loss": 0.25}), capsys), "a task of somebody else"
     assert "ok, done, 2.0 s" in line(ok(metrics={}), capsys)

@@ -14,11 +14,12 @@ from command import SMALL, backend, command, processor_seconds, report, samebenc
 
 from harness.cli import COMMANDS
 from harness.conformance import RULES
+from harness.metric import ends_of
 from harness.models.two_block_cnn import two_block_cnn
 from harness.pictures.inputs import DataOptions, NetworkInput, load
 from harness.plugins import load_plugins
 from harness.reference.backend import NumPy
-from harness.report.stats import mean_interval, median_interval, rate_interval, share_interval
+from harness.report.stats import mean_interval, median_interval, rate_interval
 from harness.result import Result, diverged
 from harness.storage.places import Places
 from harness.storage.sealed import read_sealed
@@ -323,7 +324,7 @@ def test_every_command_shows_an_example():
 def test_a_result_is_checked_when_it_is_read(run):
     folder, _ = run
     good = read_sealed(next(folder.glob("cells/*/result.json")))
-    assert Result.from_json(good).as_json() == good
+    assert Result.from_json(good, ScratchCNN.metrics).as_json() == good
     for change, path in [
         ({"status": "fine"}, "status 'fine'"),
         ({"metrics": {"test_accuracy": 1.7}}, "metrics.test_accuracy"),
@@ -334,12 +335,16 @@ def test_a_result_is_checked_when_it_is_read(run):
         ({"metrics": {"per_class": [CAT], "confusion": [[1, 0]]}}, "metrics.confusion is 1 lists of 1 counts"),
         ({"metrics": {"curve": [{"epoch": 1, "train_accuracy": -0.1}]}}, r"metrics.curve\[0\].train_accuracy is a"),
         ({"metrics": {"curve": [{"epoch": 1, "train_loss": "nan"}]}}, "metrics.curve is a list of objects of numbers"),
+        (
+            {"metrics": {"curve": [{"train_loss": 1.0}]}},
+            "metrics.curve is a list of objects of numbers, each with its epoch",
+        ),
         ({"metrics": {"overfitting_gap": 7}}, "metrics.overfitting_gap is a difference of two shares, not 7"),
         ({"time": {"train_s": -1}}, "time.train_s"),
         ({"colour": "red"}, "colour is unknown"),
     ]:
         with pytest.raises(ValueError, match=path):
-            Result.from_json(good | change)
+            Result.from_json(good | change, ScratchCNN.metrics)
     with pytest.raises(ValueError, match="metrics is missing"):
         Result.from_json({name: value for name, value in good.items() if name != "metrics"})
 
@@ -347,7 +352,7 @@ def test_a_result_is_checked_when_it_is_read(run):
 def test_a_class_without_pictures_has_no_recall_and_that_is_fine(run):
     good = read_sealed(next(run[0].glob("cells/*/result.json")))
     metrics = {"per_class": [CAT, CAT | {"recall": None, "f1": None, "count": 0}], "confusion": [[1, 0], [0, 0]]}
-    assert Result.from_json(good | {"metrics": metrics}).metrics == metrics
+    assert Result.from_json(good | {"metrics": metrics}, ScratchCNN.metrics).metrics == metrics
 
 
 def test_numbers_that_are_not_finite_are_divergence():
@@ -372,7 +377,8 @@ def test_intervals():
 
 
 def test_the_interval_of_a_share_is_from_0_to_1():
-    assert share_interval([0.9, 1.0, 1.0])["high"] == 1.0 and share_interval([0.0, 0.0, 0.1])["low"] == 0.0
+    ends = ends_of("share")
+    assert mean_interval([0.9, 1.0, 1.0], *ends)["high"] == 1.0 and mean_interval([0.0, 0.0, 0.1], *ends)["low"] == 0.0
     assert mean_interval([0.9, 1.0, 1.0])["high"] > 1.0, "which is what is cut off"
 
 

@@ -204,15 +204,6 @@ WRONG = [
     {"metrics": 3},
     {"metrics": {"test_accuracy": "high"}},
     {"metrics": {"test_accuracy": True}},
-    {"metrics": {"success_rate": "x"}},
-    {"metrics": {"target_probability": None}},
-    {"metrics": {"total_variation": [1.0]}},
-    {"metrics": ATTACK | {"robust_accuracy": []}},
-    {"metrics": ATTACK | {"robust_accuracy": {}}},
-    {"metrics": ATTACK | {"robust_accuracy": [{"epsilon": 0.1}]}},
-    {"metrics": ATTACK | {"pictures": 0}},
-    {"metrics": ATTACK | {"epsilon": None}},
-    {"metrics": {"robust_accuracy": CURVE}},
     {"metrics": {"per_class": [{"class": "a", "count": 1, "precision": 1.0, "recall": [], "f1": 1.0}]}},
     {"metrics": {"curve": [{"epoch": "one"}]}},
     {"parameters": {}},
@@ -264,18 +255,40 @@ WRONG = [
 """Fields that a sealed result may have wrong."""
 
 
-@pytest.mark.parametrize("change", WRONG, ids=lambda said: str(said)[:80])
-def test_a_sealed_result_with_a_wrong_field_is_invalid_and_says_which(tmp_path, monkeypatch, change):
+WRONG_METRICS = [
+    ("adversarial", {"success_rate": "x"}),
+    ("adversarial", ATTACK | {"robust_accuracy": []}),
+    ("adversarial", ATTACK | {"robust_accuracy": {}}),
+    ("adversarial", ATTACK | {"robust_accuracy": [{"epsilon": 0.1}]}),
+    ("adversarial", ATTACK | {"robust_accuracy": [{"epsilon": 0.1, "accuracy": 1.1}]}),
+    ("adversarial", ATTACK | {"pictures": 0}),
+    ("adversarial", ATTACK | {"epsilon": None}),
+    ("adversarial", {"robust_accuracy": CURVE}),
+    ("ideal-image", {"target_probability": None}),
+    ("ideal-image", {"total_variation": [1.0]}),
+    ("ideal-image", {"total_variation": -1.0}),
+]
+"""Metrics that their task declares otherwise."""
+
+EVERY_FAULT = [("scratch-cnn", change) for change in WRONG] + [
+    (task, {"metrics": said}) for task, said in WRONG_METRICS
+]
+
+
+@pytest.mark.parametrize(("task", "change"), EVERY_FAULT, ids=lambda said: str(said)[:80])
+def test_a_sealed_result_with_a_wrong_field_is_invalid_and_says_which(tmp_path, monkeypatch, task, change):
+    bad, good = cell("bad", task=task), cell("good", task=task)
+
     def work(request, result):
         answer(request, result)
         if request["cell"]["backend"] == "bad":
             write_sealed(result, read_sealed(result) | change)
 
-    found = run_here(tmp_path, [cell("bad"), cell("good")], monkeypatch, work)
+    found = run_here(tmp_path, [bad, good], monkeypatch, work)
     (field,) = change
     assert found["good"] == ("ok", None)
     assert found["bad"][0] == "invalid" and field in found["bad"][1] and len(found["bad"][1]) < 2000
-    write_sealed(Store(tmp_path).cell_folder(cell("bad")) / "result.json", finished(cell("bad")).as_json() | change)
+    write_sealed(Store(tmp_path).cell_folder(bad) / "result.json", finished(bad).as_json() | change)
     assert field in all_reports(Store(tmp_path))
 
 

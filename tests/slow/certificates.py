@@ -23,7 +23,8 @@ from harness.parity.certificate import EXACT_LIMIT, smaller, trial_of, without_d
 from harness.parity.deviations import Deviations
 from harness.plugins import load_backend, load_plugins
 from harness.task import Subject
-from harness.text import by
+from harness.text import format_size
+from harness.verdict import Verdict
 
 BACKENDS = ("numpy", "pytorch", "keras", "jax", "keras-on-jax", "keras-on-torch")
 SMALL = {
@@ -72,7 +73,7 @@ def make(folder: Path, networks: list[str] | None, seeds: int) -> None:
             model = smaller(without_dropout(models[network](input_shape=shape))[0], None)[0]
             for seed in range(seeds):
                 trial = trial_of(Subject(model, attacks=ATTACKS), model, seed=seed)
-                (folder / f"{network}.{by(shape)}.{seed}.pickle").write_bytes(pickle.dumps(trial))
+                (folder / f"{network}.{format_size(shape)}.{seed}.pickle").write_bytes(pickle.dumps(trial))
 
 
 def judge(name: str, folder: Path) -> int:
@@ -81,17 +82,12 @@ def judge(name: str, folder: Path) -> int:
     for file in sorted(folder.glob("*.pickle")):
         trial, found, begun = pickle.loads(file.read_bytes()), Deviations(), time.monotonic()
         trial.compare_exact(backend, found)
-        complaints = [text for _, text in found.complaints(EXACT_LIMIT)]
-        verdict = (
-            f"differs: {complaints[0]}"
-            if complaints
-            else f"not-checked: {trial.too_little}"
-            if trial.too_little
-            else "equal"
-        )
+        complaints = [verdict for _, verdict in found.complaints(EXACT_LIMIT)]
+        proven = Verdict.not_checked(trial.too_little) if trial.too_little else Verdict.equal()
+        verdict = complaints[0] if complaints else proven
         wrong |= bool(complaints)
         left, all_of_them = (sum(getattr(a, what) for a in trial.attacked) for what in ("left_out", "compared"))
-        row = f"{name:<16}{trial.model.name:<20}{by(trial.model.input_shape):<10}{file.name.split('.')[-2]:<6}"
+        row = f"{name:<16}{trial.model.name:<20}{format_size(trial.model.input_shape):<10}{file.name.split('.')[-2]:<6}"
         row += f"{found.value('attacked pictures'):<9.0e}{f'{left / all_of_them:.4%}':<12}{verdict}"
         print(f"{row} ({time.monotonic() - begun:.0f} s)", flush=True)
     return wrong

@@ -2,10 +2,11 @@
 how they set them, and not in what they say.
 
 tables.py    what a table is, and what all of them say alike
-headlines.py the main numbers of a row
+headlines.py the main numbers of a row, by the metrics of its task
 results.py   the results of each experiment, and how far each backend is from the reference
-attacks.py   pictures that were changed: how often a network is still right, and who else is fooled
+curves.py    values along a curve, and what every backend sees in the pictures of the others
 notes.py     what must be read with the tables
+overview.py  one table, a sentence that answers, and what is not as it should be
 footer.py    machines, devices and versions, and what intervals and rates mean
 """
 
@@ -17,8 +18,8 @@ from harness.report.text.tables import KEPT_APART as KEPT_APART
 from harness.report.text.tables import LEFT_COLUMNS as LEFT_COLUMNS
 from harness.report.text.tables import Table as Table
 from harness.report.text.tables import experiment_title as experiment_title
+from harness.report.text.tables import metric_text as metric_text
 from harness.report.text.tables import network_text as network_text
-from harness.report.text.tables import percent as percent
 from harness.report.text.tables import row_names as row_names
 from harness.report.text.tables import seed_count as seed_count
 from harness.report.text.tables import seeds_text as seeds_text

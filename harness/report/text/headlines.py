@@ -1,46 +1,38 @@
-"""The main numbers of a row: the columns of its table, and the one in the line of a finished cell."""
+"""The main numbers of a row of the summary, by the metrics of its task."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from harness.report.text.tables import percent, plain
-
-
-class Headline(NamedTuple):
-    """A number of a row of the summary."""
-
-    name: str
-    """Its key in the row."""
-
-    header: str
-    told: Callable[[Any], str] = percent
-    main: bool = False
-    """Whether a line about one cell shows it."""
+from harness.metric import Metric, headline_of
+from harness.report.text.tables import metric_text
 
 
-ROBUST = Headline("accuracy_at_epsilon", "robust accuracy", main=True)
-ATTACKED = Headline("test_accuracy", "clean accuracy"), ROBUST
-IDEAL = (
-    Headline("target_probability", "probability", main=True),
-    Headline("total_variation", "variation", plain),
-    Headline("plain_total_variation", "without its loss", plain),
-)
-LEARNT = (Headline("test_accuracy", "test accuracy", main=True),)
+def columns(metrics: Sequence[Metric]) -> list[Metric]:
+    """The metrics that have a column in the table of results."""
+    return [metric for metric in metrics if metric.form == "value" and metric.shown == "results"]
 
 
-def headlines(rows: Sequence[Mapping[str, Any]]) -> tuple[Headline, ...]:
-    """The columns of main numbers for these rows."""
-    if any("robust_accuracy" in row for row in rows):
-        return ATTACKED
-    return IDEAL if any("target_probability" in row for row in rows) else LEARNT
+def details(metrics: Sequence[Metric]) -> list[Metric]:
+    """The metrics that have a column in tables of details only."""
+    return [metric for metric in metrics if metric.form == "value" and metric.shown == "details" and metric.is_mean]
 
 
-def headline(row: Mapping[str, Any]) -> str | None:
-    """The main number of a row in words: robust accuracy 61.33% at epsilon 0.1. None if the row does not have it."""
-    main = next(one for one in headlines([row]) if one.main)
-    if main.name not in row:
+def conditions(metrics: Sequence[Metric]) -> list[Metric]:
+    """The metrics that are conditions of the experiment, such as the number of pictures."""
+    return [metric for metric in metrics if metric.form == "value" and metric.shown != "no" and not metric.is_mean]
+
+
+def qualifier(metric: Metric, row: Mapping[str, Any], metrics: Sequence[Metric]) -> str:
+    """What qualifies a metric in this row: " at epsilon 0.1"."""
+    other = next((other for other in metrics if other.name == metric.at and other.name in row), None)
+    return f" at {other.header} {metric_text(other, row)}" if other else ""
+
+
+def headline(row: Mapping[str, Any], metrics: Sequence[Metric]) -> str | None:
+    """The main number of a row, or of the values of one result, in words: robust accuracy 61.33% at epsilon 0.1. None if the row does not have it."""
+    main = headline_of(metrics)
+    if main is None or row.get(main.name) is None:
         return None
-    size = f" at epsilon {row['epsilon']:.3g}" if main is ROBUST else ""
-    return f"{main.header} {main.told(row[main.name])}{size}"
+    return f"{main.header} {metric_text(main, row)}{qualifier(main, row, metrics)}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.parity.probes import LIMITS
 from harness.report.agreement import Agreement
-from harness.report.basis import EXPERIMENT
+from harness.report.crosscheck import judged_metric
 from harness.report.summary import Report
 from harness.report.text.footer import footer
 from harness.report.text.results import one_each
@@ -25,7 +25,7 @@ def report_notes(report: Report) -> Iterator[list[str]]:
     """Paragraphs of lines, the most important first."""
     yield [
         *dict.fromkeys(_agreements(report.agreements)),
-        *(_apart(found, report.results) for found in report.judgements if found["apart"]),
+        *(_apart(found, report) for found in report.judgements if found["apart"]),
     ]
     yield list(dict.fromkeys(line for result in one_each(report.results) for line in _verdict(result)))
     yield list(map(_failure, _not_ok(report.results)))
@@ -33,9 +33,14 @@ def report_notes(report: Report) -> Iterator[list[str]]:
     yield list(_own_ways(report.results))
     yield [problem for found in report.judgements for problem in found["problems"]]
     yield list(_disturbed(report.summary))
-    yield [*_kept_apart(report.summary), *_warnings(report.results), *_mixed_versions(report.results)]
+    yield [*run_warnings(report), *_warnings(report.results)]
     yield list(dict.fromkeys(note for result in report.results for note in _told(result)))
     yield list(footer(report))
+
+
+def run_warnings(report: Report) -> list[str]:
+    """Warnings about a run as a whole: rows that cannot be compared, backends that changed on the way."""
+    return [*_kept_apart(report.summary), *_mixed_versions(report.results)]
 
 
 def _agreements(found: Sequence[Agreement]) -> Iterator[str]:
@@ -76,23 +81,25 @@ def _count(names: Iterable[str]) -> str:
     return f"{len(set(backends))} backend{'s' if len(set(backends)) > 1 else ''}{several}"
 
 
-def _apart(found: dict[str, Any], results: Sequence[Result]) -> str:
+def _apart(found: dict[str, Any], report: Report) -> str:
     """A note on how much the pictures of several backends differ. If the backends are equal, it says why they differ."""
     largest, visible = found["apart"]["largest"], found["apart"]["visible"]
     text = (
         f"Pictures of {found['task']}: those of {_count(found['scores'])} differ by {within(largest)} at most, and "
         f"visibly (by more than 1/255) in {visible:.1%} of their values."
     )
-    made = [r for r in results if r.cell.configuration in found["subjects"] and r.cell.seed in found["seeds"]]
-    rounded = all(r.parity["verdict"] == "equal" and r.cell.precision != "float64" for r in made)
-    return text + (_why(found, made[0]) if made and rounded and visible else "")
+    subjects, seeds = found["subjects"], {*found["seeds"]}
+    made = [r for subject in subjects for r in report.results_by_subject.get(subject, ()) if r.cell.seed in seeds]
+    rounded = all(r.verdict.is_equal and r.cell.precision != "float64" for r in made)
+    metric = judged_metric(report.metrics[found["task"]])
+    what = metric.judged if metric else ""
+    return text + (_why(found, made[0].cell.precision, what) if made and rounded and visible else "")
 
 
-def _why(found: dict[str, Any], one: Result) -> str:
+def _why(found: dict[str, Any], precision: str, what: str) -> str:
     """Why pictures differ though the backends are equal."""
-    what = "accuracy" if "robust_accuracy" in one.metrics else "probability"
     text = (
-        f" The backends are equal all the same: in float64 their pictures agree to 1e-9. In {one.cell.precision}, rounding "
+        f" The backends are equal all the same: in float64 their pictures agree to 1e-9. In {precision}, rounding "
         "changes small gradients, also in their sign, and each step starts from the pictures of the last one."
     )
     if what not in found["spread"]:  # no judge could judge
@@ -104,8 +111,8 @@ def _verdict(result: Result) -> Iterator[str]:
     """What a reader must know beyond the numbers: why there is no proof, or what it leaves out."""
     parity, cell = result.parity, result.cell
     who = f"{result.who}, {cell.task}"
-    if parity["verdict"] != "equal":
-        yield f"Parity of {who}: {parity['verdict']}"
+    if not result.verdict.is_equal:
+        yield f"Parity of {who}: {result.verdict}"
         return
     if parity["timed"]["limit"] > LIMITS[cell.precision]:
         yield "A limit above that of its precision is as far as rounding in float32 moves the reference itself."
@@ -169,7 +176,9 @@ def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         groups.setdefault(about, []).append(row)
     for group in groups.values():
         whole = len({row["subject"] for row in group}) == len(group)
-        differ = [row for row in group if row["apart"] and not (whole and EXPERIMENT.isdisjoint(row["apart"]))]
+        differ = [
+            row for row in group if row["apart"] and not (whole and not {*row["apart"]} & {*row["of_experiment"]})
+        ]
         if differ:
             yield (
                 f"Warning: {differ[0]['task']}: cells that differ in more than their seed have rows of their own. "

@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from harness.metric import Metric
 from harness.report.summary import Report
-from harness.report.text.attacks import attacks, judgements
-from harness.report.text.headlines import Headline, headlines
-from harness.report.text.tables import Table, experiment_title, rate, row_names, seed_count, tiny
-from harness.result import Result, differs, verdict_of
+from harness.report.text.curves import curves, judgements
+from harness.report.text.headlines import columns
+from harness.report.text.tables import Table, experiment_title, metric_text, rate, row_names, seed_count, tiny
+from harness.result import Result
 
 Row = dict[str, Any]
-PROOF = (
-    "backend", "mode", "steps", "logits", "gradients", "losses, weights", "attack", "timed logits", "timed losses",
-    "limit",
-)  # fmt: skip
+EXACT = {"logits": "logits", "gradients": "gradients", "trajectory": "losses, weights", "attack": "attack"}
+TIMED = {"logits": "timed logits", "losses": "timed losses", "limit": "limit"}
+"""Numbers of a certificate in the table of proofs, with their headers."""
+
+PROOF = ("backend", "mode", "steps", *EXACT.values(), *TIMED.values())
 
 
 def report_tables(report: Report) -> Iterator[Table]:
     """For each experiment its results; then what was found of changed pictures; then the proof."""
     for title, rows in report_experiments(report).items():
-        headers, names = row_names(rows)
-        cells = [(*name, *_cells(row, headlines(rows))) for name, row in zip(names, rows, strict=True)]
-        yield Table(title, (*headers, *_headers(rows)), cells)
-        yield from attacks(title, rows)
-        yield from judgements(report, title, rows)
+        (headers, names), metrics = row_names(rows), report.metrics[rows[0]["task"]]
+        shown = columns(metrics)
+        cells = [(*name, *_cells(row, shown)) for name, row in zip(names, rows, strict=True)]
+        yield Table(title, (*headers, *_headers(rows, shown)), cells)
+        yield from curves(title, rows, metrics)
+        yield from judgements(report, title, rows, metrics)
     yield from (_without_empty_columns(table) for table in _proofs(report.results))
 
 
@@ -34,7 +37,7 @@ def _proofs(results: Sequence[Result]) -> list[Table]:
     found: dict[str, dict[tuple[str, str], list[dict[str, Any]]]] = {}
     for result in one_each(results):
         cell = result.cell
-        if result.parity["verdict"] == "equal":
+        if result.verdict.is_equal:
             title = (
                 f"{cell.task}, {cell.model}: largest deviation from the NumPy reference, in float64 "
                 f"(limit 1e-9) and in the timed {cell.precision}"
@@ -55,23 +58,23 @@ def report_experiments(report: Report) -> dict[str, list[Row]]:
 
 def one_each(results: Sequence[Result]) -> list[Result]:
     """One result for each backend, mode, experiment and verdict; also a cell that failed, if it differs."""
-    found = {(r.cell.configuration, r.parity["verdict"]): r for r in results if r.status == "ok" or differs(r)}
+    found = {(r.cell.configuration, r.verdict): r for r in results if r.status == "ok" or r.verdict.is_different}
     return list(found.values())
 
 
-def _headers(rows: Sequence[Row]) -> tuple[str, ...]:
+def _headers(rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
     """The rate is called by what it counts: images, features."""
     counted = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
-    return "n", *(one.header for one in headlines(rows)), f"{counted}/s", "first step", "parameters", "parity"
+    return "n", *(metric.header for metric in metrics), f"{counted}/s", "first step", "parameters", "parity"
 
 
-def _cells(row: Row, numbers: Sequence[Headline]) -> tuple[str, ...]:
+def _cells(row: Row, metrics: Sequence[Metric]) -> tuple[str, ...]:
     first = parameters = "-"
     if row["n"]:
         first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
         parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
-    speed, shares = _speed(row), (one.told(row.get(one.name)) for one in numbers)
-    return seed_count(row), *shares, speed, first, parameters, verdict_of(row["parity"])
+    speed, numbers = _speed(row), (metric_text(metric, row) for metric in metrics)
+    return seed_count(row), *numbers, speed, first, parameters, row["parity"].kind
 
 
 def _speed(row: Row) -> str:
@@ -82,8 +85,8 @@ def _speed(row: Row) -> str:
 def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     """The most steps and the largest number of each kind, over certificates of several experiments."""
     timed = [one["timed"] for one in certificates]
-    exact = (_largest(certificates, name) for name in ("logits", "gradients", "trajectory", "attack"))
-    in_time = (_largest(timed, name) for name in ("logits", "losses", "limit"))
+    exact = (_largest(certificates, name) for name in EXACT)
+    in_time = (_largest(timed, name) for name in TIMED)
     return str(max(one["steps"] for one in certificates)), *map(tiny, (*exact, *in_time))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from harness.report.basis import EXPERIMENT
-from harness.report.stats import Mean, Median
+from harness.metric import Metric, interval_text, number_text
+from harness.report.stats import Median
 
 KEPT_APART = "kept apart"
 """The header of the column that tells rows of one backend apart."""
@@ -47,7 +47,9 @@ def experiment_title(row: Mapping[str, Any]) -> str:
     rows differ in them."""
     title = f"{row['task']}: {network_text(row)} on {row['dataset']}, {row['precision']}"
     title += "".join(f", {name}={value}" for name, value in row["varied"].items())
-    title += "".join(f", {name} {short_hash(value)}" for name, value in row["apart"].items() if name in EXPERIMENT)
+    title += "".join(
+        f", {name} {short_hash(value)}" for name, value in row["apart"].items() if name in row["of_experiment"]
+    )
     return title + ("" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights")
 
 
@@ -62,14 +64,20 @@ def row_names(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[
 
 def kept_apart(row: Mapping[str, Any]) -> str:
     """The seeds of a row, and what differs in other rows of its backend: seed 0, torch 2.12.0"""
-    differ = [f"{name} {short_hash(value)}" for name, value in row["apart"].items() if name not in EXPERIMENT]
+    differ = [f"{name} {short_hash(value)}" for name, value in row["apart"].items() if name not in row["of_experiment"]]
     return ", ".join([seeds_text(row["seeds"]), *differ[:MOST], *(["…"] if differ[MOST:] else [])])
 
 
 def seeds_text(numbers: Sequence[int]) -> str:
-    """Seeds by their numbers: seeds 0, 1 and 2."""
-    *first, last = map(str, sorted(numbers))
-    return f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
+    """Seeds by their numbers: seed 3; seeds 0-5; seeds 0, 2-4."""
+    runs: list[list[int]] = []
+    for number in sorted({*numbers}):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    told = ", ".join("-".join(map(str, run)) for run in runs)
+    return f"seed {told}" if told.isdigit() else f"seeds {told}"
 
 
 def short_hash(value: str) -> str:
@@ -83,28 +91,24 @@ def seed_count(row: Mapping[str, Any]) -> str:
     return str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
 
 
-def percent(share: Mean | None) -> str:
-    """A mean share with its interval, if there is one: 98.24% (97.73 to 98.75)."""
-    return "-" if share is None else _with_interval(f"{share['mean']:.2%}", share, lambda end: f"{100 * end:.2f}")
-
-
-def plain(value: Mean | None) -> str:
-    """The mean of a number that is no share, with its interval."""
-    return "-" if value is None else _with_interval(f"{value['mean']:.3g}", value, lambda end: f"{end:.3g}")
+def metric_text(metric: Metric, row: Mapping[str, Any]) -> str:
+    """The value of a metric in a row of the summary, with its interval if it has one: 98.24% (97.73 to 98.75)."""
+    value = row.get(metric.name)
+    if value is None:
+        return "-"
+    if isinstance(value, Mapping):
+        return interval_text(value["mean"], value["low"], value["high"], metric.format)
+    return number_text(value, metric.format)
 
 
 def rate(value: Median | None) -> str:
     """A median rate with its interval."""
-    if value is None:
-        return "-"
-    digits = ",.0f" if value["median"] >= 10 else ".2g"
-    return _with_interval(f"{value['median']:{digits}}", value, lambda end: f"{end:{digits}}")
+    return "-" if value is None else interval_text(value["median"], value["low"], value["high"], "rate")
 
 
-def _with_interval(text: str, value: Mean | Median, told: Callable[[float], str]) -> str:
-    """The text with its interval, if there is one."""
-    low, high = value["low"], value["high"]
-    return text if low is None or high is None else f"{text} ({told(low)} to {told(high)})"
+def number_of(value: Median) -> str:
+    """A median rate without its interval."""
+    return number_text(value["median"], "rate")
 
 
 def tiny(deviation: float | None) -> str:

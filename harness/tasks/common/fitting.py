@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.data import Batches, Examples
 from harness.errors import renamed_method
+from harness.metric import Metric
 from harness.pictures.augmentation import Ahead, Augmentation, augmented
 from harness.recipe import Recipe
 from harness.reference.losses import mean_loss
@@ -207,6 +208,27 @@ def first_evidence(context: TaskContext, net: Any, model: Model) -> dict[str, An
         "weights": fingerprint({name: tensor.astype(np.float32) for name, tensor in weights.items()}),
         "device": context.backend.device_of(net),
     }
+
+
+TRAINING_METRICS = (
+    Metric("test_accuracy", "test accuracy", "share", better="higher", headline=True),
+    Metric("test_loss", "test loss", "loss", better="lower", shown="no"),
+    Metric("macro_f1", "macro F1", "share", better="higher", shown="details"),
+    Metric("overfitting_gap", "over-fitting gap", "difference", better="lower", shown="details"),
+    Metric("train_accuracy", "train accuracy", "share", better="higher", shown="no"),
+    Metric("train_loss", "train loss", "loss", better="lower", shown="no"),
+    Metric("validation_accuracy", "validation accuracy", "share", better="higher", shown="no"),
+    Metric("per_class", "classes", form="classes"),
+    Metric("confusion", "confusions", form="confusion", of="per_class"),
+    Metric(
+        "curve", "learning curve", form="curve", average="none", over="epoch",
+        parts=(
+            ("training_loss", "loss"), ("train_loss", "loss"), ("train_accuracy", "share"),
+            ("validation_loss", "loss"), ("validation_accuracy", "share"),
+        ),
+    ),
+)  # fmt: skip
+"""The metrics of every task that trains a network: those of `metrics_of`, and the accuracy on pictures held out."""
 
 
 def metrics_of(fit: Fit, train: Examples, test: Examples, points: list[Point]) -> dict[str, Any]:

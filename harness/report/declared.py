@@ -1,0 +1,46 @@
+"""The metrics that the tasks of a run declare: as the run has stored them, or else as the installed tasks say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.metric import Metric, plain_metrics
+from harness.plugins import load_plugins
+from harness.result import Result
+
+Declared = Mapping[str, Sequence[Metric]]
+"""The metrics of each task, by its name."""
+
+
+def installed_metrics(tasks: Iterable[str]) -> dict[str, Sequence[Metric]]:
+    """What the installed ones of these tasks declare."""
+    installed = load_plugins().tasks
+    return {name: tuple(installed.things[name].metrics) for name in dict.fromkeys(tasks) if name in installed.things}
+
+
+def stored_metrics(record: Mapping[str, Any]) -> dict[str, Sequence[Metric]]:
+    """What the record of a run has stored; raises ValueError with the path of what is wrong."""
+    stored = record.get("metrics", {})
+    if not (isinstance(stored, dict) and all(isinstance(metrics, list) for metrics in stored.values())):
+        raise ValueError("metrics is an object of lists, one for each task")
+    return {
+        task: tuple(Metric.from_json(data, f"metrics.{task}[{number}]") for number, data in enumerate(metrics))
+        for task, metrics in stored.items()
+    }
+
+
+def declared_metrics(record: Mapping[str, Any], tasks: Iterable[str]) -> dict[str, Sequence[Metric]]:
+    """The metrics of these tasks in a run. Runs of earlier versions have stored none: then the installed tasks are asked."""
+    stored = stored_metrics(record)
+    unknown = [task for task in dict.fromkeys(tasks) if task not in stored]
+    return stored | (installed_metrics(unknown) if unknown else {})
+
+
+def with_plain_metrics(declared: Declared, results: Iterable[Result]) -> dict[str, Sequence[Metric]]:
+    """The same, and plain numbers for each task that declares nothing."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        if not declared.get(result.cell.task):
+            found.setdefault(result.cell.task, []).append(result.metrics)
+    return {**declared, **{task: plain_metrics(metrics) for task, metrics in found.items()}}

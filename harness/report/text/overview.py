@@ -1,0 +1,285 @@
+"""The overview of a run: one table, a sentence that answers, and a line for each thing that is not as it should be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from harness.metric import headline_of
+from harness.report.summary import Report
+from harness.report.text.headlines import qualifier
+from harness.report.text.notes import run_warnings
+from harness.report.text.results import report_experiments
+from harness.report.text.tables import Table, kept_apart, metric_text, network_text, number_of, seeds_text, short_hash
+from harness.result import Result
+
+Row = Mapping[str, Any]
+
+MOST = 9
+"""So many exceptions are shown, at most."""
+
+LONGEST = 111
+"""Exceptions are cut to so many characters: a line each."""
+
+UNSTABLE = "*"
+"""The mark of a speed that was disturbed."""
+
+
+class Overview(NamedTuple):
+    """One table and the lines below it."""
+
+    table: Table
+    legend: str
+    """What the columns mean."""
+
+    answer: str
+    """Whether all backends computed the same, and which was the fastest."""
+
+    exceptions: list[str]
+    """What is not equal, failed, is not proven or unstable: one line each, however many backends share it."""
+
+
+def report_overview(report: Report) -> Overview:
+    """A row for each task and backend, and what a reader must know first."""
+    rows = _rows(report)
+    mains = {row["task"]: _main(report, row) for row in report.summary}
+    measure = next(iter(mains.values())) if len({*mains.values()}) == 1 else "result"
+    counted = Counter(row["rate"].split()[-1] for row in report.summary if "rate" in row).most_common(1)
+    unit = counted[0][0] if counted else "images"
+    headers = ("task", "backend", measure, "time", f"{unit}/s", "memory", "parameters", "same")
+    cells = [(task, backend, *_cells(report, row)) for task, backend, row in rows]
+    return Overview(
+        Table(_title(report), headers, _without_repeats(cells)),
+        _legend(report, mains, measure, unit),
+        _answer(report),
+        _exceptions(report, rows),
+    )
+
+
+def _rows(report: Report) -> list[tuple[str, str, Row]]:
+    """The rows of the summary, with the names of their task and of their backend in this run."""
+    modes = {row["mode"] for row in report.summary} != {"default"}
+    found: list[tuple[str, str, Row]] = []
+    labels = _task_labels(report.summary)
+    for rows in report_experiments(report).values():
+        names = Counter((row["backend"], row["mode"]) for row in rows)
+        for row in rows:
+            name = f"{row['backend']}/{row['mode']}" if modes else row["backend"]
+            several = names[row["backend"], row["mode"]] > 1
+            found.append((labels[id(row)], f"{name} ({kept_apart(row)})" if several else name, row))
+    return found
+
+
+def _task_labels(rows: Sequence[Row]) -> dict[int, str]:
+    """The name of each row's task, with whatever tells several experiments of it apart."""
+    parts: dict[int, tuple[str, ...]] = {id(row): _experiment(row) for row in rows}
+    several: dict[str, list[set[str]]] = {}
+    for row in rows:
+        kinds = several.setdefault(row["task"], [set() for _ in parts[id(row)]])
+        for kind, part in zip(kinds, parts[id(row)], strict=True):
+            kind.add(part)
+    return {
+        id(row): ", ".join([
+            row["task"],
+            *(p for p, kind in zip(parts[id(row)], several[row["task"]], strict=True) if p and len(kind) > 1),
+        ])
+        for row in rows
+    }  # fmt: skip
+
+
+def _experiment(row: Row) -> tuple[str, ...]:
+    """What a row is about beside its task, part by part."""
+    shared = [f"{name} {short_hash(value)}" for name, value in row["apart"].items() if name in row["of_experiment"]]
+    options = [f"{name}={value}" for name, value in row["varied"].items()]
+    semantics = "" if row["semantics"] == "aligned" else row["semantics"]
+    return network_text(row), f"on {row['dataset']}", row["precision"], semantics, ", ".join([*options, *shared])
+
+
+def _main(report: Report, row: Row) -> str:
+    """What the headline of a row is, in words."""
+    metrics = report.metrics[row["task"]]
+    main = headline_of(metrics)
+    return f"{main.header}{qualifier(main, row, metrics)}" if main else "result"
+
+
+def _cells(report: Report, row: Row) -> tuple[str, ...]:
+    main = headline_of(report.metrics[row["task"]])
+    result = metric_text(main, row) if main else "-"
+    if not row["n"]:
+        statuses = Counter(result.status for result in report.results_of(row))
+        different = row["parity"].answer if row["parity"].is_different else statuses.most_common(1)[0][0]
+        return result, "-", "-", "-", "-", different
+    rate = "-"
+    if "images_per_s" in row:
+        rate = number_of(row["images_per_s"]) + UNSTABLE * ("disturbed" in row)
+    return result, _seconds(row["work_s"]["median"]), rate, _bytes(row), f"{row['parameters']:,}", row["parity"].answer
+
+
+def _seconds(seconds: float) -> str:
+    return (
+        f"{seconds:.1f} s"
+        if seconds < 100
+        else f"{seconds / 60:.1f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def _bytes(row: Row) -> str:
+    peak = row.get("peak_bytes")
+    if not peak:
+        return "-"
+    return f"{peak / 2**20:,.0f} MiB" if peak < 10 * 2**30 else f"{peak / 2**30:,.1f} GiB"
+
+
+def _without_repeats(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The name of a task stands in its first row only."""
+    before = [None, *(task for task, *_ in cells)]
+    return [("" if task == last else task, *rest) for last, (task, *rest) in zip(before, cells, strict=False)]
+
+
+def _title(report: Report) -> str:
+    """How much was run, on what."""
+    rows, finished = report.summary, [result for result in report.results if result.status == "ok"]
+    tasks, backends = dict.fromkeys(row["task"] for row in rows), dict.fromkeys(row["backend"] for row in rows)
+    seeds = sorted({seed for row in rows for seed in row["seeds"]})
+    host = report.run.get("host", {})
+    devices = dict.fromkeys(str(result.evidence.get("device", "")).upper() for result in finished)
+    machine = " of ".join(filter(None, (" and ".join(filter(None, devices)), str(host.get("processor") or ""))))
+    parts = [
+        f"{_count(len(tasks), 'task')} on {_count(len(backends), 'backend')}",
+        seeds_text(seeds) if seeds else "",
+        f"{len(finished)} of {_count(len(report.results), 'cell')} finished",
+        f"on the {machine}" if machine else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _legend(report: Report, mains: Mapping[str, str], measure: str, unit: str) -> str:
+    """What the columns mean that do not say it themselves."""
+    groups: dict[str, list[str]] = {}
+    for task, main in mains.items():
+        groups.setdefault(main, []).append(task)
+    told = [f"{main} ({', '.join(tasks)})" for main, tasks in groups.items()]
+    results = [] if measure != "result" or not told else [f"result: {', '.join(told)}"]
+    counted = {row["task"]: row["rate"].split()[-1] for row in report.summary if "rate" in row}
+    rates = [f"{unit}/s: {other}/s of {task}" for task, other in counted.items() if other != unit]
+    time = "time: training or attack, with compilation"
+    return "; ".join([*results, time, *rates, "memory: its peak", "same: as the NumPy reference, in float64"])
+
+
+def _answer(report: Report) -> str:
+    """One sentence: did all compute the same, and which was the fastest?"""
+    rows = [row for row in report.summary if row["n"] or row["parity"].is_different]
+    if not rows:
+        return "No cell has finished."
+    return "; ".join(filter(None, (_sameness(rows), _fastest(report)))) + "."
+
+
+def _sameness(rows: Sequence[Row]) -> str:
+    backends, kinds = dict.fromkeys(row["backend"] for row in rows), Counter(row["parity"].kind for row in rows)
+    if kinds["equal"] == len(rows):
+        if len(backends) == 1:
+            return f"{next(iter(backends))} computed the same as the reference"
+        return f"{'Both' if len(backends) == 2 else f'All {len(backends)}'} backends computed the same"
+    different = dict.fromkeys(row["backend"] for row in rows if row["parity"].is_different)
+    parts = (
+        [f"{kinds['equal']} of {_count(len(rows), 'row')} {_is(kinds['equal'])} proven the same"]
+        if kinds["equal"]
+        else []
+    )
+    parts += [f"{_list(different)} computed something else"] if different else []
+    parts += [] if parts else ["Nothing is proven: there are no certificates"]
+    return ", ".join(parts)
+
+
+def _fastest(report: Report) -> str:
+    """The backend that was the fastest most often. Only experiments count in which no speed was disturbed."""
+    wins: Counter[str] = Counter()
+    experiments = [rows for rows in report_experiments(report).values() if len({_who(report, row) for row in rows}) > 1]
+    stable = [rows for rows in experiments if all("images_per_s" in row and "disturbed" not in row for row in rows)]
+    for rows in stable:
+        best = max(rows, key=lambda row: row["images_per_s"]["median"])
+        wins[_who(report, best)] += 1
+    if not wins:
+        return ""
+    most = wins.most_common(1)[0][1]
+    leaders = [name for name, count in wins.items() if count == most]
+    tasks = len({rows[0]["task"] for rows in stable}) == len(stable)
+    what = "tasks" if tasks else "experiments"
+    of = f"{len(stable)} {what}" if len(stable) == len(experiments) else f"the {len(stable)} {what} with stable speeds"
+    told = f"{_list(leaders)} {'was' if len(leaders) == 1 else 'were'} fastest in {most} of {of}"
+    if len(experiments) == 1:
+        told = f"{leaders[0]} was the fastest"
+    once = max(row["n"] for rows in stable for row in rows) == 1
+    return told + (", in one run each" if once else "")
+
+
+def _who(report: Report, row: Row) -> str:
+    modes = {other["mode"] for other in report.summary} != {"default"}
+    return f"{row['backend']}/{row['mode']}" if modes else str(row["backend"])
+
+
+def _exceptions(report: Report, rows: Sequence[tuple[str, str, Row]]) -> list[str]:
+    """What is not equal, failed, is not proven or unstable; the worst first."""
+    found: dict[tuple[str, str], dict[tuple[str, str], list[int]]] = {}
+    for task, backend, row in rows:
+        for kind, reason, seeds in _of_row(report, row):
+            found.setdefault((kind, reason), {}).setdefault((task, backend), []).extend(seeds)
+    every = dict.fromkeys(backend for _, backend, _ in rows)
+    order = ("Differs", "Failed", "Not proven", f"{UNSTABLE} Unstable", "Warning")
+    lines = [
+        f"{kind}: {_where(places, every)}: {reason}"
+        for (kind, reason), places in sorted(found.items(), key=lambda item: order.index(item[0][0]))
+    ]
+    lines += [problem for judgement in report.judgements for problem in judgement["problems"]]
+    lines += run_warnings(report)
+    lines = [" ".join(line.split()) for line in dict.fromkeys(lines)]
+    shown = [line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in lines[:MOST]]
+    return [*shown, *([f"and {len(lines) - MOST} more"] if len(lines) > MOST else [])]
+
+
+def _of_row(report: Report, row: Row) -> Iterator[tuple[str, str, list[int]]]:
+    """The exceptions of one row: kind, reason, and the seeds if not all are concerned."""
+    for result in report.results_of(row):
+        seeds = [result.cell.seed]
+        if result.status != "ok":
+            yield "Failed", f"{result.status}: {result.reason}", seeds
+        yield from _unproven(result)
+        yield from (("Warning", warning, seeds) for warning in result.warnings)
+    yield from ((f"{UNSTABLE} Unstable", one["reason"], [one["seed"]]) for one in row.get("disturbed", ()))
+
+
+def _unproven(result: Result) -> Iterator[tuple[str, str, list[int]]]:
+    verdict = result.verdict
+    if verdict.is_different:
+        yield "Differs", verdict.details, []
+    elif result.status == "ok" and not verdict.is_checked:
+        yield "Not proven", verdict.details or "there is no certificate", []
+    elif result.status == "ok":
+        yield from (("Not proven", left_out, []) for left_out in result.parity["excludes"])
+
+
+def _where(places: Mapping[tuple[str, str], Sequence[int]], every: Iterable[str]) -> str:
+    """Tasks and backends, and the seeds where they are told: fine-tuning on jax, seeds 0-2."""
+    tasks, backends = dict.fromkeys(task for task, _ in places), dict.fromkeys(backend for _, backend in places)
+    seeds = sorted({seed for several in places.values() for seed in several})
+    told = f", {seeds_text(seeds)}" if seeds else ""
+    if len(places) != len(tasks) * len(backends):
+        return "; ".join(f"{task} on {backend}" for task, backend in places) + told
+    on = "" if {*every} == {*backends} and len(backends) > 1 else f" on {_list(backends)}"
+    return f"{_list(tasks)}{on}{told}"
+
+
+def _list(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"

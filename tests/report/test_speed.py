@@ -1,0 +1,72 @@
+"""The time of a report grows with its cells, not with their square."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from reports import CELL, REPORTERS, Kept, attacked, certified, judged, ok
+from runs import cell, certificate, finished
+
+from harness.report.summary import Report
+from harness.result import Result
+from harness.running import store as stores
+from harness.running.store import Store
+
+FEW, MANY = 250, 2000
+EVIDENCE = {"device": "cpu", "weights": "w", "batches": "b", "first_losses": [1.0, 0.5]}
+
+SHAPES = {
+    "seeds": lambda number: ok(replace(CELL, seed=number), parity=certified(), evidence=EVIDENCE),
+    "options": lambda number: ok(replace(CELL, options={"lr": number / 7}), parity=certified(), evidence=EVIDENCE),
+    "pictures": lambda number: _other_options(attacked(), number),
+}
+"""How cells differ: in their seed, or in an option; or they have made pictures, which others have judged."""
+
+
+def _other_options(result: Result, number: int) -> Result:
+    return replace(result, cell=replace(result.cell, options={"steps": number}))
+
+
+def report(results: list[Result]) -> Report:
+    made = [result for result in results if result.artifacts]
+    return Report.of(Kept(results, judged=judged(made)))
+
+
+def seconds(results: list[Result], name: str) -> float:
+    """Of the processor, the better of two."""
+    took = []
+    for _ in range(2):
+        start = time.process_time()
+        assert REPORTERS[name](replace(report(results), full=name == "markdown"))
+        took.append(time.process_time() - start)
+    return min(took)
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"), [("seeds", "json"), ("options", "table"), ("options", "csv"), ("pictures", "markdown")]
+)
+def test_the_time_of_a_report_grows_with_its_cells(shape, name):
+    many = MANY if shape != "pictures" else MANY // 2
+    results = list(map(SHAPES[shape], range(many)))
+    few = results[: many * FEW // MANY]
+    ratio = seconds(results, name) / seconds(few, name)
+    assert ratio < 2 * len(results) / len(few), (
+        f"{len(results) // len(few)} times the cells take {ratio:.0f} times as long"
+    )
+
+
+def test_the_record_and_each_certificate_are_read_once_for_all_cells(tmp_path, monkeypatch):
+    read = []
+    store, cells = Store(tmp_path), [cell(seed=seed) for seed in range(20)]
+    record = {"id": "r", "started": "s", "finished": None, "host": {}, "config": {}}
+    store.save_run(record | {"plan": [dict(vars(one)) for one in cells]})
+    store.save_certificate(cells[0].configuration, certificate())
+    for one in cells:
+        store.save(finished(one))
+    for function in ("read_json", "read_sealed"):
+        original = getattr(stores, function)
+        monkeypatch.setattr(stores, function, lambda path, original=original: read.append(path.name) or original(path))
+    assert [one.verdict.is_equal for one in Report.of(Store(tmp_path)).results] == [True] * 20
+    assert read.count("run.json") <= 3 and len(read) <= 20 + 1 + 3
