@@ -30,7 +30,7 @@ def as_csv(report: Report) -> str:
 def _flat(result: Result) -> dict[str, Any]:
     """Every value by its path; what differs from cell to cell only in its words is left to the JSON report."""
     data = result.as_json()
-    for name in ("evidence", "settings", "versions"):
+    for name in ("evidence", "provenance", "settings", "versions"):
         del data[name]
     return dict(_paths(data))
 
