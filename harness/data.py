@@ -65,6 +65,9 @@ class Dataset:
     notes: tuple[str, ...] = ()
     """What a reader of results should know, such as pictures that were left out."""
 
+    kept_fingerprint: str | None = field(default=None, init=False, compare=False, repr=False)
+    """The fingerprint, if it is stored beside the pictures. A data set that is made from this one by `replace` has none."""
+
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise DataError(
@@ -99,9 +102,20 @@ class Dataset:
         limited = replace(self, train=self.train.limited(limit))
         return limited.held_out(validation) if validation else (limited.train, None)
 
+    def with_notes(self, *notes: str) -> Dataset:
+        """The same data set, with more notes."""
+        noted = replace(self, notes=(*self.notes, *notes))
+        object.__setattr__(noted, "kept_fingerprint", self.kept_fingerprint)
+        return noted
+
     @property
     def fingerprint(self) -> str:
-        """Changes whenever a pixel or a label does."""
+        """Changes whenever a pixel or a label does. It is computed anew each time, also to find out whether somebody has
+        changed the arrays, unless it is stored beside pictures that nobody can change."""
+        return self.kept_fingerprint or self.computed_fingerprint()
+
+    def computed_fingerprint(self) -> str:
+        """The fingerprint of the arrays as they are now: all of them are read."""
         digest = hashlib.sha256()
         for examples in (self.train, self.test):
             for array in (examples.images, examples.labels):

@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +98,7 @@ def decoded(photos: Photos, wanted: LoadRequest) -> Dataset:
     folder = wanted.places.keep(f"photos-{_key(photos, wanted)}", fill)
     broken = json.loads((folder / "broken.json").read_text())
     dataset = open_cached(folder, photos.name, photos.classes)
-    return replace(dataset, notes=(f"{_told(broken, count)}: left out",)) if broken else dataset
+    return dataset.with_notes(f"{_told(broken, count)}: left out") if broken else dataset
 
 
 def shown(name: str) -> str:
