@@ -66,6 +66,9 @@ class Dataset:
     notes: tuple[str, ...] = ()
     """Notes for readers of results, such as the number of pictures that were left out."""
 
+    kept_fingerprint: str | None = field(default=None, init=False, compare=False, repr=False)
+    """The fingerprint, if it is stored beside the pictures. A dataset that is made from this one by `replace` has none."""
+
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise DataError(
@@ -100,9 +103,19 @@ class Dataset:
         limited = replace(self, train=self.train.limited(limit))
         return limited.held_out(validation) if validation else (limited.train, None)
 
+    def with_notes(self, *notes: str) -> Dataset:
+        """The same dataset, with more notes."""
+        noted = replace(self, notes=(*self.notes, *notes))
+        object.__setattr__(noted, "kept_fingerprint", self.kept_fingerprint)
+        return noted
+
     @property
     def fingerprint(self) -> str:
-        """A hash of all pixels and labels."""
+        """A hash of all pixels and labels. Cached datasets store it, because reading all pixels takes time."""
+        return self.kept_fingerprint or self.computed_fingerprint()
+
+    def computed_fingerprint(self) -> str:
+        """The fingerprint of the arrays as they are now; it reads all of them."""
         digest = hashlib.sha256()
         for examples in (self.train, self.test):
             for array in (examples.images, examples.labels):

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +99,7 @@ def decoded(photos: Photos, request: LoadRequest) -> Dataset:
     folder = request.places.keep(f"photos-{_key(photos, request)}", fill, count * math.prod(request.shape))
     broken = json.loads((folder / "broken.json").read_text())
     dataset = open_cached(folder, photos.name, photos.classes)
-    return replace(dataset, notes=(f"{_unreadable(broken, count)}: left out",)) if broken else dataset
+    return dataset.with_notes(f"{_unreadable(broken, count)}: left out") if broken else dataset
 
 
 def shown(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
 from harness.data import Dataset, Examples
@@ -148,4 +148,4 @@ def _remade(
 
     count = len(dataset.train) + len(dataset.test)
     changed = cached_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
-    return replace(changed, notes=(*dataset.notes, note))
+    return changed.with_notes(*dataset.notes, note)

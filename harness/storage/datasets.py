@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 
 from harness.data import Dataset, Examples
 from harness.spec import Array, Shape
+from harness.storage.atomic import read_json, written_whole
 from harness.storage.places import Places
 
 LARGE = 8 * 2**20
 """Datasets of at least this many bytes are cached."""
+
+FINGERPRINT = "fingerprint.json"
+"""The file beside the pictures that has the fingerprint of the dataset."""
 
 LabelledPictures = Iterable[tuple[Array, int]]
 """Pictures of whole numbers from 0 to 255, each with its label."""
@@ -68,10 +74,32 @@ def save_cached(folder: Path, split: str, shape: Shape, pictures: LabelledPictur
 def open_cached(folder: Path, name: str, classes: tuple[str, ...]) -> Dataset:
     """The dataset in a folder with both splits."""
     train, test = (
-        Examples(np.load(folder / f"{split}.images.npy", mmap_mode="r"), np.load(folder / f"{split}.labels.npy"))
+        Examples(*(np.load(folder / f"{split}.{part}.npy", mmap_mode="r") for part in ("images", "labels")))
         for split in ("train", "test")
     )
-    return Dataset(name, classes, train, test)
+    dataset = Dataset(name, classes, train, test)
+    object.__setattr__(dataset, "kept_fingerprint", _kept_fingerprint(folder, dataset))
+    return dataset
+
+
+def _kept_fingerprint(folder: Path, dataset: Dataset) -> str:
+    """The fingerprint of a cached dataset: computed once, and again if one of its files has changed since. Cells of a run
+    would each read all pixels for it. The pictures are mapped for reading only: no cell can change them."""
+    file, stamps = folder / FINGERPRINT, _stamps(folder)
+    with suppress(OSError, ValueError):
+        found = read_json(file)
+        if isinstance(found, dict) and found.get("files") == stamps and isinstance(found.get("fingerprint"), str):
+            return str(found["fingerprint"])
+    known: dict[str, Any] = {"files": stamps, "fingerprint": dataset.computed_fingerprint()}
+    with suppress(OSError), written_whole(file) as stream:  # a cache may be another user's
+        stream.write(json.dumps(known).encode())
+    return str(known["fingerprint"])
+
+
+def _stamps(folder: Path) -> dict[str, list[int]]:
+    """The size and the time of the last change of each file of a cached dataset."""
+    files = [folder / f"{split}.{part}.npy" for split in ("train", "test") for part in ("images", "labels")]
+    return {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
 def _in_memory(pictures: LabelledPictures) -> Examples:

@@ -108,8 +108,9 @@ def test_what_a_run_has_trained_is_where_another_can_start(run, tmp_path):
         tmp_path / "run",
     )
     assert done.returncode == 0, done.stderr
-    assert "feature-extraction: two-block-cnn (pretrained: weights.safetensors) on digits:5-9" in words(done.stdout)
-    assert "trained on digits; that of its training data" in words(done.stdout)
+    shown = words(samebench("report", tmp_path / "run", "--full").stdout)
+    assert "feature-extraction: two-block-cnn (pretrained: weights.safetensors) on digits:5-9" in shown
+    assert "trained on digits; that of its training data" in shown
     copy = shutil.copy(kept, tmp_path / "mine.safetensors")
     again = ["run", *QUICK, *SETS, "--task", "feature-extraction", "--weights", copy, "--out", tmp_path / "other"]
     again += ["--dataset", "digits:5-9"]

@@ -157,6 +157,8 @@ def test_the_worst_comes_first():
         "Warning: scratch-cnn on a, seed 0: it ended badly",
     ]
     assert found.table.rows[2][2:] == ("-", "-", "-", "-", "-", "oom")
+    declined = overview(done("a"), Result(replace(CELL, backend="b"), "unsupported", "not this one"))
+    assert declined.exceptions == ["Not run: scratch-cnn on b, seed 0: unsupported: not this one"]
     assert [row[-1] for row in found.table.rows] == ["yes", "no", "oom", "not proven"]
 
 

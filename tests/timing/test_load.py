@@ -129,4 +129,4 @@ def test_a_disturbed_number_is_marked_says_why_and_has_no_interval():
     assert [one["seed"] for one in row["disturbed"]] == [0, 1]
     for form in ("table", "markdown"):
         said = " ".join(load_plugins().reporters[form](found).split())
-        assert "(disturbed)" in said and "seeds 0 and 1: other processes used 0.9 cores while it was timed" in said
+        assert "(disturbed)" in said and "seeds 0-1: other processes used 0.9 cores while it was timed" in said

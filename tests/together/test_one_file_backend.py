@@ -49,5 +49,5 @@ def test_a_backend_in_one_file_outside_the_tree(name, tmp_path):
         "run", "--task", "scratch-cnn", *both, "--set", "scratch-cnn.epochs=2", "--out", "run", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    row = next(line for line in done.stdout.splitlines() if line.startswith(name))
-    assert row.split()[-1] == "equal"
+    row = next(line for line in done.stdout.splitlines() if f" {name} " in line)
+    assert row.split()[-1] == "yes"

@@ -19,8 +19,11 @@ Row = Mapping[str, Any]
 MOST = 9
 """So many exceptions are shown, at most."""
 
-LONGEST = 111
-"""Exceptions are cut to so many characters: a line each."""
+LONGEST = 200
+"""Exceptions are cut to so many characters: two lines of a terminal at most. Their whole text is among the notes."""
+
+NOT_RUN = ("unavailable", "unsupported", "interrupted")
+"""Statuses of cells that nothing went wrong with."""
 
 UNSTABLE = "*"
 """The mark of a speed that was disturbed."""
@@ -228,7 +231,7 @@ def _exceptions(report: Report, rows: Sequence[tuple[str, str, Row]]) -> list[st
         for kind, reason, seeds in _of_row(report, row):
             found.setdefault((kind, reason), {}).setdefault((task, backend), []).extend(seeds)
     every = dict.fromkeys(backend for _, backend, _ in rows)
-    order = ("Differs", "Failed", "Not proven", f"{UNSTABLE} Unstable", "Warning")
+    order = ("Differs", "Failed", "Not run", "Not proven", f"{UNSTABLE} Unstable", "Warning")
     lines = [
         f"{kind}: {_where(places, every)}: {reason}"
         for (kind, reason), places in sorted(found.items(), key=lambda item: order.index(item[0][0]))
@@ -245,7 +248,7 @@ def _of_row(report: Report, row: Row) -> Iterator[tuple[str, str, list[int]]]:
     for result in report.results_of(row):
         seeds = [result.cell.seed]
         if result.status != "ok":
-            yield "Failed", f"{result.status}: {result.reason}", seeds
+            yield "Not run" if result.status in NOT_RUN else "Failed", f"{result.status}: {result.reason}", seeds
         yield from _unproven(result)
         yield from (("Warning", warning, seeds) for warning in result.warnings)
     yield from ((f"{UNSTABLE} Unstable", one["reason"], [one["seed"]]) for one in row.get("disturbed", ()))
