@@ -17,10 +17,7 @@ from harness.conformance import RULES
 TESTS = Path(__file__).parent.parent
 samebench = partial(command.samebench, timeout=1200)
 
-FILES = {
-    "plain-jax": (TESTS / "plain_jax.py", 155, 2),
-    "short-jax": (TESTS / "short_jax.py", 120, 0),
-}
+FILES = {"plain-jax": (TESTS / "plain_jax.py", 155, 2), "short-jax": (TESTS / "short_jax.py", 120, 0)}
 """Each file, the lines of code that it may have, and the number of rules that it declines: those about bfloat16."""
 
 
@@ -35,12 +32,17 @@ def lines_of_code(file: Path) -> int:
     return sum(bool(line) and not line.startswith("#") and number not in told for number, line in lines)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_backend_in_one_file_outside_the_tree(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "quick"),
+    [("plain-jax", True), ("short-jax", True), pytest.param("plain-jax", False, marks=pytest.mark.slow)],
+)
+def test_a_backend_in_one_file_outside_the_tree(name, quick, tmp_path):
+    """With XLA's slow passes off; also as users compile, which takes a minute more."""
     original, most, declined = FILES[name]
     file = Path(shutil.copy(original, tmp_path))
     assert lines_of_code(file) <= most
-    checked = samebench("check", file.name, cwd=tmp_path, env=os.environ | quick_environment(JAX))
+    environment = quick_environment(JAX) if quick else {}
+    checked = samebench("check", file.name, cwd=tmp_path, env=os.environ | environment)
     assert checked.returncode == 0, checked.stdout
     found = f"{len(RULES) - declined} passed{f', {declined} declined' if declined else ''}"
     assert checked.stdout.splitlines()[-1] == f"{name}: {found}; {len(RULES)} of {len(RULES)} rules ran"
