@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 from reports import CELL, REPORTERS, Kept, attacked, ok, report
+from runs import cell, run_here
 
 import harness
-from harness import Metric, SpecError, Task
+from harness import Metric, SpecError, Task, UsageError
 from harness.metric import FORMATS, check_metrics, headline_of, interval_text, number_text, plain_metrics
 from harness.plugins import load_plugins
 from harness.report.declared import declared_metrics
 from harness.report.summary import Report
+from harness.running.store import Store
 
 TASKS = load_plugins().tasks
 SHARPNESS = Metric("sharpness", "sharpness of edges", "size", better="lower", at="radius")
@@ -239,3 +241,18 @@ def test_numbers_that_backends_must_find_alike_are_compared_whatever_their_name(
 def test_a_run_of_an_earlier_version_is_shown_as_the_installed_task_says():
     assert "metrics" not in Kept.run
     assert "clean accuracy robust accuracy" in " ".join(REPORTERS["table"](report(attacked())).split())
+
+
+def test_a_run_stores_what_its_tasks_declare(tmp_path, monkeypatch):
+    """So that its report needs no plugin; what is no longer installed stays when the run goes on."""
+    run_here(tmp_path, [cell()], monkeypatch)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["metrics"] == {"scratch-cnn": [metric.as_json() for metric in TASKS["scratch-cnn"].metrics]}
+    gone = [metric.as_json() for metric in DECLARED]
+    (tmp_path / "run.json").write_text(json.dumps(record | {"metrics": record["metrics"] | {"gone": gone}}))
+    run_here(tmp_path, [cell(seed=1)], monkeypatch)
+    assert Store(tmp_path).metrics_of("gone") == DECLARED
+    assert Store(tmp_path).metrics_of("scratch-cnn") == TASKS["scratch-cnn"].metrics
+    (tmp_path / "run.json").write_text(json.dumps(record | {"metrics": {"gone": [{"name": 3}]}}))
+    with pytest.raises(UsageError, match=r"run\.json cannot be read: metrics\.gone\[0\]\.name"):
+        Report.of(Store(tmp_path))

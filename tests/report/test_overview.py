@@ -134,6 +134,14 @@ def test_disturbed_speeds_are_marked_and_win_nothing():
     assert found.exceptions == ["* Unstable: scratch-cnn on b, seed 0: a timer went off"]
 
 
+def test_disturbances_that_differ_in_their_numbers_share_a_line():
+    busy = [
+        done(name, seed, evidence={"device": "cpu", "disturbed": f"others used {cores} cores for 2 s"})
+        for name, seed, cores in (("a", 0, "1.5"), ("a", 1, "0.9"), ("b", 0, "1.0"), ("b", 1, "11"))
+    ]
+    assert overview(*busy).exceptions == ["* Unstable: scratch-cnn, seeds 0-1: others used 0.9 to 11 cores for 2 s"]
+
+
 def test_what_several_share_is_said_once():
     excluded = certified() | {"excludes": ["dropout masks"]}
     found = overview(*three(*TASKS[:2], parity=excluded), *three(TASKS[2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,6 +28,10 @@ NOT_RUN = ("unavailable", "unsupported", "interrupted")
 
 UNSTABLE = "*"
 """The mark of a speed that was disturbed."""
+
+UNSTABLE_SPEED = f"{UNSTABLE} Unstable"
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+"""Reasons for unstable speeds that differ in their numbers only share a line."""
 
 
 class Overview(NamedTuple):
@@ -227,20 +232,30 @@ def _who(report: Report, row: Row) -> str:
 def _exceptions(report: Report, rows: Sequence[tuple[str, str, Row]]) -> list[str]:
     """What is not equal, failed, is not proven or unstable; the worst first."""
     found: dict[tuple[str, str], dict[tuple[str, str], list[int]]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for task, backend, row in rows:
         for kind, reason, seeds in _of_row(report, row):
-            found.setdefault((kind, reason), {}).setdefault((task, backend), []).extend(seeds)
+            alike = kind, NUMBER.sub("#", reason) if kind == UNSTABLE_SPEED else reason
+            reasons.setdefault(alike, []).append(reason)
+            found.setdefault(alike, {}).setdefault((task, backend), []).extend(seeds)
     every = dict.fromkeys(backend for _, backend, _ in rows)
-    order = ("Differs", "Failed", "Not run", "Not proven", f"{UNSTABLE} Unstable", "Warning")
+    order = ("Differs", "Failed", "Not run", "Not proven", UNSTABLE_SPEED, "Warning")
     lines = [
-        f"{kind}: {_where(places, every)}: {reason}"
-        for (kind, reason), places in sorted(found.items(), key=lambda item: order.index(item[0][0]))
+        f"{alike[0]}: {_where(places, every)}: {_together(reasons[alike])}"
+        for alike, places in sorted(found.items(), key=lambda item: order.index(item[0][0]))
     ]
     lines += [problem for judgement in report.judgements for problem in judgement["problems"]]
     lines += run_warnings(report)
     lines = [" ".join(line.split()) for line in dict.fromkeys(lines)]
     shown = [line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in lines[:MOST]]
     return [*shown, *([f"and {len(lines) - MOST} more"] if len(lines) > MOST else [])]
+
+
+def _together(reasons: Sequence[str]) -> str:
+    """One reason for several that differ in their numbers only: other processes used 1.0 to 1.5 cores."""
+    several = zip(*(NUMBER.findall(reason) for reason in reasons), strict=True)
+    ends = iter([(min(numbers, key=float), max(numbers, key=float)) for numbers in several])
+    return NUMBER.sub(lambda _: " to ".join(dict.fromkeys(next(ends))), reasons[0])
 
 
 def _of_row(report: Report, row: Row) -> Iterator[tuple[str, str, list[int]]]:
@@ -251,7 +266,7 @@ def _of_row(report: Report, row: Row) -> Iterator[tuple[str, str, list[int]]]:
             yield "Not run" if result.status in NOT_RUN else "Failed", f"{result.status}: {result.reason}", seeds
         yield from _unproven(result)
         yield from (("Warning", warning, seeds) for warning in result.warnings)
-    yield from ((f"{UNSTABLE} Unstable", one["reason"], [one["seed"]]) for one in row.get("disturbed", ()))
+    yield from ((UNSTABLE_SPEED, one["reason"], [one["seed"]]) for one in row.get("disturbed", ()))
 
 
 def _unproven(result: Result) -> Iterator[tuple[str, str, list[int]]]:
