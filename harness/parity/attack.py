@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.attack import Attack, lengths, over
+from harness.attack import Attack, divide_or_zero, lengths
 from harness.backend import Precision
 from harness.parity.deviations import Deviations
 from harness.parity.noise import rounding_reference
@@ -72,7 +72,7 @@ def certain(attack: Attack, pictures: Array, gradient: Estimate) -> Array:
 def _of_direction(values: Array, errors: Array) -> Array:
     """The errors of the gradient after it is scaled to length 1 in each picture."""
     length = lengths(values)
-    off: Array = over(errors + np.abs(over(values, length)) * lengths(errors), length)
+    off: Array = divide_or_zero(errors + np.abs(divide_or_zero(values, length)) * lengths(errors), length)
     return np.where((length == 0) & (errors > 0), np.inf, off)
 
 
