@@ -1,7 +1,7 @@
 """JAX: a Flax NNX module, an Optax chain, a jitted training step with donated buffers.
 
-A segment is a Python loop over the step. Dispatch is asynchronous, so the loop runs ahead of the device. A scan over the
-steps would save little, and on a CPU XLA runs convolutions inside a loop many times slower.
+A segment is a Python loop over the step. Dispatch is asynchronous, so the loop runs ahead of the device. A scan over
+the steps would save little, and on a CPU XLA runs convolutions inside a loop many times slower.
 """
 
 from __future__ import annotations
