@@ -112,14 +112,14 @@ def test_pytorch_views(torch, save):
 def test_pytorch_values_other_than_plain_tensors_are_refused(torch, save):
     net = network(torch)
     refused = {
-        "more than tensors": {"w": torch.ones(2), "epoch": 1},
-        "it holds a list": [torch.ones(2)],
-        "asks for torch.nn.modules": net,
-        "asks for torch.ComplexFloatStorage": {"w": torch.ones(2, dtype=torch.complex64)},
-        "asks for torch._utils._rebuild_sparse_tensor": {"w": torch.ones(2, 2).to_sparse()},
-        "asks for torch._utils._rebuild_tensor_v3": {"w": torch.ones(2, dtype=torch.uint16)},
+        "other values than tensors: epoch": {"w": torch.ones(2), "epoch": 1},
+        "list": [torch.ones(2)],
+        "torch.nn.modules": net,
+        "torch.ComplexFloatStorage": {"w": torch.ones(2, dtype=torch.complex64)},
+        "torch._utils._rebuild_sparse_tensor": {"w": torch.ones(2, 2).to_sparse()},
+        "torch._utils._rebuild_tensor_v3": {"w": torch.ones(2, dtype=torch.uint16)},
         "conjugated or negated": {"w": torch.view_as_complex(torch.ones(2, 2)).conj().imag},
-        "asks for torch.Size": {"w": torch.ones(2), "shape": torch.Size([2])},
+        "torch.Size": {"w": torch.ones(2), "shape": torch.Size([2])},
     }
     for words, value in refused.items():
         with warnings.catch_warnings():

@@ -4,7 +4,7 @@ A backend trains at least 0.9 times as fast as a loop written by hand, and extra
 as the framework's best loop. It attacks about as fast as foolbox, and on JAX, where foolbox compiles nothing, at least
 twice as fast.
 
-Both programs run in turn in the same process. A test fails if the paired ratios prove that the speed is below the floor.
+Both programs run in turn in the same process. A test fails if paired ratios prove that the speed is below the floor.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ FOOLBOX, NOT_JITTED, ANY_MACHINE = 0.97, 2.0, 1.5
 """Floors of the speed of samebench's attacks, relative to foolbox.
 
 FOOLBOX: foolbox gets the network as an experienced user gives it. NOT_JITTED: on JAX, foolbox gets a network without
-`jax.jit`, and the machine does no other work. ANY_MACHINE: the same in CI. This ratio depends on the machine: it was 2.6
-to 2.9 on a machine without other work, and 1.94 in CI. Without samebench's own jit, it was 0.95.
+`jax.jit`, and the machine does no other work. ANY_MACHINE: the same in CI. This ratio depends on the machine: it was
+2.6 to 2.9 on a machine without other work, and 1.94 in CI. Without samebench's own jit, it was 0.95.
 """
 
 SMALL = (two_block_cnn, (32, 32, 3), 64)
@@ -103,8 +103,8 @@ def test_attacks_are_faster_than_foolbox_where_foolbox_compiles_nothing(
 def is_slower_than_foolbox(
     backend: type, mode: str, given: str, model: Model, batch: int, floor: float, steps: int = 10
 ) -> bool:
-    """Whether the backend's attack is too slow compared with foolbox. `given` is the form of the network for foolbox, see
-    foolboxes.py."""
+    """Whether the backend's attack is too slow compared with foolbox. `given` names the form of the network for
+    foolbox."""
     import foolboxes
 
     runner, random = backend("cpu", mode), np.random.default_rng(0)
@@ -120,10 +120,10 @@ def is_slower_than_foolbox(
 def is_slower(theirs: Callable[[], object], ours: Callable[[], object], what: str, floor: float) -> bool:
     """Whether the ratio of our speed to theirs is below the floor, with statistical evidence.
 
-    The median of paired ratios counts. On a busy machine, single pairs differ by a factor of two. If the median is below
-    the floor, more pairs are measured, until the median is above the floor, or its 95 % interval is below the floor. In
-    the second case we are slower. If neither happens, noise is too large, and nothing is proven. Three pairs are enough
-    if we are much faster.
+    The median of paired ratios counts. On a busy machine, single pairs differ by a factor of two. While the median is
+    below the floor, more pairs are measured. They stop when the median is above the floor, or when its 95 % interval is
+    below the floor; then we are slower. If neither happens, the noise is too large, and nothing is proven. Three pairs
+    are enough if we are much faster.
     """
     pair(theirs, ours)  # the first pair compiles
     ratios: list[float] = []
@@ -149,7 +149,7 @@ def pair(first: Callable[[], object], second: Callable[[], object]) -> float:
 
 
 def highest_median(ratios: list[float]) -> float:
-    """The upper end of the median's 95 % interval. The number of values above a true median is binomial, with p = 0.5."""
+    """The upper end of the median's 95 % interval. The number of values above the true median is binomial (p = 0.5)."""
     count, above, chance = len(ratios), 0, 0.5 ** len(ratios)
     while chance <= 0.025:
         above += 1

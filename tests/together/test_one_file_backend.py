@@ -21,7 +21,7 @@ FILES = {
     "plain-jax": (TESTS / "plain_jax.py", 155, 2),
     "short-jax": (TESTS / "short_jax.py", 120, 0),
 }
-"""For each file: the maximum of lines of code, and the number of declined rules. Only rules on bfloat16 are declined."""
+"""For each file, the maximum of lines of code and the number of declined rules, which are those about bfloat16."""
 
 
 def lines_of_code(file: Path) -> int:
