@@ -1,7 +1,7 @@
 """samebench: the same deep-learning experiment on every framework.
 
-Everything that the author of a plugin imports is here; the plugins that ship with samebench import nothing else. A name
-is loaded when it is first used, so that the command line stays quick.
+Plugins import from this module only, and so do the plugins that ship with samebench. Each name is loaded on its first
+use, so the command line stays quick.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 API_VERSION, OLDEST_API = 2, 1
-"""The version of the names below, and the oldest one that plugins may still be written for. A plugin says its version as
+"""The version of the names below, and the oldest version that plugins may still use. A plugin states its version with
 `api_version = 2` at the top of its module."""
 
 
@@ -223,7 +223,7 @@ RENAMED = {
     "Steps": "StepDecay",
     "Wanted": "LoadRequest",
 }
-"""Names of API version 1. They work for one release more."""
+"""Old names of API version 1, with their new names. The old names work for one more release."""
 
 
 def home_of(name: str) -> str | None:

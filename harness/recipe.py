@@ -1,7 +1,7 @@
-"""How a network is trained, as a value: optimiser, schedule, loss, and which parts learn at which rate.
+"""How to train a network, as a value: the optimiser, the schedule, the loss, and the learning rates of its parts.
 
-The update rules below are the definition. Every backend must reproduce them, whatever its framework's own
-optimiser does by that name (see `harness/reference/optimizers.py` for the same in NumPy).
+The update rules below are the definition. Every backend must reproduce them, even where the framework's optimiser of
+the same name differs. `harness/reference/optimizers.py` holds the same rules in NumPy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.options import AT_LEAST_0, BELOW_1, SHARE, check_ranges
 from harness.spec import Array, Dropout, Model, Parameter
 
 LossName = Literal["softmax", "sigmoid"]
-"""The loss: cross-entropy over classes, or over the two sides of one logit. Both take logits, and are means over a batch."""
+"""The loss: cross-entropy of several classes, or of two classes from a single logit. It is the mean over the batch."""
 
 Objective = Literal["softmax", "sigmoid", "logit"]
 """The quantity differentiated with respect to the pixels: a loss, or minus the label's logit."""
@@ -25,13 +25,15 @@ Objective = Literal["softmax", "sigmoid", "logit"]
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """What SGD and Adam share. Before the update, the gradient of a decayed tensor w becomes
+    """The base of SGD and Adam: L1 and weight decay of a tensor w.
 
-        g + l1 * sign(w)                 and, with coupled decay,  + weight_decay * w
+    Before the update, the gradient becomes
 
-    while decoupled decay leaves the gradient alone and adds  lr * weight_decay * w  to what is subtracted.
-    Kernels are decayed; biases and batch-norm parameters only with `decay_on="all"`. The reported loss never
-    includes a penalty.
+        g + l1 * sign(w)                        with decoupled decay
+        g + l1 * sign(w) + weight_decay * w     with coupled decay
+
+    Decoupled decay also subtracts lr * weight_decay * w from the tensor. L1 and decay apply to kernels, and with
+    `decay_on="all"` also to biases and batch-norm parameters. The reported loss includes no penalty.
     """
 
     lr: float
@@ -44,7 +46,7 @@ class Optimizer:
         check_ranges(self, lr=AT_LEAST_0, weight_decay=AT_LEAST_0, l1=AT_LEAST_0)
 
     def decays(self, parameter: Parameter) -> bool:
-        """Whether decay and L1 touch this tensor."""
+        """Whether decay or L1 applies to this tensor."""
         return bool(self.weight_decay or self.l1) and (self.decay_on == "all" or parameter.role == "kernel")
 
 
@@ -52,7 +54,7 @@ class Optimizer:
 class SGD(Optimizer):
     """v = momentum * v + g;  w -= lr * v, or with Nesterov  w -= lr * (g + momentum * v).
 
-    The velocity starts at 0 and holds no learning rate, so a change of rate acts at once.
+    The velocity v starts at 0. It does not contain the learning rate, so a change of the rate acts at once.
     """
 
     lr: float = 0.01
@@ -68,7 +70,7 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(Optimizer):
-    """Adam as published: both moments bias-corrected, epsilon outside the root.
+    """Adam as published: both moments are bias-corrected, and epsilon is outside the root.
 
     m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g**2
     w -= lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon),  t = 1, 2, ...
@@ -94,7 +96,7 @@ class AdamW(Adam):
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate over a training, as factors on the optimiser's own rate. This one is constant."""
+    """The learning rate over a training, as factors on the optimiser's rate. The base class is constant."""
 
     def factors(self, steps: int) -> Array:
         """One factor for each of `steps` steps."""
@@ -102,12 +104,12 @@ class Schedule:
 
 
 Constant = Schedule
-"""The schedule that changes nothing."""
+"""The schedule of a constant learning rate."""
 
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from 1 at the first step down towards `final`, which the step after the last would reach."""
+    """Half a cosine from 1 at the first step down to `final`. A step after the last one would reach `final`."""
 
     final: float = 0.0
 
@@ -120,7 +122,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """Multiplied by `factor` at each share of the training in `at`."""
+    """The rate is multiplied by `factor` after each share of the training in `at`."""
 
     at: tuple[float, ...] = (0.5, 0.75)
     factor: float = 0.1
@@ -134,7 +136,7 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class Warmup(Schedule):
-    """A line up to 1 over the first `share` of the training, then `then` over the rest."""
+    """A linear rise to 1 over the first `share` of the training, and the schedule `then` over the rest."""
 
     share: float = 0.05
     then: Schedule = Schedule()
@@ -143,20 +145,20 @@ class Warmup(Schedule):
         check_ranges(self, share=SHARE)
 
     def factors(self, steps: int) -> Array:
-        rising = round(self.share * steps)
-        return np.concatenate([np.arange(1, rising + 1) / max(rising, 1), self.then.factors(steps - rising)])
+        warmup = round(self.share * steps)
+        return np.concatenate([np.arange(1, warmup + 1) / max(warmup, 1), self.then.factors(steps - warmup)])
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A way to train any network.
 
-    `loss` is the mean cross-entropy of the batch, from logits: "softmax" over the classes, or "sigmoid" for a
-    single logit and labels 0 and 1.
+    `loss` is the mean cross-entropy of the batch, from logits: "softmax" for several classes, or "sigmoid" for a single
+    logit and labels 0 and 1.
 
-    `rates` multiplies the learning rate of parts of the network: a pair names the start of a node's path, and the
-    longest start that fits wins. At rate 0 a part is frozen: no gradient, and every layer in evaluation mode, so
-    that batch norms keep their statistics.
+    `rates` multiplies the learning rate of parts of the network. Each pair holds the start of a node's path and a
+    factor. The longest start that fits wins. A part at rate 0 is frozen: it has no gradient, and all its layers run in
+    evaluation mode, so batch norms keep their statistics.
     """
 
     optimizer: SGD | Adam
@@ -183,11 +185,11 @@ class Recipe:
         return tuple(node.name for node in model.nodes if self.rate(node.name) == 0)
 
     def learned(self, model: Model) -> tuple[str, ...]:
-        """The tensors of `model` that learn: what has a gradient and is not frozen."""
+        """The tensors of `model` that learn: they have a gradient and are not frozen."""
         return tuple(name for name, tensor in model.parameters.items() if tensor.trainable and self.rate(name))
 
     def draws_masks(self, model: Model) -> bool:
-        """Whether training draws drop-out masks, which no two frameworks share."""
+        """Whether training draws dropout masks. Each framework draws different masks."""
         return any(
             isinstance(node.layer, Dropout) and node.layer.rate > 0 and self.rate(node.name) > 0 for node in model.nodes
         )
@@ -199,11 +201,11 @@ class Recipe:
                 known = sorted({node.name.split(".")[0] for node in model.nodes} | {n.name for n in model.nodes})
                 raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}")
         if not self.learned(model):
-            raise SpecError(f"nothing of {model.name} learns: every part that has parameters is at rate 0")
+            raise SpecError(f"nothing of {model.name} learns: all parts with parameters are at rate 0")
         if self.loss != loss_for(model):
             raise SpecError(
                 f"{self.loss} loss does not fit {model.name} with {model.logits_shape[0]} logits: "
-                "sigmoid takes exactly one, softmax two or more"
+                "sigmoid needs exactly 1 logit, softmax 2 or more"
             )
 
 

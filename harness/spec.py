@@ -1,14 +1,14 @@
 """A network as a value.
 
-A `Model` is a trunk and a head, each a tuple of frozen layers. It knows its names, shapes, parameters and
-cost, and imports no framework: a backend walks `model.nodes` and builds each layer in its own idiom.
+A `Model` is a trunk and a head, each a tuple of frozen layers. It gives the names, shapes, parameters and cost of its
+layers. It imports no framework: a backend walks `model.nodes` and builds each layer in the idiom of its framework.
 
-Conventions, fixed here once for every framework:
+Conventions for all frameworks:
 
-- pictures are NHWC; `Flatten` keeps that order (rows, then columns, then channels)
-- a convolution kernel is (rows, columns, channels in / groups, channels out); a dense kernel is (in, out)
-- padding is given in numbers, one for each side, and never as "same"
-- a node is named by its path, `trunk.conv1`; its parameters by one more step, `trunk.conv1.kernel`
+- pictures are NHWC, and `Flatten` keeps this order: rows, then columns, then channels
+- a convolution kernel is (rows, columns, input channels / groups, output channels); a dense kernel is (inputs, outputs)
+- padding is a number for each side, never "same"
+- the name of a node is its path, such as `trunk.conv1`; a parameter adds its own name, such as `trunk.conv1.kernel`
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Sides = tuple[Pair, Pair]
 ActivationKind = Literal["relu", "relu6", "swish", "sigmoid", "tanh"]
 Role = Literal["kernel", "bias", "scale", "offset", "mean", "variance"]
 Upto = Literal["features", "logits"]
-"""How far a network is run: to the end of its trunk, or to the end of its head."""
+"""The last output to compute: the features (the end of the trunk) or the logits (the end of the head)."""
 
 
 ACTIVATION_KINDS: tuple[ActivationKind, ...] = ("relu", "relu6", "swish", "sigmoid", "tanh")
@@ -54,7 +54,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class Parameter(NamedTuple):
-    """One tensor of a layer. Batch-norm statistics are tensors that no gradient trains."""
+    """A tensor of a layer. Batch-norm statistics are included, although no gradient trains them."""
 
     shape: Shape
     role: Role
@@ -70,14 +70,14 @@ class Parameter(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What slides over a picture: its size, its step, and the border it may enter, per side."""
+    """The window of a convolution or a pooling layer: its size, its stride, and the padding of each side."""
 
     kernel: Pair
     stride: Pair
     padding: Sides
 
     def output(self, shape: Shape) -> Pair:
-        """Rows and columns after sliding over a picture of `shape`; a last partial step is dropped."""
+        """Rows and columns of the output for pictures of `shape`. A partial step at the end is dropped."""
         sizes = [
             (size + sum(sides) - kernel) // stride + 1
             for size, kernel, stride, sides in zip(shape[:2], self.kernel, self.stride, self.padding, strict=True)
@@ -89,7 +89,7 @@ class Window(NamedTuple):
         return sizes[0], sizes[1]
 
     def same_sides(self, shape: Shape) -> Sides:
-        """The padding that TensorFlow's and JAX's "same" would choose here: the larger half at the end."""
+        """The padding that "same" means in TensorFlow and JAX. The larger half is at the end."""
         sides = []
         for size, kernel, stride in zip(shape[:2], self.kernel, self.stride, strict=True):
             total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
@@ -112,24 +112,24 @@ def _window(kernel: int | Pair, stride: int | Pair, padding: int | Sides) -> Win
     sides = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
     window = Window(pair(kernel), pair(stride), sides)
     if min(window.kernel) < 1 or min(window.stride) < 1 or min(min(side) for side in sides) < 0:
-        raise SpecError(f"a window needs a kernel and a stride of at least 1 and padding of at least 0, not {window}")
+        raise SpecError(f"kernel and stride must be at least 1, and padding at least 0, not {window}")
     return window
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """A layer as a value. Without a `name` it is called by its kind and number: conv1, conv2."""
+    """A layer as a value. Without a `name`, its kind and a number name it: conv1, conv2."""
 
     name: str = ""
 
     def __str__(self) -> str:
-        """As one would write it: what is at its default is left out."""
-        told = []
+        """The layer as Python code, without its name and without defaults."""
+        arguments = []
         for option in fields(self):
             value = getattr(self, option.name)
             if option.name != "name" and value != option.default:
-                told.append(repr(value) if option.default is MISSING else f"{option.name}={value!r}")
-        return f"{type(self).__name__}({', '.join(told)})"
+                arguments.append(repr(value) if option.default is MISSING else f"{option.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
     @property
     def kind(self) -> str:
@@ -140,17 +140,17 @@ class Layer:
         return shape
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
-        """The tensors this layer owns when its input has `shape`."""
+        """The tensors of this layer by name, for an input of `shape`."""
         return {}
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Multiply-adds for one example; only convolutions and dense layers are counted."""
+        """Multiply-adds for one example. Only convolutions and dense layers count."""
         return 0
 
 
 @dataclass(frozen=True)
 class Normalize(Layer):
-    """(x - mean) / std, for each channel or one value for all: a network's preprocessing is its first layer."""
+    """(x - mean) / std, with a value for each channel or one for all. Preprocessing is the first layer of a network."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -168,7 +168,7 @@ class Normalize(Layer):
 
 @dataclass(frozen=True)
 class Conv(Layer):
-    """Cross-correlation. `groups` equal to the channels coming in makes it depthwise."""
+    """A cross-correlation. It is depthwise if `groups` equals the number of input channels."""
 
     channels: int
     kernel: int | Pair
@@ -200,8 +200,11 @@ class Conv(Layer):
 
 @dataclass(frozen=True)
 class BatchNorm(Layer):
-    """Training: (x - mean) / sqrt(variance + epsilon) over the batch, with the biased variance; each statistic
-    becomes momentum * old + (1 - momentum) * batch. Evaluation: the statistics kept so far."""
+    """(x - mean) / sqrt(variance + epsilon), times the scale, plus the offset.
+
+    In training, mean and variance are those of the batch, and the variance is the biased one. Each running statistic
+    becomes momentum * old + (1 - momentum) * batch. In evaluation, mean and variance are the running statistics.
+    """
 
     scale: bool = True
     centre: bool = True
@@ -223,7 +226,7 @@ class Activation(Layer):
 
     def __post_init__(self) -> None:
         if self.function not in ACTIVATION_KINDS:
-            raise SpecError(f"there is no activation {self.function!r}; there are {', '.join(ACTIVATION_KINDS)}")
+            raise SpecError(f"unknown activation {self.function!r}; known are {', '.join(ACTIVATION_KINDS)}")
 
     def __str__(self) -> str:
         return self.function
@@ -239,7 +242,7 @@ relu, relu6, swish, sigmoid, tanh = map(Activation, ACTIVATION_KINDS)
 
 @dataclass(frozen=True)
 class Pool(Layer):
-    """What both poolings share. Without a stride, windows stand side by side."""
+    """The base of both pooling layers. By default the stride equals the kernel."""
 
     kernel: int | Pair
     stride: int | Pair | None = None
@@ -249,7 +252,7 @@ class Pool(Layer):
     def window(self) -> Window:
         window = _window(self.kernel, self.stride or self.kernel, self.padding)
         if any(max(sides) >= size for sides, size in zip(window.padding, window.kernel, strict=True)):
-            raise SpecError(f"padding {window.padding} would leave a window of {window.kernel} empty")
+            raise SpecError(f"padding must be smaller than the window {window.kernel}, not {window.padding}")
         return window
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -259,13 +262,13 @@ class Pool(Layer):
 
 @dataclass(frozen=True)
 class MaxPool(Pool):
-    """The largest value in each window; padding counts as -infinity. Where several values tie, the gradient goes
-    to the first of them in row-major order."""
+    """The largest value of each window. Padding counts as -infinity. If several values are the largest, the gradient
+    goes to the first of them in row-major order."""
 
 
 @dataclass(frozen=True)
 class AvgPool(Pool):
-    """The mean of each window. `count_padding` says whether padded zeros count in the divisor."""
+    """The mean of each window. With `count_padding`, padded zeros count in the divisor."""
 
     count_padding: bool = False
 
@@ -296,7 +299,7 @@ class Dense(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
-            raise SpecError(f"a dense layer takes a vector, not {shape}: put Flatten() or GlobalAvgPool() before it")
+            raise SpecError(f"a dense layer needs a vector, not {shape}: put Flatten() or GlobalAvgPool() before it")
         return (self.units,)
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
@@ -308,13 +311,13 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """In training, drops the share `rate` and divides what is left by 1 - rate; in evaluation, nothing."""
+    """In training, zeroes the share `rate` of the values and divides the rest by 1 - rate. No effect in evaluation."""
 
     rate: float
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
-            raise SpecError(f"a drop-out rate is at least 0 and below 1, not {self.rate}")
+            raise SpecError(f"a dropout rate must be at least 0 and below 1, not {self.rate}")
 
 
 @dataclass(frozen=True)
@@ -327,23 +330,23 @@ class Residual(Layer):
 
 @dataclass(frozen=True)
 class Branches(Layer):
-    """Several paths from one input, joined along the channels."""
+    """Several paths from the same input, concatenated along the channels."""
 
     paths: tuple[tuple[Layer, ...], ...]
 
 
 @dataclass(frozen=True)
 class Add(Layer):
-    """Where the paths of a `Residual` meet. It stands in `nodes`, never in a model."""
+    """The sum at the end of a `Residual`. It occurs in `nodes` only, not in the definition of a model."""
 
 
 @dataclass(frozen=True)
 class Concat(Layer):
-    """Where the `Branches` meet, in order. It stands in `nodes`, never in a model."""
+    """The concatenation at the end of `Branches`. It occurs in `nodes` only, not in the definition of a model."""
 
 
 class Node(NamedTuple):
-    """One step of a network, in an order in which it can be run: a layer and the nodes it reads."""
+    """A layer in the graph of a network, with the names of the nodes that it reads."""
 
     name: str
     layer: Layer
@@ -362,7 +365,7 @@ class Node(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of a network's layer table; statistics are among the parameters here."""
+    """A line of a network's layer table. The parameters include batch-norm statistics."""
 
     name: str
     layer: str
@@ -372,7 +375,7 @@ class Row(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Numbers of parameters; buffers are batch-norm statistics, counted apart."""
+    """Numbers of parameters. Batch-norm statistics are counted separately, as buffers."""
 
     total: int
     trainable: int
@@ -382,7 +385,7 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """A network: `trunk` ends in the features, `head` turns them into logits."""
+    """A network. Its trunk computes features, and its head computes logits from them."""
 
     name: str
     input_shape: Shape
@@ -393,29 +396,29 @@ class Model:
 
     def __post_init__(self) -> None:
         if len(self.logits_shape) != 1:
-            raise SpecError(f"{self.name}: a model ends in a vector of logits, not in {self.logits_shape}")
+            raise SpecError(f"{self.name}: a model must end in a vector of logits, not in {self.logits_shape}")
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """Every layer in an order in which it can be run, residuals and branches spelled out."""
+        """All layers in an order of execution. The paths of residuals and branches are expanded."""
         trunk = list(_walk(self.trunk, "trunk", self.INPUT, self.input_shape))
         start, shape = _end(trunk, self.INPUT, self.input_shape)
         return (*trunk, *_walk(self.head, "head", start, shape))
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        """Every tensor by its full name, in the order of `nodes`."""
+        """All tensors by their full names, in the order of `nodes`."""
         return {f"{node.name}.{name}": parameter for node in self.nodes for name, parameter in node.parameters.items()}
 
     def end(self, upto: Upto = "logits") -> str:
-        """The name of the node at which the features, or the logits, come out."""
+        """The name of the node whose output is the features or the logits."""
         part = {"features": ("trunk",), "logits": ("trunk", "head")}[upto]
         return _end([node for node in self.nodes if node.name.split(".")[0] in part], self.INPUT, self.input_shape)[0]
 
     def run(self, apply: Callable[..., Any], inputs: Any, upto: Upto = "logits") -> Any:
-        """Run the network: call `apply(node, *inputs)` for each node, in order, and return what the last one returns.
+        """Run the network: call `apply(node, *inputs)` for each node in order, and return the last result.
 
-        A value is let go when nothing reads it any more, as `x = layer(x)` would: large pictures fill the memory.
+        Each value is released after its last use, because large pictures fill the memory.
         """
         values, end = {self.INPUT: inputs}, self.end(upto)
         if end == self.INPUT:
@@ -430,7 +433,7 @@ class Model:
 
     @cached_property
     def _last_read(self) -> Mapping[str, tuple[str, ...]]:
-        """The values that each node is the last one to read."""
+        """For each node, the values that no later node reads."""
         readers = {name: node.name for node in self.nodes for name in node.inputs}
         return {
             node.name: tuple(name for name in dict.fromkeys(node.inputs) if readers[name] == node.name)
@@ -464,17 +467,17 @@ class Model:
         )
 
     def counts(self, frozen: Sequence[str] = ()) -> Counts:
-        """Numbers of parameters, with the nodes in `frozen` counted as frozen."""
+        """The numbers of parameters if the nodes in `frozen` are frozen."""
         trained = {name: p for name, p in self.parameters.items() if p.trainable}
         total = sum(p.size for p in trained.values())
         held = sum(p.size for name, p in trained.items() if name.rpartition(".")[0] in frozen)
         return Counts(total, total - held, held, sum(p.size for p in self.parameters.values()) - total)
 
     def init(self, seed: int) -> dict[str, Array]:
-        """First weights in float32: He-normal kernels, zero biases, identity batch norms.
+        """The initial weights in float32: He-normal kernels, zero biases, identity batch norms.
 
-        Each tensor has a stream of its own, drawn from the seed and its name, so that changing one layer leaves
-        the others as they were.
+        Each tensor has its own random stream, from the seed and the tensor's name. So a change of one layer does not
+        change the weights of the others.
         """
         weights = {}
         for name, parameter in self.parameters.items():
@@ -487,17 +490,17 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever anything about the network does."""
+        """A hash of everything about the network."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
 
 def class_count(model: Model) -> int:
-    """How many classes a network tells apart: one logit does for two."""
+    """The number of classes of a network. A single logit stands for two classes."""
     return max(model.logits_shape[0], 2)
 
 
 def check_weights(model: Model, weights: Weights) -> None:
-    """Raise unless `weights` holds exactly the tensors of `model`, in their shapes."""
+    """Raise unless `weights` holds exactly the tensors of `model`, with the right shapes."""
     wrong = [f"missing {name}" for name in model.parameters if name not in weights]
     wrong += [f"unknown {name}" for name in weights if name not in model.parameters]
     wrong += [
@@ -510,7 +513,7 @@ def check_weights(model: Model, weights: Weights) -> None:
 
 
 def fingerprint(weights: Weights) -> str:
-    """Changes whenever a digit of a tensor does."""
+    """A hash of the names and values of all tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         digest.update(f"{name}{tensor.dtype}{tensor.shape}".encode() + np.ascontiguousarray(tensor).tobytes())
@@ -523,7 +526,7 @@ def _bias(present: bool, channels: int) -> dict[str, Parameter]:
 
 def _needs_picture(shape: Shape) -> None:
     if len(shape) != 3:
-        raise SpecError(f"this layer takes a picture (rows, columns, channels), not {shape}")
+        raise SpecError(f"this layer needs a picture (rows, columns, channels), not {shape}")
 
 
 def _end(nodes: Sequence[Node], start: str, shape: Shape) -> tuple[str, Shape]:
@@ -531,8 +534,7 @@ def _end(nodes: Sequence[Node], start: str, shape: Shape) -> tuple[str, Shape]:
 
 
 def _names(layers: Sequence[Layer], path: str) -> list[str]:
-    """The name of each layer: its own, or its kind and its number among the layers of this kind in the sequence, such as
-    conv2 or relu6_2."""
+    """The name of each layer. A layer without a name gets its kind and a number, such as conv2 or relu6_2."""
     seen: Counter[str] = Counter()
     names = []
     for layer in layers:
@@ -540,7 +542,7 @@ def _names(layers: Sequence[Layer], path: str) -> list[str]:
         separator = "_" if layer.kind[-1].isdigit() else ""
         name = layer.name or f"{layer.kind}{separator}{seen[layer.kind]}"
         if not NAME.fullmatch(name):
-            raise SpecError(f"{path}: {name!r} is no name for a layer; use letters, digits, '_' and '-'")
+            raise SpecError(f"{path}: {name!r} is not a valid name of a layer; use letters, digits, '_' and '-'")
         names.append(name)
     if doubled := [name for name, count in Counter(names).items() if count > 1]:
         raise SpecError(f"{path}: two layers are named {doubled[0]!r}")
@@ -548,7 +550,7 @@ def _names(layers: Sequence[Layer], path: str) -> list[str]:
 
 
 def _walk(layers: Sequence[Layer], path: str, source: str, shape: Shape) -> Iterator[Node]:
-    """The nodes of a sequence of layers that reads the node `source`, whose output has `shape`."""
+    """The nodes of a sequence of layers. Its input is the node `source`, with an output of `shape`."""
     for name, layer in zip(_names(layers, path), layers, strict=True):
         nodes = list(_expand(f"{path}.{name}", layer, source, shape))
         yield from nodes
@@ -556,12 +558,12 @@ def _walk(layers: Sequence[Layer], path: str, source: str, shape: Shape) -> Iter
 
 
 def _expand(path: str, layer: Layer, source: str, shape: Shape) -> Iterator[Node]:
-    """The nodes of one layer: one for a plain layer, all paths and their meeting for a composite."""
-    meeting: Layer
+    """The nodes of a layer: a single node, or the nodes of all paths and the node that joins them."""
+    join: Layer
     if isinstance(layer, Residual):
-        paths, meeting = {"body": layer.body, "shortcut": layer.shortcut}, Add()
+        paths, join = {"body": layer.body, "shortcut": layer.shortcut}, Add()
     elif isinstance(layer, Branches):
-        paths, meeting = {str(number): inner for number, inner in enumerate(layer.paths)}, Concat()
+        paths, join = {str(number): inner for number, inner in enumerate(layer.paths)}, Concat()
     else:
         try:
             yield Node(path, layer, (source,), shape, layer.output_shape(shape))
@@ -574,11 +576,11 @@ def _expand(path: str, layer: Layer, source: str, shape: Shape) -> Iterator[Node
         yield from nodes
         ends.append(_end(nodes, source, shape))
     inputs, shapes = tuple(end for end, _ in ends), [end_shape for _, end_shape in ends]
-    yield Node(f"{path}.{meeting.kind}", meeting, inputs, shapes[0], _meet(path, meeting, shapes))
+    yield Node(f"{path}.{join.kind}", join, inputs, shapes[0], _joined_shape(path, join, shapes))
 
 
-def _meet(path: str, layer: Layer, shapes: Sequence[Shape]) -> Shape:
-    same = {shape if isinstance(layer, Add) else shape[:-1] for shape in shapes}
-    if len(same) != 1:
+def _joined_shape(path: str, layer: Layer, shapes: Sequence[Shape]) -> Shape:
+    distinct = {shape if isinstance(layer, Add) else shape[:-1] for shape in shapes}
+    if len(distinct) != 1:
         raise SpecError(f"{path}: the paths end in shapes that do not fit together: {', '.join(map(str, shapes))}")
     return shapes[0] if isinstance(layer, Add) else (*shapes[0][:-1], sum(shape[-1] for shape in shapes))

@@ -1,4 +1,4 @@
-"""Driving the command line from tests, on the reference: nothing here needs a framework."""
+"""Runs the command line in tests, with the reference as the backend. No framework is needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = [
     "--set",
     "scratch-cnn.train_limit=96",
 ]
-"""Options that make a cell of the reference quick."""
+"""Options for a quick cell with the reference."""
 
 FILE = """
 import os, signal, subprocess, sys, threading, time
@@ -50,12 +50,12 @@ def samebench(*arguments: Any, timeout: float = 300, **options: Any) -> subproce
 
 
 def words(text: str) -> str:
-    """The text without its line breaks, which fall where they will."""
+    """The text with a single space for each line break, whose places vary."""
     return " ".join(text.split())
 
 
 def backend(folder: Path, fault: str) -> Path:
-    """A backend in a file: the reference, with a fault where it builds a network."""
+    """A backend in a file: the reference, with a fault in `build`."""
     file = folder / "mine.py"
     file.write_text(FILE.replace("FAULT", fault))
     return file
@@ -66,12 +66,12 @@ def report(folder: Path) -> dict[str, Any]:
 
 
 def cells(folder: Path) -> dict[str, tuple[str, str | None]]:
-    """The status and reason of each cell, by the name of its backend."""
+    """The status and the reason of each cell by backend."""
     return {Path(cell["backend"]).stem: (cell["status"], cell["reason"]) for cell in report(folder)["cells"]}
 
 
 def processor_seconds(*command: str) -> float:
-    """What a process costs the processor, whatever else the machine does."""
+    """The processor time of a command in seconds. It hardly depends on other work of the machine."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert subprocess.run(command, capture_output=True).returncode == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -79,19 +79,19 @@ def processor_seconds(*command: str) -> float:
 
 
 def slowness() -> float:
-    """By how much this machine, at this moment, is slower than a usual one, on which importing NumPy takes 0.1 s."""
+    """The factor by which this machine is now slower than a usual machine, which imports NumPy in 0.1 s."""
     return max(1.0, min(processor_seconds(sys.executable, "-c", "import numpy") for _ in range(3)) / 0.1)
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
 
 
 def lives(process: int) -> bool:
-    """Whether a process runs; one that is dead and only not yet buried does not."""
+    """Whether a process runs. A zombie does not run."""
     try:
         os.kill(process, 0)
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -1,7 +1,7 @@
-"""A network that a backend of ours has built, as foolbox takes it; and its attacks, with our numbers.
+"""Attacks of foolbox, with the numbers of an `Attack`, on a network that a backend has built.
 
-foolbox does not compile its loop; the network is given to it as a good user of each framework would: in evaluation mode,
-and compiled where that is the framework's way.
+The network is in evaluation mode, and compiled if a good user of the framework would compile it. foolbox does not
+compile its loop.
 """
 
 from __future__ import annotations
@@ -43,26 +43,27 @@ def jax(net: Any, mode: str) -> tuple[Any, Callable[[np.ndarray], Any]]:
     return foolbox.JAXModel(logits, BOUNDS), jnp.asarray
 
 
-def jax_as_it_comes(net: Any, mode: str) -> tuple[Any, Callable[[np.ndarray], Any]]:
-    """Without the jit that foolbox does not put around it."""
+def jax_without_jit(net: Any, mode: str) -> tuple[Any, Callable[[np.ndarray], Any]]:
+    """The network without jit, as foolbox leaves it."""
     import jax.numpy as jnp
 
     return foolbox.JAXModel(lambda pixels: net.network(pixels, "logits"), BOUNDS), jnp.asarray
 
 
-NETWORKS = {"pytorch": pytorch, "keras": keras, "jax": jax, "jax, not jitted": jax_as_it_comes}
+NETWORKS = {"pytorch": pytorch, "keras": keras, "jax": jax, "jax, not jitted": jax_without_jit}
 
 
 def perturb(name: str, net: Any, mode: str = "default") -> Perturb:
-    """foolbox's way from pictures to attacked ones, on the host at both ends, as ours is. In the mode "compiled" the network
-    that it is given is compiled as well."""
+    """A function that attacks pictures with foolbox. Like `Backend.perturb`, it takes and returns arrays on the host.
+    In the mode "compiled", the network is compiled."""
     model, tensor = NETWORKS[name](net, mode)
 
     def run(pictures: Pictures, labels: np.ndarray, attack: Attack) -> Pictures:
         kind = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}[attack.norm]
-        its = kind(abs_stepsize=attack.step_size, steps=attack.steps, random_start=False)
-        wish = foolbox.criteria.TargetedMisclassification if attack.targeted else foolbox.criteria.Misclassification
-        made = its.run(model, tensor(pictures), wish(tensor(labels.astype(np.int64))), epsilon=attack.epsilon)
-        return np.asarray(made)
+        foolbox_attack = kind(abs_stepsize=attack.step_size, steps=attack.steps, random_start=False)
+        criteria = foolbox.criteria
+        criterion = criteria.TargetedMisclassification if attack.targeted else criteria.Misclassification
+        goal = criterion(tensor(labels.astype(np.int64)))
+        return np.asarray(foolbox_attack.run(model, tensor(pictures), goal, epsilon=attack.epsilon))
 
     return run

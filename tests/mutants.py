@@ -1,7 +1,7 @@
-"""Backends with one fault each. Every rule of the conformance kit must fail on one of them.
+"""Mutants: backends with a single fault. Every rule of the conformance kit must fail on at least one mutant.
 
-The suspects in `harness.conformance.suspects` are mutants as well; these are the faults that no numbers of the
-reference can imitate. `wrap` puts a fault into any backend, so that the same ones are tried on the real frameworks.
+The suspects in `harness.conformance.suspects` are mutants as well. The mutants here have faults that change more than
+the numbers of the reference. `wrap` puts a fault into any backend, so the tests also use real frameworks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def wrap(real: Real, **members: Any) -> Real:
 
 
 def changed_model(change: Callable[[Layer], Layer]) -> Callable[[Real], Real]:
-    """A backend that builds another network than it was asked for, with the same names and shapes."""
+    """A backend that builds a changed network with the same names and shapes."""
 
     def mutant(real: Real) -> Real:
         def build(self, model: Model, weights: Any) -> Any:
@@ -84,7 +84,7 @@ wrong_without_record = changed_run(only_without_record)
 
 
 def thaws(role: str, change: Callable[[Any, float], Any], when: bool) -> Real:
-    """The reference, but that its segments with `record` equal to `when` change what is frozen, by less than any
+    """The reference with a fault: segments with `record` equal to `when` change frozen tensors, by less than any
     limit."""
 
     def run(trainer: Trainer, batches: Any, lr: Any, record: bool) -> Any:
@@ -103,21 +103,21 @@ THAWS: dict[str, tuple[str, Callable[[Any, float], Any]]] = {
     "a frozen kernel moves by its last digit": ("kernel", lambda kernel, lr: np.nextafter(kernel, np.inf)),
     "frozen weights decay": ("kernel", lambda kernel, lr: kernel * (1 - 1e-12 * lr)),
 }
-"""What may happen to a frozen tensor: its role, and what becomes of it."""
+"""Faulty changes of frozen tensors: the role of the tensor, and its new value."""
 
 
 def uploads_every_time(real: Real) -> Real:
-    """A backend that asks for the pictures anew in every segment."""
+    """A backend that uploads the pictures again in every segment."""
 
     def run(trainer: Trainer, batches: Any, lr: Any, record: bool) -> Any:
-        given = batches.examples
-        same = Examples(given.images, given.labels, given.pixel_max)
-        return trainer.run(Batches(same, batches.rows, batches.batch_size), lr, record=record)
+        examples = batches.examples
+        copy = Examples(examples.images, examples.labels, examples.pixel_max)
+        return trainer.run(Batches(copy, batches.rows, batches.batch_size), lr, record=record)
 
     return changed_run(run)(real)
 
 
-# Faults in the way networks and data go in and out, put into the reference.
+# The reference with faults in the exchange of networks and data.
 
 
 def _transposed(self: NumPy, net: Any) -> Any:
@@ -135,7 +135,7 @@ def _without_statistics(self: NumPy, net: Any, weights: Any) -> None:
 
 
 def _views(self: NumPy, net: Any) -> Any:
-    """The very arrays that training changes in place."""
+    """The arrays themselves, which training changes in place."""
     net.views = getattr(net, "views", {name: tensor.copy() for name, tensor in net.weights.items()})
     for name, tensor in net.weights.items():
         net.views[name][...] = tensor
@@ -164,7 +164,7 @@ _shared: dict[str, Any] = {}
 
 
 class _SharingNet(NumPy.network):
-    """All networks of a process keep their tensors in one place."""
+    """All networks of a process share their tensors."""
 
     def __init__(self, model: Model, weights: Any) -> None:
         super().__init__(model, weights)
@@ -174,7 +174,7 @@ class _SharingNet(NumPy.network):
 
 
 class _LazyTrainer(NumPy.training):
-    """Puts the work off until somebody reads the weights."""
+    """Delays the work until the weights are read."""
 
     def segment(self, batches: Any, lr: Any, record: bool) -> Any:
         first = super().segment(batches[:1], lr[:1], record)
@@ -195,7 +195,7 @@ def _guess(self: NumPy, model: Model, weights: Any) -> Any:
 
 def _crash(self: NumPy, model: Model, weights: Any) -> Any:
     if any(type(layer).__module__ != "harness.spec" for layer in model.trunk):
-        raise KeyError("Unheard")
+        raise KeyError("UnknownLayer")
     return NumPy.build(self, model, weights)
 
 
@@ -204,7 +204,7 @@ def _rounded(self: NumPy, net: Any, batches: Any, *, upto: str = "logits") -> An
 
 
 class _Float32(NumPy):
-    """The reference, said to compute in float32 too; its sums are off by a little more than that allows."""
+    """The reference, which claims to compute in float32 too, with a relative error."""
 
     precisions = ("float32", "float64")
     error = 0.0
@@ -222,7 +222,7 @@ _float32_faults = changed_run(_slow_without_record)(_Float32)
 
 
 def rounded(x: Any) -> Any:
-    """The nearest numbers that bfloat16 can hold, in float64."""
+    """The values rounded to bfloat16, in float64."""
     bits = np.asarray(x, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32).astype(np.float64)
 
@@ -241,7 +241,7 @@ class _Bfloat16Net(NumPy.network):
 
 
 class Bfloat16(NumPy):
-    """The reference, with products of bfloat16 as a backend makes them."""
+    """The reference, with products in bfloat16 like those of a backend."""
 
     precisions = ("bfloat16", "float64")
     network = _Bfloat16Net
@@ -274,7 +274,7 @@ def _statistics_in_bfloat16(layer: Any, context: Any, x: Any) -> Any:
 
 
 def _bfloat16_with(**members: Any) -> Real:
-    """Another trainer, or a batch norm of its own, in bfloat16."""
+    """`Bfloat16` with another trainer or another batch norm."""
     if norm := members.pop("norm", None):
         layers = _Bfloat16Net.layers | {BatchNorm: norm}
         return wrap(Bfloat16, network=type("MutantNet", (_Bfloat16Net,), {"layers": layers}))
@@ -295,7 +295,7 @@ def _left_on(layer: Any, context: Any, x: Any) -> Any:
 
 
 class _OneMaskNet(NumPy.network):
-    """All drop-out layers draw the same numbers, as when each is given the same seed."""
+    """All dropout layers draw the same numbers, as if they had the same seed."""
 
     def run(self, pixels: Any, training: frozenset[str] = frozenset()) -> Any:
         kept, drawn = self.random, self.random.random(pixels[0].size * len(pixels))
@@ -317,7 +317,7 @@ def _share_kept(layer: Any, context: Any, x: Any) -> Any:
 
 
 class _OneOptimiser(NumPy):
-    """A network has one trainer: the one that was made last."""
+    """All trainers of a network run the newest one."""
 
     def trainer(self, net: Any, recipe: Recipe, seed: int = 0) -> Any:
         net.trainer = super().trainer(net, recipe, seed)
@@ -327,7 +327,7 @@ class _OneOptimiser(NumPy):
 
 
 class _FreezesForGood(NumPy):
-    """What was frozen once stays frozen."""
+    """Tensors that are frozen once stay frozen."""
 
     def trainer(self, net: Any, recipe: Recipe, seed: int = 0) -> Any:
         net.frozen = (*getattr(net, "frozen", ()), *((start, 0.0) for start in recipe.frozen(net.model)))
@@ -335,7 +335,7 @@ class _FreezesForGood(NumPy):
 
 
 def _without_bias(layer: Any, context: Any, x: Any) -> Any:
-    """A bias that is left out."""
+    """A dense layer without its bias."""
     weights = {name: value for name, value in context.weights.items() if name != "bias"}
     done = reference.dense(layer, context._replace(weights=weights), x)
     zero = {"bias": np.zeros(layer.units)} if "bias" in context.weights else {}
@@ -361,23 +361,23 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
     "self_description": [
         (wrap(NumPy, versions=lambda self: {}), "versions\\(\\) is empty"),
         (wrap(NumPy, modes=("fast",)), "one of them must be 'default'"),
-        (wrap(NumPy, name="a/b"), "is no name"),
+        (wrap(NumPy, name="a/b"), "'a/b' is not a valid name"),
         (wrap(NumPy, start=lambda self, device: "tpu"), "must be 'cpu' or 'gpu'"),
     ],
     "weights_come_back": [
         (wrap(NumPy, weights=_transposed), r"kernel returned an array .* of shape \(3, 3, 4, 2\); it must return"),
-        (wrap(NumPy, weights=_reversed_values), "are its axes in our order"),
+        (wrap(NumPy, weights=_reversed_values), "are its axes in samebench's order"),
         (wrap(NumPy, weights=lambda self, net: {}), "names differ"),
     ],
     "weights_are_copies": [(wrap(NumPy, weights=_views, training=_ViewsTrainer), "return a copy")],
     "load": [(wrap(NumPy, load=_without_statistics), "the logits after loading")],
-    "two_networks": [(wrap(NumPy, network=_SharingNet), "changed when another one was trained")],
+    "two_networks": [(wrap(NumPy, network=_SharingNet), "changed when another network was trained")],
     "rows": [
         (
             wrap(NumPy, forward=_full_batches_only),
             r"of shape \(8, 3\); it must return an array of float32 or float64 of shape \(10, 3\)",
         ),
-        (wrap(NumPy, forward=_sorted_rows), "are rows in order"),
+        (wrap(NumPy, forward=_sorted_rows), "are the rows in order"),
     ],
     "two_trainers": [(_OneOptimiser, "trunk")],
     "float32_training": [(_float32_faults, "record=False")],
@@ -385,7 +385,7 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
     "uploads_once": [(uploads_every_time(NumPy), "upload them once")],
     "nothing_pending": [(wrap(NumPy, training=_LazyTrainer, weights=_weights_when_asked), "wait for the device")],
     "unsupported_layer": [
-        (wrap(NumPy, build=_guess), "a layer that nobody has defined"),
+        (wrap(NumPy, build=_guess), "with an unknown layer"),
         (wrap(NumPy, build=_crash), "it must raise Unsupported"),
     ],
     "float64": [(wrap(NumPy, forward=_rounded), "the logits")],
@@ -394,7 +394,7 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
         (wrap(NumPy, precisions=("float32", "float64")), "came back as float64"),
     ],
     "bfloat16": [
-        (wrap(Bfloat16, network=NumPy.network), "a convolution is only .* it does not multiply in bfloat16"),
+        (wrap(Bfloat16, network=NumPy.network), "a convolution deviates .* by only .* not in bfloat16"),
         (
             wrap(
                 Bfloat16,
@@ -406,7 +406,7 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
                     },
                 ),
             ),
-            "a dense layer is only .* it does not multiply in bfloat16",
+            "a dense layer deviates .* by only .* not in bfloat16",
         ),
         (
             wrap(
@@ -435,18 +435,18 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
     ],
     "dense": [(backend_with_layer(Dense, _without_bias), "the logits")],
     "dropout_training": [
-        (backend_with_layer(Dropout, _share_kept), "is its rate the share kept"),
-        (backend_with_layer(Dropout, _unscaled), "is multiplied by 1.0000"),
+        (backend_with_layer(Dropout, _share_kept), "is its rate the share that it keeps"),
+        (backend_with_layer(Dropout, _unscaled), "multiplies the kept values by 1.0000"),
         (backend_with_layer(Dropout, _fixed_mask), "two steps .* draw a mask"),
         (backend_with_layer(Dropout, _mask_of_the_batch), "two pictures .* draw a mask"),
         (wrap(NumPy, network=_OneMaskNet), "two layers .* draw a mask"),
     ],
-    "dropout_evaluation": [(backend_with_layer(Dropout, _left_on), "drop-out was left on")],
+    "dropout_evaluation": [(backend_with_layer(Dropout, _left_on), "dropout is on in evaluation")],
     "recording": [(wrong_without_record(NumPy), "without record")],
     "thawing": [(_FreezesForGood, "trunk")],
     "logit_gradient": [(wrap(NumPy, input_gradient=_logit_upwards), "minus the logit")],
     "attacks_change_nothing_else": [
-        (wrap(NumPy, run_attack=_in_place), "was written to: copy it"),
+        (wrap(NumPy, run_attack=_in_place), "changed the array of original pictures: copy it"),
         (wrap(NumPy, run_attack=_training_statistics), "runs in evaluation mode"),
     ],
 }

@@ -1,4 +1,4 @@
-"""Archives for tests, some of them hostile."""
+"""Makes archives for tests, including hostile ones."""
 
 from __future__ import annotations
 

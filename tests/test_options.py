@@ -1,4 +1,4 @@
-"""Numbers of options: each has a range, and what is not finite is in none of them."""
+"""Options that are numbers: each has a range, and no range includes NaN or infinity."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_number(hint: Any) -> bool:
 
 
 def numbers_of(options: Any, path: str) -> list[str]:
-    """The path of every option that is a number or may be one."""
+    """The paths of all options that may be numbers."""
     found = []
     for field in fields(options):
         value = getattr(options, field.name)
@@ -42,30 +42,30 @@ def numbers_of(options: Any, path: str) -> list[str]:
 
 
 def every_number() -> list[tuple[str, ...]]:
-    """Every number that a user can set, each with what must be said to have it."""
+    """The path of every number that a user can set, after the settings that it needs."""
     found: dict[str, tuple[str, ...]] = dict.fromkeys(numbers_of(Config(), ""), ())
     for name in PLUGINS.tasks:
         options = PLUGINS.tasks[name].options()
         groups = [path.removesuffix(".name") for path in flatten(options) if path.endswith("optimizer.name")]
-        for said in [(), *((f"{name}.{group}.name={which}",) for group in groups for which in OPTIMIZERS)]:
-            for path in numbers_of(settings(*said).tasks[name], f"{name}."):
-                found.setdefault(path, said)
-    return [(*said, path) for path, said in {**found, "data.size": ()}.items()]
+        for needed in [(), *((f"{name}.{group}.name={which}",) for group in groups for which in OPTIMIZERS)]:
+            for path in numbers_of(settings(*needed).tasks[name], f"{name}."):
+                found.setdefault(path, needed)
+    return [(*needed, path) for path, needed in {**found, "data.size": ()}.items()]
 
 
 def test_every_number_of_every_option_is_refused_outside_its_range_with_its_path():
     paths = every_number()
     assert len(paths) > 60 and ("scratch-cnn.optimizer.name=sgd", "scratch-cnn.optimizer.momentum") in paths
-    for *said, path in paths:
+    for *needed, path in paths:
         for wrong in WRONG:
             for text in (wrong, f"[{wrong}]"):
                 with pytest.raises(UsageError) as error:
-                    settings(*said, f"{path}={text}")
+                    settings(*needed, f"{path}={text}")
                 assert f": {path}" in str(error.value), (path, text, str(error.value))
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "1" * 5000])
-def test_a_file_is_held_to_the_same(tmp_path, value):
+def test_numbers_in_a_file_have_the_same_ranges(tmp_path, value):
     file = tmp_path / "mine.toml"
     file.write_text(f"[scratch-cnn.optimizer]\nlr = {value}\n")
     with pytest.raises(UsageError, match=r"lr must be a finite number|cannot be read as TOML"):
@@ -73,7 +73,7 @@ def test_a_file_is_held_to_the_same(tmp_path, value):
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ("scratch-cnn.optimizer.beta1=5", "scratch-cnn.optimizer.beta1 must be from 0 to below 1, not 5.0"),
         ("scratch-cnn.optimizer.beta2=1", "scratch-cnn.optimizer.beta2 must be from 0 to below 1, not 1.0"),
@@ -91,17 +91,17 @@ def test_a_file_is_held_to_the_same(tmp_path, value):
         ("scratch-cnn.epochs=" + "9" * 5000, "scratch-cnn.epochs must be a whole number"),
     ],
 )
-def test_ranges(option, said):
+def test_ranges(option, message):
     with pytest.raises(UsageError) as error:
         settings(option)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 NAN, INF = math.nan, math.inf
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: SGD(lr=NAN), "SGD.lr must be at least 0, not nan"),
         (lambda: SGD(momentum=NAN), "SGD.momentum must be from 0 to below 1, not nan"),
@@ -120,13 +120,13 @@ NAN, INF = math.nan, math.inf
         (lambda: Augmentation(zoom=NAN), "Augmentation.zoom must be from 0 to 0.9, not nan"),
     ],
 )
-def test_numbers_from_python_are_held_to_the_same(make, said):
-    with pytest.raises(SpecError, match=said):
+def test_numbers_in_python_have_the_same_ranges(make, message):
+    with pytest.raises(SpecError, match=message):
         make()
 
 
-def test_a_range_says_its_ends():
-    assert [str(one) for one in (AT_LEAST_0, ABOVE_0, SHARE, BELOW_1, FACTOR, Range(), Range(high=3))] == [
+def test_the_text_of_a_range_names_its_limits():
+    assert [str(range_) for range_ in (AT_LEAST_0, ABOVE_0, SHARE, BELOW_1, FACTOR, Range(), Range(high=3))] == [
         "at least 0", "above 0", "from 0 to 1", "from 0 to below 1", "above 0 and at most 1", "a finite number",
         "at most 3",
     ]  # fmt: skip
@@ -142,13 +142,13 @@ def test_a_range_says_its_ends():
         (Range(), (-(10**400), 0.5), (NAN, INF, -INF)),
     ],
 )
-def test_what_is_in_a_range(allowed, inside, outside):
+def test_numbers_inside_and_outside_a_range(allowed, inside, outside):
     assert all(number in allowed for number in inside)
     assert not any(number in allowed for number in outside)
 
 
-def test_no_cell_has_a_number_that_its_file_could_not_give_back():
-    """JSON has no NaN: it came back as a word, the cell was another one, and its result was never found."""
+def test_a_cell_has_only_numbers_that_its_file_can_hold():
+    """JSON has no NaN. Once, NaN became a string in the file, so the cell changed and its result was not found."""
     cell = Cell("t", "numpy", "default", "float64", "auto", "m", "d", None, 0, {"lr": 0.5, "at": (0.1, 0.2)})
     assert cell.key
     for wrong in ({"lr": NAN}, {"at": (0.1, INF)}):
@@ -156,6 +156,6 @@ def test_no_cell_has_a_number_that_its_file_could_not_give_back():
             Cell("t", "numpy", "default", "float64", "auto", "m", "d", None, 0, wrong)
 
 
-def test_layers_that_are_recorded_are_held_to_the_same():
+def test_numbers_in_a_stored_run_are_checked():
     with pytest.raises(UsageError, match=r"run\.json: scratch-cnn\.optimizer\.lr must be a number, not 'nan'"):
         Settings.of(PLUGINS, [Source("run.json", {"scratch-cnn.optimizer.lr": "nan"})])

@@ -1,4 +1,4 @@
-"""Discovery of plugins: listing imports nothing, duplicates and misspelt hooks are refused, and a backend may be a file."""
+"""Discovery of plugins imports none of them, and refuses duplicates and misspelt hooks. A backend may be a file."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ def test_a_missing_framework_is_named_with_the_package_to_install(announce, modu
         load_backend("mine")
 
 
-def test_a_module_that_is_not_there_makes_a_backend_broken(announce):
+def test_a_backend_without_its_module_is_broken(announce):
     announce(("samebench.backends", "mine", "no_such_module.at_all", "their-package"))
     assert find_backends()["mine"].status == "broken"
 
 
-def test_a_name_that_two_packages_claim_is_refused_naming_both(announce, module):
+def test_a_name_that_two_packages_use_is_refused_with_both_packages(announce, module):
     first, second = module("first_backend", BACKEND), module("second_backend", BACKEND)
     announce(
         ("samebench.backends", "mine", first, "one-package"), ("samebench.backends", "mine", second, "other-package")
@@ -113,13 +113,13 @@ def test_a_name_that_two_packages_claim_is_refused_naming_both(announce, module)
     assert "claimed by one-package (first_backend) and other-package (second_backend)" in entry.reason
 
 
-def test_the_same_announcement_twice_is_one(announce, module):
+def test_a_duplicate_entry_point_counts_once(announce, module):
     point = ("samebench.backends", "mine", module("mine_backend", BACKEND), "one-package")
     announce(point, point)
     assert find_backends()["mine"].status == "available"
 
 
-def test_an_unknown_backend_is_answered_with_the_nearest_name():
+def test_the_error_for_an_unknown_backend_suggests_a_similar_name():
     with pytest.raises(UsageError, match="no backend 'pytoch'; did you mean 'pytorch'"):
         load_backend("pytoch")
 
@@ -166,7 +166,7 @@ def test_the_error_names_the_problem_of_a_backend_file(tmp_path, change, message
         load_backend(write(tmp_path, BACKEND.replace(*change, 1)))
 
 
-def test_a_file_that_is_not_there():
+def test_a_backend_file_that_does_not_exist():
     with pytest.raises(UsageError, match=r"no backend file nowhere\.py"):
         load_backend("nowhere.py")
 

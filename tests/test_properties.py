@@ -1,4 +1,4 @@
-"""Properties that hold for all inputs, tried on many: windows, splits, batches, options and names."""
+"""Properties of windows, splits, batches, options and names, tested with many inputs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ shapes = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 2))
 
 
 @given(windows, shapes)
-def test_a_window_gives_as_many_rows_and_columns_as_there_are_places_for_it(window, shape):
+def test_the_output_of_a_window_has_a_value_for_each_position(window, shape):
     padded = np.pad(np.zeros(shape[:2]), window.padding)
     fits = all(size >= kernel for size, kernel in zip(padded.shape, window.kernel, strict=True))
     if not fits:
@@ -72,7 +72,7 @@ def test_same_padding_gives_the_size_divided_by_the_stride(window, shape):
 
 
 @given(st.sampled_from([MaxPool, AvgPool]), st.integers(1, 4), st.integers(1, 3), shapes)
-def test_a_network_has_the_shape_that_its_window_says(pool, size, stride, shape):
+def test_a_pool_has_the_output_shape_of_its_window(pool, size, stride, shape):
     assume(min(shape[:2]) >= size)
     model = Model("net", shape, (Conv(2, 1), pool(size, stride)), (Flatten(), Dense(2)))
     expected = Window((size, size), (stride, stride), ((0, 0), (0, 0))).output(shape)
@@ -85,7 +85,7 @@ labelled = st.lists(st.integers(0, 4), min_size=4, max_size=60).map(np.array)
 
 
 @given(labelled, st.data())
-def test_a_choice_has_the_size_asked_for_and_each_class_in_its_share(labels, data):
+def test_a_stratified_choice_has_the_requested_size_and_the_share_of_each_class(labels, data):
     count = data.draw(st.integers(1, len(labels)))
     chosen = stratified(labels, count)
     assert chosen.sum() == count
@@ -95,7 +95,7 @@ def test_a_choice_has_the_size_asked_for_and_each_class_in_its_share(labels, dat
 
 
 @given(labelled, st.floats(0.05, 0.95))
-def test_a_held_out_share_leaves_some_of_each_class_on_both_sides_or_is_refused(labels, share):
+def test_a_held_out_share_has_every_class_on_both_sides_or_is_refused(labels, share):
     classes = [f"class {number}" for number in range(5)]
     try:
         mask = fixed_share(labels, share, classes, "pictures")
@@ -106,7 +106,7 @@ def test_a_held_out_share_leaves_some_of_each_class_on_both_sides_or_is_refused(
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 5), st.integers(1, 3))
-def test_each_epoch_shows_a_picture_once_at_most(count, batch_size, seed, epochs):
+def test_each_epoch_uses_a_picture_at_most_once(count, batch_size, seed, epochs):
     examples = Examples(np.zeros((count, 1, 1, 1), np.uint8), np.zeros(count, np.int32))
     if count < batch_size:
         with pytest.raises(DataError, match="smaller batch_size"):
@@ -123,7 +123,7 @@ def test_each_epoch_shows_a_picture_once_at_most(count, batch_size, seed, epochs
 
 
 @given(st.integers(1, 30), st.integers(1, 8))
-def test_in_order_shows_every_picture_once_and_fills_the_last_batch(count, batch_size):
+def test_in_order_uses_every_picture_once_and_fills_the_last_batch(count, batch_size):
     examples = Examples(np.zeros((count, 1, 1, 1), np.uint8), np.zeros(count, np.int32))
     batches = Batches.in_order(examples, batch_size)
     assert np.concatenate(list(batches)).tolist() == list(range(count))
@@ -163,7 +163,7 @@ values = st.fixed_dictionaries(
 
 
 @given(values)
-def test_options_hold_what_they_were_set_to_and_nothing_else_changes(given_values):
+def test_options_have_their_new_values_and_no_other_option_changes(given_values):
     changed = flatten(change(Options(), given_values))
     assert given_values.items() <= changed.items()
     fresh = flatten(change(Options(), {k: v for k, v in given_values.items() if k == "optimizer.name"}))
@@ -179,7 +179,7 @@ def test_options_can_be_made_again_from_their_paths(given_values):
 
 
 @given(st.text(string.ascii_letters + "._", min_size=1, max_size=12))
-def test_an_unknown_option_is_named_and_never_a_crash(path):
+def test_an_error_names_the_unknown_option(path):
     assume(path not in flatten(Options()))
     with pytest.raises(UsageError) as error:
         change(Options(), {path: 1}, "task.")
@@ -206,7 +206,7 @@ files = st.lists(
 
 
 @given(files, st.lists(st.sampled_from(["numpy", "jax", "pytorch"]), unique=True))
-def test_every_backend_has_a_name_of_its_own_that_can_be_printed(given_files, installed):
+def test_every_backend_has_a_unique_printable_name(given_files, installed):
     backends = [*given_files, *installed]
     shown = shown_names(backends, own_names(backends, installed))
     assert shown.keys() == set(backends)
@@ -215,6 +215,6 @@ def test_every_backend_has_a_name_of_its_own_that_can_be_printed(given_files, in
 
 
 @given(st.text(max_size=70))
-def test_a_name_of_a_network_is_a_plain_word(name):
+def test_a_name_of_a_network_is_plain(name):
     if NAME.fullmatch(name):
         assert name.isascii() and "/" not in name and "." not in name and len(name) <= 64

@@ -1,4 +1,4 @@
-"""One public door: shipped plugins and backends import from `harness` what a stranger may import, and nothing else."""
+"""The public interface: shipped plugins and backends import public names of `harness` only, like other plugins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(harness.__file__).parents[1]
 FOLDERS = {"backends": (), "harness/tasks": ("common",), **dict.fromkeys(
     ("harness/models", "harness/datasets", "harness/weights", "harness/reporters"), ()
 )}  # fmt: skip
-"""Folders of plugins, and what in them is not a plugin."""
+"""Folders of plugins, with the subfolders that are not plugins."""
 
 PLUGINS = sorted(
     file.relative_to(ROOT).as_posix()
@@ -39,7 +39,7 @@ def samebench_backend():
 
 
 def imports_of(file: Path) -> list[tuple[str, str]]:
-    """Each name that a file imports from the harness, with the module that it comes from."""
+    """The names that a file imports from the harness, each with its module."""
     found = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "harness":
@@ -57,13 +57,13 @@ def test_a_shipped_plugin_imports_public_names_only(plugin):
             assert module == "harness" and name in harness.__all__, f"{plugin} imports {name} from {module}"
 
 
-def test_plugins_were_looked_at():
+def test_the_plugins_are_found():
     assert len(PLUGINS) > 50 and "backends/jax/backend.py" in PLUGINS and "harness/tasks/scratch_cnn.py" in PLUGINS
     assert ("harness", "Task") in imports_of(ROOT / "harness/tasks/scratch_cnn.py")
 
 
 def documented(file: Path) -> set[str]:
-    """The names at the top of a module that have a description: a docstring, or a string below the assignment."""
+    """The names of a module with a description: a docstring, or a string below the assignment."""
     body, found = ast.parse(file.read_text()).body, set()
     for node, below in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
@@ -111,7 +111,7 @@ def test_versions_that_are_supported(tmp_path, declared):
 
 
 @pytest.mark.parametrize(
-    ("declared", "said"),
+    ("declared", "message"),
     [
         (
             "api_version = 99",
@@ -125,7 +125,7 @@ def test_versions_that_are_supported(tmp_path, declared):
         ("api_version = True", "must be a whole number such as 2, not True"),
     ],
 )
-def test_versions_that_are_not(tmp_path, declared, said):
+def test_versions_that_are_not_supported(tmp_path, declared, message):
     with pytest.raises(PluginError) as error:
         load_backend(backend_file(tmp_path, declared))
-    assert said in str(error.value) and "mine.py" in str(error.value)
+    assert message in str(error.value) and "mine.py" in str(error.value)

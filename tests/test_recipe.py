@@ -1,4 +1,4 @@
-"""Recipes: schedules, rates of parts, and what they refuse."""
+"""Recipes: schedules, rates of parts, and errors."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_learning_rates_are_the_optimisers_rate_times_the_schedule():
     assert Recipe(SGD(lr=0.5), StepDecay(at=(0.5,))).learning_rates(2) == pytest.approx([0.5, 0.05])
 
 
-def test_the_longest_path_decides_a_parts_rate():
+def test_the_longest_path_decides_the_rate_of_a_part():
     recipe = Recipe(SGD(), rates=(("trunk", 0.0), ("trunk.conv2", 0.1)))
     assert recipe.rate("head.dense1") == 1
     assert recipe.rate("trunk.conv1.kernel") == 0
@@ -47,7 +47,7 @@ def test_the_longest_path_decides_a_parts_rate():
     assert recipe.frozen(MODEL) == ("trunk.conv1", "trunk.relu1", "trunk.flatten1")
 
 
-def test_decay_is_for_kernels_unless_told():
+def test_by_default_only_kernels_decay():
     kernel, bias = Parameter((3,), "kernel"), Parameter((3,), "bias")
     assert AdamW().decays(kernel) and not AdamW().decays(bias)
     assert AdamW(decay_on="all").decays(bias)
@@ -67,7 +67,7 @@ def test_decay_is_for_kernels_unless_told():
         (lambda: Recipe(SGD(), loss="sigmoid").check(MODEL), "sigmoid loss does not fit test with 3 logits"),
     ],
 )
-def test_what_contradicts_itself_is_refused(wrong, message):
+def test_invalid_recipes_are_refused(wrong, message):
     with pytest.raises(SpecError, match=message):
         wrong()
 

@@ -1,15 +1,15 @@
-"""Every command and every snippet of the README and of docs/ is executed, page by page, in the order of the page.
+"""Executes every command and every snippet of the README and of docs/, in the order of each page.
 
-The blocks of a page share a folder. It holds a few pictures, `results` as in the repository, and what earlier blocks have
-written. HTML comments above a block say how it is used:
+The blocks of a page share a folder. It holds a few pictures, the repository's `results`, and the files that earlier
+blocks have written. HTML comments above a block are instructions for the test:
 
-    <!-- file: NAME -->          the block is a file of that name. A pyproject.toml is installed as pip would do it.
-    <!-- not run: REASON -->     commands are only parsed; a run is planned too (--dry-run), unless REASON starts with "your"
-    <!-- exit: 1 -->             the commands end with this code
+    <!-- file: NAME -->          the block is a file with this name; a pyproject.toml is installed as by pip
+    <!-- not run: REASON -->     commands are only parsed; a run is also planned, unless REASON starts with "your"
+    <!-- exit: 1 -->             the commands end with this exit code
     <!-- prints: TEXT -->        the commands print this text
-    <!-- tasks: all -->          a quick run is of all tasks; otherwise of scratch-cnn, where it names none
+    <!-- tasks: all -->          a quick run uses all tasks; without this comment, scratch-cnn if it names none
 
-`samebench run` and `learning-curve` are made quick: the reference as the only backend, one seed, an epoch, few pictures.
+Quick versions of `samebench run` and `learning-curve` use only the reference, one seed, an epoch and few pictures.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ LANGUAGES = {"sh", "python", "toml", "json", "text", ""}
 QUICK = ("run", "learning-curve")
 BACKEND = ("--backend", "numpy", "--precision", "float64", "--no-parity")
 DROPPED = {"--backend": 1, "--seeds": 1, "--mode": 1, "--precision": 1, "--no-parity": 0}
-"""Options that are left out of a quick run, with the number of their values."""
+"""Options that a quick run leaves out, with the number of their values."""
 
 SETTINGS = {
     "epochs": "1", "train_limit": "96", "head.epochs": "1", "steps": "2", "pictures": "8", "classes": "[1]",
 }  # fmt: skip
-"""Options of tasks in a quick run, where a task has them."""
+"""Options of tasks in a quick run. A task without such an option ignores it."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Block:
     line: int
     language: str
     text: str
-    told: dict[str, list[str]] = field(default_factory=dict)
-    """What the comments above it say."""
+    comments: dict[str, list[str]] = field(default_factory=dict)
+    """The texts of the comments above the block by name."""
 
-    def says(self, name: str) -> str | None:
-        return self.told.get(name, [None])[0]
+    def comment(self, name: str) -> str | None:
+        return self.comments.get(name, [None])[0]
 
     @property
     def commands(self) -> list[list[str]]:
@@ -79,14 +79,14 @@ class Block:
 def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
     for found in BLOCK.finditer(text):
-        told: dict[str, list[str]] = {}
+        comments: dict[str, list[str]] = {}
         for name, value in COMMENT.findall(found[1]):
-            told.setdefault(name, []).append(value)
-        yield Block(page, text[: found.start(2)].count("\n") + 1, found[2], found[3], told)
+            comments.setdefault(name, []).append(value)
+        yield Block(page, text[: found.start(2)].count("\n") + 1, found[2], found[3], comments)
 
 
 def quick(words: list[str], every_task: bool) -> tuple[list[str], list[str]]:
-    """The words of a command that stay, and those that are added to make it quick."""
+    """The words of a command that remain, and the words that make it quick."""
     if words[:2] not in [["samebench", name] for name in QUICK] or "--dry-run" in words:
         return words, []
     kept, rest = [], iter(words)
@@ -94,7 +94,7 @@ def quick(words: list[str], every_task: bool) -> tuple[list[str], list[str]]:
         if word not in DROPPED:
             kept.append(word)
         for _ in range(DROPPED.get(word, 0)):
-            if not (value := next(rest)).startswith("mine"):  # a backend that the page has written is the one to run
+            if not (value := next(rest)).startswith("mine"):  # backends of the page itself remain
                 continue
             kept += [word, value]
     own = any(word == "--backend" for word in kept)
@@ -144,11 +144,11 @@ def folder(tmp_path, monkeypatch) -> Path:
 def test_every_command_and_snippet_works(page, folder):
     for block in blocks(page):
         assert block.language in LANGUAGES, f"{block.where}: no such language"
-        if name := block.says("file"):
+        if name := block.comment("file"):
             write(folder, name, block.text)
         elif block.language == "sh":
             parse(block)
-            if not block.says("not run"):
+            if not block.comment("not run"):
                 execute(block)
         elif block.language == "python":
             done = subprocess.run([sys.executable, "-c", block.text], capture_output=True, text=True, timeout=120)
@@ -166,7 +166,7 @@ def write(folder: Path, name: str, text: str) -> None:
 
 
 def install(folder: Path, project: dict) -> None:
-    """What `pip install -e .` does, as far as entry points go."""
+    """Install the entry points of a project, as `pip install -e .` does."""
     about = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
@@ -177,7 +177,7 @@ def install(folder: Path, project: dict) -> None:
 
 
 def parse(block: Block) -> None:
-    """Every samebench command of a block: its name and its options exist. A run that is not run is planned."""
+    """Check the names and options of every samebench command of a block. Runs that are not executed are planned."""
     for words in block.commands:
         if words[0] != "samebench":
             continue
@@ -192,22 +192,22 @@ def parse(block: Block) -> None:
             continue
         except click.ClickException as error:
             pytest.fail(f"{block.where}: {shlex.join(words)}: {error.format_message()}")
-        reason = block.says("not run")
+        reason = block.comment("not run")
         if reason and words[1] == "run" and not reason.startswith("your"):
             more = [] if "--dry-run" in words else ["--dry-run"]
-            more += [] if "--backend" in words else ["--backend", "numpy"]  # there may be no framework here
+            more += [] if "--backend" in words else ["--backend", "numpy"]  # no framework may be installed
             done = CliRunner().invoke(main, [*words[1:], *more])
             assert done.exit_code == 0, f"{block.where}: {shlex.join(words)}: {done.output}"
 
 
 def execute(block: Block) -> None:
     lines = block.text.replace("\\\n", " ").splitlines()
-    script = "\n".join(_quick_line(line, block.says("tasks") == "all") for line in lines)
+    script = "\n".join(_quick_line(line, block.comment("tasks") == "all") for line in lines)
     done = subprocess.run(
         ["bash", "-e", "-u", "-o", "pipefail", "-c", script], capture_output=True, text=True, timeout=300,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    assert done.returncode == int(block.says("exit") or 0), (
+    assert done.returncode == int(block.comment("exit") or 0), (
         f"{block.where}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     )
     printed(block, done.stdout + done.stderr)
@@ -216,12 +216,12 @@ def execute(block: Block) -> None:
 def _quick_line(line: str, every_task: bool) -> str:
     words = shlex.split(line, comments=True)
     kept, added = quick(words, every_task)
-    text = line if kept == words and "#" not in line else shlex.join(kept)  # the shell's own signs stay as they are
+    text = line if kept == words and "#" not in line else shlex.join(kept)  # keeps special characters of the shell
     return f"{text} {shlex.join(added)}"
 
 
 def printed(block: Block, output: str) -> None:
-    for text in block.told.get("prints", ()):
+    for text in block.comments.get("prints", ()):
         assert " ".join(text.split()) in " ".join(output.split()), (
             f"{block.where}: {text!r} is not in\n{output[-3000:]}"
         )
@@ -229,10 +229,10 @@ def printed(block: Block, output: str) -> None:
 
 def test_there_are_snippets_and_most_are_run():
     found = [block for page in PAGES for block in blocks(page)]
-    used = [block for block in found if block.language in ("sh", "python") or block.says("file")]
-    left = [block for block in used if block.says("not run")]
+    used = [block for block in found if block.language in ("sh", "python") or block.comment("file")]
+    left = [block for block in used if block.comment("not run")]
     assert len(used) > 40 and len(left) < len(used) / 3
-    assert all(len(block.says("not run").split()) >= 2 for block in left), "each says why"
+    assert all(len(block.comment("not run").split()) >= 2 for block in left), "each says why"
 
 
 def test_comments_about_blocks_are_known():
@@ -245,7 +245,7 @@ def test_comments_about_blocks_are_known():
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("samebench rum", "no command rum"),
         ("samebench run --epochs 3", "No such option"),
@@ -255,9 +255,9 @@ def test_comments_about_blocks_are_known():
         ("samebench run --model lenet6 --backend numpy", "lenet6"),
     ],
 )
-def test_a_command_that_rots_is_noticed_without_running_it(line, said, folder):
+def test_a_wrong_command_is_noticed_without_running_it(line, message, folder):
     block = Block(ROOT / "README.md", 1, "sh", line, {"not run": ["it needs a GPU"]})
-    with pytest.raises((AssertionError, pytest.fail.Exception), match=re.escape(said)):
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=re.escape(message)):
         parse(block)
 
 
@@ -267,7 +267,7 @@ def test_a_command_that_fails_is_noticed(folder):
         execute(block)
 
 
-def test_every_command_is_shown_somewhere():
+def test_the_documentation_shows_every_command():
     text = "".join(block.text for page in PAGES for block in blocks(page) if block.language == "sh")
     shown = set(re.findall(r"^(?:.*\()?samebench ([a-z-]+)", text, re.MULTILINE))
     assert shown == set(COMMANDS)

@@ -1,4 +1,4 @@
-"""Verdicts are values: their order, their text in files, and back."""
+"""Verdicts are values with an order, and with a text that files hold and that is read back."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_a_verdict_is_stored_as_text(text):
 @pytest.mark.parametrize(
     "text", ["differs: 1e-3, limit 1e-9", "differs: x: 1.2.3, limit 1e-09", "differs: x: 1, limit 1e-09", "differs:x"]
 )
-def test_text_of_another_form_is_all_reason(text):
+def test_a_text_in_another_form_is_the_reason(text):
     verdict = Verdict.from_text(text)
     assert verdict.is_different and verdict.found is None
     assert verdict.reason == text.removeprefix("differs:").strip()
 
 
 @pytest.mark.parametrize("text", ["", "fine", "Equal", " equal", "different: x"])
-def test_text_that_is_no_verdict_is_refused(text):
+def test_a_text_without_a_verdict_is_refused(text):
     with pytest.raises(ValueError, match="there is no verdict"):
         Verdict.from_text(text)
     assert any(
@@ -51,19 +51,19 @@ def test_text_that_is_no_verdict_is_refused(text):
     )
 
 
-def test_numbers_are_read_back_as_they_are_shown():
+def test_the_number_in_the_text_is_read_back():
     found = Verdict.differs("logits of net", 1.04e-3, 1e-9)
     assert Verdict.from_text(found.text).found == 1.0e-3
     assert Verdict.from_text(found.text).text == found.text
 
 
-def test_the_worst_comes_first_and_keeps_its_reason():
+def test_the_worst_verdict_counts_and_keeps_its_reason():
     differs, unknown, equal = Verdict.differs("here"), Verdict.not_checked("no reference"), Verdict.equal()
     for order in itertools.permutations([differs, unknown, equal]):
         assert worst(order) == differs
     assert worst([equal, unknown]) == unknown and worst([equal, equal]) == equal
     assert worst([differs, Verdict.differs("there")]) == differs
-    assert worst([]) == Verdict.not_checked(), "nothing proves nothing"
+    assert worst([]) == Verdict.not_checked(), "no certificate proves nothing"
 
 
 def test_every_kind_has_an_answer():
@@ -71,7 +71,7 @@ def test_every_kind_has_an_answer():
     assert [Verdict(kind).is_checked for kind in KINDS] == [True, False, True]
 
 
-def test_a_certificate_and_what_stands_for_none_have_the_same_fields():
+def test_a_certificate_and_a_missing_certificate_have_the_same_fields():
     made = Certificate(Verdict.equal(), dict.fromkeys(DEVIATIONS, 0.0), 1, dict.fromkeys(TIMED, 0.0), []).as_json()
     assert made.keys() == no_certificate().keys()
     assert not list(certificate_problems(made)) and not list(certificate_problems(no_certificate("too large")))
@@ -80,7 +80,7 @@ def test_a_certificate_and_what_stands_for_none_have_the_same_fields():
 
 
 def texts_of_verdicts(tree: ast.AST) -> list[str]:
-    """What looks into the text of a verdict, or makes one: comparisons, tests of how a text starts, and f-strings."""
+    """Strings in code that reads or makes the text of a verdict: comparisons, tests of prefixes, and f-strings."""
     found = []
     for node in ast.walk(tree):
         parts = {

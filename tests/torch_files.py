@@ -1,4 +1,4 @@
-"""Files as `torch.save` writes them, made by hand: good ones, and ones that PyTorch would never write."""
+"""Makes files in the formats of `torch.save`, including files that PyTorch would never write."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ TYPES = {
 
 
 class Name(NamedTuple):
-    """A class or a function, which is pickled by its name and need not exist."""
+    """A class or a function, pickled by its name. It need not exist."""
 
     module: str
     name: str
 
 
 class Call(NamedTuple):
-    """A call, which is pickled and not made."""
+    """A call, which is pickled without being executed."""
 
     function: Name
     arguments: tuple
@@ -41,7 +41,7 @@ class Storage(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """Instructions of a pickle, as they are."""
+    """Raw instructions of a pickle."""
 
     instructions: bytes
 
@@ -78,7 +78,7 @@ def kind_of(array: np.ndarray) -> str:
 
 
 def tensor(array: np.ndarray, key: str = "0", legacy: bool = False) -> Call:
-    """A whole storage of its own as a tensor, as PyTorch tells of it."""
+    """A tensor that uses a whole storage, in PyTorch's form."""
     strides = tuple(step // array.itemsize for step in array.strides)
     storage = Storage(kind_of(array), key, array.size, (None,) if legacy else ())
     return Call(REBUILD, (storage, 0, array.shape, strides, False, Call(ORDERED, ())))

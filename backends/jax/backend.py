@@ -1,7 +1,7 @@
-"""JAX: a Flax NNX module, an Optax chain, one jitted step with donated buffers.
+"""JAX: a Flax NNX module, an Optax chain, a jitted training step with donated buffers.
 
-A segment is a Python loop over that step: dispatch is asynchronous, so the loop runs ahead of the device. (A scan
-over steps would save little there, and on a CPU XLA runs convolutions inside a loop many times slower.)
+A segment is a Python loop over the step. Dispatch is asynchronous, so the loop runs ahead of the device. A scan over
+the steps would save little, and on a CPU XLA runs convolutions inside a loop many times slower.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from harness import (
     hookimpl,
 )
 
-# Flax's name for each tensor; the axes are ours already.
+# The name of each tensor in Flax. The axes are those of the specification.
 ATTRIBUTES = {"kernel": "kernel", "bias": "bias", "scale": "scale", "offset": "bias", "mean": "mean", "variance": "var"}
 
 attack_pictures = jax.jit(partial(attack_step, jnp), static_argnums=0)
-"""One step of an attack, compiled for each kind of attack; the numbers are traced."""
+"""A step of an attack, compiled for each kind of attack. The numbers are traced."""
 
 
 class Network(nnx.Module):
-    """The model's nodes, run in their order. Without a seed to draw them from, kernels are zeros until loaded."""
+    """The model's nodes as Flax modules and functions. Without a seed, kernels are zeros until weights are loaded."""
 
     def __init__(self, model: Model, dtype: Any, multiply_dtype: Any, seed: int | None = None) -> None:
         self.model = model
@@ -64,17 +64,17 @@ class Network(nnx.Module):
         return self.model.run(self.apply, pixels, upto)
 
     def apply(self, node: Node, *inputs: jax.Array) -> jax.Array:
-        return getattr(self, node.name)(*inputs).astype(self.dtype)  # what was multiplied in bfloat16 comes back
+        return getattr(self, node.name)(*inputs).astype(self.dtype)  # bfloat16 products become float32
 
     def seed_dropout(self, seed: int) -> None:
-        """Give each drop-out layer a stream of its own."""
+        """Give each dropout layer its own random stream."""
         for number, node in enumerate(self.model.nodes):
             if isinstance(module := getattr(self, node.name), nnx.Dropout):
                 stream = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
                 setattr(self, node.name, nnx.Dropout(module.rate, rngs=nnx.Rngs(stream)))
 
     def train_all_but(self, frozen: tuple[str, ...]) -> None:
-        """Training mode for every node that learns, evaluation mode for the others."""
+        """Set training mode for the nodes that learn, and evaluation mode for the frozen nodes."""
         self.train()
         for name in frozen:
             if isinstance(module := getattr(self, name), nnx.Module):
@@ -82,7 +82,7 @@ class Network(nnx.Module):
 
 
 class Net:
-    """A network and its compiled functions, which take its state as it stands."""
+    """A network and its compiled functions. The current state of the network is an argument of the functions."""
 
     def __init__(self, network: Network) -> None:
         network.eval()
@@ -93,18 +93,18 @@ class Net:
         def forward(state: Any, pixels: jax.Array, upto: Upto) -> jax.Array:
             return nnx.merge(graph, state)(pixels, upto)
 
-        # Forward and backward are compiled apart: XLA on a CPU makes of both together a program that takes half as long
-        # again, for networks with depthwise convolutions.
+        # Forward and backward are compiled separately. On a CPU, a program of both takes half as long again for
+        # networks with depthwise convolutions.
         @jax.jit
-        def there_and_back(state: Any, pixels: jax.Array) -> tuple[jax.Array, Any]:
+        def logits_and_backward(state: Any, pixels: jax.Array) -> tuple[jax.Array, Any]:
             return jax.vjp(lambda x: nnx.merge(graph, state)(x, "logits"), pixels)
 
         @partial(jax.jit, static_argnames="objective")
-        def back_from(logits: jax.Array, back: Any, labels: jax.Array, objective: Objective) -> jax.Array:
-            return back(jax.grad(lambda logits: losses(objective, logits, labels).sum())(logits))[0]
+        def backward_from(logits: jax.Array, backward: Any, labels: jax.Array, objective: Objective) -> jax.Array:
+            return backward(jax.grad(lambda logits: losses(objective, logits, labels).sum())(logits))[0]
 
         def input_gradient(state: Any, pixels: jax.Array, labels: jax.Array, objective: Objective) -> jax.Array:
-            return back_from(*there_and_back(state, pixels), labels, objective)
+            return backward_from(*logits_and_backward(state, pixels), labels, objective)
 
         def one_step(
             state: Any, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, kind: AttackKind, objective: Objective,
@@ -116,14 +116,14 @@ class Net:
         def attack(steps: int, state: Any, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, kind: AttackKind,
             objective: Objective, pictures: jax.Array,
         ) -> jax.Array:  # fmt: skip
-            one = partial(one_step, state, images, labels, numbers, kind, objective)
-            return jax.lax.fori_loop(0, steps, lambda _, pictures: one(pictures), pictures)
+            step = partial(one_step, state, images, labels, numbers, kind, objective)
+            return jax.lax.fori_loop(0, steps, lambda _, pictures: step(pictures), pictures)
 
         self.one_step, self.attack = one_step, attack
         self.forward, self.input_gradient = forward, input_gradient
 
     def tensors(self) -> dict[str, nnx.Variable]:
-        """Flax's variable for each name in `model.parameters`."""
+        """The Flax variable for each name in `model.parameters`."""
         return {
             f"{node.name}.{name}": getattr(getattr(self.network, node.name), ATTRIBUTES[name])
             for node in self.network.model.nodes
@@ -157,11 +157,11 @@ def pixels_of(examples: Uploaded, rows: jax.Array, dtype: Any) -> jax.Array:
 
 
 Optimizer = Callable[[Any], optax.GradientTransformation]
-"""An optimiser but for its learning rate, which each step brings along."""
+"""An optimiser without its learning rate, which is an argument of each step."""
 
 
 def by_name(model: Model, learned: Any, value: Callable[[str], Any]) -> Any:
-    """A tree like `learned`, with what `value` says of each tensor's name."""
+    """A tree like `learned`, whose leaves are `value(name)` for the name of each tensor."""
     names = {(node.name, ATTRIBUTES[name]): f"{node.name}.{name}" for node in model.nodes for name in node.parameters}
     return jax.tree_util.tree_map_with_path(lambda path, _: value(names[path[0].key, path[1].key]), learned)
 
@@ -184,7 +184,7 @@ def chain(recipe: Recipe, model: Model, learned: Any) -> Optimizer:
 
 
 def stock(recipe: Recipe, model: Model, learned: Any) -> Optimizer:
-    """Optax's own optimiser of the recipe's name."""
+    """Optax's own optimiser of the same name."""
     optimizer = recipe.optimizer
     if optimizer.l1:
         raise Unsupported("Optax's own optimisers have no L1")
@@ -194,7 +194,7 @@ def stock(recipe: Recipe, model: Model, learned: Any) -> Optimizer:
         decays = by_name(model, learned, lambda name: optimizer.decays(model.parameters[name]))
         return partial(optax.adamw, weight_decay=optimizer.weight_decay, mask=decays)
     if optimizer.weight_decay:
-        raise Unsupported("optax.sgd and optax.adam have no weight decay; optax.adamw has, and it is decoupled")
+        raise Unsupported("optax.sgd and optax.adam have no weight decay; optax.adamw has decoupled decay")
     if isinstance(optimizer, Adam):
         return optax.adam
     return partial(optax.sgd, momentum=optimizer.momentum or None, nesterov=optimizer.nesterov)
@@ -259,11 +259,11 @@ class Jax(Backend[Net]):
         try:
             place = jax.devices(found)[0]
         except RuntimeError as error:
-            raise Unavailable(f"jax finds no {device} here: {error}") from None
+            raise Unavailable(f"JAX finds no {device}: {error}") from None
         jax.config.update("jax_default_device", place)
         self.dtype = jnp.dtype("float64" if self.precision == "float64" else "float32")
         if place.platform not in ("cpu", "gpu"):
-            raise Unavailable(f"jax would run on a {place.platform} here; samebench knows cpu and gpu")
+            raise Unavailable(f"JAX would run on a {place.platform}, but samebench supports cpu and gpu only")
         return "cpu" if place.platform == "cpu" else "gpu"
 
     def versions(self) -> dict[str, str]:
@@ -283,7 +283,7 @@ class Jax(Backend[Net]):
 
     def build(self, model: Model, weights: Weights) -> Net:
         multiply_dtype = jnp.dtype("bfloat16") if self.precision == "bfloat16" else self.dtype
-        network = nnx.eval_shape(lambda: Network(model, self.dtype, multiply_dtype))  # shapes alone: weights come next
+        network = nnx.eval_shape(lambda: Network(model, self.dtype, multiply_dtype))  # shapes only; `load` adds values
         network.seed_dropout(0)
         net = Net(network)
         self.load(net, weights)
@@ -303,7 +303,7 @@ class Jax(Backend[Net]):
 
     def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
         examples, state = self.on_device(batches.examples), nnx.state(net.network)
-        # Batches are gathered apart: the network is then compiled once, and not for every data set's number of pictures.
+        # Batches are gathered separately. So the network is compiled once, not for each number of pictures.
         outputs = [net.forward(state, pixels_of(examples, rows, self.dtype), upto) for rows in batches.order]
         return np.concatenate(jax.device_get(outputs))
 
@@ -327,7 +327,7 @@ class Jax(Backend[Net]):
         given = nnx.state(net.network), first, jnp.asarray(labels), numbers, attack.kind, attack.objective(loss)
         if not on_cpu():
             return np.array(net.attack(attack.steps, *given, pictures))
-        for _ in range(attack.steps):  # on a CPU XLA runs convolutions inside a loop many times slower
+        for _ in range(attack.steps):  # on a CPU, XLA runs convolutions inside its own loops many times slower
             pictures = net.one_step(*given, pictures)
         return np.array(pictures)
 

@@ -1,4 +1,4 @@
-"""Each layer of the specification in Flax NNX: stock modules and functions wherever they say what the layer says."""
+"""Each layer of the specification in Flax NNX: standard modules and functions wherever they compute the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from harness import (
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": nnx.relu,
-    "relu6": lambda x: jnp.where(x < 6, nnx.relu(x), 6),  # nnx.relu6 has slope 0.5 where it bends
+    "relu6": lambda x: jnp.where(x < 6, nnx.relu(x), 6),  # nnx.relu6 has slope 0.5 at 0 and at 6
     "swish": nnx.swish,
     "sigmoid": nnx.sigmoid,
     "tanh": nnx.tanh,
@@ -41,7 +41,8 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 
 def lower(node: Node, dtype: Any, multiply_dtype: Any, first: Mapping[str, Any]) -> Callable[..., jax.Array]:
-    """What computes one node: a Flax module if it owns something, else a function. `first` draws the first kernels."""
+    """A node as a Flax module if it has tensors or state, else as a function. `first` holds options of the initial
+    weights."""
     layer, channels = node.layer, node.input_shape[-1]
     match layer:
         case Normalize():
@@ -66,9 +67,8 @@ def lower(node: Node, dtype: Any, multiply_dtype: Any, first: Mapping[str, Any])
         case Activation():
             return ACTIVATIONS[layer.function]
         case MaxPool():
-            return partial(
-                max_pool, jnp, layer.window
-            )  # on a CPU 1.7 times as fast as `nnx.max_pool`, whose gradient scatters
+            # On a CPU, this is 1.7 times as fast as `nnx.max_pool`, whose gradient is a scatter.
+            return partial(max_pool, jnp, layer.window)
         case AvgPool():
             window = layer.window
             return partial(
@@ -93,16 +93,16 @@ def normalize(mean: np.ndarray, std: np.ndarray, x: jax.Array) -> jax.Array:
 
 
 def on_cpu() -> bool:
-    """Whether what is built now will run on a CPU; `Jax.start` has chosen."""
+    """Whether `Jax.start` has chosen a CPU."""
     device = jax.config.jax_default_device
     return bool(device) and device.platform == "cpu"
 
 
 class ShiftedSums(nnx.Conv):
-    """A depthwise convolution as a sum of shifted pictures, each times its row of the kernel.
+    """A depthwise convolution as a sum of shifted pictures, each multiplied by a value of the kernel.
 
-    On a CPU, where XLA has no kernel of its own for it, this is about ten times as fast as `nnx.Conv` in float32, forward
-    and backward, and more in float64.
+    XLA has no depthwise kernel for CPUs. There, this is about ten times as fast as `nnx.Conv` in float32, forward and
+    backward, and even faster in float64.
     """
 
     def __call__(self, inputs: jax.Array) -> jax.Array:

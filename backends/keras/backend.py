@@ -1,7 +1,7 @@
-"""Keras, whatever engine runs it: a functional model, `compile` and `fit`.
+"""Keras on any engine: a functional model, `compile` and `fit`.
 
-What differs between engines (feeding data, gradients, devices) is in `on_tensorflow.py`, which picks its engine
-before Keras is imported.
+The engines differ in data feeding, gradients and devices. This code is in `on_tensorflow.py`, `on_jax.py` and
+`on_torch.py`. Each of them chooses its engine before it imports Keras.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from keras import layers, ops
 from keras.src.backend.common import dtypes
 
-from backends.keras.layers import DropOut, lower
+from backends.keras.layers import FreezableDropout, lower
 from backends.keras.optimizer import PublishedOptimizer, TableOfRates, stock_optimizer
 from harness import (
     Array,
@@ -41,7 +41,7 @@ from harness import (
 
 __all__ = ["KerasBackend", "Net", "hookimpl", "keras", "objective_of", "ops"]
 
-# Keras' name for each tensor; the axes are ours already, but for depthwise kernels.
+# The name of each tensor in Keras. The axes are those of the specification, except for depthwise kernels.
 ATTRIBUTES = {
     "kernel": "kernel",
     "bias": "bias",
@@ -53,11 +53,11 @@ ATTRIBUTES = {
 
 
 class Net:
-    """The functional model, and the same model cut at its features."""
+    """The functional model from pixels to logits, and the model from pixels to features."""
 
     gradient_of: Callable[[Objective], Any]
     attack_of: Callable[[AttackKind, Objective], Any]
-    """The engine's functions, each made when it is first asked for."""
+    """The engine's functions. Each is made on its first use."""
 
     def __init__(self, model: Model, multiply_dtype: Any) -> None:
         self.model = model
@@ -79,13 +79,13 @@ class Net:
         }
 
     def seed_dropout(self, seed: int) -> None:
-        """Give each drop-out layer a stream of its own."""
+        """Give each dropout layer its own random stream."""
         for number, layer in enumerate(self.owners.values()):
-            if isinstance(layer, DropOut) and layer.rate:
+            if isinstance(layer, FreezableDropout) and layer.rate:
                 layer.seed_generator.state.assign([seed % 2**31, number])
 
     def variables(self) -> dict[str, keras.Variable]:
-        """Keras' variable for each name in `model.parameters`."""
+        """The Keras variable for each name in `model.parameters`."""
         return {
             f"{node.name}.{name}": getattr(self.owners[node.name], ATTRIBUTES[name])
             for node in self.model.nodes
@@ -94,7 +94,7 @@ class Net:
 
 
 class Recorder(keras.callbacks.Callback):
-    """Each step's loss: `fit` logs a running mean, which starts anew at every step here."""
+    """Records the loss of each step. `fit` logs a running mean, which is reset after every step here."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class KerasTrainer(Trainer):
         self.optimizer.build(self.keras.trainable_variables)
 
     def take_over(self) -> None:
-        """Make this the training that `fit` does: a Keras model has one at a time."""
+        """Compile the Keras model for this trainer. A Keras model has only one optimiser at a time."""
         for name, layer in self.net.owners.items():
             layer.trainable = self.recipe.rate(name) != 0
         self.keras.compile(self.optimizer, loss_of(self.recipe.loss), jit_compile=self.backend.jit_compile)
@@ -135,13 +135,13 @@ class KerasTrainer(Trainer):
         return np.average(losses, axis=0, weights=[len(batches[part]) for part in parts])
 
     def fit(self, batches: Batches, lr: Array, record: bool) -> Array:
-        """One `fit` for the whole segment."""
+        """Run the whole segment in a single call of `fit`."""
         self.rates.fill(lr)
         recorder = Recorder()
         history = self.keras.fit(
             self.backend.feed(batches),
             steps_per_epoch=len(batches),
-            shuffle=False,  # the order is the harness's
+            shuffle=False,  # the harness gives the order
             verbose=0,
             callbacks=[recorder] if record else [],
         )
@@ -155,7 +155,7 @@ def loss_of(loss: LossName, reduction: str = "sum_over_batch_size") -> keras.los
 
 
 def objective_of(objective: Objective) -> Callable[[Any, Any], Any]:
-    """A function of labels and logits, summed over pictures."""
+    """A function from labels and logits to the sum of the pictures' objectives."""
     if objective != "logit":
         return loss_of(objective, "sum")
 
@@ -163,7 +163,7 @@ def objective_of(objective: Objective) -> Callable[[Any, Any], Any]:
 
 
 class KerasBackend(Backend[Net]):
-    """What all engines share."""
+    """The part of the backend that is the same on all engines."""
 
     modes: ClassVar[tuple[str, ...]] = ("default", "compiled")
     precisions = ("float32", "tf32", "bfloat16", "float64")
@@ -176,19 +176,20 @@ class KerasBackend(Backend[Net]):
     }
 
     auto: ClassVar[Mapping[str, str]]
-    """What `jit_compile="auto"` means on each device, with this engine."""
+    """The meaning of `jit_compile="auto"` on each device, for this engine."""
 
     @abstractmethod
     def feed(self, batches: Batches) -> Any:
-        """A source of (pixels, labels) for `fit` and `predict`, from examples uploaded once."""
+        """A source of batches (pixels, labels) for `fit` and `predict`. The examples are uploaded only once."""
 
     @abstractmethod
     def gradient_function(self, net: Net, objective: Objective) -> Any:
-        """A function, compiled where the engine compiles, for the gradient of the pixels."""
+        """A function that returns the gradient of the pixels, compiled if the engine compiles."""
 
     @abstractmethod
     def attack_function(self, net: Net, kind: AttackKind, objective: Objective) -> Any:
-        """A function of first pictures, originals, labels, numbers and steps that runs the whole attack."""
+        """A function that runs a whole attack. Its arguments are the start, the originals, the labels, the numbers of
+        the attack and the number of steps."""
 
     def run_attack(self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Array:
         dtype = keras.config.floatx()
@@ -198,15 +199,15 @@ class KerasBackend(Backend[Net]):
         return ops.convert_to_numpy(run(pictures, first, ops.convert_to_tensor(labels), numbers, attack.steps))
 
     def start_keras(self, engine: str) -> None:
-        """Set Keras up for this precision, and be sure that it is on the engine that this backend is about."""
+        """Set up Keras for this precision. Raise if Keras runs on another engine."""
         if keras.backend.backend() != engine:
             raise Unavailable(
-                f"Keras runs on {keras.backend.backend()} in this process, not on {engine}: start a new one"
+                f"Keras runs on {keras.backend.backend()} in this process, not on {engine}: start a new process"
             )
         dtype = "float64" if self.precision == "float64" else "float32"
         keras.config.set_floatx(dtype)
         keras.config.set_dtype_policy(dtype)
-        if engine != "tensorflow":  # there, Keras takes float64 for a slip and computes batch norms in float32
+        if engine != "tensorflow":  # on other engines, Keras would compute float64 batch norms in float32
             dtypes.BIT64_TO_BIT32_DTYPE["float64"] = dtype
 
     @property
@@ -248,7 +249,7 @@ class KerasBackend(Backend[Net]):
         return KerasTrainer(self, net, recipe, seed, PublishedOptimizer)
 
     def native_weights(self, model: Model, seed: int) -> dict[str, Array]:
-        random.seed(seed)  # the seeds of layers come from there; `set_random_seed` would import TensorFlow everywhere
+        random.seed(seed)  # Keras draws the seeds of layers from it; `set_random_seed` would import TensorFlow
         return {
             name: tensor.astype(np.float32)
             for name, tensor in self.weights(Net(model, keras.DTypePolicy("float32"))).items()

@@ -1,4 +1,4 @@
-"""Batches for the engines that have no pipeline of their own: gathered by NumPy, on the host."""
+"""Batches for engines without a data pipeline. NumPy gathers them on the host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness import Array, Examples
 
 
 class HostPictures:
-    """Pictures and labels as they are kept on the host, and what batches of them become."""
+    """Pictures and labels on the host."""
 
     def __init__(self, examples: Examples, dtype: str) -> None:
         self.images, self.labels = examples.images, examples.labels
@@ -20,7 +20,7 @@ class HostPictures:
 
 
 class HostBatches(keras.utils.PyDataset):
-    """One batch for each row of `order`."""
+    """A batch for each row of `order`."""
 
     def __init__(self, pictures: HostPictures, order: Array) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Each layer of the specification as layers of Keras: stock ones wherever they can say what the layer says."""
+"""Each layer of the specification as Keras layers: standard layers wherever they compute the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FUNCTIONS = {"relu": "relu", "relu6": "relu6", "swish": "silu", "sigmoid": "sigm
 
 
 class Scaled(layers.Layer):
-    """(x - mean) / std; the stock Normalization layer rounds both to float32."""
+    """(x - mean) / std. Keras' Normalization layer rounds mean and std to float32."""
 
     def __init__(self, layer: Normalize, **options: Any) -> None:
         super().__init__(**options)
@@ -42,7 +42,7 @@ class Scaled(layers.Layer):
 
 
 class Border(layers.Layer):
-    """A border of -infinity, for max pooling; stock padding layers know zeros only."""
+    """Padding with -infinity, for max pooling. Keras' padding layers pad with zeros only."""
 
     def __init__(self, window: Window, **options: Any) -> None:
         super().__init__(**options)
@@ -53,7 +53,7 @@ class Border(layers.Layer):
 
 
 class AveragePool(layers.Layer):
-    """Mean over windows, where only the real pixels count and the border is not that of "same"."""
+    """The mean of each window, without the padded zeros, for padding other than "same"."""
 
     def __init__(self, window: Window, **options: Any) -> None:
         super().__init__(**options)
@@ -66,15 +66,16 @@ class AveragePool(layers.Layer):
         return pool(x) / pool(ops.ones_like(x[:1, :, :, :1]))
 
 
-class DropOut(layers.Dropout):
-    """Off where it is frozen, as batch norm is; the stock layer does not look at `trainable`."""
+class FreezableDropout(layers.Dropout):
+    """Dropout that runs in evaluation mode if it is frozen. Keras' layer ignores `trainable`."""
 
     def call(self, x: Any, training: bool | None = False) -> Any:
         return super().call(x, training=training and self.trainable)
 
 
 class GroupedConv(layers.Layer):
-    """A convolution in groups, one by one: TensorFlow has no gradient for its own grouped convolution on a CPU."""
+    """A convolution in groups, as a convolution for each group. On a CPU, TensorFlow's grouped convolution has no
+    gradient."""
 
     def __init__(self, layer: Conv, **options: Any) -> None:
         super().__init__(**options)
@@ -95,12 +96,12 @@ class GroupedConv(layers.Layer):
 
 
 def keras_name(node: Node) -> str:
-    """The node's name as a layer's: Keras takes no "/" and PyTorch, below it, no "."."""
+    """The node's name as the name of a layer. Keras allows no "/", and its PyTorch engine allows no "."."""
     return node.name.replace(".", ">")
 
 
 def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
-    """The layers for one node; the last one has its name and its tensors."""
+    """The layers of a node. The last layer has its name and holds its tensors."""
     layer, name = node.layer, keras_name(node)
     match layer:
         case Normalize():
@@ -135,7 +136,7 @@ def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
         case Flatten():
             return (layers.Flatten(name=name),)
         case Dropout():
-            return (DropOut(layer.rate, name=name),)
+            return (FreezableDropout(layer.rate, name=name),)
         case Add():
             return (layers.Add(name=name),)
         case Concat():
@@ -144,7 +145,7 @@ def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
 
 
 def convolution(layer: Conv, node: Node, dtype: Any) -> tuple[layers.Layer, ...]:
-    """The convolution that suits the groups, behind a border of zeros unless "same" means the same numbers."""
+    """The convolution layer for this number of groups. A layer of zero padding comes first, unless "same" is equal."""
     window, channels = layer.window, node.input_shape[-1]
     depthwise = layer.groups == channels and window.stride[0] == window.stride[1]
     grouped = layer.groups > 1 and not depthwise

@@ -18,7 +18,7 @@ from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples,
 
 
 def state_of(net: Net) -> list[list[jax.Array]]:
-    """The values of the network's variables, those that learn first."""
+    """The values of the trainable variables, and of the others."""
     model = net.keras["logits"]
     return [[v.value for v in variables] for variables in (model.trainable_variables, model.non_trainable_variables)]
 
@@ -67,22 +67,22 @@ class KerasJax(KerasBackend):
         gradient = net.gradient_of(objective)
 
         @jax.jit
-        def one(
+        def one_step(
             pictures: jax.Array, images: jax.Array, labels: jax.Array, numbers: AttackNumbers, state: Any
         ) -> jax.Array:
             return attack_step(ops, kind, numbers, pictures, images, gradient(pictures, labels, *state))
 
         @jax.jit
-        def many(steps: int, pictures: jax.Array, *given: Any) -> jax.Array:
-            return jax.lax.fori_loop(0, steps, lambda _, pictures: one(pictures, *given), pictures)
+        def all_steps(steps: int, pictures: jax.Array, *given: Any) -> jax.Array:
+            return jax.lax.fori_loop(0, steps, lambda _, pictures: one_step(pictures, *given), pictures)
 
         def attack(pictures: jax.Array, *given: Any) -> jax.Array:
             *others, steps = given
             state = state_of(net)
             if self.device == "gpu":
-                return many(steps, pictures, *others, state)
-            for _ in range(steps):  # on a CPU XLA runs convolutions inside a loop many times slower
-                pictures = one(pictures, *others, state)
+                return all_steps(steps, pictures, *others, state)
+            for _ in range(steps):  # on a CPU, XLA runs convolutions inside its own loops many times slower
+                pictures = one_step(pictures, *others, state)
             return pictures
 
         return attack

@@ -20,8 +20,8 @@ AHEAD = 2
 def fixed_pipeline() -> tf.data.Options:
     """Options of a pipeline without autotuning.
 
-    With autotuning, the end of `fit` waits for the tuner's thread, which sleeps for 10, 20, 40, ... ms: a call then
-    takes 1.27, 2.55 or 5.11 s, and nothing in between.
+    With autotuning, the end of `fit` waits for the tuner's thread. This thread sleeps for 10, 20, 40, ... ms, so every
+    call takes 1.27, 2.55 or 5.11 s.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -29,9 +29,9 @@ def fixed_pipeline() -> tf.data.Options:
 
 
 class Uploaded(NamedTuple):
-    """Examples as tensors, and the pipeline that gathers batches of them in whatever order `order` holds.
+    """A pipeline that gathers batches of the examples in the order that the variable `order` holds.
 
-    The pipeline is built once: a new segment only assigns a new order.
+    The pipeline is built once. Each segment assigns its order.
     """
 
     order: tf.Variable
@@ -47,7 +47,7 @@ class KerasTensorFlow(KerasBackend):
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
         tf.config.experimental.enable_tensor_float_32_execution(self.precision in ("tf32", "bfloat16"))
-        tf.get_logger().setLevel("ERROR")  # it warns that many networks in one process are traced many times
+        tf.get_logger().setLevel("ERROR")  # no warnings about retracing, which many networks in a process cause
         self.start_keras("tensorflow")
         return "gpu" if gpus and device != "cpu" else "cpu"
 
@@ -59,7 +59,7 @@ class KerasTensorFlow(KerasBackend):
 
     def upload(self, examples: Examples) -> Uploaded:
         dtype, divisor = keras.config.floatx(), examples.divisor  # the pipeline must not hold the examples
-        with tf.device("CPU:0"):  # where tf.data works; a GPU gets its batches ahead of time
+        with tf.device("CPU:0"):  # tf.data runs on the CPU, and a GPU gets its batches ahead of time
             images, labels = tf.constant(examples.images), tf.constant(examples.labels)
             order = tf.Variable(np.zeros((1, 1), np.int32), shape=(None, None), trainable=False)
 
@@ -96,21 +96,21 @@ class KerasTensorFlow(KerasBackend):
         gradient, compiled = net.gradient_of(objective), self.mode == "compiled"
 
         @tf.function(jit_compile=compiled, reduce_retracing=True)
-        def one(pictures: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, numbers: AttackNumbers) -> tf.Tensor:
+        def one_step(pictures: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, numbers: AttackNumbers) -> tf.Tensor:
             return attack_step(ops, kind, numbers, pictures, images, gradient(pictures, labels))
 
         @tf.function(jit_compile=compiled, reduce_retracing=True)
         def all_steps(pictures: tf.Tensor, steps: tf.Tensor, *given: Any) -> tf.Tensor:
             for _ in tf.range(steps):
-                pictures = one(pictures, *given)
+                pictures = one_step(pictures, *given)
             return pictures
 
         def attack(pictures: tf.Tensor, *given: Any) -> tf.Tensor:
             *others, steps = given
             if not compiled or self.device == "gpu":
                 return all_steps(pictures, tf.constant(steps), *others)
-            for _ in range(steps):  # on a CPU, XLA is slow at convolutions inside a loop of its own
-                pictures = one(pictures, *others)
+            for _ in range(steps):  # on a CPU, XLA runs convolutions inside its own loops many times slower
+                pictures = one_step(pictures, *others)
             return pictures
 
         return attack

@@ -59,7 +59,7 @@ class KerasTorch(KerasBackend):
         gradient = net.gradient_of(objective)
 
         def attack(pictures: Tensor, images: Tensor, labels: Tensor, numbers: AttackNumbers, steps: int) -> Tensor:
-            for _ in range(steps):  # nothing in here waits for the device
+            for _ in range(steps):  # no step waits for the device
                 pictures = attack_step(ops, kind, numbers, pictures, images, gradient(pictures, labels))
             return pictures
 

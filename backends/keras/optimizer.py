@@ -1,4 +1,4 @@
-"""The optimisers of `harness.recipe` for every engine of Keras: as they are defined there, and Keras' own."""
+"""Optimisers for every engine of Keras: those of `harness.recipe`, and Keras' own."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from harness import SGD, Array, Model, Recipe, Unsupported, moment_count, update
 
 
 class TableOfRates(keras.optimizers.schedules.LearningRateSchedule):
-    """Each step's learning rate, as the harness gives it.
+    """A table of the learning rate of each step.
 
-    The table is one of the optimiser's variables, so that a compiled step sees what is put there later.
+    The table is a variable of the optimiser, so a compiled step reads new values from it.
     """
 
-    SIZE = 4096  # steps whose learning rates fit in at once
+    SIZE = 4096  # the number of steps in the table
 
     def keep_in(self, optimizer: keras.optimizers.Optimizer) -> None:
         self.optimizer = optimizer
         self.table = optimizer.add_variable((self.SIZE,), name="rates")
 
     def fill(self, rates: Array) -> None:
-        """Put the learning rates of the next steps where those steps will look."""
+        """Write the learning rates of the next steps."""
         start = int(ops.convert_to_numpy(self.optimizer.iterations))
         table = np.array(ops.convert_to_numpy(self.table))
         table[(start + np.arange(len(rates))) % self.SIZE] = rates
@@ -38,8 +38,8 @@ class TableOfRates(keras.optimizers.schedules.LearningRateSchedule):
 class PublishedOptimizer(keras.optimizers.Optimizer):
     """SGD and Adam as `harness.recipe` defines them.
 
-    The stock ones differ: Adam folds its bias correction into the rate, so that epsilon weighs more in the first
-    steps; SGD keeps the rate inside the velocity; every weight decay is decoupled.
+    Keras' own optimisers differ. Adam applies the bias correction to the learning rate, so epsilon has more effect in
+    the first steps. The velocity of SGD contains the learning rate. Weight decay is always decoupled.
     """
 
     def __init__(self, recipe: Recipe, model: Model, variables: Mapping[str, keras.Variable], lr: TableOfRates) -> None:
@@ -72,7 +72,7 @@ class PublishedOptimizer(keras.optimizers.Optimizer):
 def stock_optimizer(
     recipe: Recipe, model: Model, variables: Mapping[str, keras.Variable], lr: TableOfRates
 ) -> keras.optimizers.Optimizer:
-    """Keras' own optimiser of the recipe's name. (A class of its own would lose PyTorch's joint updates.)"""
+    """Keras' own optimiser of the same name, without a subclass: a subclass would lose the fast updates of PyTorch."""
     optimizer = recipe.optimizer
     if optimizer.l1:
         raise Unsupported("Keras' own optimisers have no L1")

@@ -1,7 +1,7 @@
 """PyTorch: an `nn.Module`, a fused optimiser, a plain training loop.
 
-Free tuning that PyTorch's own guides advise is on: channels_last, fused optimisers, cuDNN's autotuner. The mode
-"compiled" adds `torch.compile` around the network.
+The backend uses the tuning that PyTorch's guides recommend: channels_last, fused optimisers, cuDNN's autotuner. The
+mode "compiled" also compiles the network with `torch.compile`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from harness import (
     picture_losses,
 )
 
-# Where PyTorch keeps each tensor, and how its axes become ours: convolutions are (out, in, rows, columns) there.
+# The attribute of each tensor in PyTorch, and the permutations of axes. PyTorch's convolution kernels are (outputs,
+# inputs, rows, columns).
 ATTRIBUTES = {
     "kernel": "weight",
     "bias": "bias",
@@ -55,11 +56,11 @@ TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 
 NETWORKS = 4096
-"""The number of networks that may be compiled in one process; `samebench check` compiles hundreds."""
+"""The number of networks that a process may compile; `samebench check` compiles hundreds."""
 
 
 class Net(nn.Module):
-    """The model's nodes as modules, run in their order. Takes NHWC pixels."""
+    """The model's nodes as modules. The input is NHWC pixels."""
 
     def __init__(self, model: Model, multiply_in_bfloat16: bool) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class Net(nn.Module):
 
     @staticmethod
     def key(name: str) -> str:
-        return name.replace(".", "/")  # nn.ModuleDict takes no dots
+        return name.replace(".", "/")  # nn.ModuleDict allows no dots
 
     def forward(self, pixels: Tensor, upto: Upto = "logits") -> Tensor:
         return to_host_order(self.model.run(self.apply, pixels.permute(0, 3, 1, 2), upto))
@@ -84,7 +85,7 @@ class Net(nn.Module):
         return self.layers[self.key(node.name)](*inputs)
 
     def tensors(self) -> dict[str, Tensor]:
-        """PyTorch's tensor for each name in `model.parameters`."""
+        """The PyTorch tensor for each name in `model.parameters`."""
         return {
             f"{node.name}.{name}": getattr(self.owners[node.name], ATTRIBUTES[name])
             for node in self.model.nodes
@@ -92,7 +93,7 @@ class Net(nn.Module):
         }
 
     def train_all_but(self, frozen: tuple[str, ...]) -> None:
-        """Training mode for every node that learns, evaluation mode and no gradients for the others."""
+        """Set training mode for the nodes that learn; set evaluation mode and no gradients for the frozen nodes."""
         self.train()
         for name in frozen:
             self.owners[name].eval()
@@ -121,12 +122,12 @@ class Uploaded(NamedTuple):
 
 
 def check_native(recipe: Recipe) -> None:
-    """Raise where the aligned trainer would help PyTorch's own optimisers out."""
+    """Raise if PyTorch's optimisers lack an option of the recipe. The native trainer does not add it."""
     optimizer = recipe.optimizer
     if optimizer.l1:
         raise Unsupported("PyTorch's own optimisers have no L1")
     if isinstance(optimizer, SGD) and optimizer.decoupled and optimizer.weight_decay:
-        raise Unsupported("torch.optim.SGD adds weight decay to the gradient; it has no decoupled one")
+        raise Unsupported("torch.optim.SGD adds weight decay to the gradient; it has no decoupled decay")
 
 
 class TorchTrainer(Trainer):
@@ -136,11 +137,11 @@ class TorchTrainer(Trainer):
         torch.manual_seed(seed)
         self.backend, self.net, self.recipe = backend, net, recipe
         self.frozen = recipe.frozen(net.model)
-        self.decayed: list[tuple[Tensor, float]] = []  # tensors that decay or L1 touches, and their rates
+        self.decayed: list[tuple[Tensor, float]] = []  # tensors with decay or L1, and their rates
         self.optimizer = self.make_optimizer(native)
 
     def make_optimizer(self, native: bool) -> torch.optim.Optimizer:
-        """The stock optimiser, with one group of tensors for each rate, decayed or not."""
+        """PyTorch's optimiser. Each group holds the tensors with the same rate and the same decay."""
         optimizer, tensors = self.recipe.optimizer, self.net.tensors()
         groups: dict[tuple[float, bool], list[Tensor]] = {}
         for name in self.recipe.learned(self.net.model):
@@ -153,9 +154,9 @@ class TorchTrainer(Trainer):
         ]
         if isinstance(optimizer, Adam):
             kind = torch.optim.AdamW if optimizer.decoupled else torch.optim.Adam
-            told = {} if native else {"betas": (optimizer.beta1, optimizer.beta2), "eps": optimizer.epsilon}
-            return kind(parameters, **told, fused=True)
-        if optimizer.decoupled:  # PyTorch's SGD only couples: `shrink` does it instead
+            options = {} if native else {"betas": (optimizer.beta1, optimizer.beta2), "eps": optimizer.epsilon}
+            return kind(parameters, **options, fused=True)
+        if optimizer.decoupled:  # PyTorch's SGD has coupled decay only: `update` decays instead
             for group in parameters:
                 group["weight_decay"] = 0.0
         return torch.optim.SGD(parameters, momentum=optimizer.momentum, nesterov=optimizer.nesterov, fused=True)
@@ -177,7 +178,7 @@ class TorchTrainer(Trainer):
         return torch.stack(losses).double().cpu().numpy()
 
     def update(self, lr: float) -> None:
-        """One step of the optimiser, with the penalties that PyTorch's own do not know."""
+        """A step of the optimiser, with L1 and decoupled decay of SGD, which PyTorch's optimisers lack."""
         optimizer = self.recipe.optimizer
         with torch.no_grad():
             for tensor, rate in self.decayed:
@@ -190,7 +191,7 @@ class TorchTrainer(Trainer):
         self.optimizer.step()
 
     def norms(self) -> list[tuple[Node, BatchNorm, Any]]:
-        """The batch norms that learn: each as a node, as a value and as a module."""
+        """The batch norms that learn: the node, the layer and the module of each."""
         return [
             (node, node.layer, self.net.owners[node.name])
             for node in self.net.model.nodes
@@ -198,15 +199,15 @@ class TorchTrainer(Trainer):
         ]
 
     def bias_variances(self, before: dict[Node, Tensor], batches: Batches) -> None:
-        """Make the running variances those of the biased batch variance.
+        """Correct the running variances, so that they average the biased variances of the batches.
 
-        Stock batch norm averages the unbiased one, n / (n - 1) too large. As n is the same at every step, one
-        correction at the end of the segment is exact.
+        PyTorch averages the unbiased variances, which are larger by the factor n / (n - 1). All steps have the same n,
+        so a single correction at the end of the segment is exact.
         """
         for node, layer, norm in self.norms():
             n = batches.batch_size * int(np.prod(node.shape[:-1]))
-            kept = layer.momentum ** len(batches) * before[node]
-            norm.running_var.sub_(kept).mul_((n - 1) / n).add_(kept)
+            old = layer.momentum ** len(batches) * before[node]
+            norm.running_var.sub_(old).mul_((n - 1) / n).add_(old)
 
 
 class PyTorch(Backend[Net]):
@@ -227,7 +228,7 @@ class PyTorch(Backend[Net]):
         torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
         if self.mode == "compiled":
-            # All networks of a process share `Net.forward`. PyTorch's limits are 8, and 256 in all.
+            # All networks of a process share `Net.forward`. PyTorch's default limits are 8 and, in total, 256.
             torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = NETWORKS
         self.torch_device = torch.device("cuda" if on_gpu else "cpu")
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32
@@ -248,7 +249,7 @@ class PyTorch(Backend[Net]):
         }
 
     def upload(self, examples: Examples) -> Uploaded:
-        images = torch.from_numpy(np.array(examples.images)).to(self.torch_device)  # of its own: files may be mapped
+        images = torch.from_numpy(np.array(examples.images)).to(self.torch_device)  # a copy: files may be mapped
         labels = torch.from_numpy(examples.labels.astype(np.int64)).to(self.torch_device)
         return Uploaded(images, labels, examples.divisor)
 
@@ -257,7 +258,7 @@ class PyTorch(Backend[Net]):
         net = net.to(self.torch_device, self.dtype, memory_format=torch.channels_last)
         self.load(net, weights)
         if self.mode == "compiled":
-            net.compile(fullgraph=True, dynamic=False)  # all batches of a training have one shape
+            net.compile(fullgraph=True, dynamic=False)  # all batches of a training have the same shape
         return net
 
     def weights(self, net: Net) -> dict[str, Array]:
@@ -303,15 +304,18 @@ class PyTorch(Backend[Net]):
         first, pictures = (torch.tensor(x, dtype=self.dtype, device=self.torch_device) for x in (images, start))
         truth = torch.tensor(labels, dtype=torch.int64, device=self.torch_device)
         net.eval()
-        for _ in range(attack.steps):  # nothing in here waits for the device
+        for _ in range(attack.steps):  # no step waits for the device
             gradient = self.pixel_gradient(net, pictures, truth, attack.objective(loss))
             pictures = attack_step(TORCH, attack.kind, attack.numbers, pictures, first, gradient)
         return pictures.cpu().numpy()
 
     @staticmethod
     def pixel_gradient(net: Net, pixels: Tensor, labels: Tensor, objective: Objective) -> Tensor:
-        """Weights keep asking for gradients, though none is computed here unless the network is compiled: its compiler
-        makes slower convolutions of EfficientNet-Lite0 (on a CPU, by a fifth) where they do not."""
+        """The gradient of the objective with respect to the pixels.
+
+        Weights keep `requires_grad`, although no gradient of weights is computed here unless the network is compiled.
+        Without it, the compiler makes slower convolutions (EfficientNet-Lite0 on a CPU: by a fifth).
+        """
         pixels = pixels.detach().requires_grad_()
         return torch.autograd.grad(loss_of(objective, net(pixels), labels, "sum"), pixels)[0]
 

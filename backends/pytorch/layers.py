@@ -1,4 +1,4 @@
-"""Each layer of the specification as modules of PyTorch: stock ones wherever they can say what the layer says."""
+"""Each layer of the specification as PyTorch modules: standard modules wherever they compute the same."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Call(nn.Module):
 
 
 class Scaled(nn.Module):
-    """(x - mean) / std, channel by channel."""
+    """(x - mean) / std for each channel."""
 
     def __init__(self, layer: Normalize) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Scaled(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """Mean over windows, where only the real pixels count and the border is not the same on all sides."""
+    """The mean of each window, without the padded zeros. The padding of the sides may differ."""
 
     def __init__(self, layer: AvgPool) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class AveragePool(nn.Module):
 
 
 class InBfloat16(nn.Module):
-    """A convolution or dense layer that multiplies in bfloat16; its weights, and what flows out, are float32."""
+    """A convolution or dense layer that multiplies in bfloat16. Its weights and its output are float32."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -79,13 +79,13 @@ class InBfloat16(nn.Module):
 
 
 def sides(padding: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int, int, int]:
-    """Padding as `F.pad` takes it: the last axis first."""
+    """The padding as an argument of `F.pad`: the last axis comes first."""
     (top, bottom), (left, right) = padding
     return left, right, top, bottom
 
 
 def lower(node: Node) -> tuple[nn.Module, ...]:
-    """The modules for one node; the last one owns its tensors."""
+    """The modules of a node. The last module holds its tensors."""
     layer, channels = node.layer, node.input_shape[-1]
     match layer:
         case Normalize():
@@ -102,7 +102,7 @@ def lower(node: Node) -> tuple[nn.Module, ...]:
             norm = (nn.BatchNorm2d if len(node.shape) == 3 else nn.BatchNorm1d)(
                 channels, layer.epsilon, 1 - layer.momentum, affine=layer.scale or layer.centre
             )
-            if norm.affine:  # stock batch norm has both or none: hold the missing one at its neutral value
+            if norm.affine:  # PyTorch has both or neither: the one that the layer lacks keeps its neutral value
                 norm.weight.requires_grad_(layer.scale)
                 norm.bias.requires_grad_(layer.centre)
             return (norm,)

@@ -12,12 +12,12 @@ Sides = Sequence[tuple[int, int]]
 
 
 def flat_sides(sides: Sides) -> list[int]:
-    """Padding as PyTorch takes it: the last axis first."""
+    """The padding as an argument of `F.pad`: the last axis comes first."""
     return [count for pair in reversed(sides) for count in pair]
 
 
 class TorchOperations:
-    """Functions of PyTorch by the names and arguments of NumPy."""
+    """Functions of PyTorch with the names and arguments of NumPy."""
 
     sign, sqrt, exp, log, tanh = map(staticmethod, (torch.sign, torch.sqrt, torch.exp, torch.log, torch.tanh))
     where, ones_like, concatenate = map(staticmethod, (torch.where, torch.ones_like, torch.cat))

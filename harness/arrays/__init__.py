@@ -1,11 +1,11 @@
 """Arithmetic on arrays of any framework, and checks of the arrays that a backend returns.
 
-operations.py   the functions of NumPy that the arithmetic needs; each framework has them or supplies them
-layers.py       what layers compute: padding, windows, pools, batch norm
+operations.py   the functions of NumPy that the arithmetic needs; a backend supplies those that its framework lacks
+layers.py       the computations of layers: padding, windows, pooling, batch norm
 losses.py       the loss of each picture
-updates.py      how an optimiser moves a tensor
-returned.py     checks of what a backend returns
+updates.py      the update rules of the optimisers
+returned.py     checks of the arrays that a backend returns
 
-A backend may use layers, losses and updates, or its framework's own. The reference does not use them, so that a fault in
-one of them shows as a deviation from the reference.
+A backend may use layers, losses and updates from here, or those of its framework. The reference uses none of them, so a
+mistake here shows as a deviation from the reference.
 """

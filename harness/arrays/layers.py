@@ -1,7 +1,7 @@
-"""What layers compute, for the arrays of any framework that differentiates by itself. Pictures are NHWC.
+"""The computations of layers, for the arrays of any framework with automatic differentiation. Pictures are NHWC.
 
-The gradients are those of the specification too: a maximum is taken by comparing in turn, so that the first of equals
-takes the whole gradient, and relu has slope 0 where it bends.
+The gradients also follow the specification. A maximum compares the values in turn, so the first of equal values gets
+the whole gradient. The slope of relu at 0 is 0.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Statistics = dict[str, Any]
 def apply_layer(
     ops: ArrayOperations, layer: Layer, weights: Mapping[str, Any], inputs: tuple[Any, ...], training: bool
 ) -> tuple[Any, Statistics]:
-    """The output of a layer, and the statistics that training replaces. `weights` are the layer's own tensors by name.
+    """The output of a layer, and its new statistics in training. `weights` are the layer's tensors by name.
 
-    Convolutions and drop-out are a framework's own: they are declined with `Unsupported`, as is an unknown layer.
+    Raises `Unsupported` for convolutions and dropout, which each backend implements itself, and for unknown layers.
     """
     x = inputs[0]
     match layer:
@@ -66,7 +66,7 @@ def apply_layer(
 
 
 def _values(ops: ArrayOperations, values: tuple[float, ...], x: Any) -> Any:
-    """One value for each channel, as an array of the kind and precision of `x`."""
+    """The values of the channels, as an array of the type of `x`."""
     ones = ops.ones_like(x[:1, :1, :1])
     return ops.concatenate([ones[..., :1] * value for value in values], axis=-1)
 
@@ -74,15 +74,15 @@ def _values(ops: ArrayOperations, values: tuple[float, ...], x: Any) -> Any:
 def batch_norm(
     ops: ArrayOperations, layer: BatchNorm, weights: Mapping[str, Any], x: Any, training: bool
 ) -> tuple[Any, Statistics]:
-    """The normalised values, and in training the statistics that replace those in `weights`."""
+    """The normalised values, and in training the new statistics."""
     axes, mean, variance, new = tuple(range(len(x.shape) - 1)), weights["mean"], weights["variance"], {}
     if training:
         mean = ops.mean(x, axis=axes)
-        variance = ops.mean((x - mean) * (x - mean), axis=axes)  # the biased one
-        kept, taken = layer.momentum, 1 - layer.momentum
+        variance = ops.mean((x - mean) * (x - mean), axis=axes)  # biased
+        old_share, new_share = layer.momentum, 1 - layer.momentum
         new = {
-            "mean": kept * weights["mean"] + taken * mean,
-            "variance": kept * weights["variance"] + taken * variance,
+            "mean": old_share * weights["mean"] + new_share * mean,
+            "variance": old_share * weights["variance"] + new_share * variance,
         }
     y = (x - mean) / ops.sqrt(variance + layer.epsilon)
     y = y * weights["scale"] if layer.scale else y
@@ -107,12 +107,12 @@ ACTIVATIONS: dict[ActivationKind, Callable[[ArrayOperations, Any], Any]] = {
 
 
 def pad_sides(ops: ArrayOperations, window: Window, x: Any, border: float = 0.0) -> Any:
-    """The pictures with the window's border around them, as wide on each side as the window says."""
+    """The pictures with the padding of the window, filled with the value `border`."""
     return ops.pad(x, ((0, 0), *window.padding, (0, 0)), constant_values=border) if window.padded else x
 
 
 def window_places(ops: ArrayOperations, window: Window, x: Any, border: float = 0.0) -> Iterator[Any]:
-    """What each place of the window sees as the window slides over the pictures, row by row: slices, not copies."""
+    """For each place in the window, row by row, the pixels that it covers as the window slides. These are slices."""
     (down, right), (height, width) = window.stride, window.output(x.shape[1:])
     x = pad_sides(ops, window, x, border)
     rows, columns = window.kernel
@@ -122,13 +122,13 @@ def window_places(ops: ArrayOperations, window: Window, x: Any, border: float = 
 
 
 def max_pool(ops: ArrayOperations, window: Window, x: Any) -> Any:
-    """The largest of the window's places, compared in turn: the first of equals wins and takes the gradient."""
+    """The maximum of each window. The first of equal values gets the whole gradient."""
     places = window_places(ops, window, x, -math.inf)
     return reduce(lambda best, place: ops.where(place > best, place, best), places)
 
 
 def avg_pool(ops: ArrayOperations, layer: AvgPool, x: Any) -> Any:
-    """The mean of each window, over the pixels that count."""
+    """The mean of each window. Padded zeros count with `count_padding` only."""
     total = sum(window_places(ops, layer.window, x))
     if layer.count_padding or not layer.window.padded:
         return total / math.prod(layer.window.kernel)

@@ -1,4 +1,4 @@
-"""The functions on arrays with which attacks, layers, losses and updates are written once for every framework."""
+"""The array functions that attacks, layers, losses and updates use. They make this code independent of frameworks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ Axes = int | tuple[int, ...]
 
 
 class ArrayOperations(Protocol):
-    """Functions by the names and arguments of NumPy. The modules `numpy`, `jax.numpy` and `keras.ops` have all of them;
-    another framework supplies an object that has. Arrays also have +, -, *, /, **, @, comparisons, slices, `shape` and
-    `reshape`."""
+    """Functions with the names and arguments of NumPy.
+
+    The modules `numpy`, `jax.numpy` and `keras.ops` have all of them. The backend of another framework supplies an
+    object that has them. Arrays also need +, -, *, /, **, @, comparisons, slices, `shape` and `reshape`.
+    """
 
     def sign(self, x: Any, /) -> Any: ...
     def sqrt(self, x: Any, /) -> Any: ...

@@ -1,7 +1,7 @@
-"""Checks of what a backend returns: the type, the kind of number and the shape.
+"""Checks of the results of a backend: their type, the type of their numbers, and their shape.
 
-The numbers themselves are not checked here: a training that diverges returns NaN, and that is its result. Comparisons
-demand finite numbers. A check takes some microseconds.
+NaN passes these checks, because it is the result of a training that diverges. Comparisons with the reference demand
+finite numbers. A check takes some microseconds.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from harness.spec import Array, Model, Shape, Upto
 DEVICES = ("cpu", "gpu")
 Check = Callable[..., Any]
 MARK = "returns_checked"
-"""The attribute of a checked method that holds the method itself: copied to another function, it marks nothing."""
+"""The attribute that marks a checked method. Its value is the method, so a copy on another function marks nothing."""
 
 
 def is_real(dtype: np.dtype[Any]) -> bool:
-    """Whether numbers of this type are real floating-point numbers. NumPy knows bfloat16 only by its name."""
+    """Whether numbers of this type are real floating-point numbers. NumPy identifies bfloat16 by its name only."""
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
@@ -42,8 +42,8 @@ class Known(NamedTuple):
 
 
 class Networks:
-    """The model of each network, as long as the network lives. A network that does not support weak references, such as
-    a dictionary, is not known."""
+    """The model of each network, as long as the network exists. Networks without support for weak references, such as
+    dictionaries, are not kept."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[weakref.ref[Any], Known]] = {}
@@ -65,9 +65,11 @@ class Networks:
 
 
 class Returned:
-    """One check for each method of a backend. Its arguments are the name of the backend, the networks that the backend
-    has built, the value that the method returned, and the arguments of the method. It returns what the harness is given
-    instead, or None: then that is the value itself."""
+    """A check for each method of a backend.
+
+    The arguments of a check are the name of the backend, the networks that the backend has built, the value that the
+    method returned, and the arguments of the method. A check may return a value that replaces the method's value.
+    """
 
     @staticmethod
     def build(name: str, networks: Networks, found: Any, model: Model, *given: Any, **named: Any) -> None:
@@ -77,7 +79,7 @@ class Returned:
     def forward(
         name: str, networks: Networks, found: Any, net: Any, batches: Batches, *, upto: Upto = "logits", **named: Any
     ) -> Any:
-        """The short last batch is filled up; what comes of the rows that fill it is cut off."""
+        """Remove the results of the rows that fill the last batch."""
         known, rows = networks.get(net), len(batches.rows)
         if isinstance(found, np.ndarray) and found.ndim and len(found) == len(batches) * batches.batch_size:
             found = found[:rows]
@@ -123,11 +125,11 @@ CHECKS: dict[str, Check] = {name: getattr(Returned, name) for name in vars(Retur
 
 
 class Before:
-    """What is checked before a method of a backend runs, so that no backend has to."""
+    """Checks of the arguments, before a method of a backend runs."""
 
     @staticmethod
     def trainer(networks: Networks, net: Any, recipe: Recipe, *given: Any, **named: Any) -> None:
-        """A recipe must fit the network. (A network that is not known is the backend's own to check.)"""
+        """The recipe must fit the network. Networks that `Networks` does not keep are not checked."""
         if known := networks.get(net):
             recipe.check(known.model)
 
@@ -135,7 +137,7 @@ class Before:
 
 
 def checked(cls: type, name: str, check: Check) -> None:
-    """Put the checks around the method of this name, unless it is abstract or has them."""
+    """Add the checks to the method of this name, unless it is abstract or already has them."""
     before = getattr(Before, name, None)
     method = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     if method is None or getattr(method, "__isabstractmethod__", False) or getattr(method, MARK, None) is method:
@@ -146,16 +148,16 @@ def checked(cls: type, name: str, check: Check) -> None:
         if before:
             before(self._networks, *given, **named)
         found = method.__get__(self, type(self))(*given, **named)
-        instead = check(self.name, self._networks, found, *given, **named)
-        return found if instead is None else instead
+        replacement = check(self.name, self._networks, found, *given, **named)
+        return found if replacement is None else replacement
 
     setattr(call, MARK, call)
     setattr(cls, name, call)
 
 
 def check_array(what: str, found: Any, shape: tuple[Any, ...]) -> None:
-    """Raise unless this is an array of real floating-point numbers of that shape. An ellipsis at the end of the shape
-    stands for one or more sides of any length."""
+    """Raise unless this is an array of real floating-point numbers with this shape. An ellipsis at the end of the shape
+    stands for one or more dimensions of any size."""
     if isinstance(found, np.ndarray) and is_real(found.dtype) and _has(found.shape, shape):
         return
     wanted = str(shape).replace("Ellipsis", "...")

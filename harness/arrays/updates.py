@@ -1,4 +1,4 @@
-"""How an optimiser of `harness.recipe` moves one tensor, for the arrays of any framework."""
+"""The update rules of `harness.recipe` for a tensor, for the arrays of any framework."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from harness.arrays.operations import ArrayOperations
 from harness.recipe import SGD, Adam
 
 Moments = tuple[Any, ...]
-"""What an optimiser keeps of one tensor from step to step, each of the tensor's shape and zero at first."""
+"""The optimiser's state of a tensor. Each moment has the shape of the tensor and starts at zero."""
 
 
 def moment_count(optimizer: SGD | Adam) -> int:
-    """The number of moments of each tensor: Adam keeps two, SGD with momentum one."""
+    """The number of moments of each tensor: 2 for Adam, 1 for SGD with momentum, 0 for plain SGD."""
     return 2 if isinstance(optimizer, Adam) else int(optimizer.momentum > 0)
 
 
 def update_direction(
     ops: ArrayOperations, optimizer: SGD | Adam, decays: bool, weight: Any, gradient: Any, moments: Moments, step: Any
 ) -> tuple[Any, Moments]:
-    """What is subtracted from the weight, but for the learning rate, and the new moments. `decays` says whether decay and
-    L1 touch this tensor (`optimizer.decays`); `step` is 1 at the first step, and may be traced."""
+    """The direction of an update and the new moments. The caller subtracts the direction times the learning rate.
+
+    `decays` says whether weight decay and L1 apply to this tensor (see `optimizer.decays`). `step` is 1 at the first
+    step; it may be a traced number.
+    """
     if decays and optimizer.l1:
         gradient = gradient + optimizer.l1 * ops.sign(weight)
     if decays and optimizer.weight_decay and not optimizer.decoupled:

@@ -1,12 +1,12 @@
-"""The conformance kit: what `samebench check` asks of a backend, one rule at a time.
+"""The conformance kit: the rules that `samebench check` tests for a backend.
 
-kit.py        the rules' register, what a rule is given, how a failure is put into words
+kit.py        the register of rules, the tools of a rule, and the messages of failures
 contract.py   rules about the contract itself
 layers.py     rules about each layer
 training.py   rules about losses, optimisers and training
 bfloat16.py   rules about bfloat16
-attacks.py    rules about pictures that are changed along their gradients
-suspects.py   what frameworks do by default, in NumPy, so that a failure can name the default at fault
+attacks.py    rules about attacks
+suspects.py   common defaults and mistakes in NumPy, so that a failure can name its cause
 
 In your own tests:
 

@@ -1,4 +1,4 @@
-"""Rules about attacks: pictures that are changed along their gradients."""
+"""Rules about attacks: changes of pictures along their gradients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ATTACKS = {
 
 @rule
 def check_logit_gradient(kit: Kit) -> None:
-    """Asked for a logit, the gradient of the pixels is that of minus the logit of each picture's label."""
+    """For the objective "logit", `input_gradient` returns the gradient of minus the logit of each picture's label."""
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
         examples, net = awkward_examples(NETWORK, 5), backend.build(NETWORK, generic_weights(NETWORK))
@@ -40,11 +40,11 @@ def check_logit_gradient(kit: Kit) -> None:
 
 @rule
 def check_attacks(kit: Kit) -> None:
-    """An attacked picture is the one that the rules in `harness.attack` make, whatever else is in the batch."""
+    """Attacked pictures are those that `harness.attack` defines. They do not depend on the rest of the batch."""
     examples, weights = awkward_examples(NETWORK, 8), generic_weights(NETWORK)
     images, net = examples.pixels(examples.images), NumPy(precision="float64").build(NETWORK, weights)
     cases = {what: (attack, images) for what, attack in ATTACKS.items()}
-    cases["begun elsewhere"] = TEN_STEPS, replace(TEN_STEPS, random_start=True).start_pictures(images, 3)
+    cases["a random start"] = TEN_STEPS, replace(TEN_STEPS, random_start=True).start_pictures(images, 3)
     made = {
         what: Attacked(net, images, examples.labels, attack, "softmax", start, len(images))
         for what, (attack, start) in cases.items()
@@ -52,8 +52,8 @@ def check_attacks(kit: Kit) -> None:
     for what, attacked in made.items():
         kit.demand(
             attacked.settled > 0,
-            f"rounding decides some step of every picture of {what}, so that equal pictures would prove nothing; give "
-            "the rule another network",
+            f"rounding decides some step of every picture of {what}, so equal pictures would prove nothing; give the "
+            "rule another network",
         )
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
@@ -66,12 +66,12 @@ def check_attacks(kit: Kit) -> None:
 
 @rule
 def check_attacks_change_nothing_else(kit: Kit) -> None:
-    """An attack leaves the network and the pictures that it was given as they were."""
+    """An attack changes neither the network nor the array of original pictures."""
     backend, examples = kit.backend(), awkward_examples(NETWORK, 4)
     net = backend.build(NETWORK, generic_weights(NETWORK))
     images = examples.pixels(examples.images)
     kept, before = images.copy(), backend.weights(net)
     backend.perturb(net, images, examples.labels, replace(FGSM, steps=2), "softmax", images)
-    kit.demand(np.array_equal(images, kept), "the array of pictures was written to: copy it")
+    kit.demand(np.array_equal(images, kept), "the attack changed the array of original pictures: copy it")
     for name, tensor in backend.weights(net).items():
         kit.demand(np.array_equal(tensor, before[name]), f"{name} has changed: an attack runs in evaluation mode")

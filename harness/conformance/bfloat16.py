@@ -1,4 +1,4 @@
-"""Rules about bfloat16: convolutions and dense layers multiply in it, and everything else stays in float32."""
+"""Rules about bfloat16: convolutions and dense layers multiply in bfloat16; everything else stays in float32."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ LEARNING = network(Conv(4, 3))
 JUDGED = Model("loss", (2, 2, 1), (Flatten(),), (Dense(3),))
 
 NOT_ROUNDED = 1e-4
-"""Products of bfloat16, which has 8 digits, are further than this from the reference."""
+"""Products in bfloat16, which has 8 binary digits, deviate from the reference by more than this."""
 
 OF_A_CHANGE = 0.1
-"""The largest deviation of a change of weights: gradients go through products of bfloat16. A change that is lost, or
-rounded to what bfloat16 can hold, is off by far more."""
+"""The limit for changes of weights, whose gradients contain products in bfloat16. Changes that are lost, or rounded to
+bfloat16, deviate by far more."""
 
 
 @optional_rule
 def check_bfloat16(kit: Kit) -> None:
-    """In bfloat16, convolutions and dense layers multiply in bfloat16, within 3e-2 of the reference, and return float32."""
+    """With bfloat16, convolutions and dense layers multiply in bfloat16 and return float32, within 3e-2."""
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
         found = {}
@@ -44,23 +44,23 @@ def check_bfloat16(kit: Kit) -> None:
     for what, deviation in off.items():
         kit.demand(
             deviation > NOT_ROUNDED,
-            f"{what} is only {deviation:.1e} off the reference: it does not multiply in bfloat16, but in float32 or so",
+            f"{what} deviates from the reference by only {deviation:.1e}: it multiplies in float32, not in bfloat16",
         )
 
 
 @optional_rule
 def check_bfloat16_training(kit: Kit) -> None:
-    """In bfloat16, weights, the optimiser's state, batch norm and the loss stay in float32: small steps are not lost."""
+    """With bfloat16, weights, the optimiser's state, batch norm and the loss stay in float32. Small steps are kept."""
     given, backend = LEARNING.init(0), kit.backend("bfloat16")
     for name, tensor in backend.weights(backend.build(LEARNING, given)).items():
         kit.demand(tensor.dtype == np.float32, f"{name} came back as {tensor.dtype}, not as float32")
         kit.demand(np.array_equal(tensor, given[name]), f"{name} came back with other digits: keep weights in float32")
-    kit.agree(_observe_what_is_exact, "bfloat16", LIMITS["float32"])
+    kit.agree(_observe_float32_parts, "bfloat16", LIMITS["float32"])
     kit.agree(_observe_small_steps, "bfloat16", OF_A_CHANGE)
 
 
-def _observe_what_is_exact(backend: AnyBackend) -> dict[str, Array]:
-    """A batch norm of pixels, and the loss of logits that bfloat16 can hold: no product is rounded before them."""
+def _observe_float32_parts(backend: AnyBackend) -> dict[str, Array]:
+    """A batch norm of pixels, and the loss of logits that bfloat16 holds exactly. No earlier product is rounded."""
     batches = Batches.in_order(awkward_examples(NORMED, 8), 8)
     net = backend.build(NORMED, generic_weights(NORMED))
     found = {"the output of a batch norm": backend.forward(net, batches, upto="features")}
@@ -76,7 +76,7 @@ def _observe_what_is_exact(backend: AnyBackend) -> dict[str, Array]:
 
 
 def _observe_small_steps(backend: AnyBackend) -> dict[str, Array]:
-    """What some steps change that are each smaller than bfloat16 can tell from nothing."""
+    """The changes of kernels after steps that are too small for bfloat16."""
     given, batches = LEARNING.init(0), Batches.shuffled(awkward_examples(LEARNING, 16), 8, 0, range(2))
     net = backend.build(LEARNING, given)
     backend.trainer(net, Recipe(SGD(lr=1e-4, momentum=0.9))).run(batches, np.full(len(batches), 1e-4))

@@ -1,4 +1,4 @@
-"""Rules about the contract: what a backend says of itself, and how networks and data go in and out."""
+"""Rules about the contract: a backend's description of itself, and the exchange of networks and data."""
 
 from __future__ import annotations
 
@@ -20,32 +20,36 @@ SGD_1 = Recipe(SGD(lr=0.1))
 
 @rule
 def check_self_description(kit: Kit) -> None:
-    """A backend has a name, the mode "default", the precision float64, and versions of what does the work."""
-    kit.demand(bool(NAME.fullmatch(kit.type.name)), f"{kit.type.name!r} is no name: use letters, digits, '_' and '-'")
+    """A backend has a name, the mode "default", the precision float64, and the versions of its packages."""
+    kit.demand(
+        bool(NAME.fullmatch(kit.type.name)), f"{kit.type.name!r} is not a valid name: use letters, digits, '_' and '-'"
+    )
     kit.demand("default" in kit.type.modes, f"modes are {kit.type.modes}; one of them must be 'default'")
-    kit.demand("float64" in kit.type.precisions, f"precisions are {kit.type.precisions}; parity is proven in 'float64'")
+    kit.demand("float64" in kit.type.precisions, f"precisions are {kit.type.precisions}; one of them must be 'float64'")
     backend = kit.backend()
     kit.demand(backend.device in ("cpu", "gpu"), f"start() returned {backend.device!r}; it must be 'cpu' or 'gpu'")
     for package, version in (versions := backend.versions()).items():
-        kit.demand(bool(package and version), f"versions() names no version for {package!r}")
-    kit.demand(bool(versions), "versions() is empty: name the packages that do the work")
+        kit.demand(bool(package and version), f"versions() holds no version of {package!r}")
+    kit.demand(bool(versions), "versions() is empty: name the packages that compute")
 
 
 @rule
 def check_weights_come_back(kit: Kit) -> None:
-    """What `build` was given, `weights` returns: the same names, axis order and digits."""
+    """`weights` returns the weights that `build` was given, with the same names, axes and digits."""
     given, backend = generic_weights(NETWORK), kit.backend()
     returned = backend.weights(backend.build(NETWORK, given))
     kit.demand(set(returned) == set(given), f"names differ: {sorted(set(returned) ^ set(given))}")
     for name, tensor in given.items():
         found = returned[name]
-        kit.demand(found.shape == tensor.shape, f"{name} came back as {found.shape}, it went in as {tensor.shape}")
-        kit.demand(np.array_equal(found, tensor), f"{name} came back with other values: are its axes in our order?")
+        kit.demand(found.shape == tensor.shape, f"{name} has shape {found.shape}, but `build` was given {tensor.shape}")
+        kit.demand(
+            np.array_equal(found, tensor), f"{name} came back with other values: are its axes in samebench's order?"
+        )
 
 
 @rule
 def check_weights_are_copies(kit: Kit) -> None:
-    """What `weights` returned does not change when the network is trained further."""
+    """The arrays that `weights` returns do not change when training continues."""
     backend = kit.backend()
     net = backend.build(NETWORK, generic_weights(NETWORK))
     before = backend.weights(net)
@@ -53,14 +57,12 @@ def check_weights_are_copies(kit: Kit) -> None:
     batches = Batches.shuffled(awkward_examples(NETWORK, 16), 8, 0, range(1))
     backend.trainer(net, SGD_1).run(batches, np.full(2, 0.1))
     for name, tensor in kept.items():
-        kit.demand(
-            np.array_equal(before[name], tensor), f"training changed {name} in an array returned before: return a copy"
-        )
+        kit.demand(np.array_equal(before[name], tensor), f"training changed {name} in an earlier result: return a copy")
 
 
 @rule
 def check_load(kit: Kit) -> None:
-    """`load` replaces every tensor of a network, statistics included, wherever it has been used before."""
+    """`load` replaces every tensor of a network, including statistics, also after prediction and training."""
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
         batches = Batches.in_order(awkward_examples(NETWORK, 8), 4)
@@ -75,18 +77,18 @@ def check_load(kit: Kit) -> None:
 
 @rule
 def check_two_networks(kit: Kit) -> None:
-    """Networks in one process share nothing: training one leaves the other as it was."""
+    """Two networks share nothing: the training of one does not change the other."""
     backend, given = kit.backend(), generic_weights(NETWORK)
     batches = Batches.in_order(awkward_examples(NETWORK, 8), 4)
     idle, busy = backend.build(NETWORK, given), backend.build(NETWORK, given)
     backend.trainer(busy, SGD_1).run(batches, np.full(2, 0.1))
     for name, tensor in backend.weights(idle).items():
-        kit.demand(np.array_equal(tensor, given[name]), f"{name} of a network changed when another one was trained")
+        kit.demand(np.array_equal(tensor, given[name]), f"{name} of a network changed when another network was trained")
 
 
 @rule
 def check_rows(kit: Kit) -> None:
-    """`forward` returns one row for each of `batches.rows`, in that order, the short last batch included."""
+    """`forward` returns a row for each of `batches.rows` in their order, including the short last batch."""
     backend, examples = kit.backend(), awkward_examples(NETWORK, 9)
     net = backend.build(NETWORK, generic_weights(NETWORK))
     rows = np.array([7, 2, 2, 8, 0, 5, 1, 3, 6, 4])
@@ -95,13 +97,13 @@ def check_rows(kit: Kit) -> None:
     off = np.abs(together - alone[rows]).max(1)
     kit.demand(
         off.max() < 1e-9,
-        f"row {off.argmax()} (example {rows[off.argmax()]}) is off by {off.max():.1e}: are rows in order?",
+        f"row {off.argmax()} (example {rows[off.argmax()]}) is off by {off.max():.1e}: are the rows in order?",
     )
 
 
 @rule
 def check_pixels(kit: Kit) -> None:
-    """Whole-number pictures are divided by their `pixel_max`; floating-point pictures are taken as they are."""
+    """Integer pictures are divided by their `pixel_max`. Floating-point pictures are used unchanged."""
     levels = np.random.default_rng(0).integers(0, 17, (6, *NETWORK.input_shape))
     whole, real = examples_of(levels.astype(np.uint8), 16), examples_of((levels / 16).astype(np.float32), 16)
 
@@ -117,7 +119,7 @@ def check_pixels(kit: Kit) -> None:
 
 @rule
 def check_features(kit: Kit) -> None:
-    """`forward(upto="features")` returns what leaves the trunk: a picture with its channels last, or a vector."""
+    """`forward(upto="features")` returns the output of the trunk: pictures with channels last, or vectors."""
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
         batches = Batches(awkward_examples(NETWORK, 5), np.arange(5), 3)
@@ -129,7 +131,7 @@ def check_features(kit: Kit) -> None:
 
 
 class CountingExamples(Examples):
-    """Examples that count how often their pictures are asked for."""
+    """Examples that count how often their pictures are read."""
 
     reads = 0
 
@@ -141,9 +143,9 @@ class CountingExamples(Examples):
 
 @rule
 def check_uploads_once(kit: Kit) -> None:
-    """Pictures go to the device once, through `on_device`: a new epoch, another network and `forward` find them there.
+    """Pictures are uploaded once, by `on_device`. New epochs, other networks and `forward` use them again.
 
-    (An `upload` that keeps the host's array and converts it at every step cannot be seen from outside.)
+    (This rule does not notice an `upload` that keeps the host's array and converts it at every step.)
     """
     plain = awkward_examples(NETWORK, 16)
     examples, backend, reads = CountingExamples(plain.images, plain.labels), kit.backend(), []
@@ -156,17 +158,17 @@ def check_uploads_once(kit: Kit) -> None:
             reads.append(CountingExamples.reads)
         backend.forward(net, Batches.in_order(examples, 8))
         reads.append(CountingExamples.reads)
-    kit.demand(reads[0] > 0, "the first epoch did not look at the pictures at all")
+    kit.demand(reads[0] > 0, "the first epoch did not read the pictures at all")
     kit.demand(
         reads[-1] == reads[0],
         f"the first epoch read the pictures {reads[0]} times, and later ones {reads[-1] - reads[0]} times more: "
-        "upload them once, by on_device",
+        "upload them once, with on_device",
     )
 
 
 @rule
 def check_device(kit: Kit) -> None:
-    """A network's tensors lie on the device that the backend says it runs on."""
+    """A network's tensors are on the device that `start` returned."""
     backend = kit.backend()
     where = backend.device_of(backend.build(NETWORK, generic_weights(NETWORK)))
     kit.demand(where == backend.device, f"start() returned {backend.device!r}, but the tensors are on the {where}")
@@ -174,12 +176,12 @@ def check_device(kit: Kit) -> None:
 
 @rule
 def check_nothing_pending(kit: Kit) -> None:
-    """When `run` returns, the work is done: reading the weights afterwards waits for nothing."""
+    """No work is pending when `run` returns: reading the weights afterwards does not wait."""
     backend, wide = kit.backend(), network(Conv(32, 3, padding=1), relu, Conv(32, 3, padding=1), shape=(16, 16, 2))
     net = backend.build(wide, generic_weights(wide))
     batches = Batches(awkward_examples(wide, 32), np.tile(np.arange(32), 8), 32)
     trainer, waits = backend.trainer(net, SGD_1), []
-    for _ in range(3):  # the first one compiles; of the others the better counts, for machines are noisy
+    for _ in range(3):  # the first run compiles; the better of the other two counts, because machines are noisy
         start = time.perf_counter()
         trainer.run(batches, np.full(len(batches), 1e-3))
         ran, start = time.perf_counter() - start, time.perf_counter()
@@ -190,32 +192,32 @@ def check_nothing_pending(kit: Kit) -> None:
         waits.append((first - again) / ran)
     kit.demand(
         min(waits[1:]) < 0.2,
-        f"reading the weights after run() waited for {min(waits[1:]):.0%} of the time that run() took: "
+        f"reading the weights after run() took {min(waits[1:]):.0%} of the time of run(): "
         "wait for the device before returning (block_until_ready, synchronize)",
     )
 
 
 @rule
 def check_unsupported_layer(kit: Kit) -> None:
-    """A layer that the backend does not know is declined with `Unsupported` and a reason, never guessed at."""
+    """For an unknown layer, `build` raises `Unsupported` with a reason."""
 
-    class Unheard(Layer):
+    class UnknownLayer(Layer):
         pass
 
-    model, backend = network(Unheard()), kit.backend()
+    model, backend = network(UnknownLayer()), kit.backend()
     try:
         backend.build(model, generic_weights(model))
     except Unsupported as reason:
-        kit.demand(bool(str(reason)), "Unsupported came without a reason")
+        kit.demand(bool(str(reason)), "Unsupported was raised without a reason")
     except Exception as error:
         kit.fail(f"build() raised {type(error).__name__}: {error}; it must raise Unsupported(reason)")
     else:
-        kit.fail("build() made a network with a layer that nobody has defined")
+        kit.fail("build() made a network with an unknown layer; it must raise Unsupported(reason)")
 
 
 @rule
 def check_float64(kit: Kit) -> None:
-    """A float64 backend is float64 throughout: no constant, rate or statistic goes through float32 on its way."""
+    """In float64, the whole computation is float64. No constant, rate or statistic is rounded to float32."""
     kit.agree(
         partial(observe_network, model=network(Conv(3, 3, bias=False), BatchNorm(epsilon=1e-3), swish), loss="softmax")
     )

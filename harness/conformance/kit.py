@@ -1,4 +1,4 @@
-"""The register of rules, what a rule is given, and how a failure is put into words."""
+"""The register of rules, the tools of a rule, and the messages of failures."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Rule = Callable[["Kit"], None]
 
 RULES: dict[str, Rule] = {}
 OPTIONAL: set[str] = set()
-"""Rules about one layer, optimiser or precision, which a backend may decline with a reason. The others it may not."""
+"""Rules about a layer, an optimiser or a precision. A backend may decline these rules with a reason, and no others."""
 
 
 class ConformanceError(SamebenchError):
-    """A rule is broken; the message says by what, and which default would explain it."""
+    """A broken rule. The message says which value is wrong, and which common mistake would explain it."""
 
 
 Became = Literal["passed", "failed", "declined", "known failure", "unexpected pass"]
@@ -37,7 +37,7 @@ STATUSES: tuple[Became, ...] = get_args(Became)
 
 
 class Outcome(NamedTuple):
-    """What became of one rule. "declined" means that the backend said `Unsupported`."""
+    """The outcome of a rule. "declined" means that the backend raised `Unsupported`."""
 
     rule: str
     status: Became
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
 
 def rule(function: Rule) -> Rule:
-    """Register a rule. Its docstring is the rule; a failure prints it."""
+    """Register a rule. Its docstring is the text of the rule, which a failure prints."""
     RULES[function.__name__.removeprefix("check_")] = function
     return function
 
@@ -61,7 +61,7 @@ def optional_rule(function: Rule) -> Rule:
 
 
 class Kit:
-    """What a rule works with: the backend on trial, and ways to hold it against the reference."""
+    """The tools of a rule: the backend, and comparisons with the reference."""
 
     def __init__(self, backend: type[AnyBackend], device: str = "auto", mode: str = "default", rule: str = "") -> None:
         self.type, self.device, self.mode, self.rule = backend, device, mode, rule
@@ -77,7 +77,7 @@ class Kit:
         raise ConformanceError(message)
 
     def agree(self, observe: Observe, precision: Precision = "float64", limit: float = EXACT_LIMIT) -> dict[str, float]:
-        """Demand that everything `observe` sees of the backend is what it sees of the reference; return the deviations."""
+        """Demand that `observe` returns the same for the backend and the reference. Return the deviations."""
         expected = observe(NumPy(precision="float64"))
         try:
             actual = observe(self.backend(precision))
@@ -87,39 +87,39 @@ class Kit:
         for what, found in off.items():
             if not found <= limit:
                 text = _explain(what, actual[what], expected[what], found, limit)
-                worst = max(off.values())  # a suspect explains it that is a hundred times closer
+                worst = max(off.values())  # a suspect that is a hundred times closer explains the failure
                 close = max(limit, min(worst / 100, 1e-2)) if np.isfinite(worst) else limit
                 self.fail(text + self._suspicion(observe, actual, close))
         return off
 
     def agree_on_network(self, model: Model, *, loss: LossName = "softmax") -> None:
-        """Demand agreement on logits, on the gradient of pixels and tensors, and on what one step does to statistics."""
+        """Demand the same logits, gradients of pixels and tensors, and statistics after a step."""
         self.agree(partial(observe_network, model=model, loss=loss))
 
     def agree_on_training(self, model: Model, recipe: Recipe, lr: Array | None = None) -> None:
-        """Demand agreement on every loss and on every tensor after a short training."""
+        """Demand the same losses, and the same tensors after a short training."""
         self.agree(partial(observe_training, model=model, recipe=recipe, lr=lr))
 
     def _suspicion(self, observe: Observe, actual: Mapping[str, Array], limit: float) -> str:
-        """Which of the rule's suspects does what the backend did, in everything that was observed, up to `limit`."""
+        """The suspects of the rule that agree with the backend, within `limit`, in everything observed."""
         guilty = []
         for cause, suspect in SUSPECTS.get(self.rule, {}).items():
             try:
-                does = observe(suspect(precision="float64"))
+                suspected = observe(suspect(precision="float64"))
             except Exception:
                 continue  # this suspect cannot run this network
-            if all(deviation(actual[what], value) <= limit for what, value in does.items()):
+            if all(deviation(actual[what], value) <= limit for what, value in suspected.items()):
                 guilty.append(cause)
         return _blame(guilty)
 
     def _with_the_same_error(self, observe: Observe, error: ContractError) -> list[str]:
-        """The suspects of the rule that break the contract in the same way as the backend."""
+        """The suspects of the rule that raise the same `ContractError` as the backend."""
         guilty = []
         for cause, suspect in SUSPECTS.get(self.rule, {}).items():
             try:
                 observe(suspect(precision="float64"))
-            except ContractError as its:
-                guilty += [cause] if _without_name(its) == _without_name(error) else []
+            except ContractError as found:
+                guilty += [cause] if _without_name(found) == _without_name(error) else []
             except Exception:
                 continue  # this suspect cannot run this network
         return guilty
@@ -160,7 +160,7 @@ def observe_training(backend: AnyBackend, model: Model, recipe: Recipe, lr: Arra
 
 
 def network(*trunk: Layer, shape: Shape = (6, 6, 2), classes: int = 3, flat: bool = False) -> Model:
-    """A small network around the layers in question."""
+    """A small network with these layers as its trunk."""
     from harness.spec import Dense, Flatten
 
     return Model("probe", shape, trunk, (Dense(classes),) if flat else (Flatten(), Dense(classes)))
@@ -173,10 +173,10 @@ def examples_of(images: Array, pixel_max: int = 255) -> Examples:
 
 def _explain(what: str, actual: Array, expected: Array, found: float, limit: float) -> str:
     if not is_real(np.asarray(actual).dtype):
-        return f"{what}: {shown(actual)}, and not of real floating-point numbers."
+        return f"{what}: {shown(actual)}; it must hold real floating-point numbers."
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if actual.shape != expected.shape:
-        return f"{what}: shape {actual.shape}, the reference has {expected.shape}."
+        return f"{what}: shape {actual.shape}, but the reference has {expected.shape}."
     place = np.unravel_index(np.nan_to_num(np.abs(actual - expected), nan=np.inf).argmax(), expected.shape)
     at = f" at {tuple(map(int, place))}" if place else ""
     return (
@@ -186,7 +186,7 @@ def _explain(what: str, actual: Array, expected: Array, found: float, limit: flo
 
 
 def check(backend: type[AnyBackend], device: str = "auto", mode: str = "default") -> Iterator[Outcome]:
-    """Hold a backend to every rule; one outcome for each."""
+    """Check a backend against every rule. Yield the outcome of each rule."""
     for name in RULES:
         yield check_rule(name, backend, device, mode)
 
@@ -197,7 +197,7 @@ def check_rule(name: str, backend: type[AnyBackend], device: str = "auto", mode:
         RULES[name](Kit(backend, device, mode, name))
     except (Unavailable, KeyboardInterrupt):
         raise
-    except BaseException as error:  # a backend may even call sys.exit()
+    except BaseException as error:  # a backend may even call `sys.exit()`
         if isinstance(error, Unsupported) and name in OPTIONAL:
             return Outcome(name, "declined", str(error))
         message = str(error) if isinstance(error, ConformanceError) else f"{type(error).__name__}: {error}"
@@ -206,10 +206,10 @@ def check_rule(name: str, backend: type[AnyBackend], device: str = "auto", mode:
 
 
 def conforms(backend: type[AnyBackend], device: str = "auto", mode: str = "default") -> Callable[[Any], Any]:
-    """A pytest decorator: the test is called once for each rule, with `rule` to call."""
+    """A pytest decorator. It runs a test once for each rule, with a function `rule` that checks the rule."""
     import pytest
 
-    def held_to(name: str) -> Callable[[], None]:
+    def check_of(name: str) -> Callable[[], None]:
         def run() -> None:
             outcome = check_rule(name, backend, device, mode)
             if outcome.status == "declined":
@@ -220,4 +220,4 @@ def conforms(backend: type[AnyBackend], device: str = "auto", mode: str = "defau
 
         return run
 
-    return pytest.mark.parametrize("rule", [pytest.param(held_to(name), id=name) for name in RULES])
+    return pytest.mark.parametrize("rule", [pytest.param(check_of(name), id=name) for name in RULES])

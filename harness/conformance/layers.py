@@ -1,4 +1,5 @@
-"""Rules about layers: each is held against the reference forward, and backward to pixels and tensors, in float64."""
+"""Rules about layers. Each compares a layer with the reference in float64: its output, and the gradients of pixels and
+tensors."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ def check_normalize(kit: Kit) -> None:
 
 @rule
 def check_dense(kit: Kit) -> None:
-    """Dense is x @ kernel + bias, with the kernel as (in, out); without bias there is none."""
+    """Dense is x @ kernel + bias, with a kernel of (inputs, outputs). The bias is optional."""
     kit.agree_on_network(Model("dense", (2, 2, 1), (Flatten(), Dense(5, bias=False)), (Dense(3),)))
 
 
@@ -51,7 +52,7 @@ def check_flatten(kit: Kit) -> None:
 
 @rule
 def check_convolution(kit: Kit) -> None:
-    """A convolution is a cross-correlation, padded by the numbers given for each side, at any stride."""
+    """A convolution is a cross-correlation, with any stride and the given padding of each side."""
     kit.agree_on_network(network(Conv(3, 3)))
     kit.agree_on_network(network(Conv(3, (3, 1), padding=((1, 1), (0, 0)), bias=False)))
     kit.agree_on_network(network(Conv(3, 3, stride=2, padding=((0, 1), (0, 1)))))
@@ -60,7 +61,7 @@ def check_convolution(kit: Kit) -> None:
 
 @optional_rule
 def check_convolution_groups(kit: Kit) -> None:
-    """Groups split the channels in runs; as many groups as channels make it depthwise, with a multiplier or not."""
+    """Each group has adjacent channels. With a group for each channel, a convolution is depthwise."""
     kit.agree_on_network(network(Conv(6, 3, padding=1, groups=2), shape=(6, 6, 4)))
     kit.agree_on_network(network(Conv(4, 3, stride=2, padding=((0, 1), (0, 1)), groups=4, bias=False), shape=(6, 6, 4)))
     kit.agree_on_network(network(Conv(8, 3, padding=1, groups=4), shape=(6, 6, 4)))
@@ -68,7 +69,7 @@ def check_convolution_groups(kit: Kit) -> None:
 
 @rule
 def check_max_pool(kit: Kit) -> None:
-    """Max pooling pads with -infinity, on the sides given; windows may overlap; a last partial step is dropped."""
+    """Max pooling pads the given sides with -infinity. Windows may overlap. A partial step at the end is dropped."""
     below_zero = Normalize((2.0,), (1.0,))
     kit.agree_on_network(network(below_zero, MaxPool(2), shape=(7, 7, 2)))
     kit.agree_on_network(network(below_zero, MaxPool(3, 2, padding=1)))
@@ -78,7 +79,7 @@ def check_max_pool(kit: Kit) -> None:
 
 @rule
 def check_max_pool_ties(kit: Kit) -> None:
-    """Where several values tie, the gradient of a max pool goes to the first of them in row-major order."""
+    """If several values of a window are the largest, the first in row-major order gets the gradient of the max pool."""
     flat = examples_of(np.full((3, 6, 6, 2), 128, np.uint8))
     for pool in (MaxPool(2), MaxPool(3, 2, padding=1)):
         model = network(pool)
@@ -96,7 +97,7 @@ def check_max_pool_ties(kit: Kit) -> None:
 
 @optional_rule
 def check_avg_pool(kit: Kit) -> None:
-    """Average pooling counts padded zeros in its divisor if, and only if, `count_padding` says so."""
+    """Average pooling counts padded zeros in its divisor with `count_padding` only."""
     for count_padding in (False, True):
         kit.agree_on_network(network(AvgPool(2, count_padding=count_padding)))
         kit.agree_on_network(network(AvgPool(3, 1, padding=1, count_padding=count_padding)))
@@ -113,7 +114,8 @@ def check_global_avg_pool(kit: Kit) -> None:
 
 @rule
 def check_activations(kit: Kit) -> None:
-    """relu, relu6, swish, sigmoid, tanh as defined, on large values too; where relu and relu6 bend, their slope is 0."""
+    """relu, relu6, swish, sigmoid and tanh are as defined, also for large values. The slopes of relu at 0, and of relu6
+    at 0 and 6, are 0."""
     values = np.array([-800, -6, -3, -1, -0.0, 0.0, 1e-9, 1, 3, 6, 7, 800], np.float32)
     images = np.stack([np.roll(values, shift).reshape(3, 4, 1) for shift in range(3)])
 
@@ -132,7 +134,7 @@ def check_activations(kit: Kit) -> None:
 
 @optional_rule
 def check_batch_norm(kit: Kit) -> None:
-    """In evaluation a batch norm uses the statistics kept so far, its own epsilon, and scale and centre if it has them."""
+    """In evaluation, a batch norm uses the running statistics and its epsilon. Scale and offset are optional."""
     for scale in (True, False):
         for centre in (True, False):
             kit.agree_on_network(network(Conv(4, 3, bias=False), BatchNorm(scale=scale, centre=centre, epsilon=1e-2)))
@@ -141,26 +143,27 @@ def check_batch_norm(kit: Kit) -> None:
 
 @optional_rule
 def check_batch_norm_training(kit: Kit) -> None:
-    """In training a batch norm uses the batch; running statistics keep the share `momentum`, their variance biased."""
+    """In training, a batch norm uses the mean and biased variance of the batch. Running statistics become
+    momentum * old + (1 - momentum) * batch."""
     kit.agree_on_training(network(Conv(4, 3, bias=False), BatchNorm(momentum=0.8), relu), Recipe(SGD(lr=0.1)))
     kit.agree_on_training(network(Flatten(), Dense(6, bias=False), BatchNorm(), relu, flat=True), Recipe(SGD(lr=0.1)))
 
 
 @optional_rule
 def check_composites(kit: Kit) -> None:
-    """A residual adds its body and its shortcut; branches are joined along the channels, in order."""
+    """A residual is the sum of its body and its shortcut. Branches are concatenated along the channels, in order."""
     kit.agree_on_network(network(Residual((Conv(2, 3, padding=1), relu))))
     kit.agree_on_network(network(Residual((Conv(3, 3, padding=1),), shortcut=(Conv(3, 1),)), relu))
     kit.agree_on_network(network(Branches(((Conv(3, 1),), (MaxPool(3, 1, padding=1), Conv(2, 1)), (relu,)))))
 
 
 def _dropping(*rates: float) -> Model:
-    """A network that lays its drop-out masks open: what they drop leaves its row of the kernel without a gradient."""
+    """A network that shows its dropout masks: the kernel rows of dropped values have a gradient of zero."""
     return Model("dropout", (40, 40, 1), (Flatten(),), (*map(Dropout, rates), Dense(2)))
 
 
 def _moves(backend: AnyBackend, model: Model, pictures: int, steps: int = 1) -> Array:
-    """How far each row of the kernel moves, relative to the bias, in a short training on white pictures."""
+    """The change of each row of the kernel, relative to that of the bias, in a short training on white pictures."""
     white, weights = examples_of(np.full((pictures, 40, 40, 1), 255, np.uint8)), generic_weights(model)
     net = backend.build(model, weights)
     rows = np.tile(np.arange(pictures), steps)
@@ -172,19 +175,19 @@ def _moves(backend: AnyBackend, model: Model, pictures: int, steps: int = 1) -> 
 
 @optional_rule
 def check_dropout_training(kit: Kit) -> None:
-    """In training, drop-out zeroes the share `rate` and divides the rest by 1 - rate; every step, every picture and
-    every layer has a mask of its own."""
+    """In training, dropout zeroes the share `rate` and divides the rest by 1 - rate. Every step, picture and layer has
+    its own mask."""
     rate, backend = 0.25, kit.backend()
     once = _moves(backend, _dropping(rate), 1)
     share, kept = np.mean(once == 0), once[once != 0]
     margin = 5 * np.sqrt(0.25 / len(once))
     kit.demand(
         abs(share - rate) < margin,
-        f"drop-out at rate {rate} dropped the share {share:.3f}: is its rate the share kept?",
+        f"dropout at rate {rate} dropped the share {share:.3f}: is its rate the share that it keeps?",
     )
     kit.demand(
         np.allclose(kept, 1 / (1 - rate), rtol=1e-6),
-        f"what drop-out keeps is multiplied by {kept.mean():.4f}, it should be 1 / (1 - rate) = {1 / (1 - rate):.4f}",
+        f"dropout multiplies the kept values by {kept.mean():.4f}, not by 1 / (1 - rate) = {1 / (1 - rate):.4f}",
     )
     for what, moves, expected in (
         ("two steps", _moves(backend, _dropping(rate), 1, steps=2), rate**2),
@@ -194,14 +197,14 @@ def check_dropout_training(kit: Kit) -> None:
         share = np.mean(moves == 0)
         kit.demand(
             abs(share - expected) < margin,
-            f"{what} with drop-out at rate {rate} left the share {share:.3f} of the rows without a gradient, not "
+            f"{what} with dropout at rate {rate} left the share {share:.3f} of the rows without a gradient, not "
             f"{expected:.3f}: draw a mask for each step, picture and layer",
         )
 
 
 @optional_rule
 def check_dropout_evaluation(kit: Kit) -> None:
-    """In evaluation drop-out does nothing, before and after training, in `forward` and in `input_gradient`."""
+    """In evaluation, dropout has no effect: in `forward` and `input_gradient`, before and after training."""
     model = _dropping(0.5)
     grey = examples_of(np.random.default_rng(0).integers(0, 256, (4, 40, 40, 1), dtype=np.uint8))
     backend, weights = kit.backend(), generic_weights(model)
@@ -219,10 +222,11 @@ def check_dropout_evaluation(kit: Kit) -> None:
     for what, after in evaluate().items():
         kit.demand(
             deviation(after, before[what]) <= EXACT_LIMIT,
-            f"{what} changed with the same weights: drop-out was left on in evaluation",
+            f"{what} changed with the same weights: dropout is on in evaluation",
         )
     reference = NumPy(precision="float64")
-    silent = reference.forward(reference.build(model, weights), batches)
+    expected = reference.forward(reference.build(model, weights), batches)
     kit.demand(
-        np.allclose(before["logits"], silent, atol=1e-9), "drop-out changes the logits in evaluation: it was left on"
+        np.allclose(before["logits"], expected, atol=1e-9),
+        "dropout changes the logits in evaluation: dropout is on in evaluation",
     )

@@ -1,8 +1,8 @@
-"""What frameworks do by default, in NumPy.
+"""Suspects: common mistakes of backends, in NumPy.
 
-Each suspect is the reference with one habit of some framework put in. When a rule fails, the suspects of that rule
-are tried, and the one that does just what the backend did is named. The kit's own tests turn this round: every
-suspect must be caught by its rule, and named.
+Each suspect is the reference with a mistake, often a default of some framework. When a rule fails, the kit runs the
+suspects of this rule. It names those that return the same values as the backend. The kit's tests check that each rule
+catches and names all its suspects.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def suspect(rule: str, cause: str, suspected: type[NumPy]) -> None:
 
 
 def backend_with_layer(kind: type[Layer], apply: Apply) -> type[NumPy]:
-    """The reference with one layer computed otherwise."""
+    """The reference with another function for a layer."""
     network = type("SuspectNet", (Net,), {"layers": LAYERS | {kind: apply}})
     return type("Suspect", (NumPy,), {"network": network})
 
@@ -53,7 +53,7 @@ def with_optimizer(rule: str, cause: str, **members: Any) -> None:
 
 
 def changed(apply: Apply, change: Callable[[Any], Any]) -> Apply:
-    """A layer applied as if its value were another."""
+    """The function of a layer, applied to `change(layer)`."""
     return lambda layer, context, *inputs: apply(change(layer), context, *inputs)
 
 
@@ -61,7 +61,7 @@ def changed(apply: Apply, change: Callable[[Any], Any]) -> Apply:
 
 
 def _both_sides(layer: Any) -> Any:
-    """PyTorch's padding is one number for both sides."""
+    """PyTorch's padding is the same number for both sides."""
     padding = tuple((max(sides), max(sides)) for sides in layer.window.padding)
     return replace(layer, padding=padding)
 
@@ -77,17 +77,18 @@ def _flipped(layer: spec.Conv, context: Context, x: Array) -> Applied:
 
 
 def _regrouped(layer: spec.Conv, context: Context, x: Array) -> Applied:
-    """Channels dealt out to the groups in turn, instead of in runs."""
+    """Channels assigned to the groups in turn, not as adjacent channels."""
     order = np.arange(x.shape[-1]).reshape(-1, layer.groups).T.ravel()
     return reference.conv(layer, context, x[..., order])
 
 
-with_layer("convolution", "padding alike on both sides, (1, 1) for (0, 1), as PyTorch's `padding=1`", spec.Conv,
+with_layer("convolution", "the same padding on both sides, (1, 1) for (0, 1), as PyTorch's `padding=1`", spec.Conv,
            changed(reference.conv, _both_sides))  # fmt: skip
 with_layer("convolution", "the larger half of the padding on the wrong side", spec.Conv,
            changed(reference.conv, _swapped_sides))  # fmt: skip
 with_layer("convolution", "a flipped kernel: a true convolution, not a cross-correlation", spec.Conv, _flipped)
-with_layer("convolution_groups", "channels dealt out to the groups in turn, not in runs", spec.Conv, _regrouped)
+with_layer("convolution_groups", "channels assigned to the groups in turn, not as adjacent channels", spec.Conv,
+           _regrouped)  # fmt: skip
 
 
 def _channels_first(layer: spec.Flatten, context: Context, x: Array) -> Applied:
@@ -97,9 +98,9 @@ def _channels_first(layer: spec.Flatten, context: Context, x: Array) -> Applied:
 
 
 with_layer("flatten", "channels first, the order of `nn.Flatten` on PyTorch's NCHW", spec.Flatten, _channels_first)
-with_layer("normalize", "a mean that is taken off, and a std that is ignored", spec.Normalize,
+with_layer("normalize", "a mean that is subtracted, and a std that is ignored", spec.Normalize,
            lambda layer, context, x: reference.normalize(replace(layer, std=(1.0,)), context, x))  # fmt: skip
-with_layer("normalize", "a variance given where a std is asked for, as Keras' Normalization takes", spec.Normalize,
+with_layer("normalize", "a variance in place of the std, as Keras' Normalization takes it", spec.Normalize,
            changed(reference.normalize, lambda layer: replace(layer, std=tuple(np.sqrt(layer.std)))))  # fmt: skip
 
 
@@ -131,11 +132,11 @@ def _last_of_ties(layer: spec.MaxPool, context: Context, x: Array) -> Applied:
 
 
 with_layer("max_pool", "zeros as padding, not -infinity", spec.MaxPool, _zero_padded_max)
-with_layer("max_pool", "padding alike on both sides", spec.MaxPool, changed(reference.max_pool, _both_sides))
+with_layer("max_pool", "the same padding on both sides", spec.MaxPool, changed(reference.max_pool, _both_sides))
 with_layer(
     "max_pool_ties", "the gradient shared among ties, as JAX does for a reshape and a max", spec.MaxPool, _shared_ties
 )
-with_layer("max_pool_ties", "the last of equals taking the gradient", spec.MaxPool, _last_of_ties)
+with_layer("max_pool_ties", "a gradient for the last of equal values, not for the first", spec.MaxPool, _last_of_ties)
 with_layer("avg_pool", "padding counted the other way (PyTorch and Flax count it, Keras does not)", spec.AvgPool,
            changed(reference.avg_pool, lambda layer: replace(layer, count_padding=not layer.count_padding)))  # fmt: skip
 with_layer("global_avg_pool", "a sum in place of a mean", spec.GlobalAvgPool,
@@ -180,7 +181,7 @@ with_layer(
 )
 with_layer(
     "batch_norm",
-    "epsilon 1e-5, whatever the layer says",
+    "epsilon 1e-5, not that of the layer",
     spec.BatchNorm,
     _batch_norm(lambda b: replace(b, epsilon=1e-5)),
 )
@@ -226,7 +227,9 @@ def _summed(loss: LossName, logits: Array, labels: Array) -> tuple[Array, Array]
 
 for _rule in ("softmax_loss", "sigmoid_loss"):
     with_training(
-        _rule, "probabilities taken for logits (Keras' default is from_logits=False)", **_loss(_probabilities_as_logits)
+        _rule,
+        "probabilities in place of logits (Keras' default is from_logits=False)",
+        **_loss(_probabilities_as_logits),
     )
     with_training(_rule, "the batch's losses summed, not averaged", **_loss(_summed))
 
@@ -235,7 +238,7 @@ for _rule in ("softmax_loss", "sigmoid_loss"):
 
 
 def _as(change: Callable[[Any], SGD | Adam]) -> dict[str, Any]:
-    """The published update of another optimiser."""
+    """The update rule with other options of the optimiser."""
 
     def begin(self: TensorOptimizer, optimizer: SGD | Adam, parameter: Parameter) -> None:
         TensorOptimizer.__init__(self, change(optimizer), parameter)
@@ -251,7 +254,7 @@ def _rate_in_velocity(self: Any, weight: Array, gradient: Array, lr: float) -> A
 
 
 def _epsilon_hat(self: Any, optimizer: Adam, gradient: Array) -> Any:
-    """The bias correction folded into the rate, so that epsilon is not corrected: lr * sqrt(1 - b2^t) / (1 - b1^t)."""
+    """The bias correction applied to the rate, lr * sqrt(1 - b2^t) / (1 - b1^t), so that epsilon is not corrected."""
     self.first = optimizer.beta1 * self.first + (1 - optimizer.beta1) * gradient
     self.second = optimizer.beta2 * self.second + (1 - optimizer.beta2) * gradient**2
     fold = np.sqrt(1 - optimizer.beta2**self.steps) / (1 - optimizer.beta1**self.steps)
@@ -326,14 +329,14 @@ with_training(
 with_training(
     "learning_rates", "each step at the rate of the step before", segment=_run_at(lambda lr: np.r_[lr[:1], lr[:-1]])
 )
-with_training("segments", "optimiser state that a new segment throws away", segment=_forgetful)
+with_training("segments", "an optimiser state that starts anew in each segment", segment=_forgetful)
 with_training("part_rates", "the rates of parts ignored", **_with_recipe(
     lambda recipe: replace(recipe, rates=tuple((start, float(rate != 0)) for start, rate in recipe.rates))))  # fmt: skip
 with_training("frozen_parts", "a frozen part left in training mode", __init__=_frozen_in_training_mode)
 with_training("frozen_parts", "a frozen part that learns", **_with_recipe(lambda recipe: replace(recipe, rates=())))
 
 
-# The way through a network
+# Inputs and outputs of a network
 
 
 class _Averaged(NumPy):
@@ -349,12 +352,12 @@ class _By255(NumPy):
 
 class _ChannelsFirstFeatures(NumPy):
     def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
-        seen = super().forward(net, batches, upto=upto)
-        return seen.transpose(0, 3, 1, 2) if seen.ndim == 4 else seen
+        outputs = super().forward(net, batches, upto=upto)
+        return outputs.transpose(0, 3, 1, 2) if outputs.ndim == 4 else outputs
 
 
 suspect("input_gradient", "losses averaged over the batch before the gradient is taken", _Averaged)
-suspect("pixels", "pixels divided by 255, whatever their largest value is", _By255)
+suspect("pixels", "pixels divided by 255, not by pixel_max", _By255)
 suspect("features", "pictures with channels first, as PyTorch keeps them", _ChannelsFirstFeatures)
 
 
@@ -362,7 +365,7 @@ suspect("features", "pictures with channels first, as PyTorch keeps them", _Chan
 
 
 def with_attack(cause: str, **members: Any) -> None:
-    """Suspect the reference with another step of attacks."""
+    """Suspect the reference with another attack."""
     kind = type("SuspectAttack", (Attack,), members)
 
     def run_attack(
@@ -387,7 +390,7 @@ def _unbounded(self: Attack, pictures: Array, images: Array, gradient: Array) ->
 
 
 def _along_the_batch(self: Attack, pictures: Array, images: Array, gradient: Array) -> Array:
-    """The length of the whole batch's gradient in the place of each picture's."""
+    """Gradients divided by the length of the whole batch's gradient."""
     if self.norm == "linf":
         return Attack.step(self, pictures, images, gradient)
     lengths = np.sqrt((gradient**2).sum((1, 2, 3), keepdims=True))
@@ -400,6 +403,6 @@ def _along_the_batch(self: Attack, pictures: Array, images: Array, gradient: Arr
 
 
 with_attack("pixels below 0 or above 1", step=_unclipped)
-with_attack("no way back into the bound after a step", step=_unbounded)
-with_attack("gradients scaled by the length of the batch's, not of each picture's", step=_along_the_batch)
-with_attack("the loss where the logit was asked for", objective=lambda self, loss: loss)
+with_attack("pictures further than epsilon from the originals", step=_unbounded)
+with_attack("gradients divided by the length of the whole batch's gradient", step=_along_the_batch)
+with_attack("the gradient of the loss in place of the logit's", objective=lambda self, loss: loss)

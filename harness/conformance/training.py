@@ -1,4 +1,4 @@
-"""Rules about losses, optimisers and training, held against the reference in float64 over several steps."""
+"""Rules about losses, optimisers and training. They compare several steps with the reference, in float64."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOSSES: dict[LossName, int] = {"softmax": 3, "sigmoid": 1}
 
 
 def _agree_on_loss(kit: Kit, loss: LossName, classes: int) -> None:
-    """Large weights make large logits, where a careless logarithm overflows."""
+    """Compare the loss for small and large logits. With large logits, a naive formula overflows."""
     model = Model("loss", (2, 2, 1), (Flatten(),), (Dense(classes),))
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
@@ -42,19 +42,19 @@ def _agree_on_loss(kit: Kit, loss: LossName, classes: int) -> None:
 
 @rule
 def check_softmax_loss(kit: Kit) -> None:
-    """The softmax loss is the cross-entropy from logits, averaged over the batch, at any size of logits."""
+    """The softmax loss is the cross-entropy from logits of any size, averaged over the batch."""
     _agree_on_loss(kit, "softmax", 3)
 
 
 @optional_rule
 def check_sigmoid_loss(kit: Kit) -> None:
-    """The sigmoid loss is the cross-entropy of one logit and labels 0 and 1, averaged over the batch."""
+    """The sigmoid loss is the cross-entropy of a single logit and labels 0 and 1, averaged over the batch."""
     _agree_on_loss(kit, "sigmoid", 1)
 
 
 @rule
 def check_input_gradient(kit: Kit) -> None:
-    """The gradient of the pixels is each picture's own, in evaluation mode, whatever else is in the batch."""
+    """The gradient of a picture's pixels is taken in evaluation mode and does not depend on the rest of the batch."""
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
         seen = {}
@@ -74,7 +74,7 @@ def check_input_gradient(kit: Kit) -> None:
 
 @rule
 def check_sgd_momentum(kit: Kit) -> None:
-    """SGD: v = momentum * v + g, w -= lr * v; the rate is not in the velocity, so that a drop of it acts at once."""
+    """SGD: v = momentum * v + g, w -= lr * v. The velocity does not contain the rate, so a change acts at once."""
     kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1)))
     kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1, momentum=0.9)), np.array([0.1, 0.1, 0.1, 0.001, 0.001, 0.001]))
 
@@ -87,14 +87,15 @@ def check_sgd_nesterov(kit: Kit) -> None:
 
 @optional_rule
 def check_adam(kit: Kit) -> None:
-    """Adam as published: both moments bias-corrected, epsilon outside the root and outside the correction."""
+    """Adam is as published: both moments are bias-corrected, and epsilon is outside the root and the correction."""
     kit.agree_on_training(PLAIN, Recipe(Adam(lr=0.01, beta1=0.8, beta2=0.99, epsilon=1e-3)))
     kit.agree_on_training(PLAIN, Recipe(Adam(lr=0.01)))
 
 
 @optional_rule
 def check_coupled_decay(kit: Kit) -> None:
-    """Coupled decay adds weight_decay * w to the gradient, before momentum or moments; of kernels only unless told."""
+    """Coupled decay adds weight_decay * w to the gradient, before momentum and moments. By default only kernels
+    decay."""
     kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1, momentum=0.9, weight_decay=0.1)))
     kit.agree_on_training(PLAIN, Recipe(Adam(lr=0.01, weight_decay=0.1)))
     kit.agree_on_training(NETWORK, Recipe(SGD(lr=0.1, weight_decay=0.1, decay_on="all")))
@@ -102,7 +103,7 @@ def check_coupled_decay(kit: Kit) -> None:
 
 @optional_rule
 def check_decoupled_decay(kit: Kit) -> None:
-    """Decoupled decay takes lr * weight_decay * w off the weight; of kernels only unless told."""
+    """Decoupled decay subtracts lr * weight_decay * w from the weight. By default only kernels decay."""
     kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1, momentum=0.9, weight_decay=0.1, decoupled=True)))
     kit.agree_on_training(PLAIN, Recipe(AdamW(lr=0.01, weight_decay=0.1)))
     kit.agree_on_training(PLAIN, Recipe(AdamW(lr=0.01, weight_decay=0.1, decay_on="all")))
@@ -110,14 +111,14 @@ def check_decoupled_decay(kit: Kit) -> None:
 
 @optional_rule
 def check_l1(kit: Kit) -> None:
-    """L1 adds l1 * sign(w) to the gradient, 0 where w is 0; of kernels only unless told."""
+    """L1 adds l1 * sign(w) to the gradient, with sign(0) = 0. By default it applies to kernels only."""
     kit.agree_on_training(PLAIN, Recipe(SGD(lr=0.1, momentum=0.9, l1=0.01)))
     kit.agree_on_training(PLAIN, Recipe(AdamW(lr=0.01, l1=0.01)))
 
 
 @rule
 def check_learning_rates(kit: Kit) -> None:
-    """Each step has the learning rate that `lr` gives for it, in full precision; at rate 0 nothing moves."""
+    """Each step uses its own learning rate of `lr`, in full precision. At rate 0 no weight changes."""
     rates = np.array([0.1, 0.01, 0.0, 0.3, 0.2, 1 / 3])
     kit.agree_on_training(PLAIN, Recipe(SGD()), rates)
     kit.agree_on_training(PLAIN, Recipe(Adam()), rates / 10)
@@ -126,7 +127,7 @@ def check_learning_rates(kit: Kit) -> None:
 
 @rule
 def check_segments(kit: Kit) -> None:
-    """A training in several segments is the same as one in a single segment: the optimiser's state lives on."""
+    """Training in several segments gives the same result as a single segment: the optimiser keeps its state."""
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
         seen, batches = {}, Batches.shuffled(awkward_examples(PLAIN, 24), 8, 0, range(2))
@@ -144,7 +145,7 @@ def check_segments(kit: Kit) -> None:
 
 @rule
 def check_recording(kit: Kit) -> None:
-    """`record` adds each step's loss and changes nothing: weights are the same, the mean is the mean."""
+    """`record` returns the loss of each step. It changes neither the weights nor the mean of the losses."""
     backend, batches = kit.backend(), Batches.shuffled(awkward_examples(NETWORK, 24), 8, 0, range(2))
     net, seen = backend.build(NETWORK, generic_weights(NETWORK)), []
     for record in (True, False):
@@ -153,7 +154,7 @@ def check_recording(kit: Kit) -> None:
         seen.append((losses, backend.weights(net)))
     (steps, recorded), (mean, plain) = seen
     kit.demand(steps.shape == (6,), f"6 steps with record=True gave {steps.shape} losses")
-    kit.demand(mean.shape == (1,), f"record=False gave {mean.shape} losses, not one")
+    kit.demand(mean.shape == (1,), f"record=False gave {mean.shape} losses, not (1,)")
     off = abs(float(steps.mean() - mean[0]))
     kit.demand(
         off < 1e-9, f"the mean of the recorded losses is {steps.mean():.12g}, without record it is {mean[0]:.12g}"
@@ -162,13 +163,13 @@ def check_recording(kit: Kit) -> None:
         off = deviation(plain[name], tensor)
         kit.demand(
             off <= EXACT_LIMIT,
-            f"{name} differs by {off:.1e} between record=True and record=False: one of them is another path",
+            f"{name} differs by {off:.1e} between record=True and record=False: both must run the same computation",
         )
 
 
 @optional_rule
 def check_part_rates(kit: Kit) -> None:
-    """`rates` multiplies the learning rate of parts of the network, the longest fitting path winning."""
+    """`rates` multiplies the learning rates of parts of the network. The longest path that fits wins."""
     rates = (("trunk", 0.1), ("trunk.batchnorm1", 3.0), ("head", 0.5))
     kit.agree_on_training(NETWORK, Recipe(SGD(lr=0.1, momentum=0.9), rates=rates))
     kit.agree_on_training(PLAIN, Recipe(AdamW(lr=0.01, weight_decay=0.1), rates=(("trunk", 0.1),)))
@@ -176,8 +177,8 @@ def check_part_rates(kit: Kit) -> None:
 
 @rule
 def check_frozen_parts(kit: Kit) -> None:
-    """At rate 0 a part does not change by a bit and runs in evaluation mode: batch norms keep their statistics, and
-    drop-out is off."""
+    """A part at rate 0 does not change at all. It runs in evaluation mode: batch norms keep their statistics, and
+    dropout is off."""
     recipe = Recipe(SGD(lr=0.1, momentum=0.9, weight_decay=0.1), rates=(("trunk", 0.0),))
     kit.agree_on_training(DROPPING, recipe)
     backend, given = kit.backend(), generic_weights(NETWORK)
@@ -191,7 +192,7 @@ def check_frozen_parts(kit: Kit) -> None:
 
 @rule
 def check_two_trainers(kit: Kit) -> None:
-    """Trainers of one network may take turns, each with its own optimiser and its own frozen parts."""
+    """Several trainers of the same network may run in turn. Each keeps its own optimiser and frozen parts."""
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
         net = backend.build(NETWORK, generic_weights(NETWORK))
@@ -222,7 +223,7 @@ def check_float32_training(kit: Kit) -> None:
 
 @rule
 def check_thawing(kit: Kit) -> None:
-    """A second trainer may train what the first one froze: the head first, then the whole network."""
+    """A second trainer may train the parts that the first trainer froze."""
 
     def observe(backend: AnyBackend) -> dict[str, Array]:
         net = backend.build(NETWORK, generic_weights(NETWORK))

@@ -1,21 +1,20 @@
-"""The parity certificate: proof that a backend computes what the specification says.
+"""The parity certificate: evidence that a backend computes the same as the specification.
 
-In float64 a framework has no rounding to hide behind. The certificate runs a backend beside the NumPy reference,
-from the same weights and on the same pictures, through the code that is timed, and keeps the largest deviation it
-finds: in features and logits, in every gradient tensor, in every step's loss and every tensor at the end of a short
-training; or in the pictures that an attack makes. What a recipe freezes may not move at all. The same is then asked,
-less strictly, of the precision that is timed.
+The certificate compares a backend with the NumPy reference, in float64, where rounding errors are tiny. Both start from
+the same weights and use the same pictures, and the backend runs the code that is timed. The certificate keeps the
+largest deviation: of features and logits, of every gradient, of the loss of every step, and of every tensor after a
+short training; or of the pictures after an attack. Frozen tensors must not change at all. Then the certificate compares
+the timed precision in the same way, with a larger limit.
 
-certificate.py   what is asked, and the verdict
-trial.py         a network, pictures to hold it to, and what the reference makes of them
-training.py      a trial of a recipe
-attack.py        a trial of attacks
-standin.py       the network that is certified where the task's own will not do
-rounding.py      estimates of rounding errors, one for each value of the reference
+certificate.py   the certificate and its verdict
+trial.py         a network, pictures, and the results of the reference
+training.py      the trial of a recipe
+attack.py        the trial of attacks
+standin.py       the certified network, where it differs from the task's network
+rounding.py      an estimate of the rounding error of each value of the reference
 noise.py         references with other rounding errors
-deviations.py    the largest deviation of each kind, and where it was
-
-`harness.parity.probes` says how a deviation is measured.
+deviations.py    the largest deviation of each kind, and its place
+probes.py        weights, pictures, and the definition of a deviation
 """
 
 from harness.parity.certificate import Certificate as Certificate

@@ -1,7 +1,8 @@
-"""A certificate's attacks: the pictures that a backend makes, and those that the reference makes.
+"""A certificate's attacks: a comparison of the pictures of a backend with those of the reference.
 
-An attack is compared twice. First step by step, each step from the reference's pictures, so that a pixel whose step is
-unsure affects no later step. Then as a whole, in the loop that is timed, on pictures whose every step is certain.
+Each attack is compared twice. The first comparison is step by step. Each step starts from the reference's pictures, so
+an uncertain pixel affects no later step. The second comparison runs the whole attack, in the loop that is timed, on
+pictures for which all steps are certain.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.attack import Attack, lengths, over
+from harness.attack import Attack, divide_or_zero, lengths
 from harness.backend import Precision
 from harness.parity.deviations import Deviations
 from harness.parity.noise import rounding_reference
@@ -25,22 +26,22 @@ from harness.reference.losses import cross_entropy
 from harness.spec import Array, Model
 
 START = 1
-"""The seed that a random start is drawn from."""
+"""The seed of random starts."""
 
 MOST_LEFT_OUT = 0.001
-"""The largest share of the compared pixels that rounding may decide; with more, equal pictures prove too little."""
+"""The largest share of the compared pixels that may be uncertain. With more, equal pictures prove too little."""
 
 
 class Step(NamedTuple):
-    """One step of an attack by the reference, and which of its pixels rounding does not decide."""
+    """A step of an attack by the reference. A pixel is certain if rounding does not decide its step."""
 
     before: Array
     after: Array
     certain: Array
 
     @property
-    def unsure(self) -> Array:
-        """The number of pixels of each picture that are not certain."""
+    def uncertain(self) -> Array:
+        """The number of uncertain pixels of each picture."""
         count: Array = (~self.certain).sum((1, 2, 3))
         return count
 
@@ -49,7 +50,7 @@ class Step(NamedTuple):
 
 
 def steps_of(net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array) -> Iterator[Step]:
-    """Each step of the reference, from the pictures of the step before."""
+    """The steps of the reference. Each step starts from the pictures of the step before it."""
     errors, pictures = RunningErrors(net), start
     for _ in range(attack.steps):
         estimate = errors.input_gradient(pictures, labels, attack.objective(loss))
@@ -59,7 +60,7 @@ def steps_of(net: Net, images: Array, labels: Array, attack: Attack, loss: LossN
 
 
 def certain(attack: Attack, pictures: Array, gradient: Estimate) -> Array:
-    """The pixels whose step rounding does not decide: by its sign in linf, and otherwise by the direction."""
+    """The pixels whose step rounding does not decide. In linf the sign decides a step, and otherwise the direction."""
     side = np.sqrt(pictures[0].size)  # the length of a gradient whose root mean square is 1
     slope = attack.slope(pictures, gradient.values)
     errors = side * _of_direction(*gradient) if attack.variation else gradient.errors
@@ -70,33 +71,33 @@ def certain(attack: Attack, pictures: Array, gradient: Estimate) -> Array:
 
 
 def _of_direction(values: Array, errors: Array) -> Array:
-    """The errors of the gradient after it is scaled to length 1 in each picture."""
+    """The errors of the gradient scaled to length 1 for each picture."""
     length = lengths(values)
-    off: Array = over(errors + np.abs(over(values, length)) * lengths(errors), length)
+    off: Array = divide_or_zero(errors + np.abs(divide_or_zero(values, length)) * lengths(errors), length)
     return np.where((length == 0) & (errors > 0), np.inf, off)
 
 
 class Attacked:
-    """Pictures attacked by the reference, and those on which a backend is compared."""
+    """An attack by the reference, and the pictures on which a backend is compared."""
 
     def __init__(
         self, net: Net, images: Array, labels: Array, attack: Attack, loss: LossName, start: Array, count: int
     ) -> None:
-        """`count` pictures are compared: in each step those with the fewest unsure pixels, and in the whole attack
-        those whose every step is certain, repeated where they are few."""
+        """A comparison uses `count` pictures. For a single step, these have the fewest uncertain pixels. For the whole
+        attack, all their steps are certain; if there are too few, they are repeated."""
         self.images, self.labels, self.start = images, labels, start
         self.attack, self.loss = attack, loss
         self.steps = list(steps_of(net, images, labels, attack, loss, start))
-        unsure = [step.unsure for step in self.steps]
-        self.rows = [np.argsort(pixels, kind="stable")[:count] for pixels in unsure]
-        settled = np.flatnonzero(np.sum(unsure, axis=0) == 0)
+        uncertain = [step.uncertain for step in self.steps]
+        self.rows = [np.argsort(pixels, kind="stable")[:count] for pixels in uncertain]
+        settled = np.flatnonzero(np.sum(uncertain, axis=0) == 0)
         self.settled = len(settled)
         self.whole = np.resize(settled, count) if self.settled else self.rows[-1]
 
     @property
     def left_out(self) -> int:
-        """The number of pixels that are compared step by step and are not certain."""
-        return sum(int(step.unsure[rows].sum()) for step, rows in zip(self.steps, self.rows, strict=True))
+        """The number of uncertain pixels in the comparison step by step."""
+        return sum(int(step.uncertain[rows].sum()) for step, rows in zip(self.steps, self.rows, strict=True))
 
     @property
     def compared(self) -> int:
@@ -109,21 +110,21 @@ class Attacked:
         return pictures
 
     def made_by(self, backend: AnyBackend, net: Any, count: int | None = None) -> Array:
-        """The pictures after the whole attack by a backend: all, or the first `count`."""
+        """The pictures after the whole attack by a backend: all of them, or the first `count`."""
         rows = self.whole[:count]
         given = self.images[rows], self.labels[rows], self.attack, self.loss, self.start[rows]
         return backend.perturb(net, *given)
 
     def steps_by(self, backend: AnyBackend, net: Any) -> Iterator[tuple[Array, Array, Array]]:
-        """Each step by a backend and by the reference, and the pixels that can be compared."""
-        one = replace(self.attack, steps=1)
+        """For each step, the pictures of a backend, those of the reference, and the certain pixels."""
+        single = replace(self.attack, steps=1)
         for step, rows in zip(self.steps, self.rows, strict=True):
-            before, after, sure = step.take(rows)
-            yield backend.perturb(net, self.images[rows], self.labels[rows], one, self.loss, before), after, sure
+            before, after, certain = step.take(rows)
+            yield backend.perturb(net, self.images[rows], self.labels[rows], single, self.loss, before), after, certain
 
 
 class AttackTrial(Trial):
-    """One network, some attacks."""
+    """A trial of attacks on a network."""
 
     def __init__(self, model: Model, attacks: Sequence[Attack], most: int, batch: int, seed: int = 0) -> None:
         """Each attack takes at most `most` steps."""
@@ -136,9 +137,9 @@ class AttackTrial(Trial):
             Attacked(net, pixels, self.pictures.labels, attack, self.loss, attack.start_pictures(pixels, START), batch)
             for attack in attacks
         ]
-        self._say_what_is_left_out()
+        self._note_exclusions()
 
-    def _say_what_is_left_out(self) -> None:
+    def _note_exclusions(self) -> None:
         left = sum(attacked.left_out for attacked in self.attacked)
         compared = sum(attacked.compared for attacked in self.attacked)
         if left:
@@ -157,14 +158,15 @@ class AttackTrial(Trial):
         self._compare_input_gradient(backend, net, found)
         for attacked in self.attacked:
             where = f"{self.model.name}, {attacked.attack.norm}"
-            for number, (made, expected, sure) in enumerate(attacked.steps_by(backend, net), 1):
-                made = np.where(sure, made, expected) if made.shape == expected.shape else made
+            for number, (made, expected, certain) in enumerate(attacked.steps_by(backend, net), 1):
+                made = np.where(certain, made, expected) if made.shape == expected.shape else made
                 found.compare("attacked pictures", f"{where}, step {number}", made, expected)
             if attacked.settled:
                 found.compare("attacked pictures", where, attacked.made_by(backend, net), attacked.expected)
 
     def compare_timed(self, backend: AnyBackend, found: Deviations) -> None:
-        """The pictures themselves cannot be compared: a sign is all or nothing. Their losses, by the reference, can."""
+        """Compare the losses of the attacked pictures, computed by the reference. The pictures themselves cannot be
+        compared, because a wrong sign moves a pixel by a whole step."""
         net = backend.build(self.model, self.weights)
         self._compare_outputs(backend, net, found)
         for attacked in self.attacked:
@@ -173,8 +175,8 @@ class AttackTrial(Trial):
             found.compare("losses", where, made, self._losses(attacked, attacked.expected))
 
     def timed_limit(self, precision: Precision) -> float:
-        """A sign that rounding has turned moves a pixel by a whole step: the reference is attacked with the rounding errors
-        of float32, to see how far that goes."""
+        """The limit of the losses. In float32, attacks by references with rounding errors of float32 show how much
+        changed signs move them."""
         limit, moved = LIMITS[precision], []
         if precision == "float32":
             for attacked in self.attacked:
@@ -186,7 +188,7 @@ class AttackTrial(Trial):
         return max(limit, 3 * max(moved, default=0.0))
 
     def _losses(self, attacked: Attacked, pictures: Array) -> Array:
-        """The mean loss of pictures as they are now, by the reference."""
+        """The mean loss of these pictures, computed by the reference."""
         net = NumPy(precision="float64").build(self.model, self.weights)
         logits = net.run(np.asarray(pictures, np.float64))[self.model.end()].output
         losses, _ = cross_entropy(self.loss, logits, attacked.labels[attacked.whole])

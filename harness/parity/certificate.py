@@ -1,4 +1,4 @@
-"""What a certificate asks of a backend, and its verdict."""
+"""The certificate of a backend, and its verdict."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ Make = Callable[[Precision], AnyBackend]
 
 @dataclass
 class Certificate:
-    """The verdict, and the largest deviations: in float64, by their names in `DEVIATIONS`, and in the timed precision. Where
-    too little could be compared, the verdict is `not-checked`."""
+    """The verdict and the largest deviations: in float64, by their names in `DEVIATIONS`, and in the timed precision.
+
+    The verdict is `not-checked` if too little could be compared.
+    """
 
     verdict: Verdict
     deviations: dict[str, float | None]
@@ -54,19 +56,21 @@ def certify(
     steps: int | None = None,
     batch: int | None = None,
 ) -> Certificate:
-    """Hold the backend that `make` makes against the reference: over 20 steps of 16 pictures, or an attack of 10 steps on 8; a
-    large network over 5 steps of 4, or of 2 where pictures do not meet in a batch norm.
+    """Compare the backend that `make` makes with the reference.
 
-    The timed precision comes first: making the float64 backend may switch the whole process over.
+    A recipe is compared over 20 steps of 16 pictures, and an attack over 10 steps on 8 pictures. A large network is
+    compared over 5 steps of 4 pictures, or of 2 pictures if no batch norm learns.
+
+    The timed precision comes first, because the float64 backend may change settings of the whole process.
     """
-    quiet, masks = without_dropout(subject.model)
-    model, size = smaller(quiet, subject.recipe)
+    model, masks = without_dropout(subject.model)
+    model, size = smaller(model, subject.recipe)
     trial = trial_of(subject, model, steps, batch)
     timed, exact = Deviations(), Deviations()
     trial.compare_timed(make(precision), timed)
     trial.compare_exact(make("float64"), exact)
     limit = LIMITS[precision]
-    if any(timed.complaints(limit)):  # only then is it worth asking how far rounding goes
+    if any(timed.complaints(limit)):  # the wider limit is expensive, so it is computed only if it matters
         limit = trial.timed_limit(precision)
     complaints = [*exact.complaints(EXACT_LIMIT), *timed.complaints(limit, f"in {precision}, ")]
     proven = Verdict.not_checked(trial.too_little) if trial.too_little else Verdict.equal()
@@ -82,7 +86,7 @@ def certify(
 def trial_of(
     subject: Subject, model: Model, steps: int | None = None, batch: int | None = None, seed: int = 0
 ) -> Trial:
-    """Of the subject's recipe or attacks, on the model that stands for its own."""
+    """The trial of the subject's recipe or attacks, on `model`."""
     large = subject.model.flops > LARGE
     few = 4 if learning_norms(model, subject.recipe) else 2
     if subject.recipe:

@@ -1,4 +1,4 @@
-"""What a certificate has found so far: the largest deviation of each kind, and what moved that may not."""
+"""The findings of a certificate: the largest deviation of each kind, and the frozen tensors that changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.verdict import Verdict
 
 @dataclass
 class Deviations:
-    """The largest deviation of each kind, and where it was; and by how much each frozen tensor moved that did."""
+    """The largest deviation of each kind with its place, and the frozen tensors that changed."""
 
     worst: dict[str, tuple[float, str]] = field(default_factory=dict)
     thawed: dict[str, float] = field(default_factory=dict)
@@ -25,17 +25,17 @@ class Deviations:
             self.worst[kind] = (found, where)
 
     def hold(self, name: str, after: Array, before: Array) -> None:
-        """A frozen tensor must be what it was, to the last digit."""
+        """Check that a frozen tensor has not changed at all."""
         if not np.array_equal(after, before):
             moved = np.abs(after.astype(np.float64) - before).max() if after.shape == before.shape else float("inf")
             self.thawed[name] = max(float(moved), self.thawed.get(name, 0.0))
 
     def value(self, *kinds: str) -> float | None:
-        """The largest of several kinds; None where nothing of them was compared."""
+        """The largest deviation of several kinds; None if none of them was compared."""
         return max((self.worst[kind][0] for kind in kinds if kind in self.worst), default=None)
 
     def complaints(self, limit: float, label: str = "") -> Iterator[tuple[float, Verdict]]:
-        """Each kind above the limit, and each frozen tensor that moved: by what factor, and as a verdict."""
+        """The kinds above the limit, and the frozen tensors that changed: the factor above the limit, and a verdict."""
         for kind, (found, where) in self.worst.items():
             if not found <= limit:
                 yield found / limit, Verdict.differs(f"{label}{kind} of {where}", found, limit)

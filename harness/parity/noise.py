@@ -1,6 +1,6 @@
-"""References that do the same arithmetic with other rounding errors.
+"""References with other rounding errors. Their arithmetic is the same.
 
-Where they disagree with the reference, rounding decides, and no backend is judged.
+Where these references disagree, rounding decides, and no backend is judged.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from harness.spec import Array, Layer, Weights
 
 
 def rounding_reference(unit: float = DOUBLE, seed: int = 0) -> NumPy:
-    """The float64 reference with random errors in every output and every gradient, like those of another order of its
-    sums: up to the unit times the sum of the magnitudes of the terms."""
+    """The float64 reference with random errors in every output and every gradient.
+
+    The errors are like those of sums in another order: at most the unit times the sum of the magnitudes of the terms.
+    """
     random = np.random.default_rng(seed)
 
-    def off(values: Array, sizes: Array) -> Array:
+    def noisy_values(values: Array, sizes: Array) -> Array:
         noisy: Array = values + sizes * random.uniform(-1, 1, values.shape)
         return noisy
 
@@ -31,10 +33,10 @@ def rounding_reference(unit: float = DOUBLE, seed: int = 0) -> NumPy:
             def backward(gradient: Array) -> tuple[tuple[Array, ...], Gradients]:
                 flowing, gradients = done.backward(gradient)
                 sizes, own_sizes = own.backward(gradient, gradient, [0.0] * len(inputs))
-                flowing = tuple(map(off, flowing, sizes))
-                return flowing, {name: off(value, own_sizes[name]) for name, value in gradients.items()}
+                flowing = tuple(map(noisy_values, flowing, sizes))
+                return flowing, {name: noisy_values(value, own_sizes[name]) for name, value in gradients.items()}
 
-            return done._replace(output=off(done.output, own.output), backward=backward)
+            return done._replace(output=noisy_values(done.output, own.output), backward=backward)
 
         return rounded
 
@@ -44,7 +46,7 @@ def rounding_reference(unit: float = DOUBLE, seed: int = 0) -> NumPy:
 
 
 def single_precision_reference() -> NumPy:
-    """The reference in float32, rounded wherever a framework would round."""
+    """The reference in float32."""
 
     class SingleNet(Net):
         def load(self, weights: Weights) -> None:

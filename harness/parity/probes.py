@@ -1,8 +1,8 @@
-"""Inputs on which frameworks fall out, and how far they are apart.
+"""Probes of a certificate: weights and pictures that reveal differences, and the deviation, which measures them.
 
-A tensor's deviation is  max|a - r| / max(max|r|, s / 1000),  where s is the largest value of its kind in the
-network. (Elementwise relative error means nothing: a bias before a batch norm has gradient zero, and rounding moves
-that by any factor.)
+The deviation of a tensor a from a reference r is  max|a - r| / max(max|r|, s / 1000),  where s is the largest value of
+its kind in the network. An elementwise relative error would mean nothing: the gradient of a bias before a batch norm is
+zero, and rounding changes it by any factor.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ LIMITS: Mapping[Precision, float] = {"float64": 1e-9, "float32": 1e-4, "tf32": 3
 """The largest deviation from the reference that a backend may have, in each precision."""
 
 GRADIENT_LR = 2.0**20
-"""A gradient is read from one step of plain SGD, at a rate so large that the weights' own digits do not swallow it."""
+"""The learning rate for reading a gradient from a step of plain SGD. It is large, so that the change keeps its digits
+beside the weights."""
 
 
 def deviation(actual: Array, reference: Array, scale: float | None = None) -> float:
     """The deviation of `actual` from `reference`, as defined above. It is infinite if the shapes differ, or if `actual`
-    holds anything but finite real numbers: NumPy would read words as numbers, and drop imaginary parts."""
+    holds anything but finite real numbers. (NumPy would read strings as numbers, and drop imaginary parts.)"""
     actual = np.asarray(actual)
     if not is_real(actual.dtype):
         return float("inf")
@@ -38,10 +39,10 @@ def deviation(actual: Array, reference: Array, scale: float | None = None) -> fl
 
 
 def generic_weights(model: Model, seed: int = 0) -> dict[str, Array]:
-    """First weights in which nothing is at its neutral value, so that no tensor can be mistaken for another.
+    """Initial weights without neutral values such as 0 and 1, so that a missing or exchanged tensor is noticed.
 
-    They are short fractions, whose products and sums are exact through the first layers: equal values stay equal in
-    every framework, whatever the order of its sums.
+    They are short binary fractions, so products and sums are exact in the first layers. There, equal values stay equal
+    in every framework, for any order of a sum.
     """
     weights, random = model.init(seed), np.random.default_rng(seed)
     for name, parameter in model.parameters.items():
@@ -51,15 +52,15 @@ def generic_weights(model: Model, seed: int = 0) -> dict[str, Array]:
             weights[name] = random.uniform(0.5, 1.5, parameter.shape).astype(np.float32)
     weights = {name: np.round(tensor * 256) / np.float32(256) for name, tensor in weights.items()}
     for name, parameter in model.parameters.items():
-        if parameter.role != "kernel":  # rounding has brought some back: an offset of 0 puts the mean where relu bends
+        if parameter.role != "kernel":  # rounding makes some values neutral again, such as an offset of 0
             neutral = parameter.role in ("scale", "variance")
             weights[name] += (weights[name] == neutral) / np.float32(256)
     return weights
 
 
 def awkward_examples(model: Model, count: int, seed: int = 0) -> Examples:
-    """Pictures that are hard to agree on: in turns all black or grey, where every pool ties; blocks, some of them
-    black or saturated; and noise."""
+    """Pictures that reveal differences: in turn, a uniform picture, in which all values of a pool are equal; blocks of
+    two sizes, some of them black or white; and noise."""
     random = np.random.default_rng(seed)
     rows, columns, channels = model.input_shape
     levels = np.array([0, 0, 64, 160, 255], np.uint8)
@@ -76,4 +77,4 @@ def awkward_examples(model: Model, count: int, seed: int = 0) -> Examples:
     )
     images = np.stack([kinds[number % len(kinds)]() for number in range(count)])
     labels = random.integers(0, class_count(model), count).astype(np.int32)
-    return Examples(images, labels, pixel_max=256)  # so that pixels are short fractions too
+    return Examples(images, labels, pixel_max=256)  # pixels are short binary fractions too

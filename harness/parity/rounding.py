@@ -1,11 +1,12 @@
-"""Estimates of rounding errors: one for each value of the reference, forward and backward.
+"""An estimate of the rounding error of each value of the reference, forward and backward.
 
-Each framework adds up the terms of a sum in its own order. The results differ by about the unit of rounding times the
-sum of the terms' magnitudes, however small the sum itself is: terms that cancel to zero in one order leave a small
-remainder in another. Sums of a few short fractions are exact in every order, and have no error.
+Each framework adds the terms of a sum in its own order. The results differ by about the unit of rounding times the sum
+of the terms' magnitudes, even if the sum itself is small: terms that cancel to zero in one order leave a small
+remainder in another. Sums of a few short binary fractions are exact in every order and have no error.
 
-Errors of different terms are taken to be independent, so their squares are added up. A relu or a pool is unsure where a
-value is no further from the kink than a multiple of the value's error: the gradient may then flow through it, or not.
+The estimate assumes that the errors of different terms are independent, so it adds their squares. A relu or a pool is
+uncertain where the distance of a value from the kink is at most a multiple of the value's error. There, the gradient
+may flow or not.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ CERTAIN = 32
 """A sign is certain if the value is larger than this many times its estimated error."""
 
 BENDS = {"relu": (0.0,), "relu6": (0.0, 6.0)}
-"""Where activations bend. Others are smooth."""
+"""The kinks of activations. The other activations are smooth."""
 
 
 class Estimate(NamedTuple):
-    """Values of the reference, and the size of the rounding errors in each."""
+    """Values of the reference, and the size of their rounding errors."""
 
     values: Array
     errors: Array
 
     def certain(self) -> Array:
-        """Where the sign is certain. That of a zero is certain if every framework must compute exactly zero."""
-        sure: Array = (np.abs(self.values) > CERTAIN * self.errors) | (self.errors == 0)
-        return sure
+        """The places with a certain sign. A zero is certain if every framework must compute exactly zero."""
+        certain: Array = (np.abs(self.values) > CERTAIN * self.errors) | (self.errors == 0)
+        return certain
 
 
 def quantum(values: Array) -> float:
-    """The largest power of two of which all values are whole multiples; infinite if all are zero."""
+    """The largest power of two that divides all values; infinite if all values are zero."""
     mantissas, exponents = np.frexp(values[values != 0])
     if not mantissas.size:
         return float("inf")
@@ -56,14 +57,15 @@ def quantum(values: Array) -> float:
 
 
 def rounded(terms: Array, unit: float, whole: float = 0.0, brought: Array | float = 0.0) -> Array:
-    """The errors of sums. `terms` holds the sum of the magnitudes of each sum's terms, and exact terms are multiples of
-    `whole`. A sum is exact if all its digits fit and its terms have no errors themselves (`brought`)."""
+    """The errors of sums. `terms` holds the magnitudes of the terms of each sum, added up. Exact terms are multiples of
+    `whole`, and `brought` holds the squared errors of the terms. A sum is exact if its terms are exact and all its
+    digits fit."""
     return np.where((terms * unit <= 2 * whole) & (brought == 0), 0.0, unit * terms)
 
 
 def term_magnitudes(layer: spec.Layer, context: Context, *inputs: Array) -> Applied:
-    """The layer with the magnitude of every term: its output is the sum of the magnitudes. Given the magnitude of a
-    gradient, its backward pass returns such sums too."""
+    """The layer with the magnitude of every term, so its output holds sums of magnitudes. Its backward function takes
+    the magnitudes of a gradient and also returns such sums."""
     sizes = {name: np.abs(value) for name, value in context.weights.items()}
     match layer:
         case spec.BatchNorm() if context.training:
@@ -93,7 +95,7 @@ def _learning_norm(layer: spec.BatchNorm, sizes: Mapping[str, Array], x: Array) 
 
 
 def squared_factors(layer: spec.Layer, context: Context, *squares: Array) -> Applied:
-    """The layer with each factor squared and no constants: it passes on the squares of independent errors."""
+    """The layer with squared factors and without constants. It propagates the squares of independent errors."""
     own = context.weights
     factors = {name: own[name] ** 2 for name in ("kernel", "scale") if name in own}
     match layer:
@@ -106,25 +108,25 @@ def squared_factors(layer: spec.Layer, context: Context, *squares: Array) -> App
 
 
 class OwnErrors(NamedTuple):
-    """The sizes of the errors that a layer itself adds to its output, and to the gradients that it returns."""
+    """The errors that a layer itself adds to its output and to the gradients that it returns."""
 
     output: Array
     backward: Callable[..., tuple[Sequence[Array], Mapping[str, Array]]]
-    """Takes a gradient, the exact ones of its values, and the squared errors that it brings to each input. Returns the
-    errors for each input, and for each weight."""
+    """Takes a gradient, the exact values in it, and the squared errors that it brings to each input. Returns the errors
+    for each input and for each weight."""
 
 
 def own_errors(
     layer: spec.Layer, context: Context, inputs: Sequence[Array], done: Applied, unit: float,
     exact: Sequence[Array], brought: Array | float = 0.0,
 ) -> OwnErrors:  # fmt: skip
-    """The errors of one layer. `exact` holds the exact values of each input, and `brought` the squared errors that the
+    """The errors of a layer. `exact` holds the exact values of each input. `brought` holds the squared errors that the
     other values bring to its output."""
     match layer:
         case spec.Activation(function=function):
             size = 0.0 if function in BENDS else 4 * unit
             return OwnErrors(size * np.abs(done.output), lambda dy, exact, brought: ([size * np.abs(dy)], {}))
-        case spec.MaxPool() | spec.Flatten() | spec.Concat() | spec.Dropout():  # nothing is computed
+        case spec.MaxPool() | spec.Flatten() | spec.Concat() | spec.Dropout():  # no arithmetic, no errors
             nothing = [np.zeros(())] * len(inputs)
             return OwnErrors(np.zeros_like(done.output), lambda dy, exact, brought: (nothing, {}))
     terms = term_magnitudes(layer, context, *inputs)
@@ -143,7 +145,7 @@ def own_errors(
 
 
 def _whole(layer: spec.Layer, context: Context, values: Array) -> float:
-    """A power of two of which all terms made of these values are multiples; 0 if there is none."""
+    """A power of two that divides all terms made of these values; 0 if there is none."""
     match layer:
         case spec.Conv() | spec.Dense():
             return quantum(values) * quantum(context.weights["kernel"])
@@ -153,14 +155,15 @@ def _whole(layer: spec.Layer, context: Context, values: Array) -> float:
 
 
 class _Step(NamedTuple):
-    """One node: its output, the squared errors of that, and the backward pass for a gradient and its squared errors."""
+    """A node: its output, the squared errors of the output, and the backward function for a gradient and its squared
+    errors."""
 
     output: Array
     squares: Array
     backward: Callable[[Array, Array], Sequence[tuple[Array, Array]]]
     origin: Array
-    """The exact value from which each value is computed, by the same function in a whole channel; NaN if there is none.
-    Equal exact values give equal values in every framework."""
+    """For each value, the exact value that it is computed from; NaN if there is none. The function is the same in a
+    whole channel, so equal origins give equal values in every framework."""
 
 
 def _exact(values: Array, squares: Array) -> Array:
@@ -168,13 +171,13 @@ def _exact(values: Array, squares: Array) -> Array:
 
 
 class RunningErrors:
-    """A network of the reference in evaluation mode, with an estimate of the error beside each value."""
+    """A network of the reference in evaluation mode, with an estimate of the error of each value."""
 
     def __init__(self, net: Net, unit: float = DOUBLE) -> None:
         self.net, self.unit = net, unit
 
     def run(self, pixels: Array) -> dict[str, _Step]:
-        """Every node. The pixels are taken to be exact."""
+        """The steps of all nodes. The pixels count as exact."""
         steps = {Model.INPUT: _Step(pixels, np.zeros_like(pixels), lambda dy, squares: ((dy, squares),), pixels)}
         for node in self.net.model.nodes:
             own = {name: self.net.weights[f"{node.name}.{name}"] for name in node.parameters}
@@ -199,7 +202,7 @@ class RunningErrors:
         return Estimate(gradient, np.sqrt(squares))
 
     def _of_slope(self, objective: Objective, logits: _Step, labels: Array) -> Array:
-        """The squared errors of the derivative of the objective: a probability, or a probability minus 1."""
+        """The squared errors of the derivative of the objective: probabilities, minus 1 for the label."""
         if objective == "logit":
             return np.zeros_like(logits.output)
         shares = probabilities(logits.output)[:, -logits.output.shape[1] :]
@@ -234,8 +237,8 @@ class RunningErrors:
         return _Step(done.output, moved, backward, origin)
 
     def _activation(self, function: str, done: Applied, own: OwnErrors, before: _Step) -> _Step:
-        """Errors are multiplied by the slope. The error of a smooth slope is about as large as that of its input; an
-        unsure slope at a bend is 0 or 1."""
+        """An activation, which multiplies errors by its slope. The error of a smooth slope is about as large as that of
+        the input. An uncertain slope, at a kink, is 0 or 1."""
         x, errors = before.output, np.sqrt(before.squares)
         if bends := BENDS.get(function):
             off = np.any([np.abs(x - bend) <= CERTAIN * errors for bend in bends], 0) & (errors > 0)
@@ -250,7 +253,7 @@ class RunningErrors:
         return _Step(done.output, before.squares * spread + own.output**2, backward, before.origin)
 
     def _max_pool(self, layer: spec.MaxPool, done: Applied, before: _Step) -> _Step:
-        """Every value of a window that may be its largest may get the gradient. Of values with the same
+        """A max pool. Each value of a window that may be the largest may get the gradient. If all of them have the same
         origin, the first gets it."""
         window, x, errors = layer.window, before.output, np.sqrt(before.squares)
         margin = CERTAIN * errors
@@ -258,7 +261,7 @@ class RunningErrors:
         may_win = windows(pad(x + margin, window, -np.inf), window) >= least[..., None, None]
         origins = windows(pad(before.origin, window, -np.inf), window)
         lowest, highest = np.where(may_win, origins, np.inf), np.where(may_win, origins, -np.inf)
-        tied = lowest.min((-2, -1)) == highest.max((-2, -1))  # never if one of them is NaN
+        tied = lowest.min((-2, -1)) == highest.max((-2, -1))  # False if any of them is NaN
         inexact = (may_win & (windows(pad(errors, window), window) > 0)).any((-2, -1))
         contested = (may_win.sum((-2, -1)) > 1) & inexact & ~tied
 

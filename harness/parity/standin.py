@@ -1,7 +1,7 @@
-"""What a certificate is about where the network itself will not do: without drop-out, and smaller where it is large.
+"""The certified network: the task's network without dropout, and on smaller pictures if it is large.
 
-XLA on a CPU takes minutes and gigabytes for a float64 network on pictures of 224x224, and the reference is no quicker.
-The same layers on smaller pictures prove the same, and the certificate says which it saw.
+On a CPU, XLA needs minutes and gigabytes for a float64 network on pictures of 224x224, and the reference is as slow.
+The same layers on smaller pictures prove the same. The certificate records the size of the pictures.
 """
 
 from __future__ import annotations
@@ -20,39 +20,40 @@ from harness.spec import Array, BatchNorm, Branches, Dropout, Layer, Model, Node
 from harness.text import format_size
 
 LARGE = 20e6
-"""Networks of more operations a picture than this are certified over fewer steps, and on smaller pictures."""
+"""Networks with more operations per picture are certified over fewer steps and on smaller pictures."""
 
 HALVINGS = 32
-"""What published networks shrink a picture by. Sizes with the same remainder are halved alike on the way, so that
-a border that is TensorFlow's "same" on the published size is that on the smaller one too."""
+"""The factor by which published networks shrink pictures. Sizes with the same remainder need the same padding in every
+layer, so the padding that is TensorFlow's "same" on the published size is also "same" on the smaller size."""
 
 LEAST = 2
-"""Where batch norms learn, they see pictures of this size or more: from the few values of single pixels a batch norm
-makes little but signs, and rounding decides everything after it."""
+"""The smallest size of pictures in a batch norm that learns. For single pixels, a batch norm of few values returns
+little more than signs, and rounding decides all later values."""
 
 
 def without_dropout(model: Model) -> tuple[Model, list[str]]:
-    """The model with drop-out at rate 0, and what that leaves unproven: masks differ by framework."""
+    """The model with dropout at rate 0, and what the certificate then excludes. Frameworks draw different masks."""
 
-    def still(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-        return tuple(map(still_one, layers))
+    def all_off(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        return tuple(map(off, layers))
 
-    def still_one(layer: Layer) -> Layer:
+    def off(layer: Layer) -> Layer:
         match layer:
             case Dropout():
                 return replace(layer, rate=0.0)
             case Residual():
-                return replace(layer, body=still(layer.body), shortcut=still(layer.shortcut))
+                return replace(layer, body=all_off(layer.body), shortcut=all_off(layer.shortcut))
             case Branches():
-                return replace(layer, paths=tuple(map(still, layer.paths)))
+                return replace(layer, paths=tuple(map(all_off, layer.paths)))
         return layer
 
-    quiet = replace(model, trunk=still(model.trunk), head=still(model.head))
-    return quiet, [] if quiet == model else ["dropout masks"]
+    changed = replace(model, trunk=all_off(model.trunk), head=all_off(model.head))
+    return changed, [] if changed == model else ["dropout masks"]
 
 
 def smaller(model: Model, recipe: Recipe | None) -> tuple[Model, list[str]]:
-    """A large model on the smallest pictures that will do, and what that leaves unproven; any other as it is."""
+    """A large model on the smallest suitable pictures, and what the certificate then excludes. Other models are
+    returned unchanged."""
     if model.flops > LARGE:
         for shape in _sizes(model.input_shape):
             try:
@@ -67,38 +68,38 @@ def smaller(model: Model, recipe: Recipe | None) -> tuple[Model, list[str]]:
 
 
 def learning_norms(model: Model, recipe: Recipe | None) -> list[Node]:
-    """The batch norms through which what a picture gives depends on the others of its batch."""
+    """The batch norms that learn. In them, the output of a picture depends on the rest of the batch."""
     return [node for node in model.nodes if isinstance(node.layer, BatchNorm) and recipe and recipe.rate(node.name)]
 
 
 def with_statistics(model: Model, weights: Weights, examples: Examples) -> dict[str, Array]:
-    """The weights, with statistics that fit these pictures: values keep their size.
+    """The weights, with running variances that fit these pictures, so that values keep their magnitude.
 
-    With any others, what runs in evaluation mode grows from block to block, until the loss is 0 and has no gradient
-    that could be compared.
+    With other variances, the values would grow from block to block in evaluation mode. Then the loss is 0, and its
+    gradient cannot be compared.
     """
 
-    def settling(layer: BatchNorm, context: Context, x: Array) -> Applied:
+    def fitting(layer: BatchNorm, context: Context, x: Array) -> Applied:
         own, axes = context.weights, tuple(range(x.ndim - 1))
-        square = np.maximum((x**2).mean(axes), 1)  # what is small stays so: blown up, its rounding would grow too
-        near = {"variance": _fraction(square * own["variance"])}
-        done = batch_norm(layer, context._replace(weights={**own, **near}), x)
-        return done._replace(statistics=near)
+        square = np.maximum((x**2).mean(axes), 1)  # small values are not enlarged, because their errors would grow too
+        statistics = {"variance": _fraction(square * own["variance"])}
+        done = batch_norm(layer, context._replace(weights={**own, **statistics}), x)
+        return done._replace(statistics=statistics)
 
-    network = type("SettlingNet", (Net,), {"layers": LAYERS | {BatchNorm: settling}})
+    network = type("FittingNet", (Net,), {"layers": LAYERS | {BatchNorm: fitting}})
     done = network(model, weights).run(examples.pixels(examples.images))
-    near = {f"{node}.{name}": value for node, found in done.items() for name, value in found.statistics.items()}
-    return dict(weights) | near
+    fitted = {f"{node}.{name}": value for node, found in done.items() for name, value in found.statistics.items()}
+    return dict(weights) | fitted
 
 
 def _fraction(values: Array) -> Array:
-    """A short fraction above each value, as all other weights of a certificate are."""
+    """A short binary fraction just above each value. All weights of a certificate are such fractions."""
     above: Array = (np.floor(values * 256) + 1) / np.float32(256)
     return above.astype(np.float32)
 
 
 def _sizes(shape: Shape) -> Iterator[Shape]:
-    """The shapes below this one that are halved alike, the smallest first; a side that is small already stays."""
+    """The smaller shapes with the same remainders, the smallest first. A side that is already small does not change."""
     *sides, channels = shape
     least = [min(side, HALVINGS + side % HALVINGS) for side in sides]
     for more in range(0, max(sides), HALVINGS):

@@ -1,4 +1,4 @@
-"""A certificate's training: a few steps of a network and a recipe, on a backend and on the reference."""
+"""A certificate's training: a few steps of a recipe, on a backend and on the reference."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOISY = 3
 
 
 class TrainingTrial(Trial):
-    """One network, one recipe, so many steps."""
+    """A trial of a recipe on a network, over a number of steps."""
 
     def __init__(self, model: Model, recipe: Recipe, steps: int, batch: int, seed: int = 0) -> None:
         super().__init__(model, recipe.loss, batch, seed)
@@ -44,7 +44,7 @@ class TrainingTrial(Trial):
         self._leave_out(self.final, "", lambda noisy: self._train_reference(noisy, self.training, self.lr)[1])
 
     def _leave_out(self, tensors: dict[str, Array], what: str, again: Callable[[NumPy], Weights]) -> None:
-        """Leave out the tensors that other rounding errors change in any run."""
+        """Exclude the tensors that change in any run with other rounding errors."""
         largest = _largest(tensors)
         for seed in range(NOISY):
             noisy = again(rounding_reference(seed=seed))
@@ -68,8 +68,8 @@ class TrainingTrial(Trial):
         return losses, reference.weights(net)
 
     def timed_limit(self, precision: Precision) -> float:
-        """The reference is run in float32 with the pictures of each batch in several orders, which changes nothing but
-        rounding."""
+        """The limit of the losses. In float32, references in float32 show the effect of rounding: they train on the
+        same batches, with the pictures of each batch in another order."""
         limit = LIMITS[precision]
         if precision != "float32":
             return limit
@@ -107,8 +107,8 @@ class TrainingTrial(Trial):
         self._compare_training(backend, net, found, FIRST_LOSSES)
 
     def _compare_training(self, backend: AnyBackend, net: Any, found: Deviations, steps: int | None = None) -> None:
-        """The losses of a training such as tasks do: a first step, then others that are recorded too, then the timed
-        ones, which are not. What either way does to the network stays in it until the end."""
+        """Compare the losses of a training like that of a task: first a recorded step, then more recorded steps, then
+        steps without recording, as they are timed. Later comparisons see the effect of both kinds on the network."""
         batches, lr, losses = self.training[:steps], self.lr[:steps], self.losses[:steps]
         middle = (len(lr) + 1) // 2
         with self._frozen(backend, net, found):
@@ -120,7 +120,7 @@ class TrainingTrial(Trial):
 
     @contextmanager
     def _frozen(self, backend: AnyBackend, net: Any, found: Deviations) -> Iterator[None]:
-        """Whatever is done in here may not move what is frozen."""
+        """Check that the frozen tensors do not change within this context."""
         before = backend.weights(net) if self.frozen else {}
         yield
         after = backend.weights(net) if self.frozen else {}

@@ -1,4 +1,4 @@
-"""What every certificate begins with: a network, pictures to hold it to, and what the reference makes of them."""
+"""The common part of all trials: a network, pictures, and the results of the reference."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ AnyBackend = Backend[Any]
 
 
 class Trial(ABC):
-    """One network, and the results of the reference.
+    """A comparison of backends with the reference on a network.
 
-    Rounding decides some results, and no specification does: which of two equal values a pool takes, once the layers
-    before it have rounded; or the bias before a batch norm, whose gradient is zero, but which Adam moves by full
-    steps. Pictures and tensors of that kind are left out, and named.
+    Rounding, not the specification, decides some results. For example, a pool chooses between two values that are equal
+    except for rounding errors of earlier layers. Or Adam moves a bias before a batch norm by full steps, although its
+    exact gradient is zero. The certificate excludes such pictures and tensors, and lists them.
     """
 
     steps: int
-    """How long whatever is tried goes on."""
+    """The number of steps of the training or of the attacks."""
 
     def __init__(self, model: Model, loss: LossName, batch: int, seed: int = 0) -> None:
-        """`seed` draws the weights and the pictures."""
+        """`seed` is the seed of the weights and the pictures."""
         self.model, self.loss, self.batch = model, loss, batch
         self.pictures = awkward_examples(model, 4 * batch, seed)
         self.weights: Weights = with_statistics(model, generic_weights(model, seed), self.pictures)
@@ -41,7 +41,7 @@ class Trial(ABC):
         self.outputs: tuple[Upto, ...] = ("features", "logits") if features else ("logits",)
         self.excludes: list[str] = []
         self.too_little: str | None = None
-        """Why equal results prove too little; None where they do not."""
+        """The reason why equal results would prove too little; None if they prove enough."""
 
         self.examples = self._settled(self.pictures, 3 * batch)
         self.evaluation = Batches(self.examples, np.arange(2 * batch + 1), 2 * batch)  # the last batch is short
@@ -52,28 +52,28 @@ class Trial(ABC):
 
     @abstractmethod
     def compare_exact(self, backend: AnyBackend, found: Deviations) -> None:
-        """Everything there is, in float64."""
+        """Compare everything, in float64."""
 
     @abstractmethod
     def compare_timed(self, backend: AnyBackend, found: Deviations) -> None:
-        """What can be held to a limit in the precision that is timed."""
+        """Compare the results that have a limit in the timed precision."""
 
     def timed_limit(self, precision: Precision) -> float:
-        """The limit for that precision; wider where its rounding moves the reference itself further."""
+        """The limit for this precision. It is larger if rounding moves even the reference by more."""
         return LIMITS[precision]
 
     def _first(self, count: int) -> tuple[Array, Array]:
-        """Some of the pictures as pixels, and their labels."""
+        """The pixels and labels of the first pictures."""
         return self.examples.pixels(self.examples.images[:count]), self.examples.labels[:count]
 
     def _settled(self, examples: Examples, count: int) -> Examples:
-        """`count` pictures on which rounding decides nothing, some of them repeated where they are few."""
+        """`count` pictures for which rounding decides nothing. If there are too few, they are repeated."""
         settled = self._off_by_rounding(examples) <= EXACT_LIMIT / 100
-        if not settled.any():  # let the comparison speak
+        if not settled.any():  # then the comparison decides
             return examples.take(np.arange(count))
         if not settled.all():
-            told = f"{(~settled).sum()} of {len(settled)} pictures"
-            self.excludes.append(f"{told} (rounding decides their gradient)")
+            excluded = f"{(~settled).sum()} of {len(settled)} pictures"
+            self.excludes.append(f"{excluded} (rounding decides their gradient)")
         return examples.take(np.resize(np.flatnonzero(settled), count))
 
     def _off_by_rounding(self, examples: Examples) -> Array:

@@ -1,6 +1,6 @@
-"""The reference behind the contract: the backend "numpy".
+"""The reference as a backend, "numpy".
 
-It is the judge of all the others, and a good one to read before writing a backend: it is one page.
+All other backends are compared with it. It is also a short example for authors of a backend.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Net:
         self.weights = {name: np.array(weights[name], np.float64) for name in self.model.parameters}
 
     def run(self, pixels: Array, training: frozenset[str] = frozenset()) -> dict[str, Applied]:
-        """Every node's output; the nodes in `training` run in training mode."""
+        """The output of every node. The nodes in `training` run in training mode."""
         done = {Model.INPUT: Applied(pixels, lambda dy: ((dy,), {}))}
         for node in self.model.nodes:
             own = {name: self.weights[f"{node.name}.{name}"] for name in node.parameters}
@@ -59,7 +59,7 @@ class Net:
         return done
 
     def backward(self, done: dict[str, Applied], gradient: Array) -> dict[str, Array]:
-        """The gradient of every tensor, and of the pixels under the name "input", given that of the logits."""
+        """The gradients of all tensors and of the pixels ("input"), from the gradient of the logits."""
         flowing = {self.model.end(): gradient}
         gradients: dict[str, Array] = {}
         for node in reversed(self.model.nodes):
@@ -71,7 +71,7 @@ class Net:
 
 
 class NumPyTrainer(Trainer):
-    """Plain training: forward, backward, one update for each tensor."""
+    """Plain training: forward, backward, and an update of each tensor."""
 
     tensor_optimizer: ClassVar[type[TensorOptimizer]] = TensorOptimizer
     cross_entropy = staticmethod(cross_entropy)
@@ -93,7 +93,7 @@ class NumPyTrainer(Trainer):
         return np.array([self.step(pixels[rows], labels[rows], rate) for rows, rate in steps])
 
     def step(self, pixels: Array, labels: Array, lr: float) -> float:
-        """One step; the loss before it."""
+        """Train for one step. Return the loss before the update."""
         net = self.net
         done = net.run(pixels, self.training)
         losses, dlogits = self.cross_entropy(self.recipe.loss, done[net.model.end()].output, labels)

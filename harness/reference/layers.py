@@ -1,7 +1,7 @@
 """Each layer, forward and backward.
 
-A layer is a function of the values flowing in, its own weights, and whether the network is training. It returns
-what flows out and how to go back: `backward` takes the gradient of the loss with respect to the output and returns
+A layer is a function of its inputs and of its context: its weights, and whether the network is training. It returns its
+output and a function `backward`. This function takes the gradient of the loss with respect to the output, and returns
 the gradients with respect to each input and to each weight.
 """
 
@@ -21,7 +21,7 @@ Backward = Callable[[Array], tuple[tuple[Array, ...], Gradients]]
 
 
 class Applied(NamedTuple):
-    """A layer's output, the way back, and the statistics that training replaced."""
+    """A layer's output, its backward function, and its new statistics in training."""
 
     output: Array
     backward: Backward
@@ -29,7 +29,7 @@ class Applied(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What a layer is given besides its inputs."""
+    """The arguments of a layer besides its inputs."""
 
     weights: Mapping[str, Array]
     training: bool
@@ -45,11 +45,11 @@ def normalize(layer: spec.Normalize, context: Context, x: Array) -> Applied:
 
 
 def conv(layer: spec.Conv, context: Context, x: Array) -> Applied:
-    """Each group: a matrix product of its patches with its share of the kernel."""
+    """For each group, the matrix product of its patches and its part of the kernel."""
     kernel = context.weights["kernel"]
     rows, columns, depth, channels = kernel.shape
     window, groups = layer.window, layer.groups
-    patches = windows(pad(x, window), window)  # n, out rows, out columns, channels in, rows, columns
+    patches = windows(pad(x, window), window)  # n, output rows, output columns, input channels, rows, columns
     n, height, width = patches.shape[:3]
     patches = patches.reshape(n * height * width, groups, depth, rows * columns).transpose(1, 0, 3, 2)
     patches = patches.reshape(groups, n * height * width, rows * columns * depth)
@@ -73,7 +73,7 @@ def dense(layer: spec.Dense, context: Context, x: Array) -> Applied:
 
 
 def batch_norm(layer: spec.BatchNorm, context: Context, x: Array) -> Applied:
-    """In training the batch's mean and variance depend on x, so the way back subtracts what flows through them."""
+    """In training, mean and variance depend on x, so `backward` subtracts the gradient that flows through them."""
     weights, axes = context.weights, tuple(range(x.ndim - 1))
     scale, offset = weights.get("scale", np.ones((), x.dtype)), weights.get("offset", np.zeros((), x.dtype))
     statistics = {}
@@ -127,7 +127,7 @@ def max_pool(layer: spec.MaxPool, context: Context, x: Array) -> Applied:
     window = layer.window
     flat = windows(pad(x, window, -np.inf), window)
     flat = flat.reshape(*flat.shape[:4], -1)
-    winner = flat.argmax(-1)  # the first of equals, in row-major order
+    winner = flat.argmax(-1)  # the first of equal values, in row-major order
 
     def backward(dy: Array) -> tuple[tuple[Array, ...], Gradients]:
         places = np.arange(flat.shape[-1]).reshape(window.kernel)[..., None]
@@ -205,14 +205,17 @@ def pad(x: Array, window: Window, value: float = 0.0) -> Array:
 
 
 def windows(padded: Array, window: Window) -> Array:
-    """Every position of the window: (n, out rows, out columns, channels, window rows, window columns)."""
+    """The pixels in every position of the window: (n, output rows, output columns, channels, rows, columns)."""
     down, right = window.stride
     return sliding_window_view(padded, window.kernel, axis=(1, 2))[:, ::down, ::right]
 
 
 def gather(parts: Array, x: Array, window: Window) -> Array:
-    """Add up what flows back through each place of each window, (n, out rows, out columns, window rows, window
-    columns, channels), where windows overlap; what flows into the padding is lost."""
+    """The gradient of the pixels of `x`, from the gradients of the values in each window.
+
+    `parts` has the shape (n, output rows, output columns, window rows, window columns, channels). A pixel's gradient is
+    the sum over all windows that contain the pixel. The gradients of the padding are dropped.
+    """
     (top, bottom), (left, right) = window.padding
     padded = np.zeros((len(x), x.shape[1] + top + bottom, x.shape[2] + left + right, x.shape[3]), x.dtype)
     for place, positions in _places(window, parts.shape[1:3]):
@@ -221,7 +224,7 @@ def gather(parts: Array, x: Array, window: Window) -> Array:
 
 
 def _places(window: Window, steps: tuple[Any, ...]) -> Iterator[tuple[tuple[int, int], tuple[slice, slice]]]:
-    """Each place in a window, and the pixels that it covers as the window slides."""
+    """Each place in the window, and the slices of the pixels that it covers as the window slides."""
     for place in np.ndindex(*window.kernel):
         starts_stops = zip(place, steps, window.stride, strict=True)
         covered = tuple(slice(start, start + (count - 1) * stride + 1, stride) for start, count, stride in starts_stops)

@@ -1,4 +1,4 @@
-"""The losses: cross-entropy from logits, one value an example, and its derivative."""
+"""The losses and their derivatives: the cross-entropy from logits, a value for each example."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.spec import Array
 
 
 def cross_entropy(loss: LossName, logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Each example's loss, and the derivative of that with respect to its logits."""
+    """The loss of each example, and its derivative with respect to the logits."""
     if loss == "softmax":
         shifted = logits - logits.max(1, keepdims=True)
         log_total = np.log(np.exp(shifted).sum(1, keepdims=True))
@@ -22,21 +22,21 @@ def cross_entropy(loss: LossName, logits: Array, labels: Array) -> tuple[Array, 
 
 
 def slope(objective: Objective, logits: Array, labels: Array) -> Array:
-    """The derivative of each example's objective with respect to its logits."""
+    """The derivative of each example's objective with respect to the logits."""
     if objective != "logit":
         return cross_entropy(objective, logits, labels)[1]
-    if logits.shape[1] == 1:  # it speaks for the second of two classes
+    if logits.shape[1] == 1:  # a single logit belongs to the second of two classes
         return np.where(labels[:, None] == 1, -1.0, 1.0)
     return -np.eye(logits.shape[1])[labels]
 
 
 def mean_loss(loss: LossName, logits: Array, labels: Array) -> float:
-    """The loss of a whole data set, whatever precision its logits came in."""
+    """The mean loss of a dataset, computed in float64 from logits of any precision."""
     return float(cross_entropy(loss, logits.astype(np.float64), labels)[0].mean())
 
 
 def probabilities(logits: Array) -> Array:
-    """Of each class, whatever precision logits came in; a single logit speaks for the second of two."""
+    """The probability of each class, in float64. A single logit belongs to the second of two classes."""
     logits = logits.astype(np.float64)
     if logits.shape[1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], 1)

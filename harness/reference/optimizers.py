@@ -1,4 +1,4 @@
-"""The update rules of `harness.recipe`, for one tensor at a time."""
+"""The update rules of `harness.recipe`, for a single tensor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.spec import Array, Parameter
 
 
 class TensorOptimizer:
-    """The optimiser of one tensor: its moments, and how a step moves it."""
+    """The optimiser of a tensor, with its moments."""
 
     def __init__(self, optimizer: SGD | Adam, parameter: Parameter) -> None:
         self.optimizer = optimizer
@@ -19,18 +19,18 @@ class TensorOptimizer:
         self.second: Array = np.zeros(parameter.shape)
 
     def step(self, weight: Array, gradient: Array, lr: float) -> Array:
-        """The tensor after one step."""
+        """The tensor after a step."""
         optimizer = self.optimizer
         self.steps += 1
-        shrink = 0.0
+        decoupled_decay = 0.0
         if self.decays:
             gradient = gradient + optimizer.l1 * np.sign(weight)
             if optimizer.decoupled:
-                shrink = optimizer.weight_decay
+                decoupled_decay = optimizer.weight_decay
             else:
                 gradient = gradient + optimizer.weight_decay * weight
         direction = self._adam(optimizer, gradient) if isinstance(optimizer, Adam) else self._sgd(optimizer, gradient)
-        return weight - lr * (direction + shrink * weight)
+        return weight - lr * (direction + decoupled_decay * weight)
 
     def _sgd(self, optimizer: SGD, gradient: Array) -> Array:
         self.first = optimizer.momentum * self.first + gradient

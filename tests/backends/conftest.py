@@ -1,4 +1,4 @@
-"""XLA compiles quickly here, since nothing is timed; tests/together and tests/speed compile as users do."""
+"""Quick compilation by XLA, because these tests measure no time. tests/together and tests/speed compile as users do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from compilers import JAX, TENSORFLOW, quick_environment
 
 PROGRAMS = {("jax", "default"): JAX, ("keras-on-jax", "default"): JAX, ("keras", "compiled"): TENSORFLOW}
-"""Where XLA compiles, and the program that tries the flags."""
+"""The backends and modes that use XLA, and the program that tries the flags."""
 
 
 @pytest.fixture(scope="session", autouse=True)

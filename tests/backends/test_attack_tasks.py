@@ -1,4 +1,4 @@
-"""The tasks that change pictures on one backend, in float64, beside the reference: the same pictures come out."""
+"""In float64, a backend makes the same pictures as the reference in the tasks with attacks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ADVERSARIAL, IDEAL = Adversarial(), IdealImage()
 CASES = {
     "ten steps": (ADVERSARIAL, Attacking(pictures=40)),
     "one step": (ADVERSARIAL, Attacking(pictures=40, method="fgsm")),
-    "within a ball, from a random start": (ADVERSARIAL, Attacking(pictures=40, norm="l2", random_start=True)),
-    "towards a class, by its logit": (ADVERSARIAL, Attacking(pictures=40, target=3, objective="logit")),
+    "l2, from a random start": (ADVERSARIAL, Attacking(pictures=40, norm="l2", random_start=True)),
+    "targeted, with the logit": (ADVERSARIAL, Attacking(pictures=40, target=3, objective="logit")),
     "ideal images": (IDEAL, Imagining(classes=(2, 7), steps=20)),
 }
 DEEP = Model(
@@ -69,13 +69,13 @@ def run(case: str, backend, data: Dataset, places: Places) -> TaskResult:
 @pytest.mark.parametrize("case", CASES)
 def test_the_pictures_are_those_of_the_reference(backend, mode, data, tmp_path, case):
     if mode == "compiled" and case not in ("ten steps", "ideal images"):
-        pytest.skip("the compiler takes minutes; two cases have all that it could break")
+        pytest.skip("compilation takes minutes; two cases cover the compiler")
     places = Places(None, tmp_path, offline=True)
     expected = run(case, NumPy(precision="float64"), data, places)
     found = run(case, backend("cpu", mode, "float64"), data, places)
     apart = np.abs(found.arrays["made"] - expected.arrays["made"])
-    off = (apart > 1e-6).any((1, 2, 3))  # pictures are kept in float32
-    assert off.mean() <= 0.05, "two of 40 may hang on which of equals a pool takes"
+    off = (apart > 1e-6).any((1, 2, 3))  # pictures are stored in float32
+    assert off.mean() <= 0.05, "two of 40 pictures may differ, because a pool takes another of equal values"
     for name in ("robust_accuracy", "success_rate", "vanished_gradients"):
         assert found.metrics.get(name) == expected.metrics.get(name), name
     for name in {"target_probability", "total_variation", "mean_perturbation"} & expected.metrics.keys():
@@ -88,7 +88,7 @@ def test_the_pictures_are_those_of_the_reference(backend, mode, data, tmp_path, 
 @pytest.mark.parametrize("model", [DEEP, ONE_LOGIT], ids=lambda model: model.name)
 def test_attacks_are_certified(backend, mode, model):
     if mode == "compiled" and model is ONE_LOGIT:
-        pytest.skip("the compiler takes minutes; one network has all that it could break")
+        pytest.skip("compilation takes minutes; the other network covers the compiler")
     found = certify(lambda precision: backend("cpu", mode, precision), Subject(model, attacks=BOTH_NORMS))
     print(found)
     assert found.verdict.is_equal and found.deviations["attack"] <= 1e-9
@@ -96,19 +96,19 @@ def test_attacks_are_certified(backend, mode, model):
     assert all(int(count[1]) <= 0.001 * int(count[2]) for count in left_out if count)
 
 
-IN_A_LOOP_OF_XLA = {
-    "box": BOTH_NORMS[1],
-    "ball": BOTH_NORMS[3],
-    "no bound, smooth": Attack(norm="free", step_size=1 / 64, steps=8, targeted=True, goal="logit", variation=1 / 16),
+LOOP_ATTACKS = {
+    "linf": BOTH_NORMS[1],
+    "l2": BOTH_NORMS[3],
+    "free, smooth": Attack(norm="free", step_size=1 / 64, steps=8, targeted=True, goal="logit", variation=1 / 16),
 }
 
 
-@pytest.mark.parametrize("bound", IN_A_LOOP_OF_XLA)
-def test_the_loop_of_a_gpu_makes_the_pictures_of_the_reference(backend, monkeypatch, bound):
-    """On a CPU the loop is Python's, and this one is never compiled: here the backend takes the CPU for a GPU."""
+@pytest.mark.parametrize("norm", LOOP_ATTACKS)
+def test_the_loop_of_a_gpu_makes_the_pictures_of_the_reference(backend, monkeypatch, norm):
+    """On a CPU, the backend uses a loop in Python. This test makes the backend use the compiled loop on the CPU."""
     if backend.name not in ("jax", "keras-on-jax"):
-        pytest.skip("its loop is the same on every device")
-    attack, reference, compiled = IN_A_LOOP_OF_XLA[bound], NumPy(precision="float64"), []
+        pytest.skip("this backend has the same loop on every device")
+    attack, reference, compiled = LOOP_ATTACKS[norm], NumPy(precision="float64"), []
     started, lax = backend("cpu", "default", "float64"), sys.modules["jax"].lax
     loop = lax.fori_loop
     monkeypatch.setattr(lax, "fori_loop", lambda *given: compiled.append(given) or loop(*given))
@@ -118,10 +118,10 @@ def test_the_loop_of_a_gpu_makes_the_pictures_of_the_reference(backend, monkeypa
             monkeypatch.setattr(sys.modules[module], "on_cpu", lambda: False)
 
     weights, examples = generic_weights(DEEP), awkward_examples(DEEP, 24)
-    pictures = examples.pixels(examples.images)[3::4]  # noise: in the others of these, pools tie
+    pictures = examples.pixels(examples.images)[3::4]  # noise only: other pictures have equal values in a pool
     given = pictures, examples.labels[3::4], attack, "softmax", attack.start_pictures(pictures, 1)
     expected = reference.perturb(reference.build(DEEP, weights), *given)
     found = started.perturb(started.build(DEEP, weights), *given)
-    assert len(compiled) == 1, "the loop was XLA's"
+    assert len(compiled) == 1, "XLA runs the loop"
     assert np.abs(expected - pictures).max() > 1e-3
     assert deviation(found, expected) <= 1e-9

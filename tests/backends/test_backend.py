@@ -1,4 +1,4 @@
-"""One real backend, named by --backend: every rule, every optimiser over 20 steps, and the mutants it must be told from."""
+"""The backend of `--backend` passes every rule, and agrees for every optimiser over 20 steps. Its mutants fail."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def make(backend, mode):
 @pytest.mark.parametrize("name", RULES)
 def test_rule(name, backend, mode):
     if mode != "default" and name not in ("self_description", "recording", "load", "rows"):
-        pytest.skip("in other modes the certificates cover the arithmetic; compiling for every rule takes an hour")
+        pytest.skip("in other modes, certificates cover the arithmetic; compilation for every rule takes an hour")
     outcome = check_rule(name, backend, mode=mode)
     if outcome.status == "declined":
         pytest.skip(outcome.message)
@@ -109,7 +109,7 @@ def test_every_layer_within_1e9_over_20_steps(make):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_optimiser_within_1e9_over_20_steps(recipe, make, mode):
     if mode != "default" and recipe != "adam":
-        pytest.skip("compiled: Adam, and SGD in the test of every layer, stand for all, for the sake of time")
+        pytest.skip("to save time, compiled modes test only Adam here, and SGD in the test of every layer")
     within_1e9_over_20_steps(make, EVERY_KIND_OF_PARAMETER, recipe)
 
 
@@ -142,24 +142,24 @@ def test_models_are_equal(model, make):
     ids=["adam", "batch norm", "attack"],
 )
 def test_bfloat16_is_equal_within_its_limit(subject, make, backend):
-    """On a CPU too: the float64 half is that of every precision."""
+    """This includes CPUs. The float64 part of a certificate is the same for every precision."""
     assert "bfloat16" in backend.precisions
     found = certify(make, subject, "bfloat16")
-    assert found.verdict == "equal", found
-    assert 1e-4 < found.timed["logits"] <= 3e-2, "further off than float32 is"
+    assert found.verdict.is_equal, found
+    assert 1e-4 < found.timed["logits"] <= 3e-2, "the deviation is larger than in float32"
 
 
 def test_one_logit(make):
     assert certify(make, Subject(ONE_LOGIT, Recipe(SGD(lr=0.1, momentum=0.9), loss="sigmoid"))).verdict.is_equal
 
 
-# Mutants: the same faults in every real backend, and each framework's own.
+# Mutants: the same faults in every backend, and faults that are typical of each framework.
 
 
-def caught(rule: str, mutant: type, words: str) -> None:
+def caught(rule: str, mutant: type, cause: str) -> None:
     outcome = check_rule(rule, mutant)
-    assert outcome.status == "failed", f"{rule} did not see it"
-    assert words in outcome.message
+    assert outcome.status == "failed", f"the rule {rule} did not notice the fault"
+    assert cause in outcome.message
 
 
 def test_mutant_batch_norm_epsilon(backend):
@@ -187,7 +187,7 @@ def test_mutant_uploads_in_every_epoch(backend):
     caught("uploads_once", mutants.uploads_every_time(backend), "upload them once")
 
 
-def test_mutant_of_its_own(backend, monkeypatch):
+def test_mutants_of_the_framework(backend, monkeypatch):
     OWN[backend.name](backend, monkeypatch)
 
 
@@ -201,7 +201,7 @@ def pytorch_mutants(backend, monkeypatch):
         caught("flatten", backend, "channels first, the order of `nn.Flatten`")
     with monkeypatch.context() as patch:
         patch.setattr(pytorch.Net, "eval", lambda self: self)
-        caught("dropout_evaluation", backend, "drop-out")
+        caught("dropout_evaluation", backend, "dropout")
     with monkeypatch.context() as patch:
         patch.setattr(pytorch.TorchTrainer, "bias_variances", lambda self, before, batches: None)
         caught("batch_norm_training", backend, "the unbiased running variance of PyTorch")
@@ -230,7 +230,7 @@ def keras_mutants(backend, monkeypatch):
             "lower",
             swapped(keras_shared.lower, Dropout, lambda node, _: (always(node.layer.rate, name=node.name),)),
         )
-        caught("dropout_evaluation", backend, "drop-out")
+        caught("dropout_evaluation", backend, "dropout")
 
 
 def jax_mutants(backend, monkeypatch):
@@ -256,11 +256,11 @@ def jax_mutants(backend, monkeypatch):
         caught("max_pool_ties", backend, "the gradient shared among ties")
     with monkeypatch.context() as patch:
         patch.setattr(flax_nnx, "lower", swapped(flax_nnx.lower, Dropout, lambda node, *dtypes: left_on))
-        caught("dropout_evaluation", backend, "drop-out")
+        caught("dropout_evaluation", backend, "dropout")
 
 
 def swapped(lower, kind, replacement):
-    """A lowering with one kind of layer lowered otherwise."""
+    """The function `lower`, with a replacement for a kind of layer."""
     return lambda node, *rest: replacement(node, *rest) if isinstance(node.layer, kind) else lower(node, *rest)
 
 
@@ -273,14 +273,15 @@ OWN = {
 }
 
 
-def test_keras_keeps_float64_only_as_patched(backend, monkeypatch):
-    """`start_keras` changes a table deep inside Keras. A Keras that moved it, or needs it no more, is told of here."""
+def test_keras_computes_in_float64_only_with_the_patch(backend, monkeypatch):
+    """`start_keras` changes an internal table of Keras. This test fails if Keras moves it or no longer needs the
+    change."""
     if backend.name not in ("keras-on-jax", "keras-on-torch"):
-        pytest.skip("about Keras on engines that it does not trust with float64")
+        pytest.skip("only for the engines on which Keras rounds float64 to float32")
     import keras
     from keras.src.backend.common import dtypes
 
-    version = f"Keras {keras.__version__} is not as `start_keras` knows it from Keras 3.15"
+    version = f"Keras {keras.__version__} differs from Keras 3.15, for which `start_keras` was written"
     table = vars(dtypes).get("BIT64_TO_BIT32_DTYPE", {})
     assert "float64" in table, f"{version}: BIT64_TO_BIT32_DTYPE is not where it was"
 

@@ -1,4 +1,4 @@
-"""The best known toolbox, given the very same network object: it must come to the same pictures and accuracies."""
+"""foolbox, a well-known toolbox, makes the same pictures and accuracies with the same network object."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ EPSILONS = (0.05, 0.1, 0.2)
 
 @pytest.fixture(scope="module")
 def attacked(backend, mode, tmp_path_factory):
-    """Ours and theirs, and how often the network is right about pictures."""
+    """A function that attacks pictures with a backend and with foolbox, and the accuracy of the network."""
     if backend.name not in NAMES or mode != "default":
-        pytest.skip("foolbox takes networks of PyTorch, TensorFlow and JAX, as they come")
+        pytest.skip("foolbox supports PyTorch, TensorFlow and JAX, without samebench's modes")
     import foolboxes
 
     places, plugins = Places(None, tmp_path_factory.mktemp("cache"), offline=True), load_plugins()
@@ -49,7 +49,7 @@ def test_pictures_of_one_step_are_the_same(attacked):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_ten_steps_leave_the_same_accuracy(attacked, norm):
+def test_accuracies_after_ten_steps_are_the_same(attacked, norm):
     both, accuracy = attacked
     for epsilon in EPSILONS:
         size = epsilon if norm == "linf" else 5 * epsilon
@@ -58,7 +58,7 @@ def test_ten_steps_leave_the_same_accuracy(attacked, norm):
         assert abs(found[0] - found[1]) <= 0.005
 
 
-def test_ten_steps_towards_a_class_go_the_same_way(attacked):
+def test_accuracies_after_ten_targeted_steps_are_the_same(attacked):
     both, accuracy = attacked
     ours, theirs = both(Attack(epsilon=0.1, step_size=0.025, targeted=True))
-    assert abs(accuracy(ours) - accuracy(theirs)) <= 0.005 and accuracy(ours) >= 0.99, "towards what they are"
+    assert abs(accuracy(ours) - accuracy(theirs)) <= 0.005 and accuracy(ours) >= 0.99, "the target is the true class"

@@ -1,4 +1,4 @@
-"""`--semantics native`, for the backend named by --backend: the framework's own first weights and optimisers."""
+"""`--semantics native` for the backend of `--backend`: the framework's own initial weights and optimisers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ RECIPES = {
     "momentum": Recipe(SGD(momentum=0.9)),
     "nesterov": Recipe(SGD(momentum=0.9, nesterov=True)),
     "momentum, decay": Recipe(SGD(momentum=0.9, weight_decay=0.1)),
-    "adam": Recipe(Adam(beta1=0.5, beta2=0.7, epsilon=0.1)),  # which are not the optimiser's own
+    "adam": Recipe(Adam(beta1=0.5, beta2=0.7, epsilon=0.1)),  # not the optimiser's defaults
     "adam, decay": Recipe(Adam(weight_decay=0.1)),
     "adamw": Recipe(AdamW(weight_decay=0.1)),
     "adamw, decay on all": Recipe(AdamW(weight_decay=0.1, decay_on="all")),
@@ -79,15 +79,15 @@ def float64(backend, mode):
     return backend(mode=mode, precision="float64")
 
 
-# First weights
+# Initial weights
 
 
-def test_first_weights_are_those_of_the_seed(backend, mode, float64):
+def test_the_seed_decides_the_initial_weights(backend, mode, float64):
     first = float64.native_weights(WIDE, 3)
     assert {name: (w.shape, w.dtype) for name, w in first.items()} == {
         name: (parameter.shape, np.float32) for name, parameter in WIDE.parameters.items()
     }
-    float64.trainer(float64.build(SMALL, SMALL.init(0)), Recipe(SGD()), seed=9)  # draws from whatever is global
+    float64.trainer(float64.build(SMALL, SMALL.init(0)), Recipe(SGD()), seed=9)  # draws from global generators
     again, other = float64.native_weights(WIDE, 3), float64.native_weights(WIDE, 4)
     in_float32 = backend(mode=mode).native_weights(WIDE, 3)
     for name, tensor in first.items():
@@ -96,13 +96,13 @@ def test_first_weights_are_those_of_the_seed(backend, mode, float64):
         assert not np.array_equal(first[name], other[name]), name
 
 
-def test_first_weights_are_those_of_the_framework(float64):
+def test_initial_weights_have_the_distribution_of_the_framework(float64):
     weights = float64.native_weights(WIDE, 0)
     for name in KERNELS:
         kernel, bias = weights[name], weights[name.replace("kernel", "bias")]
         std, largest, bound_of_bias = DRAWN[float64.name](kernel)
         assert kernel.std() == pytest.approx(std, rel=0.01) and abs(kernel.mean()) < 0.02 * std, name
-        assert np.abs(kernel).max() == pytest.approx(largest, rel=0.01), name  # the tail tells what distribution it is
+        assert np.abs(kernel).max() == pytest.approx(largest, rel=0.01), name  # it depends on the distribution
         assert np.abs(bias).max() == pytest.approx(bound_of_bias, rel=0.02), name
         assert bias.std() == pytest.approx(bound_of_bias / 3**0.5, rel=0.1), name
     for name in WIDE.parameters:
@@ -111,19 +111,19 @@ def test_first_weights_are_those_of_the_framework(float64):
 
 
 def torch_draws(kernel):
-    """`nn.Conv2d` and `nn.Linear`: uniform within 1 / sqrt(fan_in), biases too."""
+    """`nn.Conv2d` and `nn.Linear`: kernels and biases are uniform within 1 / sqrt(fan_in)."""
     bound = fans(kernel)[0] ** -0.5
     return bound / 3**0.5, bound, bound
 
 
 def keras_draws(kernel):
-    """Glorot-uniform; a convolution in groups counts all channels that go out."""
+    """Glorot-uniform. A convolution in groups counts all output channels."""
     std = (2 / sum(fans(kernel))) ** 0.5
     return std, std * 3**0.5, 0
 
 
 def flax_draws(kernel):
-    """LeCun-normal, cut at two deviations and widened to the variance it had before."""
+    """LeCun-normal, truncated at two standard deviations and scaled to its original variance."""
     std = fans(kernel)[0] ** -0.5
     return std, 2 * std / 0.87962566, 0
 
@@ -146,12 +146,12 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_training_is_the_stock_optimiser_by_hand(name, float64, mode):
+def test_training_agrees_with_the_stock_optimiser_called_by_hand(name, float64, mode):
     recipe, optimizer = RECIPES[name], RECIPES[name].optimizer
     if mode != "default" and name not in ("momentum, decay", "adamw"):
-        pytest.skip("compiled: two optimisers stand for all, for the sake of time")
+        pytest.skip("to save time, compiled modes test only two optimisers")
     if float64.name == "jax" and optimizer.weight_decay and not optimizer.decoupled:
-        pytest.skip("optax has no such decay: see what is declined")
+        pytest.skip("Optax has no coupled decay; another test covers the refusal")
     expected, actual = by_hand(float64.name, recipe), trained(float64, recipe)
     for tensor, right in expected.items():
         assert deviation(actual[tensor], right) < 1e-9, tensor
@@ -171,10 +171,11 @@ def batches():
 
 
 def by_hand(framework, recipe):
-    """The same, with the reference's gradients and the framework's optimiser, called directly."""
-    judge = NumPy(precision="float64")
-    net = judge.build(SMALL, generic_weights(SMALL))
-    gradients_only = judge.trainer(net, replace(recipe, optimizer=SGD(lr=0.0)))
+    """The tensors after the same training, with the reference's gradients and direct calls of the framework's
+    optimiser."""
+    reference = NumPy(precision="float64")
+    net = reference.build(SMALL, generic_weights(SMALL))
+    gradients_only = reference.trainer(net, replace(recipe, optimizer=SGD(lr=0.0)))
     update = None
     for step in range(len(RATES)):
         gradients_only.run(batches()[step : step + 1], np.zeros(1))
@@ -274,23 +275,23 @@ STOCK = {
 }
 
 
-def test_adam_of_keras_alone_is_not_the_published_one(float64):
+def test_only_the_adam_of_keras_differs_from_the_published_adam(float64):
     native, published = (trained(float64, Recipe(Adam()), make) for make in ("native_trainer", "trainer"))
     off = max(deviation(native[name], tensor) for name, tensor in published.items())
     assert off > 1e-6 if float64.name.startswith("keras") else off < 1e-9
 
 
-def test_what_the_stock_optimiser_cannot_say_is_declined(float64):
+def test_options_that_the_stock_optimiser_lacks_are_unsupported(float64):
     for recipe, reason in CANNOT[float64.name]:
         with pytest.raises(Unsupported, match=reason):
             float64.native_trainer(float64.build(SMALL, SMALL.init(0)), recipe)
 
 
-def test_what_native_means_is_said(backend):
+def test_a_backend_describes_its_native_semantics(backend):
     assert set(backend.native) == {"first weights", "SGD", "Adam", "AdamW"}
 
 
-def test_the_reference_is_nobodys_framework():
+def test_the_reference_has_no_native_semantics():
     reference = NumPy(precision="float64")
     assert not reference.native
     with pytest.raises(Unsupported, match="numpy has no first weights of its own"):

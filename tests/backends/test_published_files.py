@@ -1,4 +1,4 @@
-"""Files of weights on the backend named by --backend: our own on every one, and PyTorch's as PyTorch computes them."""
+"""Weights files on the backend of `--backend`: saved networks agree with the reference, and PyTorch's with PyTorch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LIMIT = 1e-4
 
 
 def random_weights(model: Model) -> dict[str, np.ndarray]:
-    """No tensor at the value that it starts from, and kernels that keep a signal alive."""
+    """Random weights without initial values such as 0 and 1. The kernels keep the magnitude of values."""
     random, weights = np.random.default_rng(0), {}
     for name, parameter in model.parameters.items():
         if parameter.role == "kernel":
@@ -43,7 +43,7 @@ def random_weights(model: Model) -> dict[str, np.ndarray]:
 
 
 def pictures(count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Random squares: of random pixels alone, a deep network sees little but the mean."""
+    """Pictures of random squares. Random pixels would do less: a deep network averages them."""
     squares = np.random.default_rng(1).integers(0, 256, (count, *(-(-size // 8) for size in shape[:2]), 3), np.uint8)
     return squares.repeat(8, axis=1).repeat(8, axis=2)[:, : shape[0], : shape[1]]
 
@@ -54,7 +54,7 @@ def logits(backend: Any, model: Model, weights: dict, images: np.ndarray) -> np.
 
 
 def off(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference, over the largest logit."""
+    """The largest difference divided by the largest logit."""
     most = np.abs(expected).max()
     assert np.abs(expected[0] - expected[1]).max() > 1e-2 * most, "the pictures must matter"
     return float(np.abs(found - expected).max() / most)
@@ -72,13 +72,13 @@ def test_a_saved_network_gives_the_logits_of_the_reference(backend, mode, tmp_pa
     assert difference <= LIMIT
 
 
-# A network as users of PyTorch write one, and the same one here.
+# A network as users of PyTorch write it, and the same network in samebench.
 
 MEAN, STD = (0.5, 0.25, 0.4), (0.25, 0.3, 0.5)
 
 
 def small_resnet(torch: Any) -> Any:
-    """Channels first; a bottleneck with a projected shortcut, one without, and a flattened picture of 3 by 4 pixels."""
+    """A network with two bottlenecks, with and without a projected shortcut. It flattens pictures of 3 by 4 pixels."""
     from torch import nn
 
     class Bottleneck(nn.Module):
@@ -140,7 +140,7 @@ SMALL_RESNET = Model(
 )  # fmt: skip
 
 
-# A network in which other layers stand between the flattened picture and the dense layer that reads it.
+# A network with other layers between `Flatten` and the next dense layer.
 
 
 def plain(torch: Any, normed: bool) -> Any:
@@ -168,8 +168,7 @@ def plain_here(normed: bool) -> Model:
 
 
 def save_state(torch: Any, net: Any, form: str, file: Path) -> None:
-    """As a state dict, in either format, or by name: the bytes are those of the library, as tests/test_weightfiles.py
-    shows."""
+    """Save a state dict in a format of PyTorch, or as safetensors ("by name")."""
     if form == "by name":
         save_safetensors(file, {name: tensor.numpy() for name, tensor in net.state_dict().items()}, {})
     else:
@@ -177,7 +176,7 @@ def save_state(torch: Any, net: Any, form: str, file: Path) -> None:
 
 
 def randomised(torch: Any, net: Any) -> Any:
-    """No tensor at the value that it starts from."""
+    """The network in evaluation mode, without tensors of initial values such as 0 and 1."""
     with torch.no_grad():
         for name, tensor in net.state_dict().items():
             if tensor.ndim == 1:
@@ -188,8 +187,8 @@ def randomised(torch: Any, net: Any) -> Any:
 
 NETWORKS = {
     "residual": (small_resnet, SMALL_RESNET),
-    "drop-out": (lambda torch: plain(torch, False), plain_here(False)),
-    "a norm and drop-out": (lambda torch: plain(torch, True), plain_here(True)),
+    "dropout": (lambda torch: plain(torch, False), plain_here(False)),
+    "a batch norm and dropout": (lambda torch: plain(torch, True), plain_here(True)),
 }
 
 
@@ -197,7 +196,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_state_dict_gives_the_logits_of_pytorch(backend, mode, tmp_path, name, form):
     if (backend.name, mode) != ("pytorch", "default"):
-        pytest.skip("about PyTorch's own files, and PyTorch as it computes with them")
+        pytest.skip("only for PyTorch, which computes the expected logits")
     import torch
 
     torch.manual_seed(0)

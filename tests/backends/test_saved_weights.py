@@ -1,4 +1,4 @@
-"""What the frameworks save is read without them, and is the same: by the backend named by --backend."""
+"""Files that the framework of `--backend` saves. samebench reads the same tensors without the framework."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def equal(found: dict, expected: dict) -> None:
 @pytest.fixture
 def torch(backend):
     if backend.name != "pytorch":
-        pytest.skip("about PyTorch's own files")
+        pytest.skip("only for PyTorch's files")
     import torch
 
     return torch
@@ -30,7 +30,7 @@ def torch(backend):
 @pytest.fixture
 def keras(backend):
     if backend.name not in ("keras", "keras-on-jax", "keras-on-torch"):
-        pytest.skip("about Keras' own files")
+        pytest.skip("only for Keras' files")
     import keras
 
     keras.utils.clear_session()
@@ -109,17 +109,17 @@ def test_pytorch_views(torch, save):
     equal(read_tensors(save(value)), arrays_of(value))
 
 
-def test_pytorch_values_that_are_no_plain_tensors_are_refused(torch, save):
+def test_pytorch_values_other_than_plain_tensors_are_refused(torch, save):
     net = network(torch)
     refused = {
-        "more than tensors": {"w": torch.ones(2), "epoch": 1},
-        "it holds a list": [torch.ones(2)],
-        "asks for torch.nn.modules": net,
-        "asks for torch.ComplexFloatStorage": {"w": torch.ones(2, dtype=torch.complex64)},
-        "asks for torch._utils._rebuild_sparse_tensor": {"w": torch.ones(2, 2).to_sparse()},
-        "asks for torch._utils._rebuild_tensor_v3": {"w": torch.ones(2, dtype=torch.uint16)},
+        "other values than tensors: epoch": {"w": torch.ones(2), "epoch": 1},
+        "list": [torch.ones(2)],
+        "torch.nn.modules": net,
+        "torch.ComplexFloatStorage": {"w": torch.ones(2, dtype=torch.complex64)},
+        "torch._utils._rebuild_sparse_tensor": {"w": torch.ones(2, 2).to_sparse()},
+        "torch._utils._rebuild_tensor_v3": {"w": torch.ones(2, dtype=torch.uint16)},
         "conjugated or negated": {"w": torch.view_as_complex(torch.ones(2, 2)).conj().imag},
-        "asks for torch.Size": {"w": torch.ones(2), "shape": torch.Size([2])},
+        "torch.Size": {"w": torch.ones(2), "shape": torch.Size([2])},
     }
     for words, value in refused.items():
         with warnings.catch_warnings():
@@ -138,8 +138,8 @@ def test_torchscript_is_refused(torch, tmp_path):
         read_tensors(file)
 
 
-def test_pytorch_takes_what_was_read(torch, save):
-    """Arrays are writeable and aligned: PyTorch warns of others."""
+def test_pytorch_accepts_the_arrays_without_warnings(torch, save):
+    """The arrays are writeable and aligned. PyTorch warns about other arrays."""
     net = network(torch)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -171,7 +171,7 @@ def keras_network(keras, classes: int = 3, inner: bool = False):
 
 
 def in_order_of_classes(model) -> list[np.ndarray]:
-    """The weights of a network as the names of Keras 3's files let them be ordered: by class, then in `model.layers`."""
+    """The weights of a network in the order of Keras 3's files: by class, then in the order of `model.layers`."""
     from keras.src.utils.naming import to_snake_case
 
     by_class: dict[str, list] = {}

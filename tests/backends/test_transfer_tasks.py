@@ -1,4 +1,4 @@
-"""The tasks of transfer on one backend, in float64, beside the reference: the same networks come out."""
+"""In float64, a backend trains the same networks as the reference in the tasks of transfer learning."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(case: str, backend, data: Dataset, places: Places) -> tuple[TaskResult, 
 @pytest.mark.parametrize("case", CASES)
 def test_transfer_gives_the_network_that_the_reference_gives(backend, mode, data, tmp_path, case):
     if mode == "compiled" and case != "the last block":
-        pytest.skip("the compiler takes minutes; one case has all that it could break")
+        pytest.skip("compilation takes minutes; one case covers the compiler")
     places = Places(None, tmp_path, offline=True)
     expected, start = run(case, NumPy(precision="float64"), data, places)
     found, _ = run(case, backend("cpu", mode, "float64"), data, places)

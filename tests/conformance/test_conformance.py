@@ -1,4 +1,4 @@
-"""The kit is tested with mutants: each rule fails on at least one, and says what is wrong."""
+"""Mutants test the conformance kit: each rule fails on at least one of them, and its message names the fault."""
 
 import re
 
@@ -43,29 +43,29 @@ def test_a_fault_is_caught_by_its_rule_and_explained(rule, number):
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "bfloat16_training"])
-def test_the_reference_with_products_of_bfloat16_keeps_the_rules_about_it(name):
+def test_the_reference_with_products_in_bfloat16_passes_the_rules_about_bfloat16(name):
     assert check_rule(name, Bfloat16).status == "passed"
     assert check_rule(name, NumPy)[1:] == ("declined", "numpy has no precision 'bfloat16'; it has float64")
 
 
-def test_known_failures_are_told_apart_from_news():
+def test_known_failures_and_unexpected_passes():
     broken = SUSPECTS["flatten"][next(iter(SUSPECTS["flatten"]))]
-    known = wrap(broken, known_failures={"flatten": "NCHW", "dense": "long mended"})
+    known = wrap(broken, known_failures={"flatten": "NCHW", "dense": "already repaired"})
     assert check_rule("flatten", known)[1:] == ("known failure", "NCHW")
     assert check_rule("dense", known).status == "unexpected pass" and check_rule("dense", known).bad
 
 
-def test_a_backend_may_decline_what_is_optional_with_a_reason():
+def test_a_backend_may_decline_an_optional_rule_with_a_reason():
     def build(self, model, weights):
-        raise Unsupported("no networks today")
+        raise Unsupported("no networks")
 
     outcome = check_rule("l1", wrap(NumPy, build=build))
-    assert outcome[1:] == ("declined", "no networks today")
+    assert outcome[1:] == ("declined", "no networks")
     assert not outcome.bad
     assert check_rule("dense", wrap(NumPy, build=build)).status == "failed", "dense layers are not optional"
 
 
-def test_numbers_that_are_not_finite_make_nobody_a_suspect():
+def test_numbers_that_are_not_finite_have_no_suspect():
     def forward(self, net, batches, *, upto="logits"):
         return NumPy.forward(self, net, batches, upto=upto) * np.nan
 
@@ -79,5 +79,5 @@ def test_any_exception_of_a_backend_is_a_failure():
     assert outcome.status == "failed" and "ZeroDivisionError" in outcome.message
 
 
-def test_check_goes_through_all_rules():
+def test_check_yields_all_rules():
     assert [outcome.rule for outcome in check(NumPy)] == list(RULES)

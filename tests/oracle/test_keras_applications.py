@@ -1,4 +1,4 @@
-"""The networks that Keras publishes, held against Keras' own: layer by layer, and their logits in float64."""
+"""Networks of Keras Applications agree with Keras: layer by layer, and in their logits in float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.reference.backend import Net
 LIMIT = 1e-9
 CLASSES = 10
 
-NETWORKS = {  # module, function and options there; an awkward size: odd, even, not square
+NETWORKS = {  # the module, function and options of Keras; sizes that are odd, even and not square
     "vgg16": ("vgg16", "VGG16", {}, (33, 64, 3)),
     "vgg19": ("vgg19", "VGG19", {}, (32, 47, 3)),
     "resnet50": ("resnet50", "ResNet50", {}, (64, 75, 3)),
@@ -33,7 +33,7 @@ NETWORKS = {  # module, function and options there; an awkward size: odd, even, 
 def both(request):
     """Our network, Keras', and Keras' preprocessing."""
     if request.config.getoption("--backend") != "keras":
-        pytest.skip("needs --backend keras: Keras' own networks, on TensorFlow")
+        pytest.skip("needs --backend keras, for Keras' networks on TensorFlow")
     keras = importlib.import_module("keras")
     keras.config.set_floatx("float64")
     keras.utils.clear_session()
@@ -48,7 +48,7 @@ def both(request):
 
 
 def pairs(model, theirs):
-    """Each of our nodes that has tensors, and Keras' layer: by name where Keras' order is another."""
+    """Each node with tensors, and its layer of Keras. If Keras has another order, names match them."""
     nodes = [node for node in model.nodes if node.parameters]
     layers = [layer for layer in theirs.layers if layer.weights]
     assert len(nodes) == len(layers)
@@ -59,7 +59,7 @@ def pairs(model, theirs):
 
 
 def resnet_names(nodes):
-    """The table in our file: trunk.conv2_block1.body.conv3 is conv2_block1_3_conv."""
+    """The names of Keras' layers: trunk.conv2_block1.body.conv3 is conv2_block1_3_conv."""
     for node in nodes:
         name = node.name.replace(".shortcut.conv1", "_0_conv").replace(".shortcut.batchnorm1", "_0_bn")
         name = re.sub(r"\.body\.(\w+)(\d)$", r"_\2_\1", name.removeprefix("trunk.")).replace("batchnorm", "bn")
@@ -67,7 +67,7 @@ def resnet_names(nodes):
 
 
 def inception_names(nodes):
-    """Keras numbers these layers in the order of our nodes: conv2d, conv2d_1 and so on."""
+    """The names of Keras' layers, numbered in the order of the nodes: conv2d, conv2d_1 and so on."""
     kinds = {"conv": "conv2d", "batchnorm": "batch_normalization", "dense": "predictions"}
     before = Counter()
     for node in nodes:
@@ -77,12 +77,13 @@ def inception_names(nodes):
 
 
 def without_ones(shape):
-    """Keras has (rows, columns, channels, 1) for a depthwise kernel, and a picture of one pixel before a last 1x1."""
+    """The shape without sizes of 1. Keras adds such a size to depthwise kernels, and to vectors before a 1x1
+    convolution."""
     return [size for size in shape if size != 1]
 
 
 def random_weights(model):
-    """Every tensor at random, scales and variances above 0."""
+    """Random weights, with scales and variances above 0."""
     random, weights = np.random.default_rng(0), model.init(0)
     for name, parameter in model.parameters.items():
         if parameter.role != "kernel":
@@ -91,7 +92,7 @@ def random_weights(model):
     return {name: tensor.astype(np.float64) for name, tensor in weights.items()}
 
 
-def as_keras_has_them(model, node, weights):
+def tensors_for_keras(model, node, weights):
     tensors = [weights[f"{node.name}.{name}"] for name in node.parameters]
     if model.trunk[0] == CAFFE and node.name == "trunk.conv1":
         tensors[0] = tensors[0][:, :, ::-1]  # blue before red
@@ -113,14 +114,14 @@ def test_settings_are_the_same(both):
             assert (node.layer.epsilon, node.layer.momentum) == (layer.epsilon, layer.momentum), layer.name
     rates = [layer.rate for layer in theirs.layers if type(layer).__name__ == "Dropout"]
     ours = [node.layer.rate for node in model.nodes if isinstance(node.layer, Dropout)]
-    assert ours == ([0.5, 0.5] if "vgg" in model.name else rates)  # the paper's; Keras' VGG has none
+    assert ours == ([0.5, 0.5] if "vgg" in model.name else rates)  # as in the paper; Keras' VGG has no dropout
 
 
 def test_logits_are_the_same(both):
     model, theirs, preprocess = both
     weights = random_weights(model)
     for node, layer in pairs(model, theirs):
-        tensors = as_keras_has_them(model, node, weights)
+        tensors = tensors_for_keras(model, node, weights)
         layer.set_weights([ours.reshape(tensor.shape) for ours, tensor in zip(tensors, layer.weights, strict=True)])
     pixels = np.random.default_rng(1).integers(0, 256, (3, *model.input_shape)).astype(np.float64)
     expected = theirs.predict_on_batch(preprocess(pixels.copy()))

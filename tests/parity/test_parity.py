@@ -1,4 +1,4 @@
-"""The certificate: equal for the reference itself, "differs" for every mutant, and where."""
+"""The certificate is "equal" for the reference itself, and "differs" with a place for every mutant."""
 
 import re
 from dataclasses import replace
@@ -75,7 +75,7 @@ def certificate(backend, model=PLAIN, recipe=MOMENTUM, **options):
 def test_the_reference_is_equal_to_itself(optimizer):
     found = certificate(NumPy, recipe=Recipe(optimizer))
     assert found.verdict.is_equal
-    assert not [left_out for left_out in found.excludes if "pictures" not in left_out]
+    assert not [excluded for excluded in found.excludes if "pictures" not in excluded]
     assert (
         found.deviations["logits"],
         found.deviations["gradients"] < 1e-9,
@@ -99,7 +99,7 @@ def test_the_reference_is_equal_to_itself(optimizer):
         (next(iter(SUSPECTS["input_gradient"].values())), "input gradients"),
     ],
 )
-def test_a_mutant_differs_and_the_verdict_says_where(mutant, where):
+def test_a_mutant_differs_and_the_verdict_names_the_place(mutant, where):
     verdict = certificate(mutant).verdict
     assert verdict.is_different and ("frozen" in verdict.reason or not verdict.found <= verdict.limit)
     assert any(part in verdict.text for part in where.split("|")), verdict
@@ -119,7 +119,7 @@ def test_a_frozen_part_is_proven_frozen():
 
 @pytest.mark.parametrize("record", [True, False])
 @pytest.mark.parametrize("fault", THAWS)
-def test_what_is_frozen_may_not_move_by_a_digit(fault, record):
+def test_a_frozen_tensor_must_not_change_at_all(fault, record):
     recipe = Recipe(AdamW(lr=0.05), rates=(("trunk", 0.0), ("trunk.conv2", 0.1)))
     role, change = THAWS[fault]
     verdict = certificate(thaws(role, change, record), recipe=recipe).verdict
@@ -145,7 +145,7 @@ SHRINKING = Model(
 )
 
 
-def test_a_large_network_is_certified_on_smaller_pictures_and_that_is_said():
+def test_a_large_network_is_certified_on_smaller_pictures_and_the_certificate_says_so():
     wide = replace(SHRINKING, trunk=(Conv(200, 3), *SHRINKING.trunk))
     recipe = Recipe(SGD(), rates=(("trunk", 0.0),))
     found = certificate(NumPy, wide, recipe)
@@ -163,26 +163,26 @@ def test_a_large_network_is_certified_on_smaller_pictures_and_that_is_said():
         ((20, 300), (20, 44)),
     ],
 )
-def test_the_smaller_size_is_halved_like_the_published_one(size, certified):
+def test_the_smaller_size_has_the_remainder_of_the_published_size(size, certified):
     model = Model("wide", (*size, 3), (Conv(600, 3), GlobalAvgPool()), (Dense(3),))
     found, excludes = smaller(model, Recipe(SGD()))
     assert found.input_shape[:2] == certified
     assert bool(excludes) == (size != certified)
 
 
-def test_the_smaller_size_is_one_that_windows_fit():
+def test_windows_fit_the_smaller_size():
     model = Model("wide", (224, 224, 3), (Conv(600, 3), MaxPool(70), GlobalAvgPool()), (Dense(3),))
     assert smaller(model, Recipe(SGD()))[0].input_shape == (96, 96, 3)
 
 
-def test_batch_norms_that_learn_see_pictures_and_not_pixels():
+def test_batch_norms_that_learn_see_more_than_single_pixels():
     wide = replace(SHRINKING, trunk=(Conv(200, 3, padding=1), *SHRINKING.trunk))
     assert smaller(wide, Recipe(SGD()))[0].input_shape == (64, 64, 1)
     frozen = Recipe(SGD(), rates=(("trunk.batchnorm2", 0.0),))
     assert smaller(wide, frozen)[0].input_shape == (32, 32, 1)
 
 
-def test_a_deep_frozen_trunk_leaves_a_gradient_to_compare():
+def test_a_deep_frozen_trunk_has_a_gradient_to_compare():
     block = Residual((Conv(8, 3, padding=1), BatchNorm(), relu))
     deep = Model("deep", (8, 8, 3), (Conv(8, 3), *(block,) * 12, GlobalAvgPool()), (Dense(3),))
     trial = TrainingTrial(deep, Recipe(Adam(), rates=(("trunk", 0.0),)), 3, 4)
@@ -190,14 +190,14 @@ def test_a_deep_frozen_trunk_leaves_a_gradient_to_compare():
     assert np.abs(trial.gradients["head.dense1.kernel"]).max() > 0.01
 
 
-def test_dropout_is_certified_at_rate_zero_and_said_to_be_excluded():
+def test_dropout_is_certified_at_rate_zero_and_listed_as_excluded():
     model = Model("dropping", (4, 4, 1), (Flatten(),), (Dense(8), relu, Dropout(0.5), Dense(3)))
     found = certificate(NumPy, model)
     assert found.verdict.is_equal and found.excludes == ["dropout masks"]
 
 
-def test_what_rounding_decides_is_left_out_by_name():
-    """Adam moves the bias before a batch norm by steps of full size, though its gradient is zero but for rounding."""
+def test_a_tensor_that_rounding_decides_is_excluded_by_name():
+    """Adam moves the bias before a batch norm by full steps, although its gradient is only a rounding error."""
     model = Model("doubled", (8, 8, 1), (Conv(4, 3), BatchNorm(), relu, GlobalAvgPool()), (Dense(3),))
     found = certificate(NumPy, model, Recipe(Adam()))
     assert "trunk.conv1.bias (rounding decides it)" in found.excludes
@@ -218,7 +218,7 @@ def test_numbers_that_are_not_finite_differ():
     assert verdict.text.startswith("differs: logits of plain: inf") and verdict.found == float("inf")
 
 
-def test_deviation_is_relative_to_the_tensor_and_to_its_kind():
+def test_a_deviation_is_relative_to_the_tensor_and_to_its_kind():
     assert deviation(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0
     assert deviation(np.array([1.0, 2.2]), np.array([1.0, 2.0])) == pytest.approx(0.1)
     assert deviation(np.array([1e-17]), np.array([-1e-17])) == pytest.approx(2)
@@ -227,14 +227,14 @@ def test_deviation_is_relative_to_the_tensor_and_to_its_kind():
     assert deviation(np.zeros(2), np.zeros(2)) == 0
 
 
-def test_the_pictures_are_awkward_indeed():
+def test_the_pictures_are_awkward():
     examples = awkward_examples(PLAIN, 32)
-    assert {0, 255} <= set(np.unique(examples.images)), "black and saturated pixels"
-    assert sum(len(np.unique(image)) == 1 for image in examples.images) == 8, "even areas, where pools tie"
+    assert {0, 255} <= set(np.unique(examples.images)), "black and white pixels"
+    assert sum(len(np.unique(image)) == 1 for image in examples.images) == 8, "uniform pictures"
 
 
 def test_no_bias_offset_or_statistic_is_at_its_neutral_value():
-    """An offset of 0 lets 0 stand before a relu where a channel holds its mean, and rounding decide which way it goes."""
+    """With an offset of 0, the mean of a channel becomes 0. Before a relu, rounding then decides its sign."""
     model = Model("wide", (4, 4, 1), (Conv(2000, 1), BatchNorm(), GlobalAvgPool()), (Dense(3),))
     weights = generic_weights(model)
     for name, neutral in {"bias": 0, "offset": 0, "mean": 0, "scale": 1, "variance": 1}.items():
@@ -243,8 +243,8 @@ def test_no_bias_offset_or_statistic_is_at_its_neutral_value():
         assert weights[f"trunk.{node}.{name}"].dtype == np.float32
 
 
-def test_the_float32_limit_widens_where_float32_moves_the_reference():
-    """The batch norm makes differences of 1e-6 between values near 0.1 large: few digits of float32 are left of them."""
+def test_the_float32_limit_is_larger_if_float32_moves_the_reference():
+    """The batch norm enlarges differences of 1e-6 between values near 0.1, of which float32 holds few digits."""
     recipe, small, norm = Recipe(Adam(lr=1e-3)), Normalize((0.0,), (2e5,)), BatchNorm(epsilon=1e-14)
     plain = Model("plain", (6, 6, 1), trunk=(tanh, Flatten()), head=(Dense(3),))
     delicate = Model("delicate", (6, 6, 1), trunk=(small, Conv(2, 1), norm, tanh, Flatten()), head=(Dense(3),))
@@ -253,7 +253,7 @@ def test_the_float32_limit_widens_where_float32_moves_the_reference():
     assert 1e-3 < TrainingTrial(delicate, recipe, 5, 8).timed_limit("float32") < 0.5
 
 
-def test_several_certificates_are_as_good_as_the_worst_of_them(monkeypatch):
+def test_the_worst_of_several_certificates_counts(monkeypatch):
     found = [
         {"verdict": "equal", "logits": 1e-15, "gradients": None, "attack": None, "steps": 5, "excludes": ["a"]},
         {
@@ -267,8 +267,8 @@ def test_several_certificates_are_as_good_as_the_worst_of_them(monkeypatch):
         {"verdict": "equal", "logits": 2e-15, "gradients": "inf", "attack": None, "steps": 5, "excludes": []},
         {"verdict": "not-checked: too little", "logits": 0, "gradients": None, "attack": 0, "steps": 2, "excludes": []},
     ]
-    for number, one in enumerate(found):
-        one |= {
+    for number, single in enumerate(found):
+        single |= {
             "input_gradients": 0.0,
             "trajectory": 1e-14,
             "cached": True,
@@ -294,7 +294,7 @@ def attack_certificate(backend, model: Model):
 
 
 def certain(model: Model, weights, labels) -> np.ndarray:
-    """The pixels that every step of the attack moves as the specification says, whatever the order of sums."""
+    """The pixels that are certain in every step of the attack."""
     images = np.random.default_rng(0).integers(64, 192, (len(labels), *model.input_shape)) / 256
     loss = "softmax" if model.logits_shape[0] > 1 else "sigmoid"
     net = NumPy(precision="float64").build(model, weights)
@@ -303,7 +303,7 @@ def certain(model: Model, weights, labels) -> np.ndarray:
 
 
 def cancelling(model: Model, seed: int = 0) -> dict[str, np.ndarray]:
-    """Weights of HALVES by which two equal channels cancel on the left of a picture."""
+    """Weights of HALVES that cancel two equal channels on the left of a picture."""
     weights = generic_weights(model, seed)
     weights["trunk.conv1.kernel"][...] = 0.5
     head = weights["head.dense1.kernel"].reshape(8, 8, 2, 3)  # a view
@@ -311,23 +311,23 @@ def cancelling(model: Model, seed: int = 0) -> dict[str, np.ndarray]:
     return weights
 
 
-def test_pixels_that_nothing_reads_are_compared_and_not_left_out():
+def test_pixels_that_no_layer_reads_are_compared():
     assert certain(UNREAD, generic_weights(UNREAD), [0, 1]).all()
     found = attack_certificate(NumPy, UNREAD)
     assert found.verdict.is_equal and not any("attacked pixels" in what for what in found.excludes)
 
 
-def test_a_backend_that_moves_what_nothing_reads_differs():
+def test_a_backend_that_moves_pixels_that_no_layer_reads_differs():
     class Moving(NumPy):
         def run_attack(self, net, images, labels, attack, loss, start):
             moved = super().run_attack(net, images, labels, attack, loss, start)
-            moved[:, 1::2] = np.clip(start[:, 1::2] + attack.step_size, 0, 1)  # rows that the stride steps over
+            moved[:, 1::2] = np.clip(start[:, 1::2] + attack.step_size, 0, 1)  # rows that the stride skips
             return moved
 
     assert attack_certificate(Moving, UNREAD).verdict.text.startswith("differs: attacked pictures of unread, linf")
 
 
-def test_zeros_that_are_left_when_terms_cancel_are_left_out_and_too_many_prove_nothing(monkeypatch):
+def test_pixels_whose_terms_cancel_are_excluded_and_too_many_prove_nothing(monkeypatch):
     found = certain(HALVES, cancelling(HALVES), [0, 1])
     assert found[:, :, 4:].all() and not found[:, :, :4].any()
     monkeypatch.setattr(trial, "generic_weights", cancelling)
@@ -337,31 +337,31 @@ def test_zeros_that_are_left_when_terms_cancel_are_left_out_and_too_many_prove_n
     )
 
 
-def test_what_differs_does_so_however_much_is_left_out(monkeypatch):
+def test_a_deviation_differs_even_if_many_pixels_are_excluded(monkeypatch):
     monkeypatch.setattr(trial, "generic_weights", cancelling)
     verdict = attack_certificate(SUSPECTS["attacks"]["pixels below 0 or above 1"], HALVES).verdict
     assert verdict.text.startswith("differs: attacked pictures of halves, linf")
 
 
-def test_a_loss_without_any_slope_left_is_left_to_rounding():
+def test_rounding_decides_the_steps_of_a_loss_with_slope_zero():
     model = replace(UNREAD, head=(Dense(1),))
     weights = generic_weights(model)
     weights["head.dense1.bias"][...] = 60.0
-    sure, wrong = certain(model, weights, [1, 0])
-    assert not sure[::2, ::2].any(), "1 / (1 + e^-60) is 1: written otherwise, its distance to 1 is e^-60"
-    assert sure[1::2].all() and sure[:, 1::2].all(), "nothing reads these pixels: no slope moves them"
+    right, wrong = certain(model, weights, [1, 0])
+    assert not right[::2, ::2].any(), "1 - 1 / (1 + e^-60) is 0, and with another formula it is e^-60"
+    assert right[1::2].all() and right[:, 1::2].all(), "no layer reads these pixels, so no step moves them"
     assert wrong.all()
 
 
-def test_the_rule_about_attacks_wants_pixels_to_compare(monkeypatch):
+def test_the_rule_about_attacks_fails_without_pictures_to_compare(monkeypatch):
     RULES["attacks"](Kit(NumPy))
     monkeypatch.setattr(rounding, "CERTAIN", 1e14)
     with pytest.raises(ConformanceError, match="rounding decides some step of every picture of"):
         RULES["attacks"](Kit(NumPy))
 
 
-def test_a_layer_that_falls_back_to_float32_differs_and_its_rule_says_so():
-    """As Keras' Dense does on its torch engine in some versions, when asked for float64."""
+def test_a_layer_that_falls_back_to_float32_differs_and_breaks_its_rule():
+    """In some versions, Keras' Dense does so on PyTorch, although the dtype is float64."""
 
     def single(layer, context, x):
         done = layers.dense(layer, context, x)

@@ -1,4 +1,4 @@
-"""Estimates of rounding errors hold for other orders of sums, and cause no false alarm."""
+"""Estimates of rounding errors hold for other orders of sums, and cause no false alarms."""
 
 from __future__ import annotations
 
@@ -54,43 +54,43 @@ ROOM = Model(
     ),
     (Dense(5),),
 )
-"""One layer of each kind."""
+"""A network with layers of each kind."""
 
 PLAIN = two_block_cnn((8, 8, 1), 4)
 TEN_STEPS = Attack(epsilon=0.1, step_size=0.025, steps=10)
 
 
-def turned(kernel):
-    """A kernel that is read from its last row, column and input to the first."""
+def reversed_kernel(kernel):
+    """The kernel with its rows, columns and inputs in reverse order."""
     return kernel[::-1] if kernel.ndim == 2 else kernel[::-1, ::-1, ::-1]
 
 
 def backwards(layer: Layer, context: Context, x):
-    """The same layer, whose sums run from the last of their terms to the first."""
+    """The layer with sums in reverse order."""
     pictures = (slice(None), slice(None, None, -1), slice(None, None, -1))[: x.ndim - 1]
-    weights = {**context.weights, "kernel": turned(context.weights["kernel"])}
+    weights = {**context.weights, "kernel": reversed_kernel(context.weights["kernel"])}
     done = LAYERS[type(layer)](layer, context._replace(weights=weights), x[pictures][..., ::-1])
 
     def back(dy):
         (dx,), own = done.backward(dy[pictures])
-        return (dx[pictures][..., ::-1],), {**own, "kernel": turned(own["kernel"])}
+        return (dx[pictures][..., ::-1],), {**own, "kernel": reversed_kernel(own["kernel"])}
 
     return done._replace(output=done.output[pictures], backward=back)
 
 
 def by_turns(layer: Layer, context: Context, x):
-    """The same layer with one order of sums in odd columns and the other order elsewhere, as in kernels of frameworks
-    at the ends of rows."""
+    """The layer with sums in reverse order in odd columns only. Kernels of frameworks also change the order within a
+    row."""
     if getattr(layer, "groups", 1) > 1:
         return LAYERS[type(layer)](layer, context, x)
-    one, other = LAYERS[type(layer)](layer, context, x), backwards(layer, context, x)
-    odd = np.arange(one.output.shape[-2])[:, None] % 2 == 1
+    forwards, reverse = LAYERS[type(layer)](layer, context, x), backwards(layer, context, x)
+    odd = np.arange(forwards.output.shape[-2])[:, None] % 2 == 1
 
     def back(dy):
-        ((dx,), own), ((dx2,), _) = one.backward(dy), other.backward(dy)
+        ((dx,), own), ((dx2,), _) = forwards.backward(dy), reverse.backward(dy)
         return (np.where(np.arange(dx.shape[-2])[:, None] % 2 == 1, dx2, dx),), own
 
-    return one._replace(output=np.where(odd, other.output, one.output), backward=back)
+    return forwards._replace(output=np.where(odd, reverse.output, forwards.output), backward=back)
 
 
 class OtherNet(Net):
@@ -98,7 +98,7 @@ class OtherNet(Net):
 
 
 class Other(NumPy):
-    """A framework that is right, and adds up in another order."""
+    """A correct framework whose sums have another order."""
 
     network = OtherNet
 
@@ -113,12 +113,12 @@ def test_other_orders_of_sums_stay_within_the_estimate(model, objective):
     other = Other(precision="float64").input_gradient(OtherNet(model, weights), pixels, examples.labels, objective)
     values, errors = RunningErrors(Net(model, weights)).input_gradient(pixels, examples.labels, objective)
     off = np.abs(other - values)
-    assert off.any() or objective == "logit", "another order would round alike: the test proves nothing"
+    assert off.any() or objective == "logit", "the other order makes no difference, so the test proves nothing"
     assert (off <= CERTAIN * errors).all()
-    assert np.median(errors) < 1e-11 * np.abs(values).max(), "an estimate that is far too large accuses nobody"
+    assert np.median(errors) < 1e-11 * np.abs(values).max(), "the estimate is so large that no backend could differ"
 
 
-def test_what_is_estimated_for_float32_holds_for_float32():
+def test_the_estimate_for_float32_holds_for_float32():
     examples, weights = awkward_examples(PLAIN, 8), generic_weights(PLAIN)
     net = Net(PLAIN, weights)
     estimate = RunningErrors(net, 2.0**-23).input_gradient(examples.pixels(examples.images), examples.labels, "softmax")
@@ -130,8 +130,8 @@ def test_what_is_estimated_for_float32_holds_for_float32():
     assert (np.abs(single - estimate.values) <= CERTAIN * estimate.errors).all()
 
 
-def test_a_backend_that_adds_up_in_another_order_is_equal():
-    """Zeros that are left when terms cancel were taken for exact, and other signs of them for a difference."""
+def test_a_backend_with_another_order_of_sums_is_equal():
+    """Once, zeros from terms that cancel counted as exact, so another sign counted as a difference."""
     for shape in ((8, 8, 1), (28, 28, 1)):
         attack = Attack(epsilon=0.05, step_size=0.0125, steps=10)
         found = certify(
@@ -156,8 +156,8 @@ def test_sums_of_short_fractions_are_exact():
     assert moved["trunk.conv1"].squares.any()
 
 
-def test_terms_that_cancel_leave_an_error_beside_the_zero():
-    """0.1 - 0.1 + 0.3 - 0.3 is zero in this order, and need not be in another."""
+def test_a_zero_from_terms_that_cancel_has_an_error():
+    """0.1 - 0.1 + 0.3 - 0.3 is zero in this order, but not in every order."""
     model = Model("cancelling", (1, 1, 4), (Flatten(),), (Dense(2),))
     kernel = np.array([[1, 1], [-1, 1], [1, 1], [-1, 1]], np.float32)
     net = Net(model, {"head.dense1.kernel": kernel, "head.dense1.bias": np.zeros(2, np.float32)})
@@ -166,21 +166,21 @@ def test_terms_that_cancel_leave_an_error_beside_the_zero():
     assert logits.output[0, 0] == 0 and 1e-17 < np.sqrt(logits.squares[0, 0]) < 1e-15
 
 
-def test_a_kink_within_its_error_makes_what_lies_behind_it_unsure():
+def test_a_value_within_its_error_of_a_kink_makes_gradients_uncertain():
     model = Model("kink", (1, 1, 4), (Flatten(), Dense(1, name="sum"), relu), (Dense(2, name="head"),))
     weights = {name: np.ones(p.shape, np.float32) for name, p in model.parameters.items()}
     kernel, bias = (next(n for n in weights if "sum" in n and n.endswith(end)) for end in ("kernel", "bias"))
     weights[kernel][1::2], weights[bias][:] = -1, 0
     weights[next(n for n in weights if "head" in n and n.endswith("kernel"))][:, 1] = -1
-    at_bend, beside = np.array([0.1, 0.1, 0.3, 0.3]), np.array([0.1, 0.1, 0.3, 0.2])
-    pixels = np.stack([at_bend, beside]).reshape(2, 1, 1, 4)
+    at_kink, beside = np.array([0.1, 0.1, 0.3, 0.3]), np.array([0.1, 0.1, 0.3, 0.2])
+    pixels = np.stack([at_kink, beside]).reshape(2, 1, 1, 4)
     estimate = RunningErrors(Net(model, weights)).input_gradient(pixels, np.zeros(2, np.int32), "softmax")
-    sure = estimate.certain().reshape(2, 4)
-    assert not sure[0].any() and sure[1].all()
+    certain = estimate.certain().reshape(2, 4)
+    assert not certain[0].any() and certain[1].all()
 
 
-def test_equal_values_of_one_origin_tie_and_others_are_contested():
-    """A batch norm makes the same of the same exact numbers, so that the pool takes the first, in every framework."""
+def test_equal_values_with_the_same_origin_are_certain_and_others_are_not():
+    """A batch norm maps equal exact values to equal values, so in every framework the pool takes the first."""
     model = Model("tie", (2, 2, 1), (BatchNorm(), MaxPool(2), Flatten()), (Dense(2),))
     net, labels = Net(model, generic_weights(model)), np.zeros(2, np.int32)
     even = np.full((2, 2, 2, 1), 0.25)
@@ -190,29 +190,29 @@ def test_equal_values_of_one_origin_tie_and_others_are_contested():
     assert not RunningErrors(Net(model, generic_weights(model))).input_gradient(even, labels, "softmax").certain().any()
 
 
-def test_unsure_pixels_are_left_out_of_one_step_only():
+def test_uncertain_pixels_are_excluded_from_a_single_step_only():
     examples, net = awkward_examples(PLAIN, 32), Net(PLAIN, generic_weights(PLAIN))
     pixels = examples.pixels(examples.images)
     steps = list(steps_of(net, pixels, examples.labels, TEN_STEPS, "softmax", pixels))
     assert steps[0].certain.all(), "before the first step, all sums are exact"
     later = np.concatenate([step.certain for step in steps[1:]])
     assert 0 < (~later).mean() < 0.1
-    assert AttackTrial(PLAIN, (TEN_STEPS,), 10, 8).attacked[0].left_out == 0, "others stand in for unsure pictures"
+    assert AttackTrial(PLAIN, (TEN_STEPS,), 10, 8).attacked[0].left_out == 0, "certain pictures replace the others"
 
 
 @pytest.mark.parametrize("norm", ["l2", "free"])
-def test_a_direction_is_unsure_where_its_error_is_large(norm):
+def test_a_direction_with_a_large_error_is_uncertain(norm):
     attack = Attack(norm=norm, step_size=0.1, epsilon=1.0)
     gradient, pictures = np.ones((2, 2, 2, 1)), np.full((2, 2, 2, 1), 0.5)
     errors = np.stack([np.full((2, 2, 1), 1e-16), np.full((2, 2, 1), 1e-6)])
     assert certain(attack, pictures, Estimate(gradient, errors)).all((1, 2, 3)).tolist() == [True, False]
     nothing = np.zeros_like(gradient)
-    assert certain(attack, pictures, Estimate(nothing, nothing)).all(), "no gradient at all moves nothing"
+    assert certain(attack, pictures, Estimate(nothing, nothing)).all(), "a gradient of exactly zero moves nothing"
     assert not certain(attack, pictures, Estimate(nothing, errors)).any()
 
 
 class FirstGradientOnly(NumPy):
-    """Every step of a loop goes along the gradient of its first."""
+    """All steps use the gradient of the first step."""
 
     def run_attack(self, net, images, labels, attack, loss, start):
         first = self.input_gradient(net, start, labels, attack.objective(loss))
@@ -222,7 +222,7 @@ class FirstGradientOnly(NumPy):
 
 
 class BoundAroundTheStart(NumPy):
-    """The bound lies around the pictures that the step begins with, not around the originals."""
+    """The bound is around the pictures before each step, not around the originals."""
 
     def run_attack(self, net, images, labels, attack, loss, start):
         for _ in range(attack.steps):
@@ -238,13 +238,13 @@ class StepTooMany(NumPy):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("mutant", [FirstGradientOnly, BoundAroundTheStart, StepTooMany])
-def test_a_loop_that_is_wrong_differs(mutant, norm):
+def test_a_wrong_loop_differs(mutant, norm):
     attack = Attack(norm=norm, epsilon=0.1, step_size=0.04, steps=10)
     found = certify(lambda precision: mutant(precision="float64"), Subject(PLAIN, attacks=(attack,)), "float64")
     assert found.verdict.is_different and found.deviations["attack"] > 1e-3
 
 
-def test_noise_moves_what_cancels_and_nothing_that_is_exact():
+def test_noise_changes_inexact_values_and_no_exact_values():
     examples, weights = awkward_examples(PLAIN, 8), generic_weights(PLAIN)
     pixels = examples.pixels(examples.images)
     noisy = rounding_reference(seed=3)

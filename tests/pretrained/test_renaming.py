@@ -118,8 +118,8 @@ def test_state_dicts_of_pytorch(name):
 # The same kernel reads the flattened picture behind any layers that keep its order; here is what each network is.
 
 VECTORS = {
-    "drop-out": (Flatten(), Dropout(0.5)),
-    "drop-out twice and an activation": (Dropout(0.1), Flatten(), Dropout(0.5), relu, Dropout(0.5)),
+    "dropout": (Flatten(), Dropout(0.5)),
+    "dropout twice and an activation": (Dropout(0.1), Flatten(), Dropout(0.5), relu, Dropout(0.5)),
     "a batch norm": (Flatten(), BatchNorm(), relu),
     "a sum": (Flatten(), Residual((relu, Dropout(0.5)))),
     "two pictures side by side": (Branches(((Flatten(),), (MaxPool(2, 1), Flatten(), relu)), name="both"),),

@@ -1,4 +1,4 @@
-"""The reference itself: against finite differences, and against numbers worked out by hand."""
+"""The reference agrees with finite differences and with numbers computed by hand."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
-def test_gradients_are_those_of_finite_differences(layers, loss):
+def test_gradients_agree_with_finite_differences(layers, loss):
     classes = 3 if loss == "softmax" else 1
     head = (
         (Dense(classes),)
@@ -75,16 +75,16 @@ def test_gradients_are_those_of_finite_differences(layers, loss):
         tensor = pixels if name == "input" else net.weights[name]
         for place in random.integers(0, tensor.shape, (4, tensor.ndim)):
             at, step = tuple(place), 1e-6
-            kept = tensor[at]
-            tensor[at] = kept + step
+            original = tensor[at]
+            tensor[at] = original + step
             above = value()
-            tensor[at] = kept - step
+            tensor[at] = original - step
             below = value()
-            tensor[at] = kept
+            tensor[at] = original
             assert gradient[at] == pytest.approx((above - below) / (2 * step), abs=2e-8), (name, at)
 
 
-def test_the_gradient_goes_to_the_first_of_equals():
+def test_the_first_of_equal_values_gets_the_gradient():
     model = Model("test", (2, 2, 1), (MaxPool(2), Flatten()), (Dense(1, bias=False),))
     backend = NumPy(precision="float64")
     net = backend.build(model, {"head.dense1.kernel": np.ones((1, 1))})
@@ -92,11 +92,11 @@ def test_the_gradient_goes_to_the_first_of_equals():
     assert gradient[0, :, :, 0] == pytest.approx(np.array([[1 / (1 + np.exp(-0.5)), 0], [0, 0]]))
 
 
-@pytest.mark.parametrize(("activation", "bends"), [(relu, [0.0]), (relu6, [0.0, 6.0])])
-def test_slopes_are_zero_where_relu_and_relu6_bend(activation, bends):
-    net = Net(Model("test", (1, len(bends), 1), (activation, Flatten()), ()), {})
-    done = net.run(np.array(bends).reshape(1, 1, -1, 1))
-    assert not net.backward(done, np.ones((1, len(bends))))["input"].any()
+@pytest.mark.parametrize(("activation", "kinks"), [(relu, [0.0]), (relu6, [0.0, 6.0])])
+def test_slopes_are_zero_at_the_kinks_of_relu_and_relu6(activation, kinks):
+    net = Net(Model("test", (1, len(kinks), 1), (activation, Flatten()), ()), {})
+    done = net.run(np.array(kinks).reshape(1, 1, -1, 1))
+    assert not net.backward(done, np.ones((1, len(kinks))))["input"].any()
 
 
 def test_running_variance_is_biased():
@@ -138,7 +138,7 @@ def test_sgd_by_hand():
 
 
 def test_adam_by_hand():
-    """With a constant gradient both corrected moments are constant, and every step is lr * g / (|g| + epsilon)."""
+    """With a constant gradient g, both corrected moments are constant, and every step is lr * g / (|g| + epsilon)."""
     for gradient in (1.0, 1e-6, -1e-8):
         expected = -3 * 0.1 * gradient / (abs(gradient) + 1e-8)
         assert moved(Adam(), [gradient] * 3, [0.1] * 3) == pytest.approx(expected)
@@ -156,10 +156,10 @@ def test_decay_and_l1_by_hand():
     assert moved(SGD(l1=0.1, weight_decay=0.1), [0], [1], role="bias", start=2.0) == 2.0
 
 
-def test_an_unknown_layer_is_declined():
-    class Unheard(Layer):
+def test_an_unknown_layer_is_unsupported():
+    class UnknownLayer(Layer):
         pass
 
-    model = Model("test", (2, 2, 1), (Unheard(), Flatten()), (Dense(2),))
-    with pytest.raises(Unsupported, match="no layer Unheard"):
+    model = Model("test", (2, 2, 1), (UnknownLayer(), Flatten()), (Dense(2),))
+    with pytest.raises(Unsupported, match="UnknownLayer"):
         NumPy(precision="float64").build(model, model.init(0))

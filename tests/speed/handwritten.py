@@ -1,7 +1,7 @@
-"""What a good user would write by hand: the same network, trained by a plain loop of each framework.
+"""Training loops that a good user of each framework writes by hand, for the same network.
 
-Each function takes pictures (uint8, NHWC), labels and an order of rows, and returns a function that trains once over
-that order and waits until it is done.
+Each function takes pictures (uint8, NHWC), labels and an order of rows. It returns a function that trains over this
+order once and waits for the end of the work.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def keras(images: np.ndarray, labels: np.ndarray, order: np.ndarray) -> Loop:
     x, y = tf.constant(images.astype(np.float32) / 255), tf.constant(labels)
     batches = tf.data.Dataset.from_tensor_slices(order).map(lambda rows: (tf.gather(x, rows), tf.gather(y, rows)))
     options = tf.data.Options()
-    options.autotune.enabled = False  # with it, the end of a short pipeline waits for the tuner's next turn
+    options.autotune.enabled = False  # with autotuning, the end of a short pipeline waits for the tuner's thread
     batches = batches.prefetch(2).with_options(options)
 
     @tf.function

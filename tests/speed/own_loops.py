@@ -1,7 +1,7 @@
-"""How a good user of each framework would get features from a network: the best loop of its own, over all pictures.
+"""Loops that a good user of each framework writes to extract features.
 
-Each function takes a network as our backend has built it, so that the loop alone is compared, and pictures as
-floating-point numbers, converted beforehand. It returns a function that gives all features, on the host.
+Each function takes a network that a backend has built, so only the loops differ. The pictures are already
+floating-point numbers. It returns a function that returns all features on the host.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""What the contract costs: a backend trains at least 0.9 times as fast as a loop written by hand, extracts features at
-least 0.95 times as fast as its framework's best own loop, and attacks at least as fast as foolbox does. On JAX, where
-foolbox compiles nothing by itself, it attacks twice as fast.
+"""The speed of backends, as ratios.
 
-Both work in turns, in one process. A test fails if the paired ratios prove that the speed is below the floor.
+A backend trains at least 0.9 times as fast as a loop written by hand, and extracts features at least 0.95 times as fast
+as the framework's best loop. It attacks about as fast as foolbox, and on JAX, where foolbox compiles nothing, at least
+twice as fast.
+
+Both programs run in turn in the same process. A test fails if paired ratios prove that the speed is below the floor.
 """
 
 from __future__ import annotations
@@ -24,20 +26,20 @@ from harness.models.two_block_cnn import two_block_cnn
 
 PAIRS, MOST_PAIRS, STEPS, BATCH, FLOOR = 7, 31, 20, 64, 0.9
 CLEAR_PAIRS, CLEAR = 3, 1.5
-"""So few pairs are enough where each of them is above the floor by this factor."""
+"""This number of pairs is enough if all of them are above the floor by this factor."""
 
 PICTURES, OWN = 256, 0.95
 FOOLBOX, NOT_JITTED, ANY_MACHINE = 0.97, 2.0, 1.5
-"""Floors of the speed of our attacks, as a ratio to the speed of foolbox.
+"""Floors of the speed of samebench's attacks, relative to foolbox.
 
 FOOLBOX: foolbox gets the network as an experienced user gives it. NOT_JITTED: on JAX, foolbox gets a network without
-`jax.jit`, and the machine is quiet. ANY_MACHINE: the same in CI. That ratio depends on the machine: a quiet one gave 2.6 to
-2.9, CI's gave 1.94. Without our own jit it was 0.95.
+`jax.jit`, and the machine does no other work. ANY_MACHINE: the same in CI. This ratio depends on the machine: it was
+2.6 to 2.9 on a machine without other work, and 1.94 in CI. Without samebench's own jit, it was 0.95.
 """
 
 SMALL = (two_block_cnn, (32, 32, 3), 64)
 LARGE = (efficientnet_lite0, (112, 112, 3), 8)
-"""A network, the size of its pictures, and how many are attacked at once."""
+"""A network, the size of its pictures, and the batch size of the attack."""
 
 
 def test_a_backend_is_as_fast_as_a_loop_written_by_hand(backend: type) -> None:
@@ -55,8 +57,9 @@ def test_a_backend_is_as_fast_as_a_loop_written_by_hand(backend: type) -> None:
     assert not is_slower(by_hand, ours, f"{backend.name}, training", FLOOR)
 
 
-def test_features_come_as_fast_as_from_the_frameworks_own_loop(backend: type) -> None:
-    """EfficientNet-Lite0, whose trunk the transfer tasks are about; on pictures of a quarter of its own size, for time."""
+def test_features_are_extracted_as_fast_as_by_the_frameworks_own_loop(backend: type) -> None:
+    """The network is EfficientNet-Lite0, which the tasks of transfer learning use. To save time, the pictures have a
+    quarter of its usual pixels."""
     model, runner = efficientnet_lite0((112, 112, 3)), backend()
     images = np.random.default_rng(0).integers(0, 256, (PICTURES, *model.input_shape), np.uint8)
     batches = Batches.in_order(Examples(images, np.zeros(PICTURES, np.int32)), 32)
@@ -75,7 +78,7 @@ def test_attacks_are_as_fast_as_those_of_foolbox(
     backend: type, mode: str, build: Callable, shape: tuple, batch: int
 ) -> None:
     if mode == "compiled" and build is efficientnet_lite0:
-        pytest.skip("the compiler takes minutes")
+        pytest.skip("compilation takes minutes")
     floor = max(FOOLBOX, float(mode == "compiled"))
     assert not is_slower_than_foolbox(backend, mode, backend.name, build(shape), batch, floor)
 
@@ -92,15 +95,16 @@ def test_attacks_are_faster_than_foolbox_where_foolbox_compiles_nothing(
     backend: type, build: Callable, shape: tuple, batch: int, floor: float
 ) -> None:
     if backend.name != "jax":
-        pytest.skip("about JAX, in which foolbox compiles nothing by itself")
-    steps = 3 if build is efficientnet_lite0 else 10  # of the large network a step takes seconds
+        pytest.skip("only for JAX, where foolbox compiles nothing")
+    steps = 3 if build is efficientnet_lite0 else 10  # a step of the large network takes seconds
     assert not is_slower_than_foolbox(backend, "default", "jax, not jitted", build(shape), batch, floor, steps)
 
 
 def is_slower_than_foolbox(
     backend: type, mode: str, given: str, model: Model, batch: int, floor: float, steps: int = 10
 ) -> bool:
-    """Whether our attack is too slow beside foolbox's, which is given our network in one of the forms of foolboxes.py."""
+    """Whether the backend's attack is too slow compared with foolbox. `given` names the form of the network for
+    foolbox."""
     import foolboxes
 
     runner, random = backend("cpu", mode), np.random.default_rng(0)
@@ -114,12 +118,12 @@ def is_slower_than_foolbox(
 
 
 def is_slower(theirs: Callable[[], object], ours: Callable[[], object], what: str, floor: float) -> bool:
-    """Whether our speed, as a ratio to theirs, is proven to be below the floor: the median of pairs is judged.
+    """Whether the ratio of our speed to theirs is below the floor, with statistical evidence.
 
-    A machine that others use as well makes single pairs differ by a factor of two. So a median below the floor asks for
-    more pairs, until it is above, or until the 95 % interval of the median lies below as well: then we are slower. If
-    noise leaves it open to the end, nothing is proven: a median of 0.9499 has failed a floor of 0.95. Where we are faster
-    by far, three pairs show it.
+    The median of paired ratios counts. On a busy machine, single pairs differ by a factor of two. While the median is
+    below the floor, more pairs are measured. They stop when the median is above the floor, or when its 95 % interval is
+    below the floor; then we are slower. If neither happens, the noise is too large, and nothing is proven. Three pairs
+    are enough if we are much faster.
     """
     pair(theirs, ours)  # the first pair compiles
     ratios: list[float] = []
@@ -145,7 +149,7 @@ def pair(first: Callable[[], object], second: Callable[[], object]) -> float:
 
 
 def highest_median(ratios: list[float]) -> float:
-    """The upper end of the median's 95 % interval: as many values lie above a true median as heads among coins."""
+    """The upper end of the median's 95 % interval. The number of values above the true median is binomial (p = 0.5)."""
     count, above, chance = len(ratios), 0, 0.5 ** len(ratios)
     while chance <= 0.025:
         above += 1

@@ -1,4 +1,4 @@
-"""What one backend makes of the cat, and of two classes: attack.py BACKEND OUT.npz PICTURE (a process of its own)."""
+"""Attacks a picture with a backend: attack.py BACKEND OUT.npz PICTURE (in its own process)."""
 
 import os
 import sys

@@ -1,7 +1,7 @@
-"""What Keras itself makes of its own networks, and its files of them: keras_files.py FOLDER (a process of its own).
+"""Saves networks of Keras Applications and their logits: keras_files.py FOLDER (in its own process).
 
-Of each network NAME it writes NAME.weights.h5 and NAME.h5, in its newer and its older layout; NAME.npz with pictures and
-the logits that it sees in them; and for some, NAME-headless in both layouts, without a classifier.
+For each network NAME, it writes the weights in the newer layout, NAME.weights.h5, and in the older layout, NAME.h5. It
+writes pictures and their logits to NAME.npz. Some networks are also saved without a classifier, as NAME-headless.
 """
 
 import importlib
@@ -18,7 +18,7 @@ os.environ.update(worker_environment())
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 CLASSES = 10
-NETWORKS = {  # module and function there, input shape: not square
+NETWORKS = {  # the module and function of Keras, and an input shape that is not square
     "mobilenet-v1": ("mobilenet", "MobileNet", (64, 75, 3)),
     "mobilenet-v2": ("mobilenet_v2", "MobileNetV2", (64, 75, 3)),
     "resnet50": ("resnet50", "ResNet50", (64, 75, 3)),
@@ -44,7 +44,7 @@ def main(folder: str) -> None:
 
 
 def published(name: str, **options: Any) -> Any:
-    """Keras' own network, with no tensor at the value that it starts from, and kernels that keep a signal alive."""
+    """Keras' network with random weights, without initial values. The kernels keep the magnitude of values."""
     module, function, shape = NETWORKS[name]
     model = getattr(importlib.import_module(f"keras.applications.{module}"), function)(
         input_shape=shape, weights=None, **options
@@ -53,7 +53,7 @@ def published(name: str, **options: Any) -> Any:
     for variable in model.weights:
         shape = variable.shape
         if variable.name == "kernel":
-            inputs = np.prod(shape[:2] if shape[-1] == 1 else shape[:-1])  # depthwise, or not
+            inputs = np.prod(shape[:2] if shape[-1] == 1 else shape[:-1])  # depthwise, or other kernels
             variable.assign(random.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / inputs)))
         else:
             middle = 1.0 if variable.name in ("gamma", "moving_variance") else 0.0
@@ -62,7 +62,7 @@ def published(name: str, **options: Any) -> Any:
 
 
 def pictures(count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Random squares: of random pixels alone, a deep network sees little but the mean."""
+    """Pictures of random squares. Random pixels would do less: a deep network averages them."""
     squares = np.random.default_rng(1).integers(0, 256, (count, *(-(-size // 16) for size in shape[:2]), 3), np.uint8)
     return squares.repeat(16, axis=1).repeat(16, axis=2)[:, : shape[0], : shape[1]]
 
@@ -72,7 +72,7 @@ def save(model: Any, path: Path) -> None:
     from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
     model.save_weights(f"{path}.weights.h5")
-    with h5py.File(f"{path}.h5", "w") as root:  # as the files of Keras Applications are
+    with h5py.File(f"{path}.h5", "w") as root:  # the layout of the files of Keras Applications
         save_weights_to_hdf5_group(root, model)
 
 

@@ -1,4 +1,4 @@
-"""What one backend sees in pictures: look.py BACKEND OUT.npz PICTURE... (a process of its own, as all backends need)."""
+"""Predicts classes of pictures with a backend: look.py BACKEND OUT.npz PICTURE... (in its own process)."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What one backend computes with Keras' files: read_keras_files.py BACKEND FOLDER OUT.npz (a process of its own)."""
+"""Computes logits with Keras' files: read_keras_files.py BACKEND FOLDER OUT.npz (in its own process)."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ LAYOUTS = (".weights.h5", ".h5")
 
 
 def main(name: str, folder: str, out: str) -> None:
-    """Writes NETWORK.logits, of the newer layout, and NETWORK.weights, what each layout was read as."""
+    """Write the logits of the newer layout to NETWORK.logits, and the hashes of both layouts to NETWORK.weights."""
     backend = load_backend(name)(device="cpu", precision="float32")
     seen = {}
     for known in sorted(Path(folder).glob("*.npz")):
@@ -36,7 +36,7 @@ def main(name: str, folder: str, out: str) -> None:
 
 
 def network(name: str, shape: tuple[int, ...], classes: int) -> Model:
-    """vgg16 takes one size of pictures for the sake of its published weights; these are of others."""
+    """The network for this shape. The builder of vgg16 accepts only the published size of pictures."""
     model = load_plugins().models[name]
     return replace(model(classes=classes), input_shape=shape) if name == "vgg16" else model(shape, classes)
 

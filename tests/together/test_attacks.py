@@ -1,4 +1,4 @@
-"""Attacks on all three frameworks: the same cat is fooled alike, by the same pictures."""
+"""Attacks on all three frameworks: similar pictures change the predicted class of a cat in the same way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CAT, RETRIEVER, EPSILON = 285, 207, 4 / 255
 
 @pytest.fixture(scope="module")
 def cat(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
-    """What each backend makes of chelsea, with the real EfficientNet-Lite0."""
+    """The attacks of each backend on the picture chelsea, with the trained EfficientNet-Lite0."""
     import skimage.data
 
     chelsea = Path(skimage.data.__file__).parent / "chelsea.png"
@@ -28,23 +28,23 @@ def cat(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
     return {backend: dict(np.load(folder / f"{backend}.npz")) for backend in BACKENDS}
 
 
-def test_the_cat_becomes_a_golden_retriever_on_every_framework(cat):
+def test_every_framework_predicts_a_golden_retriever_after_a_targeted_attack(cat):
     found = {backend: float(made["targeted_seen"][RETRIEVER]) for backend, made in cat.items()}
     print(f"probability of the retriever: {found}")
     assert min(found.values()) >= 0.9
 
 
 @pytest.mark.parametrize("attack", ["fgsm", "pgd"])
-def test_the_cat_is_no_cat_of_its_kind_any_more(cat, attack):
+def test_an_attack_changes_the_predicted_class(cat, attack):
     for backend, made in cat.items():
         assert made["before"].argmax() == CAT, backend
         assert made[f"{attack}_seen"].argmax() != CAT, backend
 
 
 @pytest.mark.parametrize("attack", ["fgsm", "pgd", "targeted"])
-def test_the_change_is_small_and_leads_all_to_the_same_class(cat, attack):
-    """In float32 the signs of small gradients differ, and each step starts where the one before it has led: after many of
-    them, pictures differ that one step leaves the same."""
+def test_the_change_is_small_and_all_frameworks_predict_the_same_class(cat, attack):
+    """In float32, the signs of small gradients differ. A single step makes the same pictures, but many steps do not,
+    because each step starts from the result of the step before it."""
     pictures = np.stack([made[attack] for made in cat.values()])
     assert np.abs(pictures - cat["jax"]["original"]).max() <= EPSILON + 1e-6
     assert len({int(made[f"{attack}_seen"].argmax()) for made in cat.values()}) == 1
@@ -54,7 +54,7 @@ def test_the_change_is_small_and_leads_all_to_the_same_class(cat, attack):
     assert attack != "fgsm" or other <= 0.001
 
 
-def test_accuracies_on_attacked_digits_are_within_half_a_point_and_judged_alike(tmp_path):
+def test_accuracies_on_attacked_digits_are_within_half_a_point_for_all_backends(tmp_path):
     command = [
         sys.executable,
         "-m",

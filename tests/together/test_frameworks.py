@@ -1,4 +1,4 @@
-"""All three frameworks in one environment: the run that the README shows, and what it must show."""
+"""The run of the README, with all three frameworks in one environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def report(tmp_path_factory):
     return json.loads(samebench("report", folder, "--format", "json").stdout)
 
 
-def test_all_backends_are_there():
+def test_all_backends_are_available():
     found = json.loads(samebench("list", "backends", "--json").stdout)["backends"]
     assert {row["name"]: row["status"] for row in found} == dict.fromkeys(ALL, "available")
 
@@ -40,7 +40,7 @@ def test_every_cell_learns_the_digits(report):
 
 
 @pytest.mark.parametrize("task", LEAST)
-def test_means_lie_within_a_point_and_parameters_are_equal(report, task):
+def test_means_are_within_a_point_and_parameters_are_equal(report, task):
     rows = [row for row in report["summary"] if row["task"] == task]
     means = {row["backend"]: row["test_accuracy"]["mean"] for row in rows}
     assert means.keys() == {"pytorch", "keras", "jax"}
@@ -55,7 +55,7 @@ def test_features_are_the_same(report):
     assert max(spreads["feature-extraction"], spreads["fine-tuning"]) <= 1e-5
 
 
-def test_every_number_carries_its_verdict(report):
+def test_every_cell_has_an_equal_verdict(report):
     assert {cell["parity"]["verdict"] for cell in report["cells"]} == {"equal"}
     for cell in report["cells"]:
         kinds = ("gradients", "trajectory") if cell["task"] in LEAST else ("attack",)
@@ -64,7 +64,7 @@ def test_every_number_carries_its_verdict(report):
         assert cell["parity"]["timed"]["logits"] <= 1e-4
 
 
-def test_the_run_itself_shows_that_all_saw_the_same(report):
+def test_the_backends_agree_in_the_run_itself(report):
     assert len(report["agreement"]) == 5
     for agreement in report["agreement"]:
         assert not agreement["outliers"]
@@ -72,7 +72,7 @@ def test_the_run_itself_shows_that_all_saw_the_same(report):
         assert agreement["task"] != "adversarial" or agreement["accuracy_spread"] <= 0.005
 
 
-def test_left_to_their_own_ways_frameworks_say_so_and_claim_nothing(tmp_path):
+def test_native_semantics_are_described_and_not_certified(tmp_path):
     scratch = ["--task", "scratch-cnn", "--set", "scratch-cnn.epochs=5"]
     done = samebench("run", "--semantics", "native", *scratch, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
@@ -80,5 +80,5 @@ def test_left_to_their_own_ways_frameworks_say_so_and_claim_nothing(tmp_path):
     assert "keras went its own way: first weights: " in samebench("report", tmp_path / "run", "--full").stdout
     cells = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)["cells"]
     assert {cell["parity"]["verdict"].partition(":")[0] for cell in cells} == {"not-checked"}
-    assert len({cell["evidence"]["weights"] for cell in cells}) == 3, "each has drawn its own"
+    assert len({cell["evidence"]["weights"] for cell in cells}) == 3, "each framework draws its own weights"
     assert min(cell["metrics"]["test_accuracy"] for cell in cells) > 0.85

@@ -1,4 +1,4 @@
-"""Files that Keras itself writes of its own networks, in both layouts: every backend computes with them what Keras does."""
+"""Files of Keras' own networks, in both layouts. With them, every backend computes the same logits as Keras."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(script: str, *arguments: object) -> None:
 
 @pytest.fixture(scope="module")
 def files() -> Iterator[Path]:
-    """What keras_files.py writes; some hundred megabytes, which are not kept."""
+    """The files of keras_files.py: some hundred megabytes, deleted after the tests."""
     with tempfile.TemporaryDirectory() as folder:
         run("keras_files.py", folder)
         yield Path(folder)
@@ -38,14 +38,14 @@ def files() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def seen(request: pytest.FixtureRequest, files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Array]:
-    """What read_keras_files.py writes of one backend."""
+    """The results of read_keras_files.py for a backend."""
     out = tmp_path_factory.mktemp("seen") / f"{request.param}.npz"
     run("read_keras_files.py", request.param, files, out)
     return dict(np.load(out))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_logits_are_those_of_keras(seen, files, name):
+def test_logits_agree_with_keras(seen, files, name):
     expected = np.load(files / f"{name}.npz")["expected"]
     assert np.abs(expected[0] - expected[1]).max() > 1e-2 * np.abs(expected).max(), "the pictures must matter"
     difference = np.abs(seen[f"{name}.logits"] - expected).max() / np.abs(expected).max()
@@ -54,14 +54,14 @@ def test_logits_are_those_of_keras(seen, files, name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_both_layouts_hold_the_same(seen, name):
+def test_both_layouts_hold_the_same_weights(seen, name):
     newer, older = seen[f"{name}.weights"]
     assert newer == older
 
 
 @pytest.mark.parametrize("layout", [".weights.h5", ".h5"])
 @pytest.mark.parametrize("name", ["mobilenet-v1", "resnet50", "inception-v3"])
-def test_without_its_classifier_a_network_is_refused(files, name, layout):
+def test_a_network_without_its_classifier_is_refused(files, name, layout):
     model = load_plugins().models[name]((90, 75, 3), 10)
     tensors = read_tensors(files / f"{name}-headless{layout}")
     with pytest.raises(SpecError, match=r"a file has .* layers with tensors, .* lacks a part such as the classifier"):

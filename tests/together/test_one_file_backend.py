@@ -1,4 +1,4 @@
-"""Backends in one file, as strangers write them, beside ours: one that uses no helper, and a short one that does."""
+"""Backends in a single file, like those of other authors: one without helpers, and a short one with helpers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FILES = {"plain-jax": (TESTS / "plain_jax.py", 155, 2), "short-jax": (TESTS / "s
 def lines_of_code(file: Path) -> int:
     """Lines that are not blank, a comment or part of a docstring."""
     text = file.read_text()
-    told: set[int] = set()
+    docstrings: set[int] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
-            told |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+            docstrings |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
     lines = enumerate(map(str.strip, text.splitlines()), 1)
-    return sum(bool(line) and not line.startswith("#") and number not in told for number, line in lines)
+    return sum(bool(line) and not line.startswith("#") and number not in docstrings for number, line in lines)
 
 
 @pytest.mark.parametrize(

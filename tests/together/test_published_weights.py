@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 BACKENDS = ("pytorch", "keras", "jax")
-CAT = 285  # Egyptian cat, which chelsea of scikit-image is taken for
+CAT = 285  # Egyptian cat, the class predicted for chelsea of scikit-image
 
 
 def own(name: str) -> Path | None:
-    """Something of the folder of the user's data, if it is there."""
+    """A file or folder in the user's data folder; None if it does not exist."""
     data = os.environ.get("SAMEBENCH_DATA_DIR")
     return Path(data, name) if data and Path(data, name).exists() else None
 
@@ -29,7 +29,7 @@ def photos() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory, photos) -> dict[str, dict[str, np.ndarray]]:
-    """For each network, what each backend sees: probabilities of chelsea first, then of the photos."""
+    """For each network and backend, the predicted probabilities: of chelsea first, then of the photos."""
     import skimage.data
 
     chelsea = Path(skimage.data.__file__).parent / "chelsea.png"
@@ -50,7 +50,7 @@ def seen(tmp_path_factory, photos) -> dict[str, dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("network", ["efficientnet-lite0", "mobilenet-v1-0.75"])
-def test_chelsea_is_the_same_cat_on_every_framework(seen, network):
+def test_every_framework_predicts_the_same_cat(seen, network):
     if network not in seen:
         pytest.skip("needs weights/mobilenet_075_224.weights.h5 in the folder that SAMEBENCH_DATA_DIR names")
     assert {backend: int(found[0].argmax()) for backend, found in seen[network].items()} == dict.fromkeys(BACKENDS, CAT)
@@ -66,7 +66,7 @@ def test_probabilities_are_equal(seen, network):
 
 
 @pytest.mark.parametrize("network", ["efficientnet-lite0", "mobilenet-v1-0.75"])
-def test_most_photos_are_what_they_are(seen, photos, network):
+def test_most_photos_are_classified_correctly(seen, photos, network):
     labels = own("labels/imagenet_class_index.json")
     if not (photos and labels and network in seen):
         pytest.skip("needs imagenet-samples, labels and weights in the folder that SAMEBENCH_DATA_DIR names")
@@ -78,7 +78,7 @@ def test_most_photos_are_what_they_are(seen, photos, network):
         assert len(right) == 100 and np.mean(right) >= 0.78
 
 
-def test_features_of_cats_and_dogs_tell_them_apart_alike(tmp_path):
+def test_features_of_cats_and_dogs_give_similar_accuracies(tmp_path):
     if not own("cats_vs_dogs"):
         pytest.skip("needs cats_vs_dogs in the folder that SAMEBENCH_DATA_DIR names")
     asked = ["run", "--task", "feature-extraction", "--dataset", "cats-vs-dogs", "--weights", "efficientnet-lite0"]
