@@ -71,7 +71,7 @@ def test_feature_maps_are_of_the_pictures_that_a_cell_has_now(tmp_path):
     write_arrays(store.maps_file(before), {"trunk.conv1": np.ones((2, 6, 5, 8))})
     assert list(store.feature_maps(before)) == ["trunk.conv1"]
     for now in (replace(before, artifacts={PICTURES: "sha256:2"}), replace(before, artifacts={})):
-        with pytest.raises(LookupError, match="nothing is known of what the network sees"):
+        with pytest.raises(LookupError, match="there are no feature maps"):
             store.feature_maps(now)
 
 

@@ -87,7 +87,7 @@ def test_seeds_as_typed():
         ({"scratch-cnn": {"optimizer": {"name": "sdg"}}}, "scratch-cnn.optimizer.name must be 'adam' or 'adamw' or 'sgd', not 'sdg'"),
         ({"data": {"size": 0}}, "data.size must be at least 1"),
         ({"data": {"broken": "mend"}}, "data.broken must be 'refuse' or 'skip', not 'mend'"),
-        ({"seeds": [1, 1]}, "seeds must be one or more, each named once"),
+        ({"seeds": [1, 1]}, "seeds must be one or more different numbers"),
         ({"seeds": 0}, "seeds must be from 1 to 1048576, not 0"),
         ({"seeds": []}, "one or more"),
         ({"seeds": [0, -1]}, "seeds[1] must be from 0 to 4294967295, not -1"),
@@ -107,7 +107,7 @@ def test_what_makes_no_sense_is_refused_with_its_path(source, message):
 
 def test_a_matrix_that_is_too_large_needs_a_yes():
     large = settings(SCRATCH, {"seeds": 1001})
-    with pytest.raises(UsageError, match="this is 1,001 cells: if you mean it, say --yes"):
+    with pytest.raises(UsageError, match="1,001 cells: if that is intended, add --yes"):
         planned(large)
     assert len(planned(large, yes=True)) == 1001
 

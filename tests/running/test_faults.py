@@ -184,9 +184,9 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
 def test_a_folder_of_other_things_is_refused(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     done = samebench("run", "--backend", "numpy", "--out", tmp_path, *SMALL)
-    assert done.returncode == 2 and "holds other things" in done.stderr
+    assert done.returncode == 2 and "has other files" in done.stderr
     done = samebench("run", "--backend", "numpy", "--out", tmp_path / "letter.txt", *SMALL)
-    assert done.returncode == 2 and "no run can be kept in" in done.stderr
+    assert done.returncode == 2 and "cannot hold a run" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_what_a_run_would_refuse_is_refused(here):
             (["--model", "lenet6"], "there is no model 'lenet6'"),
             (["--set", "ideal-image.classes=[77]"], "77"),
             (["--dataset", "folder:nothing", "--task", "scratch-cnn"], "there is no folder"),
-            (["--out", "other"], "holds other things and no run"),
+            (["--out", "other"], "has other files and is not a run"),
         ):
             done = dry(*arguments)
             assert done.exit_code in (1, 2) and said in done.stderr, arguments

@@ -250,7 +250,7 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
         (["show", "lenet5", "--input", "32"], 2, "rows x columns x channels"),
         (["run", "--dataset", "digit"], 2, "did you mean 'digits'"),
         (["run", "--seeds", "two"], 2, "--seeds takes a number"),
-        (["run", "--seeds", "1,1"], 2, "named once"),
+        (["run", "--seeds", "1,1"], 2, "different numbers"),
         (["run", "--set", "scratch-cnn.lr=1"], 2, "no option scratch-cnn.lr"),
         (["run", "--set", "scratch-cnn.optimizer.ler=1"], 2, "did you mean 'scratch-cnn.optimizer.lr'"),
         (["run", "--set", "scratch-cnn.epochs=many"], 2, "must be a whole number, not 'many'"),

@@ -112,7 +112,7 @@ def test_a_run_does_not_write_through_a_linked_folder(tmp_path, monkeypatch, oth
     if path.is_dir():
         path.rename(tmp_path / "was")
     path.symlink_to(other)
-    with unchanged(other, out), pytest.raises(UsageError, match="is a link or no folder"):
+    with unchanged(other, out), pytest.raises(UsageError, match="is a link or not a folder"):
         run_here(out, [one], monkeypatch, parity=True)
 
 
@@ -128,7 +128,7 @@ def test_a_lock_that_is_another_file_is_not_written_to(tmp_path, monkeypatch, ot
         if kind is os.link:
             assert run_here(out, [cell()], monkeypatch) == {"numpy": ("ok", None)}
         else:
-            with pytest.raises(UsageError, match=r"\.lock is a link or no file"):
+            with pytest.raises(UsageError, match=r"\.lock is a link or not a regular file"):
                 run_here(out, [cell()], monkeypatch)
 
 
@@ -188,7 +188,7 @@ def test_names_of_artifacts_become_no_paths(artifacts):
 
 def test_the_lock_of_another_program_makes_no_run(tmp_path, monkeypatch):
     (tmp_path / ".lock").write_text("12345")
-    with unchanged(tmp_path), pytest.raises(UsageError, match="holds other things"):
+    with unchanged(tmp_path), pytest.raises(UsageError, match="has other files"):
         run_here(tmp_path, [cell()], monkeypatch)
 
 

@@ -412,7 +412,7 @@ def test_pictures_of_one_maker_that_cannot_be_read_are_judged_by_nobody_and_spoi
     run_here(tmp_path, [bad, good], monkeypatch, work, parity=True)
     assert [set(pictures) for pictures in asked] == [{good.key}] * len(asked) and asked
     assert set(Store(tmp_path).judgement(good.comparison_key)["files"]) == {good.key}
-    assert [line.partition(":")[0] for line in said] == ["nobody judges the pictures of bad/default"]
+    assert [line.partition(":")[0] for line in said] == ["the pictures of bad/default are not judged"]
 
 
 @pytest.mark.parametrize(
