@@ -193,7 +193,7 @@ def test_unsupported_is_good_only_where_nobody_has_named_the_backend():
     assert said(declined) == [] and said(declined, named={"another"}) == []
     (line,) = said(declined, named={CELL.backend})
     assert "1 cell is unsupported, and the backend was named" in line and "it has float64" in line
-    assert "--strict asks for all" in said(declined, strict=True)[0]
+    assert "--strict requires all" in said(declined, strict=True)[0]
 
 
 def test_many_cells_are_counted_and_some_are_named():

@@ -127,7 +127,7 @@ def test_a_run_that_is_asked_to_end_says_how_to_go_on(tmp_path, number):
     assert not lives(int((tmp_path / "pid").read_text()))
     (run,) = tmp_path.glob("runs/*")
     assert cells(run)["mine"][0] == "interrupted"
-    again = said.rpartition("To go on: samebench ")[2].split()
+    again = said.rpartition("To resume: samebench ")[2].split()
     assert again[-2:] == ["--out", f"runs/{run.name}"]
     backend(tmp_path, "pass")
     assert samebench(*again, cwd=tmp_path).returncode == 0

@@ -323,7 +323,7 @@ def test_a_start_that_could_write_no_byte_goes_on(tmp_path, monkeypatch):
     out = tmp_path / "out"
     arguments = [sys.executable, "-m", "harness", "run", "--backend", "numpy", "--no-parity", "--out", str(out), *SMALL]
     done = subprocess.run(["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *arguments], capture_output=True, text=True)
-    assert done.returncode == 1 and "To go on when that is mended: samebench run " in done.stderr, done.stderr
+    assert done.returncode == 1 and "To resume when this is repaired: samebench run " in done.stderr, done.stderr
     assert run_here(out, [cell()], monkeypatch) == {"numpy": ("ok", None)}
 
 
