@@ -118,7 +118,7 @@ class Runner:
         if result.status == "ok":
             result.time["process_s"] = ended.seconds
             if ended.code:
-                result.warnings.append(f"its process ended badly after the result was there: {ended.explain()[1]}")
+                result.warnings.append(f"its process ended badly after it had stored the result: {ended.explain()[1]}")
         result.evidence |= _code_of(cell.backend)
         self.store.save(result)
         return result

@@ -125,7 +125,7 @@ def test_a_network_that_was_changed_since_is_not_used(run, picture):
     kept.write_bytes(whole[:-1] + b"\1")
     try:
         done = samebench("predict", picture, "--run", run, "--task", "fine-tuning")
-        assert done.returncode == 1 and "not what the run has written" in done.stderr
+        assert done.returncode == 1 and "is missing or has changed" in done.stderr
     finally:
         kept.write_bytes(whole)
 
