@@ -110,17 +110,17 @@ def _kept(report: Report, results: Sequence[Result]) -> list[Kept]:
 def _attacked(kept: Sequence[Kept]) -> str:
     """For each picture the original, and for each backend the magnified change and the adversarial picture."""
     first = kept[0].arrays
-    largest = max(float(np.abs(kept_by.arrays["made"] - kept_by.arrays["original"]).max()) for kept_by in kept)
+    largest = max(float(np.abs(maker.arrays["made"] - maker.arrays["original"]).max()) for maker in kept)
     factor = max(1, int(0.5 / largest)) if largest else 1
     headers = ["original"]
-    for kept_by in kept:
-        headers += [f"{kept_by.who}: the change, {factor} times", f"{kept_by.who}: adversarial"]
+    for maker in kept:
+        headers += [f"{maker.who}: the change, {factor} times", f"{maker.who}: adversarial"]
     lines = []
     for row in first["shown"][:SHOWN]:
         cells = [_figure(first["original"][row], kept[0].caption("before", row))]
-        for kept_by in kept:
-            change = 0.5 + factor * (kept_by.arrays["made"][row] - kept_by.arrays["original"][row])
-            cells += [_figure(change, ""), _figure(kept_by.arrays["made"][row], kept_by.caption("after", row))]
+        for maker in kept:
+            change = 0.5 + factor * (maker.arrays["made"][row] - maker.arrays["original"][row])
+            cells += [_figure(change, ""), _figure(maker.arrays["made"][row], maker.caption("after", row))]
         lines.append(cells)
     text = (
         f"The largest change of a pixel is {largest:.3g}, on a scale from 0 to 1; grey means no change. Pictures that fooled "
@@ -132,15 +132,15 @@ def _attacked(kept: Sequence[Kept]) -> str:
 def _ideal(kept: Sequence[Kept]) -> str:
     """The pictures of each backend for each class, without and with the loss of total variation."""
     headers = ["class"]
-    for kept_by in kept:
-        headers += [f"{kept_by.who}: without total variation", f"{kept_by.who}: with total variation"]
+    for maker in kept:
+        headers += [f"{maker.who}: without total variation", f"{maker.who}: with total variation"]
     lines = []
     for row, label in enumerate(kept[0].arrays["labels"][:SHOWN]):
         cells = [_text(f"{kept[0].arrays['classes'][label]} ({label})")]
-        for kept_by in kept:
+        for maker in kept:
             cells += [
-                _figure(kept_by.arrays["plain"][row], kept_by.caption("plain_after", row)),
-                _figure(kept_by.arrays["made"][row], kept_by.caption("after", row)),
+                _figure(maker.arrays["plain"][row], maker.caption("plain_after", row)),
+                _figure(maker.arrays["made"][row], maker.caption("after", row)),
             ]
         lines.append(cells)
     return f"<p>All pictures start from the same noise. Below each: the predicted class.</p>{_table(headers, lines)}"
@@ -148,10 +148,10 @@ def _ideal(kept: Sequence[Kept]) -> str:
 
 def _first_maps(report: Report, kept: Sequence[Kept]) -> Iterator[str]:
     """The feature maps of the first backend that has them."""
-    for kept_by in kept:
+    for maker in kept:
         with suppress(LookupError):
-            if maps := report.feature_maps(kept_by.result):  # a network without windows has none
-                yield _maps(maps, kept_by)
+            if maps := report.feature_maps(maker.result):  # a network without windows has none
+                yield _maps(maps, maker)
             return
 
 

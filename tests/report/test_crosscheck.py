@@ -113,7 +113,7 @@ def test_accuracies_that_lie_apart_are_outliers():
 def test_other_pictures_are_another_experiment():
     results = [attacked("one"), attacked("two"), attacked("three")]
     results[1].evidence["pictures"] = "others"
-    assert "its pictures was another one" in Report.of(Kept(results)).results[1].parity["verdict"]
+    assert "its pictures did not match" in Report.of(Kept(results)).results[1].parity["verdict"]
 
 
 def test_a_judge_that_failed_is_named_and_leaves_a_gap():
@@ -216,7 +216,7 @@ def test_a_gallery_without_pictures_says_so():
 def test_whom_the_certificate_knows_to_differ_is_to_blame_for_a_difference():
     results = [attacked("one"), attacked("two", robust=0.9)]
     both = [result.parity["verdict"] for result in Report.of(Kept(results)).results]
-    assert all("nobody knows who is right" in verdict for verdict in both)
+    assert all("it is unknown which is right" in verdict for verdict in both)
     results[1].parity |= {"verdict": "differs: attacked pictures of a network: 2.5e-01, limit 1e-09"}
     honest, guilty = Report.of(Kept(results)).results
     assert honest.parity["verdict"] == "equal"

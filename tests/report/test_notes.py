@@ -112,8 +112,8 @@ def test_why_equal_backends_make_unlike_pictures_is_said_where_it_is_so():
         "50.0% of their values."
     ), "rounding does not explain it in float64"
     said = of_pictures(*fast)
-    assert "The backends are equal all the same: in float64 their pictures agree to 1e-9. In float32, rounding" in said
-    assert said.endswith("Their effect: the accuracy that a judge finds in them differs by 0.00% at most.")
+    assert "The backends are still equal: in float64 their pictures agree to 1e-9. In float32, rounding" in said
+    assert said.endswith("The effect: the accuracy that a backend finds in them differs by at most 0.00%.")
     assert "equal" not in of_pictures(*fast, visible=0.0), "there is nothing to explain"
     for verdict in ("not-checked", "differs: it does"):
         doubtful = [fast[0], replace(fast[1], parity=fast[1].parity | {"verdict": verdict})]
@@ -126,8 +126,8 @@ def test_pictures_that_no_judge_could_judge_are_reported_all_the_same():
     for case in cases.values():
         case["judges"] = {judge: {"problem": "timeout: it took too long"} for judge in case["judges"]}
     said = " ".join(line for lines in report_notes(Report.of(Kept(results, judged=cases))) for line in lines)
-    assert "The backends are equal all the same" in said and "numpy could not judge: timeout" in said
-    assert "Their effect" not in said, "nobody knows it"
+    assert "The backends are still equal" in said and "numpy could not judge: timeout" in said
+    assert "The effect" not in said, "no judge has given a score"
 
 
 def test_how_far_scores_lie_apart_is_the_most_that_one_judge_sees():
@@ -143,7 +143,7 @@ def test_all_ways_of_a_backends_own_are_told():
         return ok(replace(CELL, task=task, semantics="native"), evidence={"device": "cpu", "own_ways": ways})
 
     said = shown("table", native("scratch-cnn", Adam="epsilon 1e-7"), native("fine-tuning", SGD="no dampening"))
-    assert "numpy went its own way: Adam: epsilon 1e-7; SGD: no dampening" in said
+    assert "Native semantics of numpy: Adam: epsilon 1e-7; SGD: no dampening" in said
 
 
 @pytest.mark.parametrize("unknown", ["unknown", "not said"])

@@ -1,4 +1,4 @@
-"""Cells of one row rest on the same: other pictures, packages, machines or rules make rows of their own, in every format."""
+"""Cells in a row have the same basis. Other pictures, packages, machines or rules make separate rows, in every format."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_pictures_that_were_replaced_are_not_averaged_with_the_new_ones(tmp_path
         results.append(run_cell(replace(cell, seed=seed), tmp_path / "artifacts"))
     assert [result.status for result in results] == ["ok"] * 3, results[0].reason
     (first, second) = report(*results).summary
-    assert (first["seeds"], second["seeds"]) == ([0], [1, 2]) and first["apart"].keys() == {"data set"}
+    assert (first["seeds"], second["seeds"]) == ([0], [1, 2]) and first["apart"].keys() == {"dataset"}
     said = shown("table", *results)
-    assert f"seed 0: data set {results[0].evidence['dataset'][:8]}" in said
-    assert f"seeds 1 and 2: data set {results[1].evidence['dataset'][:8]}" in said
+    assert f"seed 0: dataset {results[0].evidence['dataset'][:8]}" in said
+    assert f"seeds 1 and 2: dataset {results[1].evidence['dataset'][:8]}" in said
     assert "run all of them again with a new --out" in said
 
 
@@ -100,7 +100,7 @@ def test_whatever_a_number_rests_on_keeps_rows_apart(change):
     assert in_rows(*results) == [[0, 1, 2]]
     results[1] = replace(results[1], **{name: getattr(results[1], name) | more for name, more in change.items()})
     assert in_rows(*results) == [[0, 2], [1]]
-    assert "differ in more than their seed have rows of their own" in shown("table", *results)
+    assert "differ in more than their seed have separate rows" in shown("table", *results)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_tables_do_not_compare_rows_of_different_data():
     for name in ("table", "markdown", "evaluation"):
         said = shown(name, *of_two_data_sets())
         for data, accuracy in (("dddddddd", "10.00%"), ("eeeeeeee", "25.00%")):
-            table = said.partition(f"on digits, float64, data set {data}")[2].partition("on digits, float64")[0]
+            table = said.partition(f"on digits, float64, dataset {data}")[2].partition("on digits, float64")[0]
             assert table.count(accuracy) == 2, "one row for each backend"
-        assert "20.00%" not in said, "the mean over both data sets"
+        assert "20.00%" not in said, "the mean over both datasets"
 
 
 def test_rows_of_one_backend_say_what_keeps_them_apart():
@@ -151,17 +151,17 @@ def test_programs_see_the_rows_too():
     results = of_two_data_sets()
     rows = json.loads(REPORTERS["json"](report(*results)))["summary"]
     assert [(row["seeds"], row["apart"]) for row in rows] == [
-        ([0], {"data set": "d" * 16}), ([1, 2], {"data set": "e" * 16}),
+        ([0], {"dataset": "d" * 16}), ([1, 2], {"dataset": "e" * 16}),
     ] * 2  # fmt: skip
     found = list(csv.DictReader(io.StringIO(REPORTERS["csv"](report(*results)))))
     assert [line["row"] for line in found] == ["1", "2", "2", "3", "4", "4"]
-    assert found[1]["kept_apart"] == f"data set {'e' * 16}"
+    assert found[1]["kept_apart"] == f"dataset {'e' * 16}"
 
 
 def test_a_learning_curve_has_a_line_for_each():
     results = [replace(r, cell=replace(r.cell, options={"train_limit": 9})) for r in of_two_data_sets()[:3]]
     said = shown("learning-curve", *results)
-    assert "10.00%" in said and "25.00%" in said and "seeds 1 and 2, data set eeeeeeee" in said
+    assert "10.00%" in said and "25.00%" in said and "seeds 1 and 2, dataset eeeeeeee" in said
     few, many = (replace(CELL, options={"train_limit": 9, "epochs": epochs}) for epochs in (1, 5))
     said = shown("learning-curve", ok(few, metrics={"test_accuracy": 0.7}), ok(many, metrics={"test_accuracy": 0.1}))
     assert "70.00%" in said and "10.00%" in said and "epochs=5" in said, "nor do other options take its place"
@@ -182,8 +182,8 @@ def test_scores_of_other_pictures_are_not_averaged():
     ]  # fmt: skip
     said = REPORTERS["table"](Report.of(Kept(results, judged=cases))).split("\n\n")
     first, second = (table for table in said if "as a column judges" in " ".join(table.split()))
-    assert "data set dddddddd" in first and "50.00%" in first and "90.00%" not in first
-    assert "data set eeeeeeee" in second and "90.00%" in second and "50.00%" not in second
+    assert "dataset dddddddd" in first and "50.00%" in first and "90.00%" not in first
+    assert "dataset eeeeeeee" in second and "90.00%" in second and "50.00%" not in second
 
 
 def test_makers_of_one_seed_with_other_pictures_are_in_no_common_matrix():

@@ -24,7 +24,7 @@ def curves(title: str, rows: Sequence[Row], metrics: Sequence[Metric]) -> Iterat
 def _curve(
     title: str, rows: Sequence[Row], metric: Metric, part: tuple[str, Format], metrics: Sequence[Metric]
 ) -> Table:
-    """A table of detail part of a curve: a column for each place, then the details."""
+    """A table of one part of a curve: a column for each place, then the details."""
     (key, format), beside = part, details(metrics)
     places = [point[metric.over] for point in rows[0][metric.name]]
     first, names = row_names(rows)

@@ -104,7 +104,7 @@ def _why(found: dict[str, Any], precision: str, what: str) -> str:
     )
     if what not in found["spread"]:  # no judge has given a score
         return text
-    return f"{text} The effect is small: the {what} that a backend finds in them differs by at most {found['spread'][what]:.2%}."
+    return f"{text} The effect: the {what} that a backend finds in them differs by at most {found['spread'][what]:.2%}."
 
 
 def _verdict(result: Result) -> Iterator[str]:
