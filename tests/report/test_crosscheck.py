@@ -32,7 +32,7 @@ def test_makers_and_judges_make_a_matrix_of_means_over_seeds():
     assert found["scores"]["one/default"]["two/default"]["accuracy"] == pytest.approx(0.6)
     assert found["scores"]["two/default"]["two/default"]["accuracy"] == 0.5
     table = REPORTERS["table"](Report.of(Kept(results, judged=cases)))
-    assert "60.00%" in table and "as a column judges them" in table.replace("\n  ", " ")
+    assert "60.00%" in table and "finds in the pictures of the backend of a row" in table.replace("\n  ", " ")
 
 
 def test_a_number_that_the_reference_does_not_find_loses_its_verdict():
@@ -42,7 +42,7 @@ def test_a_number_that_the_reference_does_not_find_loses_its_verdict():
     cases = judged(results, lambda maker, judge: 0.53 if maker == "two" else 0.5)
     honest, doubtful = Report.of(Kept(results, judged=cases)).results
     assert honest.parity["verdict"] == "equal"
-    assert "in which the reference finds 53.00%" in doubtful.parity["verdict"]
+    assert "but the reference finds 53.00%" in doubtful.parity["verdict"]
 
 
 def since_then(*results: Result, **changes) -> Report:
@@ -105,7 +105,7 @@ def test_accuracies_that_lie_apart_are_outliers():
     (agreement,) = report.agreements
     assert agreement.accuracy_spread == pytest.approx(0.02)
     assert list(agreement.outliers) == [results[2].cell.key]
-    assert "its accuracy is" in report.results[2].parity["verdict"]
+    assert "its accuracy differs by 2.0e-02" in report.results[2].parity["verdict"]
     few = [attacked("one", pictures=32), attacked("two", robust=0.5 + 1 / 32, pictures=32)]
     assert not Report.of(Kept(few)).agreements[0].outliers, "one picture of 32 more or less is no difference"
 

@@ -51,7 +51,7 @@ def test_pictures_that_were_replaced_are_not_averaged_with_the_new_ones(tmp_path
     assert (first["seeds"], second["seeds"]) == ([0], [1, 2]) and first["apart"].keys() == {"dataset"}
     said = shown("table", *results)
     assert f"seed 0: dataset {results[0].evidence['dataset'][:8]}" in said
-    assert f"seeds 1 and 2: dataset {results[1].evidence['dataset'][:8]}" in said
+    assert f"seeds 1-2: dataset {results[1].evidence['dataset'][:8]}" in said
     assert "run all of them again with a new --out" in said
 
 
@@ -121,7 +121,7 @@ def test_what_old_results_do_not_have_keeps_nothing_apart():
 
 
 def of_two_data_sets() -> list[Result]:
-    """Seed 0 on one, seeds 1 and 2 on another, by two backends."""
+    """Seed 0 on one, seeds 1-2 on another, by two backends."""
     return [
         resting_on(seed, backend, dataset=("d" if seed == 0 else "e") * 16)
         for backend in ("numpy", "mine")
@@ -161,7 +161,7 @@ def test_programs_see_the_rows_too():
 def test_a_learning_curve_has_a_line_for_each():
     results = [replace(r, cell=replace(r.cell, options={"train_limit": 9})) for r in of_two_data_sets()[:3]]
     said = shown("learning-curve", *results)
-    assert "10.00%" in said and "25.00%" in said and "seeds 1 and 2, dataset eeeeeeee" in said
+    assert "10.00%" in said and "25.00%" in said and "seeds 1-2, dataset eeeeeeee" in said
     few, many = (replace(CELL, options={"train_limit": 9, "epochs": epochs}) for epochs in (1, 5))
     said = shown("learning-curve", ok(few, metrics={"test_accuracy": 0.7}), ok(many, metrics={"test_accuracy": 0.1}))
     assert "70.00%" in said and "10.00%" in said and "epochs=5" in said, "nor do other options take its place"
@@ -181,7 +181,7 @@ def test_scores_of_other_pictures_are_not_averaged():
         (1, [0], 0.5), (1, [1], 0.9),
     ]  # fmt: skip
     said = REPORTERS["table"](Report.of(Kept(results, judged=cases))).split("\n\n")
-    first, second = (table for table in said if "as a column judges" in " ".join(table.split()))
+    first, second = (table for table in said if "in the pictures of the backend of a row" in " ".join(table.split()))
     assert "dataset dddddddd" in first and "50.00%" in first and "90.00%" not in first
     assert "dataset eeeeeeee" in second and "90.00%" in second and "50.00%" not in second
 

@@ -150,7 +150,7 @@ def test_every_interval_is_shown_in_one_form():
 
 def test_the_footer_says_what_an_interval_is_and_what_a_rate_leaves_out():
     text = " ".join(REPORTERS["table"](report(ok())).split())
-    assert "mean over seeds, from 3 seeds on" in text and "median over cells, from 6 cells on" in text
+    assert "mean over seeds, for at least 3 seeds" in text and "median over cells, for at least 6 cells" in text
     assert "in the first step only" not in text and "Rates do not include the first step" in text
 
 

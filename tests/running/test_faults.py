@@ -228,7 +228,7 @@ def test_a_backend_that_has_changed_since_runs_again(tmp_path):
     assert "[1/1]" not in samebench(*arguments).stderr
     backend(tmp_path, "weights = {name: tensor * 1.001 for name, tensor in weights.items()}")
     again = samebench(*arguments)
-    assert "[1/1]" in again.stderr and "certificate of " in again.stderr and "differs" in again.stdout
+    assert "[1/1]" in again.stderr and "certificate of " in again.stderr and "Differs: scratch-cnn" in again.stdout
 
 
 def test_a_disk_that_is_full_is_said_and_nothing_is_lost(tmp_path):
