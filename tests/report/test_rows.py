@@ -91,7 +91,7 @@ def test_a_change_of_a_rule_of_the_harness_is_noticed(tmp_path, monkeypatch, fau
     ],
     ids=str,
 )
-def test_whatever_a_number_rests_on_keeps_rows_apart(change):
+def test_each_difference_in_the_basis_makes_a_separate_row(change):
     known = {
         "model": "m", "tuning_order_rule": "0", "augmentation_rule": "0", "start": START,
         "backend_code": "a", "host": {"processor": "one", "cores": 2, "python": "3.11"},
@@ -107,13 +107,13 @@ def test_whatever_a_number_rests_on_keeps_rows_apart(change):
     "change", [{"pictures": 32}, {"robust_accuracy": [{"epsilon": 0.3, "accuracy": 0.5}]}], ids=str
 )
 def test_attacks_of_another_size_are_not_averaged(change):
-    """The default of an option may be another one in the next version."""
+    """The default of an option may change in the next version."""
     before, after = attacked(), attacked(seed=1)
     assert in_rows(before, after) == [[0, 1]]
     assert in_rows(before, replace(after, metrics=after.metrics | change)) == [[0], [1]]
 
 
-def test_what_old_results_do_not_have_keeps_nothing_apart():
+def test_values_that_old_results_lack_make_no_separate_rows():
     old = ok(replace(CELL, seed=5), evidence={"device": "cpu"}, versions={})
     assert in_rows(old, resting_on(0), resting_on(1)) == [[5, 0, 1]]
     failed = Result(replace(CELL, seed=6), "failed", "it broke")
@@ -121,7 +121,7 @@ def test_what_old_results_do_not_have_keeps_nothing_apart():
 
 
 def of_two_data_sets() -> list[Result]:
-    """Seed 0 on one, seeds 1-2 on another, by two backends."""
+    """Results of two backends: seed 0 on a dataset, seeds 1 and 2 on another dataset."""
     return [
         resting_on(seed, backend, dataset=("d" if seed == 0 else "e") * 16)
         for backend in ("numpy", "mine")
@@ -138,7 +138,7 @@ def test_tables_do_not_compare_rows_of_different_data():
         assert "20.00%" not in said, "the mean over both datasets"
 
 
-def test_rows_of_one_backend_say_what_keeps_them_apart():
+def test_rows_of_a_backend_name_their_differences():
     results = [resting_on(0), replace(resting_on(1), versions={"numpy": "3.0"})]
     for name in ("table", "markdown"):
         said = shown(name, *results)
@@ -147,7 +147,7 @@ def test_rows_of_one_backend_say_what_keeps_them_apart():
     assert "kept apart" not in shown("table", resting_on(0), resting_on(1))
 
 
-def test_programs_see_the_rows_too():
+def test_json_and_csv_have_the_same_rows():
     results = of_two_data_sets()
     rows = json.loads(REPORTERS["json"](report(*results)))["summary"]
     assert [(row["seeds"], row["apart"]) for row in rows] == [
@@ -186,7 +186,7 @@ def test_scores_of_other_pictures_are_not_averaged():
     assert "dataset eeeeeeee" in second and "90.00%" in second and "50.00%" not in second
 
 
-def test_makers_of_one_seed_with_other_pictures_are_in_no_common_matrix():
+def test_makers_with_different_pictures_have_separate_matrices():
     results = [attacked("one", dataset="d"), attacked("two")]
     results[0].evidence["dataset"], results[1].evidence["dataset"] = "d" * 16, "e" * 16
     found = Report.of(Kept(results, judged=judged(results))).judgements
@@ -214,8 +214,8 @@ def test_the_gallery_shows_pictures_of_one_group_in_one_table():
         ({"versions": {"numpy": "3.0"}}, "another numpy 3.0"),
     ],
 )
-def test_a_certificate_says_nothing_of_a_cell_that_ran_something_else(verdict, about, reason):
-    """It is kept under what was asked for, and made anew when the run is resumed."""
+def test_a_certificate_does_not_apply_to_a_cell_with_other_code(verdict, about, reason):
+    """A certificate is stored by the configuration, and made again when the run is resumed."""
     result = resting_on(0, subjects="s", backend_code="a")
     (row,) = report(replace(result, parity=certified(verdict, about=about))).summary
     assert row["parity"].text == (f"not-checked: its certificate is of {reason}" if reason else verdict)
