@@ -75,11 +75,11 @@ class Metric:
     """The direction that is better; None if neither is."""
 
     headline: bool = False
-    """Whether it is the main number of its task. A task has one; by default it is the first."""
+    """Whether it is the main number of its task. By default, this is the first metric."""
 
     average: Literal["mean", "none"] = "mean"
     """How the seeds of a row are taken together: as the mean, with its interval; or not at all. The value of a metric with
-    "none" is a condition of the experiment: rows hold cells of one value only. Of curves, the one of the first seed is shown."""
+    "none" is a condition of the experiment, which is the same for all cells of a row. For a curve, "none" shows the first seed."""
 
     shown: Literal["results", "details", "no"] = "results"
     """The place: the table of results of every format ("results"); only tables of details, such as those of `evaluation`

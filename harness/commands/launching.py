@@ -169,8 +169,8 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
         folder = typed["out"] or Path("runs", "DATE-TIME")
         click.echo(printable(forecast(cells, chosen, plugins, settings, folder)))
         return
-    for one in chosen:
-        _check(one, plugins, settings)
+    for experiment in chosen:
+        _check(experiment, plugins, settings)
     store = Store(typed["out"] or Path("runs", datetime.now().strftime("%Y-%m-%d-%H%M%S")))
     memory = int(config.memory_gb * 2**30) if config.memory_gb else None
     limits = Limits(config.timeout, config.threads, memory, settings.python)

@@ -97,9 +97,9 @@ def grouped(items: Iterable[Item], basis: Callable[[Item], Basis]) -> list[tuple
     return groups
 
 
-def fits(one: Mapping[Any, str], other: Mapping[Any, str]) -> bool:
+def fits(values: Mapping[Any, str], other: Mapping[Any, str]) -> bool:
     """Whether no known value differs."""
-    return all(other.get(name, value) == value for name, value in one.items())
+    return all(other.get(name, value) == value for name, value in values.items())
 
 
 def rows_of(results: Sequence[Result], metrics: Sequence[Metric]) -> list[tuple[dict[str, str], list[Result]]]:

@@ -124,7 +124,7 @@ def test_the_time_left_is_never_negative_and_always_changes(live, clock):
     assert seen[-1] > 1200, "another one like it is to come"
 
 
-def test_failed_cells_do_not_change_the_time_left(live, clock):
+def test_failed_cells_count_only_for_their_own_experiment(live, clock):
     plan = cells(SLOW, QUICK, seeds=2)
     live.planned(plan)
     run(live, clock, plan[0], 1, status="unavailable")

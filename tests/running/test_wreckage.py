@@ -446,7 +446,7 @@ def test_problems_of_a_long_list_are_counted_to_a_limit():
 
 
 @pytest.mark.parametrize("put", [os.mkfifo, folder_for_file])
-def test_pictures_that_are_a_pipe_do_not_block(tmp_path, put):
+def test_pictures_that_are_not_a_regular_file_do_not_block(tmp_path, put):
     put(tmp_path / PICTURES)
     with pytest.raises((ValueError, OSError), match="not a regular file"):
         read_arrays(tmp_path / PICTURES)
