@@ -1,7 +1,6 @@
-"""The form of stored data: the type of each part. Each check yields one line for each problem, with its path.
+"""Checks of the form of stored data: the type of each part. A check yields a line for each problem, with its path.
 
-Files of a run may have been written by a broken cell, by another version or by a stranger. Data that passes these checks can
-be reported without further checks.
+Files of a run may come from a broken cell, from another version or from a stranger. Reports rely on these checks alone.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from harness.verdict import DEVIATIONS, KINDS, TIMED, verdict_in
 Problems = Iterator[str]
 
 NOT_FINITE = ("nan", "inf", "-inf")
-"""Words that files hold for numbers which JSON does not have."""
+"""Words in files for numbers that JSON cannot store."""
 
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
 TEXTS = (
@@ -33,18 +32,18 @@ EVIDENCE: dict[str, Any] = dict.fromkeys(TEXTS, str | None) | {
 """The fields of the evidence that reports use."""
 
 COMPARED = EVIDENCE | {"first_losses": list[float], "first_segment_loss": float | None, "features": dict}
-"""Those of a finished cell: it has numbers there."""
+"""The fields of the evidence of a finished cell, which has numbers too."""
 
 DEVIATION: Any = Literal["nan", "inf", "-inf"] | float | None
 CERTIFICATE: dict[str, Any] = {"verdict": str, "steps": int, "timed": dict, "excludes": list[str]}
 CERTIFICATE |= dict.fromkeys(DEVIATIONS, DEVIATION)
-"""The fields of a certificate. Its deviations may be no numbers, unless the verdict is `equal`."""
+"""The fields of a certificate. Its deviations need not be finite numbers, unless the verdict is `equal`."""
 
 START = ("name", "variant", "preprocessing", "source", "licence", "trained_on")
 """Fields about the weights that a cell starts from."""
 
 NAMED = 8
-"""The number of problems that are named, at most, of the parts of one value."""
+"""The largest number of problems that are reported for the parts of a value."""
 
 JSON_KINDS = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null", dict: "an object",
@@ -53,7 +52,7 @@ JSON_KINDS = {
 
 
 def shown(value: Any) -> str:
-    """A value in a message, shortened."""
+    """A value as messages show it, shortened."""
     return reprlib.repr(value)
 
 
@@ -63,7 +62,7 @@ def is_number(value: Any) -> bool:
 
 
 def containers_in(level: Iterable[Any]) -> list[Any]:
-    """The objects and lists of JSON in these objects and lists: the next level of the data."""
+    """The objects and lists in these objects and lists of JSON: the next level of the data."""
     return [
         part
         for value in level
@@ -77,20 +76,20 @@ def is_share(value: Any) -> bool:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether this can be the name of a file or a folder, and is no path."""
+    """Whether this can be the name of a file or a folder, and not a path."""
     return "/" not in name and "\0" not in name and name not in ("", ".", "..")
 
 
 def mistyped(value: Any, kind: Any, path: str) -> Problems:
-    """Problems where a value of plain data has another type than the annotation `kind`."""
+    """Problems of a value of plain data whose type is not the annotation `kind`."""
     if not fits(kind)(value):
         yield from _mistyped(value, kind, path)
 
 
 @cache
 def fits(kind: Any) -> Callable[[Any], bool]:
-    """A quick check whether a value has the type of the annotation. It is made once for each annotation: a report checks
-    hundreds of values in each of thousands of results."""
+    """A function that tests whether a value has the type of the annotation. It is fast, because a report tests hundreds of
+    values in thousands of results."""
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
         return lambda value: True
@@ -114,7 +113,7 @@ def _mistyped(value: Any, kind: Any, path: str) -> Problems:
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Literal:
         if value not in parts:
-            yield f"{path} {shown(value)} is none of {', '.join(map(str, parts))}"
+            yield f"{path} is one of {', '.join(map(str, parts))}, not {shown(value)}"
     elif origin in (Union, UnionType):
         if all(any(mistyped(value, part, path)) for part in parts):
             yield f"{path} is {' or '.join(map(_word, parts))}, not {shown(value)}"
@@ -127,7 +126,7 @@ def _mistyped(value: Any, kind: Any, path: str) -> Problems:
 
 
 def _first(found: Iterable[Problems]) -> Problems:
-    """The first problems of the parts: a file may have millions of wrong ones."""
+    """The first problems of the parts. A damaged file may have millions of problems."""
     return islice(chain.from_iterable(found), NAMED)
 
 
@@ -167,7 +166,7 @@ def certificate_problems(data: Any, path: str = "certificate") -> Problems:
         equal = verdict_in(data).is_equal
     except ValueError:
         equal = False
-        yield f"{path}.verdict {shown(data['verdict'])} starts with none of {', '.join(KINDS)}"
+        yield f"{path}.verdict starts with one of {', '.join(KINDS)}, not {shown(data['verdict'])}"
     yield from mistyped(data.get("about", {}), dict[str, Any], f"{path}.about")
     if isinstance(data.get("about"), dict):
         yield from fields_of(data["about"], {"versions": dict[str, str]}, f"{path}.about", ())
@@ -200,13 +199,13 @@ def scores_problems(data: Any, cells: Iterable[str], path: str) -> Problems:
 
 
 def apart_problems(data: Any, path: str) -> Problems:
-    """Problems in the distances between the pictures of several cells, if there are any."""
+    """Problems in the differences between the pictures of several cells, if these are stored."""
     if isinstance(data, dict) and "apart" in data:
         yield from fields_of(data["apart"], {"largest": float, "visible": float}, f"{path}.apart")
 
 
 def answer_problems(data: Any, cells: Iterable[str], path: str = "its answer") -> Problems:
-    """Problems in the whole answer of a judge: scores or a problem, and the distances between the pictures."""
+    """Problems in the whole answer of a judge: scores or a problem, and the differences between the pictures."""
     yield from scores_problems(data, cells, path)
     if isinstance(data, dict) and "beside" in data:
         yield from fields_of(data["beside"], {"apart": dict}, f"{path}.beside", ())
@@ -214,13 +213,13 @@ def answer_problems(data: Any, cells: Iterable[str], path: str = "its answer") -
 
 
 def case_problems(data: Any, path: str = "judgement") -> Problems:
-    """Problems in the stored judgement of one experiment and seed: its files, and the answer of each judge."""
+    """Problems in the stored judgement of an experiment with a seed: its files, and the answer of each judge."""
     if problems := list(fields_of(data, {"files": dict[str, str], "judges": dict[str, dict[str, Any]]}, path)):
         yield from problems
         return
-    for name, said in data["judges"].items():
-        yield from scores_problems(said, data["files"], f"{path}.judges.{name}")
-        yield from fields_of(said, {"code": str | None}, f"{path}.judges.{name}", ())
+    for name, answer in data["judges"].items():
+        yield from scores_problems(answer, data["files"], f"{path}.judges.{name}")
+        yield from fields_of(answer, {"code": str | None}, f"{path}.judges.{name}", ())
     yield from apart_problems(data, path)
 
 
@@ -232,11 +231,11 @@ def evidence_problems(data: Mapping[str, Any], finished: bool, path: str = "evid
     if finished and data.get("first_losses") == []:
         yield f"{path}.first_losses is empty"
     if finished and "features" in data and not _are_features(data["features"]):
-        yield f"{path}.features has a scale, and a sample of rows of numbers, all of one length"
+        yield f"{path}.features has a scale and a sample: rows of numbers, all of the same length"
 
 
 def provenance_problems(data: Mapping[str, Any], path: str = "provenance") -> Problems:
-    """Problems in what a result says about where it comes from."""
+    """Problems in the provenance of a result."""
     texts: Any = dict[str, str]
     yield from fields_of(data, {"samebench": dict, "environment": texts, "accelerator": texts}, path, ())
     if isinstance(data.get("samebench"), dict):

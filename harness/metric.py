@@ -1,7 +1,7 @@
-"""Metrics: what a task says of the numbers that it finds, so that every report can show them.
+"""Metrics: the declarations of the numbers that a task measures. Every report shows them by their declarations.
 
-A task declares its metrics (`Task.metrics`), and a run stores the declarations. Reports, and the checks of stored results,
-know metrics by their declarations only.
+A task declares its metrics in `Task.metrics`, and a run stores the declarations. No report and no check of stored results
+knows the name of a metric.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ Form = Literal["value", "curve", "classes", "confusion"]
 
 
 class Look(NamedTuple):
-    """A format of numbers: the ends of what they can be, what they are called, and how one is written."""
+    """A format of numbers: the smallest and the largest number, the description for messages, and the text of a number."""
 
     least: float
     most: float
-    said: str
+    description: str
     text: str
+    """The format specification of Python."""
+
     unit: str = ""
     factor: float = 1.0
-    """What a number is multiplied by before it is written."""
+    """The factor by which a number is multiplied before it is written."""
 
 
 FORMATS: dict[Format, Look] = {
@@ -52,12 +54,12 @@ RESERVED = (
     "seeds", "rests_on", "of_experiment", "parity", "images_per_s", "disturbed", "rate", "first_step_s", "parameters",
     "parameter_counts", "varied", "apart", "work_s", "peak_bytes",
 )  # fmt: skip
-"""Keys that every row of the summary has; no metric may have such a name."""
+"""Keys of the rows of the summary. No metric may have such a name."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that a task finds, by its name in `TaskResult.metrics`, and how reports show it.
+    """A number that a task measures. `name` is its key in `TaskResult.metrics`; the other fields say how reports show it.
 
     Example: `Metric("sharpness", "sharpness", "size", better="lower")`.
     """
@@ -70,44 +72,44 @@ class Metric:
     """A share and a difference of two shares are shown in percent; a size is a number of at least 0."""
 
     better: Literal["higher", "lower"] | None = None
-    """Which direction is better; None if neither is."""
+    """The direction that is better; None if neither is."""
 
     headline: bool = False
-    """Whether it is the main number of its task. A task has one; by default it is the first."""
+    """Whether it is the main number of its task. By default, this is the first metric."""
 
     average: Literal["mean", "none"] = "mean"
     """How the seeds of a row are taken together: as the mean, with its interval; or not at all. The value of a metric with
-    "none" is a condition of the experiment: rows hold cells of one value only. Of curves, the one of the first seed is shown."""
+    "none" is a condition of the experiment, which is the same for all cells of a row. For a curve, "none" shows the first seed."""
 
     shown: Literal["results", "details", "no"] = "results"
-    """Where: in the table of results of every format; in tables of details only, such as those of `evaluation`; or only in
-    the formats for programs."""
+    """The place: the table of results of every format ("results"); only tables of details, such as those of `evaluation`
+    ("details"); or only the formats for programs ("no")."""
 
     form: Form = "value"
-    """What is stored: a number; a curve, as a list of points; the shares of each class, as a list; or the confusions of
-    the classes, as a square of counts."""
+    """The form of the stored value: a number ("value"); a list of points ("curve"); a list with the shares of each class
+    ("classes"); or a square of counts ("confusion")."""
 
     over: str = ""
-    """Of a curve: the key of its points that has the place, such as "epoch"."""
+    """For a curve: the key of the place in its points, such as "epoch"."""
 
     parts: tuple[tuple[str, Format], ...] = ()
-    """Of a curve: the keys of its points that have values, each with its format."""
+    """For a curve: the keys of the values in its points, each with its format."""
 
     of: str = ""
-    """Of a number that is not stored, but read from a curve of one part: the name of the curve. It is read where the curve's
-    place equals the metric `at`. Of confusions: the name of the metric that has the classes."""
+    """For a value that is read from a curve with one part: the name of the curve. The value is read at the point whose
+    place equals the metric `at`. For confusions: the name of the metric with the form "classes"."""
 
     at: str = ""
-    """The name of another metric that qualifies this one: robust accuracy 61.33% at epsilon 0.1."""
+    """The name of a metric that qualifies this metric: robust accuracy 61.33% at epsilon 0.1."""
 
     sample: str = ""
-    """The name of the metric that counts the pictures of this share. A difference of one picture is no difference."""
+    """For a share: the name of the metric with the number of pictures. Backends may differ by one picture."""
 
     compared: bool = False
-    """Whether backends must find the same: within half a percent, or one picture of the sample."""
+    """Whether the values of all backends must agree: within half a percent, or within one picture of the sample."""
 
     judged: Literal["accuracy", "probability", ""] = ""
-    """The score by which the reference judges the pictures of the task. It must find this number in them again."""
+    """The score that the reference computes for the task's pictures. This metric must agree with it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "header", self.header or self.name.replace("_", " "))
@@ -117,18 +119,18 @@ class Metric:
                 raise SpecError(f"metric {self.name}: {field} is one of {', '.join(map(str, allowed))}, not {value!r}")
         if not self.name.isidentifier() or self.name in RESERVED:
             raise SpecError(
-                f"metric {self.name!r}: choose another name: it is no name, or every row of a report has it"
+                f"metric {self.name!r}: choose another name: this is not an identifier, or it is a key of every row of a report"
             )
         if self.form == "curve" and not (
             self.over and self.parts and {format for _, format in self.parts} <= {*FORMATS}
         ):
             raise SpecError(
-                f"metric {self.name}: a curve says `over` what, and its `parts`, each with one of {', '.join(FORMATS)}"
+                f"metric {self.name}: a curve needs `over` and `parts`; the format of each part is one of {', '.join(FORMATS)}"
             )
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The smallest and the largest value that it can have."""
+        """The smallest and the largest possible value."""
         return ends_of(self.format)
 
     @property
@@ -136,7 +138,7 @@ class Metric:
         return self.average == "mean"
 
     def value_in(self, metrics: Mapping[str, Any]) -> Any:
-        """Its value in the metrics of a result; None if they do not have it."""
+        """The value in the metrics of a result; None if there is none."""
         if self.form != "value" or not self.of:
             return metrics.get(self.name)
         place = metrics.get(self.at)
@@ -144,7 +146,7 @@ class Metric:
         return next((value for point in at_place for key, value in point.items() if key != self.at), None)
 
     def problems(self, metrics: Mapping[str, Any]) -> Iterator[str]:
-        """Problems of its value in stored metrics, each with its path."""
+        """Problems of the value in stored metrics, each with its path."""
         name = self.of if self.form == "value" and self.of else self.name
         if name not in metrics:
             return
@@ -193,7 +195,7 @@ class Metric:
 
     @classmethod
     def from_json(cls, data: Any, path: str = "metric") -> Metric:
-        """The inverse of `as_json`; raises ValueError with the path of what is wrong. Keys of later versions are left out."""
+        """The inverse of `as_json`. Keys of later versions are ignored. Raises ValueError with the path of a problem."""
         if not isinstance(data, dict):
             raise ValueError(f"{path} is an object, not {shown(data)}")
         given = {field.name: data[field.name] for field in fields(cls) if field.name in data}
@@ -230,17 +232,17 @@ def is_of(format: Format, value: Any) -> bool:
 
 
 def number_problem(value: Any, format: Format, path: str) -> str:
-    """What is wrong with a value that is not of the format."""
-    return f"{path} is {FORMATS[format].said}, not {shown(value)}"
+    """The message about a value that does not have the format."""
+    return f"{path} is {FORMATS[format].description}, not {shown(value)}"
 
 
 def number_text(value: float, format: Format) -> str:
-    """A number as its format writes it: 98.24%."""
+    """A number as text: 98.24%."""
     return f"{_digits(value, value, format)}{FORMATS[format].unit}"
 
 
 def interval_text(mean: float, low: float | None, high: float | None, format: Format) -> str:
-    """A mean with its interval, if it has one: 98.24% (97.73 to 98.75)."""
+    """A mean with its interval, if there is one: 98.24% (97.73 to 98.75)."""
     text = number_text(mean, format)
     if low is None or high is None:
         return text
@@ -248,7 +250,7 @@ def interval_text(mean: float, low: float | None, high: float | None, format: Fo
 
 
 def _digits(value: float, mean: float, format: Format) -> str:
-    """The digits of a mean, or of an end of its interval, in the same form. Small rates have two digits."""
+    """The digits of a mean, or of an end of its interval. The mean decides the number of digits: small rates have two."""
     look = FORMATS[format]
     return f"{look.factor * value:{'.2g' if format == 'rate' and mean < 10 else look.text}}"
 
@@ -259,21 +261,21 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
     if double := next((name for name in names if names.count(name) > 1), None):
         raise SpecError(f"the metric {double} is declared twice")
     if len(headlines := [metric.name for metric in metrics if metric.headline]) > 1:
-        raise SpecError(f"a task has one headline, not {' and '.join(headlines)}")
+        raise SpecError(f"a task has at most one headline, not {' and '.join(headlines)}")
     for metric in metrics:
         for other in filter(None, (metric.of, metric.at, metric.sample)):
             if other not in names:
-                raise SpecError(f"the metric {metric.name} rests on {other}, which is not declared")
+                raise SpecError(f"the metric {metric.name} refers to {other}, which is not declared")
 
 
 def headline_of(metrics: Sequence[Metric]) -> Metric | None:
-    """The main number of a task: the one that is declared so, or the first."""
+    """The main number of a task: the metric with `headline`, or else the first."""
     values = [metric for metric in metrics if metric.form == "value" and metric.is_mean]
     return next((metric for metric in values if metric.headline), values[0] if values else None)
 
 
 def plain_metrics(found: Sequence[Mapping[str, Any]]) -> tuple[Metric, ...]:
-    """Metrics of a task that declares none: every number that it has found, as it is."""
+    """Metrics for a task that declares none: every number in its results, without formatting."""
     names = dict.fromkeys(name for metrics in found for name, value in metrics.items() if is_number(value))
     return tuple(Metric(name) for name in names if name.isidentifier() and name not in RESERVED)
 

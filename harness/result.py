@@ -1,4 +1,4 @@
-"""What is run, and what came of it, as files keep it."""
+"""Cells and their results, and how files store them."""
 
 from __future__ import annotations
 
@@ -49,30 +49,30 @@ Status = Literal[
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
 
 LONGEST_STEM = 40
-"""Characters of a backend in the names of files, which have 255 bytes at most."""
+"""The largest number of characters of a backend in names of files. Such names have at most 255 bytes."""
 
 SHOWN = "shown"
-"""The key in the evidence for the name by which reports call the backend."""
+"""The key in the evidence for the backend's name in reports."""
 
 LATER = {"artifacts", "provenance"}
-"""Fields that results of the first versions do not have."""
+"""Fields that results of the first versions lack."""
 
 TIMES = {"total_s": float, "first_step_s": float, "images_per_s": list[float]}
-"""What every finished cell has measured."""
+"""The times of every finished cell."""
 
 LATER_TIMES = {"rate": str} | {f"segment_{name}": list[float] for name in Usage._fields}
-"""What only some finished cells have: what the rate counts, and who used the processor."""
+"""Fields of `time` that older cells lack: the unit of the rate, and the use of the processor in each segment."""
 
 LARGEST = 2**63
-"""No whole number in a result is as large."""
+"""Whole numbers in a result are smaller than this."""
 
 NAMED = 8
-"""An error names at most so many problems."""
+"""The largest number of problems in an error."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One experiment on one backend: everything that decides its result."""
+    """An experiment on a backend with a seed: all values that decide the result."""
 
     task: str
     backend: str
@@ -89,44 +89,42 @@ class Cell:
     def __post_init__(self) -> None:
         for path, value in _parts(self.options, self.task):
             if isinstance(value, float) and not math.isfinite(value):
-                raise OutOfRange("", path, f"must be a finite number, not {value}: files of results hold no other")
+                raise OutOfRange("", path, f"must be a finite number, not {value}: results cannot store it")
 
     @property
     def _stem(self) -> str:
-        """The backend in names of files: its name, or that of its file without the folder. Long ones are cut."""
+        """The backend's name, or the name of its file, for names of files. Long names are cut."""
         return Path(self.backend).stem[:LONGEST_STEM]
 
     @cached_property
     def key(self) -> str:
-        """A name for its folder: readable, and another one whenever anything about the cell changes."""
+        """The name of the cell's folder. It is readable, and different for every different cell."""
         return f"{self.task}.{self._stem}.{self.mode}.seed{self.seed}.{self._digest()}"
 
     @cached_property
     def comparison_key(self) -> str:
-        """A name for what it is about, whoever runs it: everything but the backend, its mode and its device."""
+        """A name for the cell's experiment and seed: all fields but the backend, its mode and its device."""
         return f"{self.task}.seed{self.seed}.{self._digest('backend', 'mode', 'device')}"
 
     @cached_property
     def configuration(self) -> str:
-        """A name for what its certificate is about: everything but the seed."""
+        """A name for the subject of the cell's certificate: all fields but the seed."""
         return f"{self.task}.{self._stem}.{self.mode}.{self._digest('seed')}"
 
     def _digest(self, *without: str) -> str:
-        """Changes whenever another of its fields does."""
-        return digest({field.name: getattr(self, field.name) for field in fields(self) if field.name not in without})[
-            :10
-        ]
+        """A short hash of the fields, without some of them."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in without}
+        return digest(values)[:10]
 
 
 def digest(value: Any) -> str:
-    """Changes whenever anything in a value of plain data does. Raises ValueError for NaN and infinity, which JSON does not
-    have: a file would give back something else."""
+    """The hash of a value of plain data. Raises ValueError for NaN and infinity, because JSON cannot store them."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 @dataclass
 class Result:
-    """What came of a cell. A status other than "ok" has a reason."""
+    """The result of a cell. A status other than "ok" has a reason."""
 
     cell: Cell
     status: Status
@@ -147,28 +145,28 @@ class Result:
 
     @property
     def shown(self) -> str:
-        """The name of its backend in the report."""
+        """The name of the backend in reports."""
         name: str = self.evidence.get(SHOWN) or shown_names([self.cell.backend])[self.cell.backend]
         return name
 
     @property
     def who(self) -> str:
-        """Its backend and its mode, as reports show them."""
+        """The backend and the mode, as reports show them."""
         return f"{self.shown}/{self.cell.mode}"
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict of its certificate, or of the report."""
+        """The verdict of its certificate. A report may have changed it."""
         return verdict_in(self.parity)
 
     def as_json(self) -> dict[str, Any]:
-        """The cell's own fields first, then what came of it."""
+        """The fields of the cell, then those of the result."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cell"}
         return asdict(self.cell) | values
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], metrics: Iterable[Metric] = ()) -> Result:
-        """The inverse of `as_json`; raises ValueError with the path of what is wrong, also in a value of these metrics."""
+        """The inverse of `as_json`. Values of these metrics are checked too. Raises ValueError with the path of a problem."""
         _raise_if_any(_problems(data, metrics))
         return cls(_as_cell(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
 
@@ -204,7 +202,7 @@ def _known_names() -> frozenset[str]:
 
 
 def _has_too_large(data: Any) -> bool:
-    """Whether a number is too large, wherever it stands. A report asks this of every value in thousands of results."""
+    """Whether any whole number in the data is too large. This is fast: a report checks thousands of results."""
     level = containers_in([[data]])
     while level:
         for value in level:
@@ -220,23 +218,23 @@ def _is_too_large(value: Any) -> bool:
 
 
 def cell_problems(data: Any) -> Problems:
-    """Problems in the fields of a cell, given as plain data. Some of them become names of folders."""
+    """Problems in the fields of a cell, given as plain data. Some fields become names of folders."""
     needed = [field.name for field in fields(Cell) if field.default is MISSING]
     if problems := [*fields_of(data, dict.fromkeys(needed, Any), ""), *_mistyped_fields(data, Cell)]:
         yield from problems
         return
     for name in ("task", "mode", "device"):
         if not is_plain_name(data[name]):
-            yield f"{name} {shown(data[name])} is no name"
+            yield f"{name} {shown(data[name])} is not a name"
     for path, value in _parts(data["options"], "options"):
         if isinstance(value, float) and not math.isfinite(value):
             yield f"{path} must be a finite number, not {value}"
     if not is_plain_name(Path(data["backend"]).stem):
-        yield f"backend {shown(data['backend'])} is no name and no file"
+        yield f"backend {shown(data['backend'])} is neither a name nor a file"
 
 
 def cell_of(data: Any) -> Cell:
-    """The cell that an object of plain data describes; raises ValueError with the path of what is wrong."""
+    """The cell that an object of plain data describes. Raises ValueError with the path of a problem."""
     _raise_if_any(cell_problems(data))
     return _as_cell(data)
 
@@ -246,13 +244,13 @@ def _as_cell(data: Mapping[str, Any]) -> Cell:
 
 
 def _raise_if_any(problems: Problems) -> None:
-    """Raise ValueError if there are problems; the message names the first of them."""
+    """Raise ValueError with the first problems, if there are any."""
     if named := list(islice(problems, NAMED)):
         raise ValueError("; ".join(named))
 
 
 def _mistyped_fields(data: Any, kind: type) -> Problems:
-    """Fields of a cell or a result that do not have the type of the dataclass."""
+    """Problems in fields of a cell or a result whose types differ from the dataclass."""
     if isinstance(data, dict):
         for name, hint in _hints(kind).items():
             if name in data:
@@ -290,7 +288,7 @@ def _problems_of_finished(data: Mapping[str, Any], metrics: Iterable[Metric]) ->
 
 
 def _parts(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """A value of plain data and everything in it, each by its path."""
+    """A value of plain data and all values in it, each with its path."""
     yield path, value
     if isinstance(value, Mapping):
         for name, part in value.items():
@@ -301,7 +299,7 @@ def _parts(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def diverged(metrics: Mapping[str, Any]) -> str | None:
-    """Which metric is not a finite number, if one is not: the first, by its path."""
+    """A message about the first metric that is not a finite number; None if all are finite."""
     for path, value in _parts(metrics):
         if isinstance(value, float) and not math.isfinite(value):
             return f"{path} is {value}"

@@ -112,7 +112,7 @@ class Task(ABC):
     """A frozen dataclass, with the defaults that an expert would choose."""
 
     metrics: ClassVar[Sequence[Metric]] = ()
-    """What it finds, in the order of the columns of a report. Of a task that declares none, every number is shown plainly."""
+    """The metrics, in the order of the columns of a report. If a task declares none, reports show every number as it is."""
 
     model: ClassVar[str] = "two-block-cnn"
     dataset: ClassVar[str] = "digits"

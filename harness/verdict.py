@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 KINDS = {"differs": "no", "not-checked": "not proven", "equal": "yes"}
-"""The kinds of verdicts, the worst first, each with its answer to the question: did the backend compute the same?"""
+"""The kinds of verdicts, the worst first. Each has its answer to the question: did the backend compute the same?"""
 
 DEVIATIONS = ("logits", "gradients", "input_gradients", "trajectory", "attack")
 """The numbers of a certificate: the largest deviations in float64."""
@@ -21,15 +21,15 @@ TIMED = ("logits", "losses", "limit")
 """The numbers of a certificate in the timed precision, under its key "timed"."""
 
 NUMBERS = re.compile(r"(?P<where>.*): (?P<found>[\d.e+-]+|nan|inf), limit (?P<limit>[\d.e+-]+)", re.DOTALL)
-"""How the text of a verdict ends that gives a deviation and its limit."""
+"""The reason of a verdict with a deviation and its limit."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a backend computes the same as the reference, and why not.
+    """Whether a backend computes the same as the reference, and if not, why.
 
-    `reason` says where it differs, or why it was not checked. `found` is the deviation there, and `limit` the largest one
-    allowed, if the verdict rests on such numbers.
+    `reason` says where the backend differs, or why it was not checked. `found` is the deviation and `limit` the largest
+    allowed deviation; both are None if the verdict does not rest on numbers.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Verdict:
 
     @classmethod
     def from_text(cls, text: str) -> Verdict:
-        """The inverse of `text`; raises ValueError if the text is no verdict."""
+        """The inverse of `text`. Raises ValueError if the text is not a verdict."""
         kind, _, reason = text.partition(":")
         reason = reason.removeprefix(" ")
         if kind == "differs" and (numbers := NUMBERS.fullmatch(reason)):
@@ -68,7 +68,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """The verdict as files and JSON have it: "differs: logits of a network: 1.0e-03, limit 1e-09"."""
+        """The verdict as text for files and JSON: "differs: logits of a network: 1.0e-03, limit 1e-09"."""
         return f"{self.kind}: {self.details}" if self.details else self.kind
 
     @property
@@ -92,7 +92,7 @@ class Verdict:
 
     @property
     def answer(self) -> str:
-        """Whether the backend computed the same, in a word or two."""
+        """The answer for readers: yes, no, or not proven."""
         return KINDS[self.kind]
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class Verdict:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The worst of the verdicts; of several that are as bad, the first. That of none is `not-checked`."""
+    """The worst of the verdicts, and the first of equally bad ones. Without verdicts, it is `not-checked`."""
     order = list(KINDS)
     return min(verdicts, key=lambda verdict: order.index(verdict.kind), default=Verdict.not_checked())
 
@@ -111,6 +111,6 @@ def verdict_in(certificate: Mapping[str, Any]) -> Verdict:
 
 
 def no_certificate(why: str = "") -> dict[str, Any]:
-    """The certificate, as it is stored, of a backend that was not checked."""
+    """The certificate for a backend that was not checked, in its stored form."""
     missing = dict.fromkeys(DEVIATIONS)
     return {"verdict": Verdict.not_checked(why).text, **missing, "steps": 0, "timed": {}, "excludes": []}

@@ -85,8 +85,8 @@ def test_a_number_outside_of_its_format_is_refused(format):
         ({"form": "table"}, "form is one of"),
         ({"name": "images_per_s"}, "choose another name"),
         ({"name": "two words"}, "choose another name"),
-        ({"form": "curve"}, "a curve says"),
-        ({"form": "curve", "over": "x", "parts": (("y", "percent"),)}, "a curve says"),
+        ({"form": "curve"}, "a curve needs"),
+        ({"form": "curve", "over": "x", "parts": (("y", "percent"),)}, "a curve needs"),
     ],
 )
 def test_a_wrong_declaration_is_refused(changes, message):
@@ -99,7 +99,7 @@ def test_a_wrong_declaration_is_refused(changes, message):
     [
         ((Metric("x"), Metric("x")), "x is declared twice"),
         ((Metric("x", headline=True), Metric("y", headline=True)), "one headline, not x and y"),
-        ((Metric("x", at="epsilon"),), "x rests on epsilon, which is not declared"),
+        ((Metric("x", at="epsilon"),), "x refers to epsilon, which is not declared"),
     ],
 )
 def test_a_task_with_contradictory_metrics_is_refused(metrics, message):

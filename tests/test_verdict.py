@@ -18,7 +18,9 @@ TEXTS = {
     "equal": Verdict.equal(),
     "not-checked": Verdict.not_checked(),
     "not-checked: a: b": Verdict.not_checked("a: b"),
-    "differs: its batches was another one": Verdict.differs("its batches was another one"),
+    "differs: its batch order did not match the other backends": Verdict.differs(
+        "its batch order did not match the other backends"
+    ),
     "differs: logits of net: 1.0e+00, limit 1e-09": Verdict.differs("logits of net", 1.0, 1e-9),
     "differs: in float32, losses of a: b: 2.5e-03, limit 1e-04": Verdict.differs(
         "in float32, losses of a: b", 2.5e-3, 1e-4

@@ -1,4 +1,4 @@
-"""The commands, each with its options; `harness.cli` imports the one that is asked for."""
+"""The commands with their options. `harness.cli` imports only the command that is called."""
 
 NOT_OK, USAGE, NOTHING, INTERRUPTED, TERMINATED = 1, 2, 5, 130, 143
 """Exit codes other than 0."""

@@ -1,4 +1,4 @@
-"""Commands that look after the cache: cache list, cache clean."""
+"""The commands for the cache: cache list, cache clean."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ UNITS = {"h": 3600.0, "d": DAY, "w": 7 * DAY}
 
 @click.group("cache", epilog="Example: samebench cache list")
 def cache_command() -> None:
-    """Datasets, downloads, weights and certificates that samebench has kept: list them, remove them."""
+    """List or remove the datasets, downloads, weights and certificates in the cache."""
 
 
 @cache_command.command("list", epilog="Example: samebench cache list --json")
-@option("--json", "as_json", is_flag=True, help="For programs.")
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(as_json: bool) -> None:
-    """What the cache holds: kind, size, last use and name of each entry."""
+    """List the entries of the cache: kind, size, last use and name."""
     from harness.storage.places import Places
 
     cache = Places.from_environment().cache
@@ -46,8 +46,14 @@ def list_command(as_json: bool) -> None:
 
 
 @cache_command.command("clean", epilog="Example: samebench cache clean --kind downloads --older-than 30d")
-@option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="May be given again. Default: all kinds.")
-@option("--older-than", "age", metavar="AGE", help="Not used for so long: 12h, 30d or 8w. Default: any age.")
+@option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(KINDS),
+    help="A kind of entry; may be repeated. Default: all kinds.",
+)
+@option("--older-than", "age", metavar="AGE", help="Entries not used for this time: 12h, 30d or 8w. Default: any age.")
 @option("--yes", is_flag=True, help="Do not ask.")
 def clean_command(kinds: Sequence[str], age: str | None, yes: bool) -> None:
     """Remove entries of the cache. They are fetched or made again when a run needs them."""
@@ -63,10 +69,10 @@ def clean_command(kinds: Sequence[str], age: str | None, yes: bool) -> None:
     if not yes:
         click.confirm(printable(f"Remove {_total(entries)} from {cache}?"), abort=True)
     kept = [(entry, reason) for entry in entries if (reason := remove_entry(cache, entry))]
-    gone = [entry for entry in entries if entry not in [stays for stays, _ in kept]]
-    click.echo(printable(f"Removed {_total(gone)} from {cache}"))
+    removed = [entry for entry in entries if entry not in [stays for stays, _ in kept]]
+    click.echo(printable(f"Removed {_total(removed)} from {cache}"))
     for entry, reason in kept:
-        click.echo(printable(f"Error: {entry.name} is still there: {reason}"), err=True)
+        click.echo(printable(f"Error: {entry.name} was not removed: {reason}"), err=True)
     if kept:
         sys.exit(NOT_OK)
 
@@ -83,20 +89,20 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 
 def _table(entries: Sequence[Entry]) -> str:
-    """A line for each entry; certificates and probes are many and small, and have one line for all."""
+    """A line for each entry. Certificates and probes are many and small, so each of these kinds has one line."""
     from tabulate import tabulate
 
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.kind if entry.kind in RECORDS else entry.name, []).append(entry)
-    rows = [_row(some) for some in groups.values()]
+    rows = [_row(group) for group in groups.values()]
     heads, align = ("kind", "size", "last used", "name"), ("left", "right", "left", "left")
     table: str = tabulate(rows, heads, disable_numparse=True, colalign=align)
     return table
 
 
 def _row(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """The line for entries of one kind."""
+    """The line for an entry, or for all entries of a kind."""
     used = datetime.fromtimestamp(max(entry.used for entry in entries))
     name = entries[0].name if len(entries) == 1 else f"{len(entries):,} files"
     return entries[0].kind, format_bytes(sum(entry.bytes for entry in entries)), f"{used:%Y-%m-%d}", name

@@ -1,4 +1,4 @@
-"""Commands that hold a backend, or this machine, to what is promised: check, doctor."""
+"""The commands that test a backend or this machine: check, doctor."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from harness.text import printable
 @click.command("check", epilog="Example: samebench check my_backend.py")
 @click.argument("backend", metavar="NAME_OR_FILE", shell_complete=names.BACKENDS)
 @option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
-@option("--mode", metavar="MODE", default="default", show_default=True, help="One of the modes that the backend has.")
+@option("--mode", metavar="MODE", default="default", show_default=True, help="A mode of the backend.")
 def check_command(backend: str, device: str, mode: str) -> None:
-    """Hold a backend to every rule of the contract, one line each."""
+    """Check a backend against every rule of the contract, with a line for each rule."""
     from harness.conformance import RULES, STATUSES, Outcome
     from harness.running.checking import check_apart
 
     def show(outcome: Outcome) -> None:
-        said = f": {outcome.message}" if outcome.status != "passed" else ""
-        click.echo(printable(f"{outcome.status:<16}{outcome.rule}{said}"))
+        message = f": {outcome.message}" if outcome.status != "passed" else ""
+        click.echo(printable(f"{outcome.status:<16}{outcome.rule}{message}"))
         if outcome.status == "failed":
             click.echo(f"{'':16}The rule: {RULES[outcome.rule].__doc__}")
 
@@ -34,22 +34,22 @@ def check_command(backend: str, device: str, mode: str) -> None:
     statuses = Counter(outcome.status for outcome in held.outcomes.values())
     for rule in held.missing:
         click.echo(f"{'not run':<16}{rule}")
-    told = ", ".join(f"{statuses[status]} {status}" for status in STATUSES if statuses[status])
+    counts = ", ".join(f"{statuses[status]} {status}" for status in STATUSES if statuses[status])
     ran = f"{len(held.outcomes)} of {len(RULES)} rules ran"
-    click.echo(printable(f"{held.name or backend}: {told}{'; ' if told else ''}{ran}"))
+    click.echo(printable(f"{held.name or backend}: {counts}{'; ' if counts else ''}{ran}"))
     if held.missing:
         click.echo(f"Error: {backend} ended its process before every rule had run ({held.how})", err=True)
     elif held.code:
-        click.echo(f"Warning: {backend} ended its process badly after the last rule ({held.how})", err=True)
+        click.echo(f"Warning: the process of {backend} failed after the last rule ({held.how})", err=True)
     if held.missing or not statuses["passed"] or any(outcome.bad for outcome in held.outcomes.values()):
         sys.exit(NOT_OK)
 
 
 @click.command("doctor", epilog="Example: samebench doctor")
-@option("--json", "as_json", is_flag=True, help="For programs.")
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor_command(as_json: bool) -> None:
-    """This machine, and whether each backend works on it: started in a process of its own, with devices, versions and
-    the switches that change speed or rounding."""
+    """Describe this machine and test whether each backend works on it. Each backend is started in a process of its own and
+    reports its device, its versions and the settings that change speed or rounding."""
     from harness.running.doctor import as_text, examine
     from harness.storage.places import Places
 

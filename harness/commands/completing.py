@@ -1,4 +1,4 @@
-"""The command that prints what a shell needs to complete our commands."""
+"""The command that prints a completion script for a shell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command("completion", epilog="Example: samebench completion bash >> ~/.bashrc")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion_command(shell: str) -> None:
-    """Print the script that makes a shell complete commands, options and names. For bash and
+    """Print a script with which a shell completes commands, options and names. For bash and
     zsh, append it to ~/.bashrc or ~/.zshrc; for fish, write it to ~/.config/fish/completions/samebench.fish."""
     kind = get_completion_class(shell)
     assert kind, "click knows these shells"

@@ -1,4 +1,4 @@
-"""Why a run ends with exit code 1: cells that are not ok, and verdicts that differ."""
+"""The reasons for exit code 1 of a run: cells that are not ok, and verdicts that differ."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from harness.result import Cell, Result
 from harness.storage.sealed import PICTURES
 
 SHOWN = 3
-"""A line names this many cells at most; the report has all of them."""
+"""The largest number of cells in a line. The report has all of them."""
 
 
 @dataclass(frozen=True)
 class Demands:
-    """What a user requires of a run."""
+    """The requirements of a user for a run."""
 
     named: Collection[str] = field(default_factory=frozenset)
-    """The backends that the user has named: they must support what is asked of them."""
+    """The backends that the user has named. They must support all their cells."""
     strict: bool = False
-    """Whether every backend must support what is asked of it."""
+    """Whether every backend must support all its cells."""
     allow_differs: bool = False
     """Whether a verdict may be `differs`."""
 
@@ -32,7 +32,7 @@ OVERVIEW = "table"
 
 
 def details(folder: Path, report: Report) -> str:
-    """Where the reader of an overview finds the rest."""
+    """The line below an overview that says where the details are."""
     run = shlex.join(["samebench", "report", str(folder)])
     pictures = any(PICTURES in result.artifacts for result in report.results)
     gallery = " Its pictures: --format gallery -o gallery.html." if pictures else ""
@@ -45,10 +45,10 @@ def shortfalls(folder: Path, cells: Sequence[Cell], results: Sequence[Result], d
     found = [known.get(cell.key) or Result(cell, "interrupted", "it has no result") for cell in cells]
     see = f"See: samebench report {folder}"
     if bad := [result for result in found if result.status not in ("ok", "unsupported")]:
-        yield f"{_count(bad, 'is', 'are')} not ok: {_told(bad)}. {see}"
+        yield f"{_count(bad, 'is', 'are')} not ok: {_reasons(bad)}. {see}"
     if declined := [result for result in found if result.status == "unsupported" and _must_support(result, demands)]:
-        asked = "and --strict asks for all" if demands.strict else "and the backend was named"
-        yield f"{_count(declined, 'is', 'are')} unsupported, {asked}: {_told(declined)}. {see}"
+        why = "and --strict requires all" if demands.strict else "and the backend was named"
+        yield f"{_count(declined, 'is', 'are')} unsupported, {why}: {_reasons(declined)}. {see}"
     different = [result for result in found if result.verdict.is_different]
     if different and not demands.allow_differs:
         yield (
@@ -61,11 +61,11 @@ def _must_support(result: Result, demands: Demands) -> bool:
     return demands.strict or result.cell.backend in demands.named
 
 
-def _count(results: Sequence[Result], one: str, several: str) -> str:
-    return f"1 cell {one}" if len(results) == 1 else f"{len(results)} cells {several}"
+def _count(results: Sequence[Result], singular: str, plural: str) -> str:
+    return f"1 cell {singular}" if len(results) == 1 else f"{len(results)} cells {plural}"
 
 
-def _told(results: Sequence[Result]) -> str:
+def _reasons(results: Sequence[Result]) -> str:
     return _first(f"{_who(result)}: {result.status}: {result.reason}" for result in results)
 
 
@@ -77,8 +77,8 @@ def _who(result: Result) -> str:
     return f"{result.cell.task} {result.who} seed {result.cell.seed}"
 
 
-def _first(told: Iterator[str]) -> str:
-    """The first of the texts, and how many more there are."""
-    lines = list(told)
+def _first(texts: Iterator[str]) -> str:
+    """The first texts, and the number of the others."""
+    lines = list(texts)
     more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return "; ".join([*lines[:SHOWN], *more])

@@ -1,4 +1,4 @@
-"""From a command line to a run: its sources of settings, what it runs, and how it ends."""
+"""From a command line to a run: the sources of its settings, its cells, its report and its exit code."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ from harness.timing.load import Reading, busy_since
 from harness.worker.networks import builder_of, network_of
 
 HALVES, FEWEST = 5, 64
-"""How often a learning curve halves its pictures, and how many it needs: fewer do not fill the usual batches."""
+"""The number of points of a learning curve, each with half of the pictures of the next; and its smallest number of pictures:
+fewer do not fill the usual batches."""
 
 NAMES = {"task": "tasks", "backend": "backends", "mode": "modes"}
 ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes", "dry_run")
-"""Options that are not settings, or whose value is not that of the setting."""
+"""Options that are not settings, or that need parsing before they become settings."""
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP came: end the worker, then ourselves."""
+    """The process has received SIGTERM or SIGHUP. It ends its worker and then itself."""
 
 
 def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> None:
@@ -56,7 +57,7 @@ def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> Non
 
 
 def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
-    """Every task that can be told how much to learn from, each on the same data set: other curves cannot be compared."""
+    """Run every task that has the option `train_limit`, all on the same dataset, so that their curves can be compared."""
     plugins = load_plugins()
     tasks = [plugins.tasks[name] for name in plugins.tasks if TRAIN_LIMIT in flatten(plugins.tasks[name].options())]
     together = next((task.dataset for task in tasks if task.weights), "digits")
@@ -70,7 +71,7 @@ def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
 
 def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
     if typed["out"] and typed["out"].resolve() == folder.resolve():
-        raise UsageError(f"{folder} is the run itself, and would only be resumed: choose another --out")
+        raise UsageError(f"{folder} is the run itself: choose another --out for its repetition")
     record = Source(f"{folder}/run.json", Store.open(folder).run["config"], recorded=True)
     named = each_once([_python(text) for text in typed["pythons"]])
     _refuse_programs(folder, Settings.of(load_plugins(), [record]), typed["backend"], named)
@@ -78,12 +79,12 @@ def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
 
 
 def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], named: Sequence[Source]) -> None:
-    """Raise UsageError if the record of a run names programs that the user does not name: the run may be a stranger's.
-    A file is executed only if --backend names it; --python replaces a recorded interpreter."""
+    """Raise UsageError if the record of a run names programs that the user does not name. The run may come from a stranger,
+    so a backend file is executed only if --backend names it, and an interpreter only if --python does."""
     known, given = _files(recorded.config.backends), list(map(os.path.realpath, files))
     if other := [file for file in given if file not in known]:
         raise UsageError(
-            f"--backend {other[0]} names no backend file of {folder}. There are: {', '.join(known) or 'none'}"
+            f"--backend {other[0]} is not a backend file of {folder}. There are: {', '.join(known) or 'none'}"
         )
     allow = [word for file in known if file not in given for word in ("--backend", file)]
     for backend, python in recorded.python.items():
@@ -102,7 +103,7 @@ def _files(backends: Sequence[str]) -> list[str]:
 
 
 def typed_sources(typed: Mapping[str, Any], more: Sequence[Source] = ()) -> list[Source]:
-    """What the command line says, one source for each option. No setting may be given twice, whatever the options."""
+    """The settings of the command line, a source for each option. No setting may be given twice, even by two options."""
     return each_once([*from_words(typed["sets"]), *_own_options(typed), *map(_python, typed["pythons"]), *more])
 
 
@@ -118,7 +119,7 @@ def _own_options(typed: Mapping[str, Any]) -> Iterator[Source]:
 
 
 def _as_typed(name: str, value: Any) -> str:
-    words = [] if value is True else [str(one) for one in value] if isinstance(value, tuple) else [str(value)]
+    words = [] if value is True else [*map(str, value)] if isinstance(value, tuple) else [str(value)]
     return shlex.join([f"--{name.replace('_', '-')}", *words])
 
 
@@ -139,14 +140,14 @@ def _numbers(text: str) -> list[int]:
 def _halves(settings: Settings, plugins: Plugins) -> list[int]:
     """The number of training pictures, its half, and so on."""
     set_places(settings)
-    one, places = experiments(plugins, settings.config).chosen[0], Places.from_environment()
-    network, _ = network_of(one.model, one.weights, plugins, places)
-    size = len(load(one.dataset, plugins.datasets, network, settings.data, places).train)
+    first, places = experiments(plugins, settings.config).chosen[0], Places.from_environment()
+    network, _ = network_of(first.model, first.weights, plugins, places)
+    size = len(load(first.dataset, plugins.datasets, network, settings.data, places).train)
     return [size // 2**step for step in reversed(range(HALVES)) if size // 2**step >= FEWEST] or [size]
 
 
 def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str = "table") -> None:
-    """Run what the sources say into a folder, and print its report."""
+    """Run the experiments that the sources describe, and print the report."""
     start, before = time.perf_counter(), Reading.now()
     plugins = load_plugins()
     settings = Settings.of(plugins, sources)
@@ -168,8 +169,8 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
         folder = typed["out"] or Path("runs", "DATE-TIME")
         click.echo(printable(forecast(cells, chosen, plugins, settings, folder)))
         return
-    for one in chosen:
-        _check(one, plugins, settings)
+    for experiment in chosen:
+        _check(experiment, plugins, settings)
     store = Store(typed["out"] or Path("runs", datetime.now().strftime("%Y-%m-%d-%H%M%S")))
     memory = int(config.memory_gb * 2**30) if config.memory_gb else None
     limits = Limits(config.timeout, config.threads, memory, settings.python)
@@ -189,31 +190,28 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
 
 def _refuse_two_limits(settings: Settings, plugins: Plugins, chosen: Sequence[Experiment]) -> None:
     """Raise UsageError if `train_limits` would override the `train_limit` that the user has set for a task."""
-    for one in chosen if settings.config.train_limits else ():
-        limit = flatten(settings.tasks[one.task]).get(TRAIN_LIMIT)
-        if limit != flatten(plugins.tasks[one.task].options()).get(TRAIN_LIMIT):
-            numbers = ",".join(map(str, settings.config.train_limits))
-            raise UsageError(
-                f"{one.task}.{TRAIN_LIMIT} is {limit}, and train_limits (--counts) are {numbers}: leave {one.task}.{TRAIN_LIMIT} out"
-            )
+    for experiment in chosen if settings.config.train_limits else ():
+        limit = flatten(settings.tasks[experiment.task]).get(TRAIN_LIMIT)
+        if limit != flatten(plugins.tasks[experiment.task].options()).get(TRAIN_LIMIT):
+            path, numbers = f"{experiment.task}.{TRAIN_LIMIT}", ",".join(map(str, settings.config.train_limits))
+            raise UsageError(f"{path} is {limit}, and train_limits (--counts) are {numbers}: leave {path} out")
 
 
-def _check(one: Experiment, plugins: Plugins, settings: Settings) -> None:
-    """Raise now, and not in every cell, if there is something wrong with data, with weights, or with options that the
-    network does not allow."""
-    task, places = plugins.tasks[one.task], Places.from_environment()
-    network, start = network_of(one.model, one.weights, plugins, places)
-    data = load(one.dataset, plugins.datasets, network, settings.data, places)
+def _check(experiment: Experiment, plugins: Plugins, settings: Settings) -> None:
+    """Raise an error now, not in every cell, if data or weights are wrong, or if the network does not allow the options."""
+    task, places = plugins.tasks[experiment.task], Places.from_environment()
+    network, start = network_of(experiment.model, experiment.weights, plugins, places)
+    data = load(experiment.dataset, plugins.datasets, network, settings.data, places)
     if start:
         start.load()
-    task.subjects(builder_of(task, network, start), data.shape, len(data.classes), settings.tasks[one.task])
+    task.subjects(builder_of(task, network, start), data.shape, len(data.classes), settings.tasks[experiment.task])
 
 
 def set_places(settings: Settings) -> None:
-    """Let this process and every worker look for data in the same places."""
+    """Set the places of data for this process and its workers."""
     if settings.config.data_dir:
         if not Path(settings.config.data_dir).is_dir():
-            raise UsageError(f"the data directory {settings.config.data_dir} is not there")
+            raise UsageError(f"the data folder {settings.config.data_dir} does not exist")
         os.environ["SAMEBENCH_DATA_DIR"] = os.path.abspath(settings.config.data_dir)
     if settings.config.offline:
         os.environ["SAMEBENCH_OFFLINE"] = "1"
@@ -221,21 +219,21 @@ def set_places(settings: Settings) -> None:
 
 @contextmanager
 def _ending_well(folder: Path) -> Iterator[None]:
-    """On Ctrl-C and when asked to end: the worker is ended, the folder is whole, and how to go on is said."""
+    """On Ctrl-C, SIGTERM and SIGHUP: end the worker, keep the folder valid, and print the command that resumes the run."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     try:
         yield
     except (KeyboardInterrupt, Terminated) as ending:
-        click.echo(f"\nStopped. To go on: {_again(folder)}", err=True)
+        click.echo(f"\nStopped. To resume: {_again(folder)}", err=True)
         sys.exit(TERMINATED if isinstance(ending, Terminated) else INTERRUPTED)
     except OSError as error:
-        click.echo(f"Error: {error}. To go on when that is mended: {_again(folder)}", err=True)
+        click.echo(f"Error: {error}. To resume when this is repaired: {_again(folder)}", err=True)
         sys.exit(NOT_OK)
 
 
 def _again(folder: Path) -> str:
-    """The command that goes on with the run in this folder."""
+    """The command that resumes the run in this folder."""
     typed = sys.argv[1:]
     named = any(word == "--out" or word.startswith("--out=") for word in typed)
     return shlex.join(["samebench", *typed, *(() if named else ("--out", str(folder)))])

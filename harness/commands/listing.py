@@ -1,4 +1,4 @@
-"""What `samebench list` and `samebench show` show."""
+"""The contents of `samebench list` and `samebench show`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.text import format_size
 
 
 def everything(try_backends: bool = False) -> dict[str, list[dict[str, Any]]]:
-    """All there is by kind, in the form that programs get."""
+    """All plugins by kind, as plain data."""
     plugins = load_plugins()
     found: dict[str, list[dict[str, Any]]] = {
         "backends": _backends(try_backends),
@@ -35,7 +35,7 @@ def everything(try_backends: bool = False) -> dict[str, list[dict[str, Any]]]:
 
 
 def _backends(try_them: bool) -> list[dict[str, Any]]:
-    """Each backend; one that could not be started when it was last tried is broken."""
+    """The backends. A backend is broken if it could not be started at its last probe."""
     places, rows = Places.from_environment(), []
     for entry in find_backends().values():
         status, reason = entry.status, entry.reason
@@ -68,7 +68,7 @@ def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def _describe(name: str, plugins: Plugins) -> dict[str, Any]:
-    """The published network; nothing, and a note among the broken, if its builder fails."""
+    """The published network. If its builder fails, it is recorded as broken, and the result is empty."""
     try:
         model = plugins.models[name]()
         counts = model.counts()
@@ -80,7 +80,7 @@ def _describe(name: str, plugins: Plugins) -> dict[str, Any]:
 
 
 def layer_table(model: Model) -> str:
-    """A network layer by layer, and what it comes to."""
+    """The layers of a network, with their parameters and flops, and the totals."""
     counts = model.counts()
     rows = [
         (row.name, row.layer, format_size(row.shape), f"{row.parameters:,}", f"{row.flops:,}") for row in model.table

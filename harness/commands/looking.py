@@ -1,4 +1,4 @@
-"""Commands that look: list, show, report."""
+"""The commands that only read: list, show, report."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PLUGIN_KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters
 
 @click.command("list", epilog="Example: samebench list backends --json")
 @click.argument("kind", required=False, type=click.Choice(PLUGIN_KINDS))
-@option("--json", "as_json", is_flag=True, help="For programs.")
-@option("--probe", is_flag=True, help="Start each backend, in a process of its own, to see whether it works.")
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--probe", is_flag=True, help="Start each backend in a process of its own to test whether it works.")
 def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
-    """What there is. Imports no framework."""
+    """List backends, tasks, networks, datasets, weights and report formats. Imports no framework."""
     from harness.commands.listing import as_text, everything
 
     found = everything(probe)
@@ -36,7 +36,7 @@ def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
 @option("--input", "shape", metavar="ROWSxCOLUMNSxCHANNELS", help="Default: the published input.")
 @option("--classes", type=click.IntRange(1), help="Default: the published number.")
 def show_command(model: str, shape: str | None, classes: int | None) -> None:
-    """A network layer by layer. Imports no framework."""
+    """Show a network layer by layer. Imports no framework."""
     from harness.commands.listing import layer_table
     from harness.plugins import load_plugins
 
@@ -58,16 +58,16 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
     show_default=True,
     help="See: samebench list reporters",
 )
-@option("--full", is_flag=True, help="All tables and notes, and not the overview. For the format table.")
+@option("--full", is_flag=True, help="Print all tables and notes instead of the overview (format table).")
 @option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")
 def report_command(folder: Path, name: str, full: bool, output: Path | None) -> None:
-    """Write the report of a run, from its stored cells; also of a partial or failed one."""
+    """Write the report of a run from its stored cells. The run may be partial or failed."""
     from harness.commands.ending import OVERVIEW, details
     from harness.plugins import load_plugins
     from harness.report.summary import Report
     from harness.running.store import Store
 
-    gc.disable()  # all that is read is kept: to look for garbage among thousands of results takes a third of the time
+    gc.disable()  # a report keeps all objects, and garbage collection would take a third of the time
     store = Store.open(folder)
     report = Report.of(store, full or name != OVERVIEW)
     text = load_plugins().reporters[name](report)

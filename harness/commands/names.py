@@ -1,4 +1,4 @@
-"""The names that a shell completes. No framework is imported for them, and a broken plugin does not matter."""
+"""The names that a shell completes. Finding them imports no framework, and broken plugins are ignored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def backends() -> Iterable[str]:
 
 
 def plugins_of(kind: str) -> Callable[[], Iterable[str]]:
-    """Names of one kind of plugin, such as models."""
+    """The names of a kind of plugins, such as models."""
 
     def names() -> Iterable[str]:
         from harness.plugins import load_plugins
@@ -29,7 +29,7 @@ def plugins_of(kind: str) -> Callable[[], Iterable[str]]:
 
 
 def completed(names: Callable[[], Iterable[str]], files: bool = False) -> Complete:
-    """What completes an option or an argument whose value is one of these names, or a file if none of them fits."""
+    """A function that completes an option or an argument with these names, or with files if no name fits."""
 
     def complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
         found = [CompletionItem(name) for name in sorted(names()) if name.startswith(typed)]

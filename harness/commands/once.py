@@ -1,4 +1,4 @@
-"""Options that a command line may give once."""
+"""Options that may be given only once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.errors import UsageError
 
 
 class Once(click.Option):
-    """An option that is refused if it is given twice, unless it is `multiple` or a flag. Click takes the last value."""
+    """An option that must not be given twice, unless it is `multiple` or a flag. Click itself takes the last value."""
 
     def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
         collecting: Any = _Collecting(parser)
@@ -30,7 +30,7 @@ class Once(click.Option):
 
 
 class _Collecting:
-    """A parser that collects every value of an option, where Click's own stores the last one."""
+    """A parser that collects all values of an option. Click's own parser keeps only the last."""
 
     def __init__(self, parser: Any) -> None:
         self.parser = parser
@@ -40,4 +40,4 @@ class _Collecting:
 
 
 option = partial(click.option, cls=Once)
-"""As `click.option`. Every command uses this one."""
+"""The replacement for `click.option` in all commands."""

@@ -1,4 +1,4 @@
-"""The command that looks at one picture: predict."""
+"""The command that classifies a picture: predict."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from harness.text import is_file, printable
 @click.command("predict", epilog="Example: samebench predict cat.jpg --weights efficientnet-lite0")
 @click.argument("image", type=click.Path(path_type=Path))
 @option("--weights", shell_complete=names.WEIGHTS, help="See: samebench list weights; or the path of a file.")
-@option("--run", "folder", type=click.Path(path_type=Path), help="A run whose trained weights are to be used.")
-@option("--task", shell_complete=names.TASKS, help="Which of the run's networks. Default: the first that it has kept.")
-@option("--model", shell_complete=names.MODELS, help="The network of a file of weights that does not name it.")
+@option("--run", "folder", type=click.Path(path_type=Path), help="A run with trained weights.")
+@option("--task", shell_complete=names.TASKS, help="The task that trained the weights. Default: the first in the run.")
+@option("--model", shell_complete=names.MODELS, help="The network of the weights, if their file does not name it.")
 @option(
     "--backend",
     shell_complete=names.BACKENDS,
-    help="Default: the one that has trained the network, or the first that is installed.",
+    help="Default: the backend that trained the weights, or the first that is installed.",
 )
-@option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to name.")
+@option("--top", type=click.IntRange(1), default=5, show_default=True, help="The number of classes to print.")
 def predict_command(
     image: Path, weights: str | None, folder: Path | None, task: str | None, model: str | None, backend: str | None,
     top: int,
 ) -> None:  # fmt: skip
-    """What a trained network sees in a picture: brought to its size from the middle, bilinearly."""
+    """Classify a picture with a trained network. The middle of the picture is resized bilinearly to the network's input."""
     from harness.commands.prediction import picture_in, seen_in
     from harness.environment import worker_environment
     from harness.plugins import load_backend, load_plugins
@@ -42,7 +42,7 @@ def predict_command(
 
     os.environ.update(worker_environment())
     if (weights is None) == (folder is None):
-        raise UsageError("say which network is to look: either --weights NAME_OR_PATH or --run RUN")
+        raise UsageError("name the trained network: either --weights NAME_OR_PATH or --run RUN")
     if folder:
         found = trained_in(folder, task)
         weights, backend = str(found.file), backend or _trusted(found.backend)
@@ -64,7 +64,7 @@ def predict_command(
 
 
 def _trusted(backend: str) -> str:
-    """The backend that has trained the network; an error if it is a file, since the run may be a stranger's."""
+    """The backend that has trained the network. Raises UsageError if it is a file, because the run may come from a stranger."""
     if not is_file(backend):
         return backend
     again = shlex.join(["samebench", *sys.argv[1:], "--backend", os.path.realpath(backend)])
@@ -75,7 +75,7 @@ def _trusted(backend: str) -> str:
 
 
 def _installed() -> str:
-    """The first backend that is there; the reference always is."""
+    """The first installed framework's backend, or else the reference."""
     from harness.plugins import find_backends
     from harness.report.crosscheck import REFERENCE
     from harness.running.plan import SHIPPED

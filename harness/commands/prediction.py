@@ -1,4 +1,4 @@
-"""What a network makes of a picture."""
+"""The prediction of a network for a picture file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from harness.spec import Array, Model, Shape, Weights
 
 
 def picture_in(file: Path, shape: Shape, steps: Sequence[str] = ()) -> Array:
-    """The middle of a picture file, brought to the shape that a network takes, and through the steps that the pictures
-    it has learned from went through."""
+    """The middle of a picture file, resized to the input shape of a network, and processed by the same steps as the network's
+    training pictures."""
     try:
         picture = read_picture(file, shape)
         return next(stepped(steps, picture[None], 255)) if steps else picture
     except SamebenchError:
         raise
-    except Exception as error:  # Pillow has one for each way in which a file can be broken
+    except Exception as error:  # Pillow raises many types of errors for a damaged file
         raise DataError(f"{file} cannot be read as a picture: {error}; give a JPEG or PNG file") from None
 
 

@@ -1,4 +1,4 @@
-"""The command that brings data and weights here: prepare."""
+"""The command that fetches data and weights: prepare."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 @click.command("prepare", epilog="Example: samebench prepare --dataset cifar10")
-@option("--dataset", "datasets", multiple=True, shell_complete=names.DATASETS, help="A data set; may be given again.")
-@option("--weights", multiple=True, shell_complete=names.WEIGHTS, help="An entry of weights; may be given again.")
+@option("--dataset", "datasets", multiple=True, shell_complete=names.DATASETS, help="A dataset; may be repeated.")
+@option("--weights", multiple=True, shell_complete=names.WEIGHTS, help="An entry of weights; may be repeated.")
 @option(
     "--model",
     shell_complete=names.MODELS,
-    help="The network whose input decides the size. Default: that of the weights, or two-block-cnn.",
+    help="The network whose input shape decides the size. Default: the network of the weights, or two-block-cnn.",
 )
-@option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR.")
-@option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="data.size=64 or data.broken=skip.")
+@option("--data-dir", help="The folder of your data. Default: SAMEBENCH_DATA_DIR.")
+@option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting: data.size=64 or data.broken=skip.")
 def prepare_command(
     datasets: Sequence[str], weights: Sequence[str], model: str | None, data_dir: str | None, sets: Sequence[str]
 ) -> None:
@@ -39,7 +39,7 @@ def prepare_command(
     from harness.storage.places import Places
 
     if not datasets and not weights:
-        raise UsageError("say what to prepare: --dataset NAME or --weights NAME; see: samebench list")
+        raise UsageError("prepare needs --dataset NAME or --weights NAME; see: samebench list")
     plugins = load_plugins()
     chosen = Source(f"--data-dir {data_dir}", {} if data_dir is None else {"data_dir": data_dir})
     settings = Settings.of(plugins, each_once([*from_words(sets), chosen]))
@@ -49,11 +49,11 @@ def prepare_command(
     for start in starts:
         start.load()
         click.echo(_weights_in_words(start) + f"\n  names of its classes: {_names_in_words(start)}")
-    takers = [NetworkInput.untrained(plugins.models[model or "two-block-cnn"])] if model or not starts else []
-    takers += [NetworkInput(start.build, start.model.input_shape, trained=True) for start in starts]
+    networks = [NetworkInput.untrained(plugins.models[model or "two-block-cnn"])] if model or not starts else []
+    networks += [NetworkInput(start.build, start.model.input_shape, trained=True) for start in starts]
     for name in datasets:
-        for taker in takers:
-            click.echo(_data_in_words(name, load(name, plugins.datasets, taker, settings.data, places)))
+        for network in networks:
+            click.echo(_data_in_words(name, load(name, plugins.datasets, network, settings.data, places)))
 
 
 def _weights_in_words(start: Start) -> str:
@@ -62,7 +62,7 @@ def _weights_in_words(start: Start) -> str:
 
 
 def _names_in_words(start: Start) -> str:
-    """Where they come from. Without them a network can be run, and its classes are numbers."""
+    """The source of the names of the classes. A network without names can run; its classes are numbers."""
     try:
         return start.class_names()[1]
     except SamebenchError as error:

@@ -1,4 +1,4 @@
-"""Commands that run: run, learning-curve, rerun. What they do is in `launching`, which is imported when one is called."""
+"""The commands run, learning-curve and rerun. They import `launching`, which does the work, only when they are called."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from harness.commands.once import option
 
 
 def _where_to(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that run and rerun share."""
+    """Add the options that run and rerun share."""
     for shared in (
-        option("--yes", is_flag=True, help="Run a matrix of more than 1,000 cells."),
-        option("--strict", is_flag=True, help="Count unsupported cells as not ok."),
+        option("--yes", is_flag=True, help="Confirm a run of more than 1,000 cells."),
+        option("--strict", is_flag=True, help="Exit with 1 if a cell is unsupported."),
         option("--allow-differs", is_flag=True, help="Exit with 0 even if a verdict is `differs`."),
         option(
             "--out",
             type=click.Path(path_type=Path),
-            help="The run's folder. Default: runs/DATE-TIME. The same one resumes.",
+            help="The folder of the run. Default: runs/DATE-TIME. The same folder resumes the run.",
         ),
     ):
         command = shared(command)
@@ -29,24 +29,24 @@ def _where_to(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of run that make sense for learning-curve too."""
+    """Add the options that run and learning-curve share."""
     for shared in reversed((
-        option("--task", multiple=True, shell_complete=names.TASKS, help="A task; may be given again. Default: all."),
-        option("--backend", multiple=True, shell_complete=names.BACKENDS, help="A backend, or FILE.py; may be given again. Default: those installed."),
-        option("--mode", multiple=True, help="A mode of the backends, such as compiled; may be given again. Default: default."),
-        option("--model", shell_complete=names.MODELS, help="See: samebench list models. Default: each task's own, two-block-cnn."),
-        option("--dataset", shell_complete=names.DATASETS, help="See: samebench list datasets; or folder:PATH. Default: each task's own, of digits."),
-        option("--weights", shell_complete=names.WEIGHTS, help="What transfer starts from. See: samebench list weights; or the path of a file."),
-        option("--seeds", help="How many, or which: 3, or 0,1,2. Default: 1."),
+        option("--task", multiple=True, shell_complete=names.TASKS, help="A task; may be repeated. Default: all."),
+        option("--backend", multiple=True, shell_complete=names.BACKENDS, help="A backend, or FILE.py; may be repeated. Default: all installed."),
+        option("--mode", multiple=True, help="A mode of the backends, such as compiled; may be repeated. Default: default."),
+        option("--model", shell_complete=names.MODELS, help="A network: samebench list models. Default: each task's own, two-block-cnn."),
+        option("--dataset", shell_complete=names.DATASETS, help="A dataset: samebench list datasets; or folder:PATH. Default: each task's own, of digits."),
+        option("--weights", shell_complete=names.WEIGHTS, help="Trained weights to start from: samebench list weights; or the path of a file."),
+        option("--seeds", help="The number of seeds, such as 3, or the seeds, such as 0,1,2. Default: 1."),
         option("--device", help="auto, cpu or gpu. Default: auto."),
         option("--precision", help="float32, tf32, bfloat16 or float64. Default: float32."),
         option("--semantics", help="aligned, or native: each framework's own optimiser and first weights."),
-        option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Anything a CONFIG.toml may say: scratch-cnn.epochs=3."),
-        option("--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="The interpreter to run a backend with."),
-        option("--data-dir", help="Where your data lies. Default: SAMEBENCH_DATA_DIR."),
-        option("--timeout", type=float, help="Seconds that one cell may take. Default: 3600."),
-        option("--no-parity", is_flag=True, help="Leave the certificates out; verdicts say not-checked."),
-        option("--offline", is_flag=True, help="Use no network."),
+        option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting of CONFIG.toml: scratch-cnn.epochs=3."),
+        option("--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="The Python interpreter of a backend."),
+        option("--data-dir", help="The folder of your data. Default: SAMEBENCH_DATA_DIR."),
+        option("--timeout", type=float, help="The time limit of a cell in seconds. Default: 3600."),
+        option("--no-parity", is_flag=True, help="Make no certificates: verdicts are not-checked."),
+        option("--offline", is_flag=True, help="Download nothing."),
     )):  # fmt: skip
         command = shared(command)
     return command
@@ -57,11 +57,11 @@ def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.argument("file", metavar="[CONFIG.toml]", required=False, type=click.Path(path_type=Path))
 @option("--profile", help="quick, standard or rigorous. Default: quick.")
-@option("--dry-run", is_flag=True, help="Only say what would be run, fetched and written, and how long it takes.")
+@option("--dry-run", is_flag=True, help="Print the cells, their time, downloads and disk space. Run nothing.")
 @_what_to_run
 @_where_to
 def run_command(file: Path | None, profile: str | None, **typed: Any) -> None:
-    """Run experiments, then print their table."""
+    """Run experiments and print their report."""
     from harness.commands import launching
 
     launching.run(file, profile, typed)
@@ -71,11 +71,14 @@ def run_command(file: Path | None, profile: str | None, **typed: Any) -> None:
     "learning-curve",
     epilog="Example: samebench learning-curve --dataset cats-vs-dogs --weights efficientnet-lite0 --counts 100,200,400",
 )
-@option("--counts", help="Numbers of training pictures: 100,200,400. Default: all of them, and halves down to 64.")
+@option(
+    "--counts",
+    help="Numbers of training pictures: 100,200,400. Default: all pictures, half of them, and so on, at least 64.",
+)
 @_what_to_run
 @_where_to
 def learning_curve_command(counts: str | None, **typed: Any) -> None:
-    """Accuracy against the number of training pictures: from scratch, on features, fine-tuned."""
+    """Measure accuracy by the number of training pictures: from scratch, on features, and fine-tuned."""
     from harness.commands import launching
 
     launching.learning_curve(counts, typed)
@@ -84,10 +87,10 @@ def learning_curve_command(counts: str | None, **typed: Any) -> None:
 @click.command("rerun", epilog="Example: samebench rerun results/digits --out runs/again")
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @option("--backend", multiple=True, metavar="FILE.py", help="A backend file of the run that may be executed.")
-@option("--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="The interpreter to run a backend with.")
+@option("--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="The Python interpreter of a backend.")
 @_where_to
 def rerun_command(folder: Path, **typed: Any) -> None:
-    """Repeat a run from its own record, in a new folder."""
+    """Repeat a run in a new folder, from its record."""
     from harness.commands import launching
 
     launching.rerun(folder, typed)

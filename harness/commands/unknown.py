@@ -1,4 +1,4 @@
-"""Help for an option that the command line does not have, but a task or the data has."""
+"""A suggestion for an unknown option of the command line that is an option of a task or of the data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.plugins import load_plugins
 
 
 def with_settings(error: click.NoSuchOption) -> click.UsageError:
-    """The error, with the --set that the user probably means; the same error if there is none."""
+    """The error with a suggestion of --set; the same error if no option of a task or of the data has this name."""
     takes_set = error.ctx is not None and any("--set" in option.opts for option in error.ctx.command.params)
     paths = paths_named(error.option_name.lstrip("-").replace("-", "_")) if takes_set else []
     if not paths:

@@ -1,8 +1,8 @@
-"""Evidence from the reported run itself: did all backends see the same, and lose the same?
+"""Compare the cells of a run: did all backends start from the same, and compute the same losses?
 
-The certificate proves the code; this looks at the cells. Cells that differ in their backend or mode only must have
-started from the same weights, as read back from each framework, and been given the same batches; and their losses
-must lie together, which they would not if one had seen other batches or moved otherwise.
+A certificate is about the code of a backend; this module compares its cells. Cells that differ only in backend or mode must
+have the same first weights, as read back from each framework, and the same batches. Their losses must agree: a backend with
+other batches or another update would have other losses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.result import Result
 from harness.spec import Array
 
 SAME = {
-    "dataset": "data set",
+    "dataset": "dataset",
     "model": "network",
     "batches": "batch order",
     "pictures": "pictures",
@@ -30,19 +30,20 @@ SAME = {
     "tuning_batches": "batch order of the second training",
     "tuning_augmented": "augmented pictures of the second training",
 }
-"""What must be the same to the bit, by its name in the evidence."""
+"""The values that must be the same to the bit, by their names in the evidence."""
 
 ROUNDING_GROWS = {"first loss": 1, "first losses": 10, "first segment": 50}
-"""By how much more than one step's rounding the losses of several steps may lie apart; or as far as the certificate has
-found that float32 moves the reference itself. The first segment is a short one: after hundreds of steps, rounding alone
-leads two trainings to different networks."""
+"""The limits for differences of losses, as multiples of the limit for one step. A larger limit holds if the certificate has
+found that rounding in float32 changes the reference itself by more. Only a short first segment is compared: after hundreds of
+steps, rounding alone leads to different networks."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What several backends' cells say of one experiment: spreads relative to the median, and who stands out.
+    """The agreement of the cells of an experiment: the spreads of their values relative to the median, and the outliers.
 
-    The first losses are those of the first five steps. The spread over the first segment is None where drop-out masks decide the losses of training.
+    The first losses are those of the first five steps. The spread of the first segment is None if the losses of training
+    depend on masks of drop-out.
     """
 
     task: str
@@ -52,7 +53,7 @@ class Agreement:
     seed: int
     backends: tuple[str, ...]
     shared: str
-    """What all of them were given: batches, or pictures."""
+    """The input of all cells: batches, or pictures."""
 
     first_loss_spread: float | None
     first_losses_spread: float | None
@@ -62,11 +63,11 @@ class Agreement:
     """The spread of the features of a few pictures, if the task has kept some."""
 
     accuracy_spread: float | None = None
-    """The spread of the metrics that all backends must find alike, such as accuracies on changed pictures."""
+    """The spread of the metrics that are compared, such as accuracies on changed pictures."""
 
 
 def agreements(results: Iterable[Result], declared: Declared) -> Iterator[Agreement]:
-    """One for each experiment that two or more backends have finished."""
+    """The agreement of each experiment and seed that two or more cells have finished."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         if result.status == "ok" and "weights" in result.evidence and result.cell.semantics == "aligned":
@@ -79,16 +80,18 @@ def agreements(results: Iterable[Result], declared: Declared) -> Iterator[Agreem
 def _agree(group: Sequence[Result], metrics: Sequence[Metric]) -> Agreement:
     cell = group[0].cell
     outliers: dict[str, str] = {}
-    for what, said in SAME.items():
-        known = {result.cell.key: result.evidence[what] for result in group if result.evidence.get(what) is not None}
+    for name, label in SAME.items():
+        known = {result.cell.key: result.evidence[name] for result in group if result.evidence.get(name) is not None}
         (usual, count), *others = Counter(known.values()).most_common() or [(None, 0)]
         if others and 2 * count <= len(known):
-            usual = None  # no majority, and nobody knows who is right
-        outliers |= {key: f"its {said} was another one" for key, value in known.items() if value != usual}
+            usual = None  # there is no majority, so it is unknown which value is right
+        outliers |= {
+            key: f"its {label} did not match the other backends" for key, value in known.items() if value != usual
+        }
     base = LIMITS[cell.precision]
     moved = max(base, *(result.parity["timed"].get("limit", base) for result in group))  # by rounding, as certified
-    limits = {said: base * factor for said, factor in ROUNDING_GROWS.items()}
-    limits |= {said: max(limits[said], moved) for said in ("first losses", "first segment")}
+    limits = {label: base * factor for label, factor in ROUNDING_GROWS.items()}
+    limits |= {label: max(limits[label], moved) for label in ("first losses", "first segment")}
     losses = {
         result.cell.key: np.array(result.evidence["first_losses"])
         for result in group
@@ -100,12 +103,12 @@ def _agree(group: Sequence[Result], metrics: Sequence[Metric]) -> Agreement:
         if (loss := result.evidence.get("first_segment_loss")) is not None
     }
     spreads = {}
-    for said, values in (
+    for label, values in (
         ("first loss", {key: series[:1] for key, series in losses.items()}),
         ("first losses", losses),
         ("first segment", segments),
     ):
-        spreads[said], far = _spread(values, said, limits[said])
+        spreads[label], far = _spread(values, label, limits[label])
         outliers = far | outliers
     features = {result.cell.key: sample for result in group if (sample := _features(result)) is not None}
     features_spread, far = _spread(features, "features", base * ROUNDING_GROWS["first losses"], relative=False)
@@ -132,13 +135,13 @@ def _agree(group: Sequence[Result], metrics: Sequence[Metric]) -> Agreement:
 
 
 def _features(result: Result) -> Array | None:
-    """A sample of the features, in shares of the largest."""
+    """A sample of the features, divided by the largest feature."""
     kept = result.evidence.get("features")
     return np.ravel(kept["sample"]) / (kept["scale"] or 1.0) if kept else None
 
 
 def _values(metric: Metric, result: Result) -> Array:
-    """The number, or all values of the curve; nothing if the result does not have it."""
+    """The number, or all values of the curve; empty if the result does not have the metric."""
     found = metric.value_in(result.metrics)
     if metric.form == "curve":
         return np.array([point[key] for point in found or () for key, _ in metric.parts])
@@ -146,9 +149,9 @@ def _values(metric: Metric, result: Result) -> Array:
 
 
 def _spread(
-    series: Mapping[str, Array], said: str, limit: float, relative: bool = True
+    series: Mapping[str, Array], label: str, limit: float, relative: bool = True
 ) -> tuple[float | None, dict[str, str]]:
-    """How far the losses lie apart, relative to their median; and if that is too far, the cells that are to blame."""
+    """The spread of the values, relative to their median; and the outliers, if the spread is above the limit."""
     if len(series) < 2 or len({len(losses) for losses in series.values()}) > 1:
         return None, {}
     middle = np.median(list(series.values()), axis=0)
@@ -157,9 +160,9 @@ def _spread(
     spread = float((np.ptp(list(series.values()), axis=0) / scale).max())
     if spread <= limit:
         return spread, {}
-    others = "the other's, and nobody knows who is right" if len(series) == 2 else "the median of all"
+    others = "the other, and it is unknown which is right" if len(series) == 2 else "the median of all"
     return spread, {
-        key: f"its {said} is {spread if len(series) == 2 else off:.1e} from {others} (limit {limit:.0e})"
+        key: f"its {label} differs by {spread if len(series) == 2 else off:.1e} from {others} (limit {limit:.0e})"
         for key, off in away.items()
         if not off <= limit / 2
     }

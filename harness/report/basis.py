@@ -1,7 +1,7 @@
 """The basis of a cell: the data, network, code, packages and machine behind its numbers. Only cells with the same basis
 share a row of a report.
 
-A run can be resumed after its pictures, a package, a backend or the machine have changed. Its cells are then of different
+A run can be resumed after its pictures, a package, a backend or the machine have changed. Its cells then belong to different
 experiments, and a mean over them would be wrong.
 """
 
@@ -19,7 +19,7 @@ Basis = Mapping[str, str]
 Item = TypeVar("Item")
 
 IN_EVIDENCE = {
-    "dataset": "data set",
+    "dataset": "dataset",
     "model": "network",
     "order_rule": "order of the pictures",
     "tuning_order_rule": "order of the pictures in the second training",
@@ -27,23 +27,22 @@ IN_EVIDENCE = {
     "tuning_augmentation_rule": "augmentation in the second training",
     "weights_rule": "rule of the first weights",
 }
-"""What is the same for every seed and every backend of one experiment, by its name in the evidence."""
+"""The values that all seeds and backends of an experiment share, by their names in the evidence."""
 
 START = "weights it started from"
 
 
 def experiment_of(result: Result, metrics: Sequence[Metric]) -> Basis:
-    """What the cell's experiment rests on, whichever backend runs it."""
+    """The part of the basis that does not depend on the backend."""
     evidence = result.evidence
-    found = {said: evidence.get(name) for name, said in IN_EVIDENCE.items()}
-    return _known(
-        found | {START: evidence.get("start", {}).get("hash")} | dict(_conditions_among(metrics, result.metrics))
-    )
+    values = {label: evidence.get(name) for name, label in IN_EVIDENCE.items()}
+    start = {START: evidence.get("start", {}).get("hash")}
+    return _known(values | start | dict(_conditions_among(metrics, result.metrics)))
 
 
 def _conditions_among(metrics: Sequence[Metric], found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The conditions of the task that are stored among its metrics, such as the number of pictures, and the places of its
-    curves. An option that was not given stands for a default, which may change."""
+    """The conditions among the metrics of a task, such as the number of pictures, and the places of its curves. Its options
+    are not enough: the default of an option may change."""
     for metric in metrics:
         if metric.form == "value" and not metric.is_mean:
             yield metric.header, found.get(metric.name)
@@ -52,11 +51,11 @@ def _conditions_among(metrics: Sequence[Metric], found: Mapping[str, Any]) -> It
 
 
 SELECTS = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
-"""Environment variables that name one of several devices. The device that was used is compared by its name."""
+"""Environment variables that choose a device. Devices are compared by their names instead."""
 
 
 def conditions_of(result: Result) -> Basis:
-    """What the backend's own work rests on: code, packages, switches, environment variables and machine."""
+    """The part of the basis that depends on the backend: code, packages, settings, environment variables and machine."""
     evidence = result.evidence
     host, environment = evidence.get("host", {}), result.provenance.get("environment", {})
     return _known(
@@ -76,7 +75,7 @@ def conditions_of(result: Result) -> Basis:
 
 
 def basis_of(result: Result, metrics: Sequence[Metric]) -> Basis:
-    """Everything that must be the same within a row."""
+    """The whole basis, which must be the same within a row."""
     return {**conditions_of(result), **experiment_of(result, metrics)}
 
 
@@ -85,8 +84,8 @@ def _known(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def grouped(items: Iterable[Item], basis: Callable[[Item], Basis]) -> list[tuple[dict[str, str], list[Item]]]:
-    """The items in groups that rest on the same, each with what is known of it. An item that fits several groups is put into
-    the first of them."""
+    """The items in groups with the same basis, each with the known values of the basis. An item that fits several groups
+    belongs to the first of them."""
     groups: list[tuple[dict[str, str], list[Item]]] = []
     for item in items:
         values = basis(item)
@@ -98,14 +97,14 @@ def grouped(items: Iterable[Item], basis: Callable[[Item], Basis]) -> list[tuple
     return groups
 
 
-def fits(one: Mapping[Any, str], other: Mapping[Any, str]) -> bool:
-    """Whether nothing is known to differ."""
-    return all(other.get(name, value) == value for name, value in one.items())
+def fits(values: Mapping[Any, str], other: Mapping[Any, str]) -> bool:
+    """Whether no known value differs."""
+    return all(other.get(name, value) == value for name, value in values.items())
 
 
 def rows_of(results: Sequence[Result], metrics: Sequence[Metric]) -> list[tuple[dict[str, str], list[Result]]]:
-    """Cells of one task that differ in their seed only, as rows, each with what it rests on. Cells that did not finish know little of
-    that: they are put into a row last."""
+    """Rows of cells that differ only in their seed, each with its basis. Unfinished cells have little of a basis, so they join
+    a row last."""
     place = {id(result): number for number, result in enumerate(results)}
     finished_first = sorted(results, key=lambda result: result.status != "ok")
     rows = grouped(finished_first, lambda result: basis_of(result, metrics))
@@ -114,7 +113,7 @@ def rows_of(results: Sequence[Result], metrics: Sequence[Metric]) -> list[tuple[
 
 
 def differing(groups: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The names that have several values among these."""
+    """The names that have several values in these groups."""
     values: dict[str, set[Any]] = {}
     for group in groups:
         for name, value in group.items():
@@ -123,13 +122,13 @@ def differing(groups: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def frozen(value: Any) -> Any:
-    """A value of plain data in a form that can be hashed."""
+    """A value of plain data in a hashable form."""
     if isinstance(value, Mapping):
         return frozenset((name, frozen(part)) for name, part in value.items())
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def apart(known: Basis, others: Iterable[Basis]) -> dict[str, str]:
-    """The values of one group that differ from those of another group."""
+    """The values of a group that differ from those of another group."""
     differ = {name for other in others for name, value in other.items() if known.get(name, value) != value}
     return {name: value for name, value in known.items() if name in differ}

@@ -1,4 +1,4 @@
-"""What the judges of a run have said of the pictures in it, put together: a matrix for each experiment, over its seeds."""
+"""The judgements of the pictures of a run: for each experiment a matrix of makers and judges, over its seeds."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from harness.storage.sealed import PICTURES
 from harness.text import REFERENCE as REFERENCE
 
 ALIKE = 0.005
-"""How far the share that a backend has found may be from what the reference finds in the same pictures; or one picture."""
+"""The largest difference between the share of a backend and that of the reference on the same pictures; or one picture."""
 
 ONE_PICTURE = 1.5
-"""So many pictures more or less count as one: of an exact one, rounding would decide."""
+"""The tolerance of one picture, increased so that rounding errors do not decide."""
 
 Case = Mapping[str, Any]
-"""What is kept of one experiment and seed: the files, what each judge says, and how far the pictures lie apart."""
+"""The stored judgement of an experiment with a seed: the files, the answer of each judge, and the differences between the
+pictures."""
 
 Made = tuple[Case, list[Result]]
 """A case, and the cells that have made its pictures."""
 
 
 def matrices(results: Sequence[Result], kept: Mapping[str, Case], declared: Declared) -> Iterator[dict[str, Any]]:
-    """For each experiment: `scores[maker][judge]`, means over seeds, and how far pictures lie apart at most."""
+    """For each experiment: `scores[maker][judge]`, means over seeds, and the largest differences between pictures."""
     cases = _of_these_pictures(results, kept)
     made: dict[str, list[Result]] = {}
     for result in results:
@@ -48,12 +49,12 @@ def matrices(results: Sequence[Result], kept: Mapping[str, Case], declared: Decl
 
 
 def _basis(made: Made, metrics: Sequence[Metric]) -> dict[str, str]:
-    """What the scores of one seed rest on. Only scores with the same basis are averaged."""
-    found: dict[str, str] = {}
+    """The basis of the scores of one seed. Only scores with the same basis are averaged."""
+    basis: dict[str, str] = {}
     for maker in made[1]:
-        found |= {f"{name_of(maker.cell)}: {name}": value for name, value in conditions_of(maker).items()}
-        found |= experiment_of(maker, metrics)
-    return found
+        basis |= {f"{name_of(maker.cell)}: {name}": value for name, value in conditions_of(maker).items()}
+        basis |= experiment_of(maker, metrics)
+    return basis
 
 
 def _matrix(group: Sequence[Made], called: Mapping[str, str]) -> dict[str, Any]:
@@ -62,16 +63,18 @@ def _matrix(group: Sequence[Made], called: Mapping[str, str]) -> dict[str, Any]:
     judges = list(dict.fromkeys(name for case, _ in group for name in case["judges"]))
     scores: dict[str, dict[str, dict[str, float]]] = {}
     for maker in dict.fromkeys(map(name_of, cells)):
-        told = scores[called[maker]] = {}
+        means = scores[called[maker]] = {}
         for judge in judges:
-            said = [
-                case["judges"][judge]["scores"][one.cell.key]
+            seeds = [
+                case["judges"][judge]["scores"][result.cell.key]
                 for case, makers in group
-                for one in makers
-                if name_of(one.cell) == maker and "scores" in case["judges"].get(judge, {})
+                for result in makers
+                if name_of(result.cell) == maker and "scores" in case["judges"].get(judge, {})
             ]
-            if said:
-                told[called.get(judge, judge)] = {what: statistics.fmean(one[what] for one in said) for what in said[0]}
+            if seeds:
+                means[called.get(judge, judge)] = {
+                    kind: statistics.fmean(score[kind] for score in seeds) for kind in seeds[0]
+                }
     several = [case["apart"] for case, makers in group if "apart" in case and len(makers) > 1]
     return {
         "subject": cells[0].configuration,
@@ -82,12 +85,12 @@ def _matrix(group: Sequence[Made], called: Mapping[str, str]) -> dict[str, Any]:
         "judges": [called.get(judge, judge) for judge in judges],
         "scores": scores,
         "spread": _spread(scores),
-        "apart": {what: max(one[what] for one in several) for what in several[0]} if several else None,
+        "apart": {kind: max(apart[kind] for apart in several) for kind in several[0]} if several else None,
         "problems": sorted(
-            f"{called.get(judge, judge)} could not judge: {said['problem']}"
+            f"{called.get(judge, judge)} could not judge: {answer['problem']}"
             for case, _ in group
-            for judge, said in case["judges"].items()
-            if "problem" in said
+            for judge, answer in case["judges"].items()
+            if "problem" in answer
         ),
     }
 
@@ -96,17 +99,17 @@ def _spread(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str
     """The largest difference between the scores that one judge gives to several makers, by the kind of score."""
     seen: dict[tuple[str, str], list[float]] = {}
     for judges in scores.values():
-        for judge, said in judges.items():
-            for what, value in said.items():
-                seen.setdefault((what, judge), []).append(value)
+        for judge, score in judges.items():
+            for kind, value in score.items():
+                seen.setdefault((kind, judge), []).append(value)
     spreads: dict[str, float] = {}
-    for (what, _), values in seen.items():
-        spreads[what] = max(spreads.get(what, 0.0), max(values) - min(values))
+    for (kind, _), values in seen.items():
+        spreads[kind] = max(spreads.get(kind, 0.0), max(values) - min(values))
     return spreads
 
 
 def doubted(results: Sequence[Result], kept: Mapping[str, Case], declared: Declared) -> dict[str, str]:
-    """The cells whose own number is not what the reference finds in their pictures, and why."""
+    """The cells whose metric differs from the reference's score of their pictures, each with the reason."""
     cases, found = _of_these_pictures(results, kept), {}
     for result in results:
         score = cases.get(result.cell.comparison_key, {}).get("judges", {}).get(REFERENCE, {}).get("scores", {})
@@ -117,15 +120,15 @@ def doubted(results: Sequence[Result], kept: Mapping[str, Case], declared: Decla
         judged, limit = score[result.cell.key][metric.judged], tolerance(metric, result)
         if abs(own - judged) > limit:
             found[result.cell.key] = (
-                f"it says {metric.judged} {own:.2%} of its pictures, in which the reference finds {judged:.2%} "
-                f"(limit {limit:.2%})"
+                f"its {metric.judged} on its pictures is {own:.2%}, but the reference finds {judged:.2%} "
+                f"(limit of the difference {limit:.2%})"
             )
     return found
 
 
 def _of_these_pictures(results: Sequence[Result], kept: Mapping[str, Case]) -> dict[str, Case]:
-    """What was said of the pictures that cells have now. A cell may have been done anew since it was judged, and have made
-    others, or have failed: what was said of the old ones says nothing of it."""
+    """The judgements of the present pictures. A cell may have run again since it was judged, so judgements of its old pictures
+    are left out."""
     made = {result.cell.key: result.artifacts.get(PICTURES) for result in results if result.status == "ok"}
     return {
         name: _only(case, [key for key, file in case["files"].items() if made.get(key) == file])
@@ -134,22 +137,22 @@ def _of_these_pictures(results: Sequence[Result], kept: Mapping[str, Case]) -> d
 
 
 def _only(case: Case, keys: Sequence[str]) -> Case:
-    """What was said of these cells alone. How far all lie apart is unknown where some are left out."""
+    """The part of a case about these cells. If it is not the whole case, the differences between pictures are left out."""
     judges = {
-        judge: said | {"scores": {key: said["scores"][key] for key in keys}} if "scores" in said else said
-        for judge, said in case["judges"].items()
+        judge: answer | {"scores": {key: answer["scores"][key] for key in keys}} if "scores" in answer else answer
+        for judge, answer in case["judges"].items()
     }
-    left = {name: said for name, said in case.items() if name != "apart" or len(keys) == len(case["files"])}
-    return left | {"files": {key: case["files"][key] for key in keys}, "judges": judges}
+    rest = {name: value for name, value in case.items() if name != "apart" or len(keys) == len(case["files"])}
+    return rest | {"files": {key: case["files"][key] for key in keys}, "judges": judges}
 
 
 def judged_metric(metrics: Sequence[Metric]) -> Metric | None:
-    """What a cell says of its own pictures, and the reference must find in them again."""
+    """The metric that must agree with the reference's score of the task's pictures; None if there is none."""
     return next((metric for metric in metrics if metric.judged), None)
 
 
 def tolerance(metric: Metric, result: Result) -> float:
-    """By how much a share may differ that two programs find in the same pictures: half a percent, or one picture."""
+    """The largest difference between two backends' shares of the same pictures: half a percent, or one picture."""
     count = result.metrics.get(metric.sample)
     return max(ALIKE, ONE_PICTURE / count) if count else ALIKE
 

@@ -1,4 +1,4 @@
-"""The metrics that the tasks of a run declare: as the run has stored them, or else as the installed tasks say."""
+"""The metrics of the tasks of a run: as stored in the run, or else as declared by the installed tasks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Declared = Mapping[str, Sequence[Metric]]
 
 
 def installed_metrics(tasks: Iterable[str]) -> dict[str, Sequence[Metric]]:
-    """What the installed ones of these tasks declare."""
+    """The metrics that these tasks declare, for those that are installed."""
     installed = load_plugins().tasks
     return {name: tuple(installed.things[name].metrics) for name in dict.fromkeys(tasks) if name in installed.things}
 
 
 def stored_metrics(record: Mapping[str, Any]) -> dict[str, Sequence[Metric]]:
-    """What the record of a run has stored; raises ValueError with the path of what is wrong."""
+    """The metrics in the record of a run. Raises ValueError with the path of a problem."""
     stored = record.get("metrics", {})
     if not (isinstance(stored, dict) and all(isinstance(metrics, list) for metrics in stored.values())):
         raise ValueError("metrics is an object of lists, one for each task")
@@ -31,14 +31,14 @@ def stored_metrics(record: Mapping[str, Any]) -> dict[str, Sequence[Metric]]:
 
 
 def declared_metrics(record: Mapping[str, Any], tasks: Iterable[str]) -> dict[str, Sequence[Metric]]:
-    """The metrics of these tasks in a run. Runs of earlier versions have stored none: then the installed tasks are asked."""
+    """The metrics of these tasks in a run. Runs of earlier versions have stored none; then the installed tasks declare them."""
     stored = stored_metrics(record)
     unknown = [task for task in dict.fromkeys(tasks) if task not in stored]
     return stored | (installed_metrics(unknown) if unknown else {})
 
 
 def with_plain_metrics(declared: Declared, results: Iterable[Result]) -> dict[str, Sequence[Metric]]:
-    """The same, and plain numbers for each task that declares nothing."""
+    """The declared metrics, and plain metrics for each task that declares none."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
         if not declared.get(result.cell.task):

@@ -1,4 +1,4 @@
-"""Intervals of 95 % over the cells of a row; too few cells have none."""
+"""Intervals of 95 % over the cells of a row. Too few cells have no interval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.20
 NORMAL = 1.960
 
 FEWEST_MEANS = 3
-"""Two values would have an interval of 12.7 times their standard error, which says nothing."""
+"""The smallest number of values with an interval. That of two values would be useless: 12.7 times their standard error."""
 
 FEWEST_MEDIANS = 6
 """The whole range of 5 values holds the median in 94 % of samples, that of 6 in 97 %."""
@@ -32,8 +32,8 @@ class Median(TypedDict):
 
 
 def mean_interval(values: Sequence[float], least: float = -math.inf, most: float = math.inf) -> Mean:
-    """The mean and its 95 % interval, from `FEWEST_MEANS` values on, by Student's t. The interval is cut off at `least`
-    and `most`, the ends of what the numbers can be."""
+    """The mean and its 95 % interval by Student's t, for at least `FEWEST_MEANS` values. The interval is cut off at `least` and
+    `most`, the smallest and the largest possible number."""
     mean, n = statistics.fmean(values), len(values)
     if n < FEWEST_MEANS:
         return {"mean": mean, "low": None, "high": None}
@@ -42,16 +42,13 @@ def mean_interval(values: Sequence[float], least: float = -math.inf, most: float
 
 
 def median_interval(values: Sequence[float]) -> Median:
-    """The median and its 95 % interval, from `FEWEST_MEDIANS` values on, from their ranks: the narrowest pair of values that
-    are as far from either end and hold the median in at least 95 % of samples."""
+    """The median and its 95 % interval, for at least `FEWEST_MEDIANS` values. The ends of the interval are values of the same
+    rank from below and from above: the narrowest such pair that holds the median in at least 95 % of samples."""
     ordered, n = sorted(values), len(values)
     if n < FEWEST_MEDIANS:
         return {"median": statistics.median(ordered), "low": None, "high": None}
-    below, rank, ways = (
-        0,
-        0,
-        1,
-    )  # of the 2**n ways to lie on either side of the median, those with `rank` values below it
+    below, rank = 0, 0
+    ways = 1  # of the 2**n ways to lie on either side of the median, those with `rank` values below it
     while 40 * (below + ways) <= 2**n:  # 40 times 2.5 %
         below += ways
         ways = ways * (n - rank) // (rank + 1)
@@ -60,6 +57,6 @@ def median_interval(values: Sequence[float]) -> Median:
 
 
 def rate_interval(cells: Sequence[Sequence[float]]) -> Median:
-    """The median over cells of each cell's own median. The segments of a cell share its process, its compilation and its
-    moment, so they are not independent: the interval is over cells."""
+    """The median over cells of the median of each cell. The segments of a cell share a process, so they are not independent:
+    the interval is over cells."""
     return median_interval([statistics.median(segments) for segments in cells])

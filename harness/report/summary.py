@@ -1,4 +1,4 @@
-"""A report as a value: the cells of a run, what they say together, and what can be trusted."""
+"""A report as a value: the cells of a run, their summary, and their verdicts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from harness.timing.load import disturbance
 from harness.verdict import Verdict, no_certificate, worst
 
 AROUND = ("data", "import", "build", "eval", "total", "process", "beside")
-"""Phases of a cell in which it neither trains nor attacks, and sums of several phases."""
+"""Phases of a cell without training or attacks, and sums of several phases."""
 
 
 class StoredRun(Protocol):
-    """A run as it is kept."""
+    """A run in its stored form."""
 
     @property
     def run(self) -> Mapping[str, Any]: ...
@@ -40,23 +40,23 @@ class StoredRun(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """What reporters turn into text. Reporters compute nothing themselves."""
+    """The value that reporters turn into text. Reporters compute nothing themselves."""
 
     run: dict[str, Any]
     results: Sequence[Result]
     agreements: Sequence[Agreement]
     summary: Sequence[dict[str, Any]]
     judgements: Sequence[dict[str, Any]]
-    """What every backend sees in the pictures that each has made; see `harness.report.crosscheck`."""
+    """The scores that every backend gives to the pictures of each backend; see `harness.report.crosscheck`."""
 
     pictures: Callable[[Result], Mapping[str, Array]]
-    """The pictures that a cell has kept, and what belongs to them; raises LookupError where there are none."""
+    """The pictures of a cell, with their labels and scores; raises LookupError if there are none."""
 
     feature_maps: Callable[[Result], Mapping[str, Array]]
-    """What the network sees in one of them, layer by layer; as above."""
+    """The feature maps of one of these pictures, by layer; raises LookupError if there are none."""
 
     metrics: Declared
-    """The metrics of each task, by its name: the keys of the summary's rows, and how to show their values."""
+    """The metrics of each task, by its name. Their names are keys of the rows of the summary."""
 
     full: bool = True
     """Whether the reader wants all tables. If not, the format "table" is an overview."""
@@ -79,13 +79,13 @@ class Report:
         return found
 
     def results_of(self, row: Mapping[str, Any]) -> list[Result]:
-        """The results that a row of the summary rests on."""
+        """The results in a row of the summary."""
         seeds = {*row["seeds"]}
         return [result for result in self.results_by_subject[row["subject"]] if result.cell.seed in seeds]
 
     @classmethod
     def of(cls, run: StoredRun, full: bool = True) -> Report:
-        """The report of a run as it stands, finished or not."""
+        """The report of a run, finished or not."""
         record = run.run
         results = _with_names(list(map(_as_certified, run.results())), record.get("names"))
         judged, tasks = run.judged(), [result.cell.task for result in results]
@@ -95,17 +95,17 @@ class Report:
         outliers = {key: why for agreement in found for key, why in _blamed(agreement, verdicts).items()}
         outliers |= doubted(results, judged, declared)
         results = [_with_outlier(result, outliers.get(result.cell.key)) for result in results]
-        said = {name: value for name, value in record.items() if name not in ("schema", "plan", "metrics")}
+        about = {name: value for name, value in record.items() if name not in ("schema", "plan", "metrics")}
         judgements = list(matrices(results, judged, declared))
         return cls(
-            said, results, found, _summary(results, declared), judgements, run.pictures, run.feature_maps, declared, full
+            about, results, found, _summary(results, declared), judgements, run.pictures, run.feature_maps, declared, full
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
             "run": self.run,
-            "metrics": {task: [one.as_json() for one in metrics] for task, metrics in self.metrics.items()},
+            "metrics": {task: [metric.as_json() for metric in metrics] for task, metrics in self.metrics.items()},
             "cells": [result.as_json() for result in self.results],
             "summary": [row | {"parity": row["parity"].text} for row in self.summary],
             "agreement": [asdict(agreement) for agreement in self.agreements],
@@ -114,27 +114,28 @@ class Report:
 
 
 def _with_names(results: Sequence[Result], own: Any) -> list[Result]:
-    """Each result with the name of its backend in this report; `own` are the names that the run has kept."""
+    """Each result with the name of its backend in this report. `own` are the names in the record of the run."""
     shown = shown_names([result.cell.backend for result in results], own if isinstance(own, dict) else {})
     return [replace(result, evidence=result.evidence | {SHOWN: shown[result.cell.backend]}) for result in results]
 
 
 def _blamed(agreement: Agreement, verdicts: Mapping[str, Verdict]) -> dict[str, str]:
-    """The outliers. If the certificates of some of them already say that they differ, only those are blamed."""
-    guilty = {key: why for key, why in agreement.outliers.items() if verdicts[key].is_different}
-    return guilty or agreement.outliers
+    """The outliers; only those whose certificates already differ, if there are any."""
+    different = {key: why for key, why in agreement.outliers.items() if verdicts[key].is_different}
+    return different or agreement.outliers
 
 
 def _with_outlier(result: Result, reason: str | None) -> Result:
-    """An outlier loses its verdict; one that has lost it by its certificate keeps that reason, which says more."""
+    """The result with the verdict `differs` if it is an outlier. If its certificate differs, that reason is kept: it says
+    more."""
     if reason is None or result.verdict.is_different:
         return result
     return replace(result, parity=result.parity | {"verdict": Verdict.differs(reason).text})
 
 
 def _as_certified(result: Result) -> Result:
-    """The result, without its certificate if that is of another code, network or version: one certificate serves the cells
-    of all seeds, and proves nothing about a cell that ran something else."""
+    """The result, without its certificate if that is of other code, another network or another version. A certificate is for
+    the cells of all seeds, but proves nothing about a cell that ran other code."""
     about, evidence = result.parity.get("about", {}), result.evidence
     certified = {"code of the backend": about.get("backend_code"), "network or recipe": about.get("subjects")}
     ran = {"code of the backend": evidence.get("backend_code"), "network or recipe": evidence.get("subjects")}
@@ -148,8 +149,8 @@ def _as_certified(result: Result) -> Result:
 
 
 def _summary(results: Sequence[Result], declared: Declared) -> list[dict[str, Any]]:
-    """One row for each experiment and backend, over its seeds; only finished cells count, each with equal options. Cells
-    that rest on something else are rows of their own."""
+    """A row for each experiment and backend, over its seeds. Its numbers are those of finished cells. Cells with another basis
+    have rows of their own."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.cell.configuration, []).append(result)
@@ -167,8 +168,8 @@ def _summary(results: Sequence[Result], declared: Declared) -> list[dict[str, An
 
 
 def _tell_apart(rows: Sequence[dict[str, Any]]) -> None:
-    """Say in each row of one experiment what it rests on and other rows do not. What belongs to the backend is compared with
-    rows of the same backend only."""
+    """Store in each row of an experiment the values of its basis that differ from other rows. Values that depend on the backend
+    are compared only with rows of the same backend."""
     others = differing(row["rests_on"] for row in rows)
     for own_rows in _grouped(rows, lambda row: (row["backend"], row["mode"])).values():
         own = differing(row["rests_on"] for row in own_rows)
@@ -179,7 +180,7 @@ def _tell_apart(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _about(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What rows have in common that differ in their backend and their options only."""
+    """The values that rows share if they differ only in backend and options."""
     return tuple(row[name] for name in ("task", "model", "dataset", "weights", "precision", "semantics"))
 
 
@@ -220,18 +221,18 @@ def _row(group: Sequence[Result], known: Basis, metrics: Sequence[Metric]) -> di
 
 
 def work_seconds(time: Mapping[str, Any]) -> float:
-    """The seconds that a cell has trained or attacked, its first steps included: all phases but those around it."""
+    """The seconds of training or attack, first steps included: all phases of the cell but those of `AROUND`."""
     phases = {name.removesuffix("_s"): seconds for name, seconds in time.items() if name.endswith("_s")}
     return sum(s for name, s in phases.items() if isinstance(s, int | float) and name.split("_")[-1] not in AROUND)
 
 
 def _peak(memory: Mapping[str, int | None]) -> int | None:
-    """The memory of the device at its peak; of the process, where the device has none of its own."""
+    """The peak memory of the device, or of the process if the device has no memory of its own."""
     return memory.get("peak_device_bytes") or memory.get("peak_rss_bytes")
 
 
 def disturbed(result: Result) -> str | None:
-    """Why the speed of this cell cannot be trusted; None if nothing speaks against it."""
+    """The reason why the speed of this cell cannot be trusted; None if it can."""
     found: str | None = result.evidence.get("disturbed") or disturbance(result.time)
     return found if result.time["images_per_s"] else None
 
@@ -242,7 +243,7 @@ def _parity(group: Sequence[Result]) -> Verdict:
 
 
 def _number(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
-    """The mean over seeds, with its interval; or a condition, which is the same for all of them."""
+    """The mean over seeds with its interval; or a condition, which is the same for all seeds."""
     values = [value for result in good if is_number(value := metric.value_in(result.metrics))]
     if not values:
         return {}
@@ -266,7 +267,7 @@ def _curve(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
 
 
 def _per_class(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
-    """The mean of each class, over the seeds that have seen the same classes, and how many these are."""
+    """The means of each class over the seeds with the same classes, and the number of these seeds."""
     if not (alike := _alike(metric.name, good)):
         return {}
     rows = zip(*(result.metrics[metric.name] for result in alike))
@@ -274,7 +275,7 @@ def _per_class(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
 
 
 def _confusion(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
-    """The confusions of all seeds, added up, if all that have seen the same classes have kept them."""
+    """The sum of the confusions over the seeds with the same classes, if all of them have stored confusions."""
     alike = _alike(metric.of, good)
     if not alike or not all(result.metrics.get(metric.name) for result in alike):
         return {}
@@ -282,22 +283,24 @@ def _confusion(metric: Metric, good: Sequence[Result]) -> dict[str, Any]:
 
 
 IN_ROWS = {"value": _number, "curve": _curve, "classes": _per_class, "confusion": _confusion}
-"""What the finished cells of a row say of a metric, by its form; nothing if no cell has it."""
+"""The functions that make the entry of a row from its finished cells, by the form of the metric. The entry is empty if no cell
+has the metric."""
 
 
 def _alike(name: str, results: Sequence[Result]) -> list[Result]:
-    """The results that have seen the same classes as the first that has seen any."""
-    told = [result for result in results if result.metrics.get(name)]
-    return [result for result in told if _classes(result, name) == _classes(told[0], name)]
+    """The results with the same classes as the first result that has classes."""
+    known = [result for result in results if result.metrics.get(name)]
+    return [result for result in known if _classes(result, name) == _classes(known[0], name)]
 
 
 def _classes(result: Result, name: str) -> list[tuple[str, int]]:
-    """A folder of pictures may have changed while a run was stopped: only the same pictures are taken together."""
+    """The classes with their counts. They may differ within a run: a folder of pictures can change before the run is resumed."""
     return [(row["class"], row["count"]) for row in result.metrics[name]]
 
 
 def _mean_class(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One class over several seeds. `count` is that of one seed, and None stays None: the pictures are the same."""
+    """The means of a class over several seeds. All seeds have the same pictures, so `count` is that of one seed, and a share
+    that is None in one seed is None in all."""
     shares = {name: [row[name] for row in rows] for name in ("precision", "recall", "f1")}
     means = {name: None if None in values else statistics.fmean(values) for name, values in shares.items()}
     return {"class": rows[0]["class"], **means, "count": rows[0]["count"]}

@@ -19,10 +19,10 @@ def draw_table(table: Table) -> str:
 
 
 def wrap_lines(lines: Sequence[str]) -> str:
-    """Lines that belong together."""
+    """Lines of a paragraph, wrapped."""
     return "\n".join(map(wrapped, lines))
 
 
 def wrapped(line: str) -> str:
-    """A line, or as many as it needs."""
+    """A line, wrapped to the width."""
     return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

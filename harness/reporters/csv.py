@@ -1,4 +1,4 @@
-"""The raw cells for a spreadsheet or a data frame: a line a cell, a column a value."""
+"""The stored cells for a spreadsheet or a data frame: a line for each cell, a column for each value."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def as_csv(report: Report) -> str:
 
 
 def _flat(result: Result) -> dict[str, Any]:
-    """Every value by its path; what differs from cell to cell only in its words is left to the JSON report."""
+    """All values by their paths. Evidence, settings and versions are only in the JSON report."""
     data = result.as_json()
     for name in ("evidence", "provenance", "settings", "versions"):
         del data[name]
@@ -36,10 +36,11 @@ def _flat(result: Result) -> dict[str, Any]:
 
 
 def _of_row(number: int, row: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """The row of the summary that a cell belongs to, with its means: cells of one row may be averaged, others may not."""
+    """The row of the summary that a cell belongs to, with its means. Only cells of the same row may be averaged."""
     apart = ", ".join(f"{name} {value}" for name, value in row["apart"].items())
-    names = [one.name for one in report.metrics[row["task"]] if one.form == "value" and one.is_mean and one.name in row]
-    return {"row": number, "kept_apart": apart} | dict(_paths({name: row[name] for name in names}, "row."))
+    means = [metric.name for metric in report.metrics[row["task"]] if metric.form == "value" and metric.is_mean]
+    known = {name: row[name] for name in means if name in row}
+    return {"row": number, "kept_apart": apart} | dict(_paths(known, "row."))
 
 
 def _paths(data: Mapping[str, Any], start: str = "") -> list[tuple[str, Any]]:
@@ -53,7 +54,7 @@ def _paths(data: Mapping[str, Any], start: str = "") -> list[tuple[str, Any]]:
 
 
 def _safe(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula is marked as text."""
+    """The value. A text that a spreadsheet would read as a formula gets a mark in front."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 

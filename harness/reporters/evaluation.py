@@ -1,4 +1,4 @@
-"""What the networks learnt and what they confuse: by class, by pair of classes, and along the training."""
+"""The evaluation of trained networks: by class, by pair of classes, and along the training."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Row = Mapping[str, Any]
 
 NAME = 24
 SIDE_BY_SIDE = 3
-"""Names are cut to so many characters, and so many backends share a table, for a line to fit a terminal."""
+"""The largest number of characters of a name, and of backends in a table, so that a line fits a terminal."""
 
 DRAWN = 20
-"""Confusions of at most so many classes are a table; of more, the most frequent ones are named."""
+"""The largest number of classes whose confusions are a table. With more classes, the most frequent pairs are listed."""
 
 NAMED = 10
 POINTS = 20
-"""A longer learning curve is thinned out. All of it is in the JSON report."""
+"""NAMED is the largest number of listed pairs. POINTS is that of the points of a curve; the JSON report has all points."""
 
 COUNTS = {"total": "parameters", "trainable": "trainable", "frozen": "frozen", "buffers": "buffers"}
 SHARES = "precision  recall      F1"
@@ -49,11 +49,11 @@ def as_evaluation(report: Report) -> str:
 
 def _section(title: str, rows: Sequence[Row], metrics: Sequence[Metric]) -> Iterator[str]:
     headers, names = row_names(rows)
-    numbers = [one for one in metrics if one.form == "value" and one.is_mean and one.shown != "no"]
+    numbers = [metric for metric in metrics if metric.form == "value" and metric.is_mean and metric.shown != "no"]
     overview = [(*name, *_overview(row, numbers)) for name, row in zip(names, rows, strict=True)]
-    yield draw_table(Table(title, (*headers, "n", *(one.header for one in numbers), *COUNTS.values()), overview))
+    yield draw_table(Table(title, (*headers, "n", *(metric.header for metric in numbers), *COUNTS.values()), overview))
     rows = [{**row, "who": "/".join(name)} for name, row in zip(names, rows, strict=True)]
-    parts = [one for one in metrics if one.form != "value" and one.shown != "no"]
+    parts = [metric for metric in metrics if metric.form != "value" and metric.shown != "no"]
     for metric in parts:
         yield from DRAWINGS[metric.form](metric, [row for row in rows if metric.name in row])
     if missing := [line for row in rows if (line := _missing(row, parts))]:
@@ -72,7 +72,7 @@ def _by_class(metric: Metric, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _classes(part: str, rows: Sequence[Row]) -> Table:
-    """Each class on all these backends. A backend that was given other classes has none of these."""
+    """The shares of each class on these backends. A backend that has other classes shows none."""
     known = [{found["class"]: found for found in row[part]} for row in rows]
     counts = {name: found["count"] for classes in reversed(known) for name, found in classes.items()}
     return Table(
@@ -85,8 +85,8 @@ def _classes(part: str, rows: Sequence[Row]) -> Table:
 def _shares(found: Mapping[str, Any] | None) -> str:
     """Three numbers under the words of SHARES."""
     values = [found[name] if found else None for name in ("precision", "recall", "f1")]
-    told = ["-" if value is None else f"{value:.1%}" for value in values]
-    return f"{told[0]:>9}  {told[1]:>6}  {told[2]:>6}"
+    texts = ["-" if value is None else f"{value:.1%}" for value in values]
+    return f"{texts[0]:>9}  {texts[1]:>6}  {texts[2]:>6}"
 
 
 def _by_pair(metric: Metric, rows: Sequence[Row]) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _by_pair(metric: Metric, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _matrix(metric: Metric, row: Row) -> Table:
-    """Every pair of classes. Columns have letters for names, so that they are narrow; what never happened is a dot."""
+    """The confusions of all pairs of classes. Columns have letters as headers, to be narrow. A dot stands for zero."""
     letters = ascii_lowercase[: len(row[metric.name])]
     return Table(
         f"{_who(row)}: what was taken for what, over {_seeds(metric.of, [row])}; a row is the truth, a column the prediction",
@@ -109,7 +109,7 @@ def _matrix(metric: Metric, row: Row) -> Table:
 
 
 def _confusions(metric: Metric, row: Row) -> Iterator[str]:
-    """The pairs of classes that were confused most often."""
+    """The most frequent confusions of two classes."""
     names = [_name(found["class"]) for found in row[metric.of]]
     pairs = [
         (count, names[truth], names[taken])
@@ -128,7 +128,7 @@ def _confusions(metric: Metric, row: Row) -> Iterator[str]:
 
 
 def _along(metric: Metric, rows: Sequence[Row]) -> Iterator[str]:
-    """The curve of one seed of each row. Curves that are means over seeds stand in tables of the other formats."""
+    """The curve of a seed of each row. Curves of means are left out: the other formats have them."""
     if not metric.is_mean:
         yield from (draw_table(_curve(metric, row)) for row in rows)
 
@@ -157,7 +157,7 @@ DRAWINGS = {"classes": _by_class, "confusion": _by_pair, "curve": _along}
 
 
 def _missing(row: Row, parts: Sequence[Metric]) -> str | None:
-    """What a reader may look for in vain: an older run, a task that keeps none, or very many classes."""
+    """A line about the parts that a row lacks: an older run, a task that stores none, or too many classes."""
     if not row["n"]:
         return f"{_who(row)}: no cell has finished."
     missing = [metric.header for metric in parts if metric.name not in row]
@@ -165,7 +165,7 @@ def _missing(row: Row, parts: Sequence[Metric]) -> str | None:
 
 
 def _seeds(part: str, rows: Sequence[Row]) -> str:
-    """How many seeds are taken together, by those rows that may differ in it."""
+    """The number of seeds that are averaged, which may differ between rows."""
     numbers = sorted({row[f"{part}_n"] for row in rows})
     return f"{' or '.join(map(str, numbers))} seed{'s' if numbers != [1] else ''}"
 
@@ -175,7 +175,7 @@ def _who(row: Row) -> str:
 
 
 def _name(text: str) -> str:
-    """A name on one line, and no longer than a column."""
+    """A name on one line, cut to the width of a column."""
     line = " ".join(printable(text).split())
     return line if len(line) <= NAME else line[: NAME - 1] + "…"
 

@@ -1,4 +1,4 @@
-"""Pictures that were changed or made, side by side on all backends: one HTML page that needs no other file."""
+"""A gallery of attacked and ideal pictures of all backends, side by side: an HTML page that needs no other file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from PIL import Image
 from harness import Array, Report, Result, hookimpl, printable, report_experiments, report_notes
 
 SHOWN = 8
-"""Pictures of each experiment, at most."""
+"""The largest number of pictures of an experiment."""
 
 FEW = 64
-"""Pictures of so many rows, at most, are shown pixel by pixel."""
+"""Pictures with at most this many rows are enlarged without smoothing."""
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #888; }
@@ -33,8 +33,8 @@ img { width: 100%; display: block; background: #8882; } .few { image-rendering: 
 """
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:; base-uri 'none'; form-action 'none'"
-"""What a browser may do with the page: show the pictures in it, by the style in it. Names come from strangers; if one
-broke out of its place in spite of all, nothing would run and nothing would be fetched."""
+"""The content security policy of the page: a browser may only show its pictures with its style. Names in a run may come from
+strangers, so even a name with HTML in it must not run or fetch anything."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">
@@ -46,7 +46,7 @@ PAGE = """<!doctype html>
 
 
 class Kept(NamedTuple):
-    """What one backend has kept of an experiment."""
+    """The pictures of an experiment on one backend."""
 
     result: Result
     arrays: Mapping[str, Array]
@@ -56,7 +56,7 @@ class Kept(NamedTuple):
         return self.result.who
 
     def caption(self, shares: str, row: int) -> str:
-        """The class that the network sees in a picture, and its probability."""
+        """The predicted class of a picture, and its probability."""
         odds, classes = self.arrays[shares][row], self.arrays["classes"]
         return f"{classes[odds.argmax()]}, {odds.max():.1%}"
 
@@ -65,9 +65,9 @@ def as_gallery(report: Report) -> str:
     parts = [part for title, rows in report_experiments(report).items() for part in _section(report, title, rows)]
     nothing = "<p>No cell of this run has kept pictures: the tasks adversarial and ideal-image do.</p>"
     title = f"samebench: pictures of {report.run.get('id', 'a run')}"
-    told = "".join(f"<li>{_text(line)}</li>" for lines in report_notes(report) for line in lines)
+    notes = "".join(f"<li>{_text(line)}</li>" for lines in report_notes(report) for line in lines)
     return PAGE.format(
-        policy=POLICY, title=_text(title), style=STYLE, body="\n".join([*(parts or [nothing]), f"<ul>{told}</ul>"])
+        policy=POLICY, title=_text(title), style=STYLE, body="\n".join([*(parts or [nothing]), f"<ul>{notes}</ul>"])
     )
 
 
@@ -85,20 +85,20 @@ def _section(report: Report, title: str, rows: Sequence[Mapping[str, Any]]) -> I
 
 
 def _best_kept(report: Report, results: Sequence[Result]) -> list[Kept]:
-    """What backends have kept of one seed, the first of those that the most of them have kept. No two seeds are mixed: they
-    draw other pictures."""
+    """The pictures of all backends for one seed: the first seed for which the most backends have pictures. Seeds are not mixed,
+    because they choose different pictures."""
     experiments_of_seeds: dict[str, list[Result]] = {}
     for result in sorted(results, key=lambda result: result.cell.seed):
         experiments_of_seeds.setdefault(result.cell.comparison_key, []).append(result)
     best: list[Kept] = []
     for together in experiments_of_seeds.values():
-        if len(together) > len(best):  # or there is no need to read it
+        if len(together) > len(best):  # otherwise its pictures need not be read
             best = max(best, _kept(report, together), key=len)
     return best
 
 
 def _kept(report: Report, results: Sequence[Result]) -> list[Kept]:
-    """What each backend has kept, if it has."""
+    """The pictures of each backend that has any."""
     kept: dict[str, Kept] = {}
     for result in results:
         if result.status == "ok" and result.who not in kept:
@@ -108,52 +108,55 @@ def _kept(report: Report, results: Sequence[Result]) -> list[Kept]:
 
 
 def _attacked(kept: Sequence[Kept]) -> str:
-    """Each picture as it was, and what each backend has added to it, magnified, and made of it."""
+    """For each picture the original, and for each backend the magnified change and the adversarial picture."""
     first = kept[0].arrays
-    largest = max(float(np.abs(one.arrays["made"] - one.arrays["original"]).max()) for one in kept)
+    largest = max(float(np.abs(maker.arrays["made"] - maker.arrays["original"]).max()) for maker in kept)
     factor = max(1, int(0.5 / largest)) if largest else 1
     headers = ["original"]
-    for one in kept:
-        headers += [f"{one.who}: the change, {factor} times", f"{one.who}: adversarial"]
+    for maker in kept:
+        headers += [f"{maker.who}: the change, {factor} times", f"{maker.who}: adversarial"]
     lines = []
     for row in first["shown"][:SHOWN]:
         cells = [_figure(first["original"][row], kept[0].caption("before", row))]
-        for one in kept:
-            change = 0.5 + factor * (one.arrays["made"][row] - one.arrays["original"][row])
-            cells += [_figure(change, ""), _figure(one.arrays["made"][row], one.caption("after", row))]
+        for maker in kept:
+            change = 0.5 + factor * (maker.arrays["made"][row] - maker.arrays["original"][row])
+            cells += [_figure(change, ""), _figure(maker.arrays["made"][row], maker.caption("after", row))]
         lines.append(cells)
-    told = f"A pixel has changed by {largest:.3g} at most, on a scale from 0 to 1; grey stands for no change. Pictures that fooled the network come first."
-    return f"<p>{told}</p>{_table(headers, lines)}"
+    text = (
+        f"The largest change of a pixel is {largest:.3g}, on a scale from 0 to 1; grey means no change. Pictures that fooled "
+        "the network come first."
+    )
+    return f"<p>{text}</p>{_table(headers, lines)}"
 
 
 def _ideal(kept: Sequence[Kept]) -> str:
-    """What each backend has made for each class, without and with the loss that holds neighbouring pixels together."""
+    """The pictures of each backend for each class, without and with the loss of total variation."""
     headers = ["class"]
-    for one in kept:
-        headers += [f"{one.who}: as it comes", f"{one.who}: with total variation"]
+    for maker in kept:
+        headers += [f"{maker.who}: without total variation", f"{maker.who}: with total variation"]
     lines = []
     for row, label in enumerate(kept[0].arrays["labels"][:SHOWN]):
         cells = [_text(f"{kept[0].arrays['classes'][label]} ({label})")]
-        for one in kept:
+        for maker in kept:
             cells += [
-                _figure(one.arrays["plain"][row], one.caption("plain_after", row)),
-                _figure(one.arrays["made"][row], one.caption("after", row)),
+                _figure(maker.arrays["plain"][row], maker.caption("plain_after", row)),
+                _figure(maker.arrays["made"][row], maker.caption("after", row)),
             ]
         lines.append(cells)
-    return f"<p>Made from the same noise. Below each: what the network sees in it.</p>{_table(headers, lines)}"
+    return f"<p>All pictures start from the same noise. Below each: the predicted class.</p>{_table(headers, lines)}"
 
 
 def _first_maps(report: Report, kept: Sequence[Kept]) -> Iterator[str]:
-    """The feature maps of the first backend whose pictures have been looked into."""
-    for one in kept:
+    """The feature maps of the first backend that has them."""
+    for maker in kept:
         with suppress(LookupError):
-            if maps := report.feature_maps(one.result):  # a network without windows has none
-                yield _maps(maps, one)
+            if maps := report.feature_maps(maker.result):  # a network without windows has none
+                yield _maps(maps, maker)
             return
 
 
 def _maps(maps: Mapping[str, Array], kept: Kept) -> str:
-    """What single channels of some layers make of the first picture, before and after the attack."""
+    """Channels of some layers for the first picture, before and after the attack."""
     row = kept.arrays["shown"][0]
     lines = []
     for name, values in maps.items():
@@ -162,8 +165,11 @@ def _maps(maps: Mapping[str, Array], kept: Kept) -> str:
             lines.append([_text(f"{name}, {which}"), *figures])
     headers = ["layer", *(f"channel {place + 1}" for place in range(max(map(len, lines)) - 1))]
     before, after = kept.caption("before", row), kept.caption("after", row)
-    told = f"What the network sees in the first picture ({_text(before)}, then {_text(after)}): the channels that vary most, by the reference."
-    return f'<p>{told}</p><div class="maps">{_table(headers, lines)}</div>'
+    text = (
+        f"Feature maps of the first picture ({_text(before)}, then {_text(after)}), computed by the reference: the channels "
+        "that vary most."
+    )
+    return f'<p>{text}</p><div class="maps">{_table(headers, lines)}</div>'
 
 
 def _table(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""The report for programs: schema 1, keys may be added and none is renamed."""
+"""The report for programs: schema 1. Keys may be added; no key is renamed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness import Report, hookimpl
 
 
 def as_json(report: Report) -> str:
-    """One object, with a line for each cell and each row of the summary: a large report is written in little time."""
+    """An object with a line for each cell and each row of the summary. Without indentation, a large report is fast to write."""
     return _object(report.as_json(), _values)
 
 

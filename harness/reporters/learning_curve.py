@@ -1,4 +1,4 @@
-"""Accuracy against the number of training pictures: a table for each data set, a line for each way to learn."""
+"""Accuracy by the number of training pictures: a table for each dataset, a line for each task, network and backend."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def as_learning_curve(report: Report) -> str:
     for row in report.summary:
         main = headline_of(report.metrics[row["task"]])
         if main and isinstance(row["options"].get(TRAIN_LIMIT), int):
-            cell = {**row, "told": metric_text(main, row)}
+            cell = {**row, "text": metric_text(main, row)}
             groups.setdefault((row["dataset"], row["precision"], main.header), []).append(cell)
     tables = [draw_table(_table(*about, rows)) for about, rows in groups.items()]
-    told = [wrap_lines(lines) for lines in report_notes(report) if lines]
-    return printable("\n\n".join([*(tables or [NOTHING]), *told]))
+    notes = [wrap_lines(lines) for lines in report_notes(report) if lines]
+    return printable("\n\n".join([*(tables or [NOTHING]), *notes]))
 
 
 def _table(dataset: str, precision: str, what: str, rows: list[dict[str, Any]]) -> Table:
@@ -42,7 +42,7 @@ def _table(dataset: str, precision: str, what: str, rows: list[dict[str, Any]]) 
     lines: dict[tuple[str, ...], dict[int, str]] = {}
     for row in rows:
         way = row["task"], network_text(row), row["backend"], row["mode"], _apart(row)
-        lines.setdefault(way, {})[row["options"][TRAIN_LIMIT]] = row["told"]
+        lines.setdefault(way, {})[row["options"][TRAIN_LIMIT]] = row["text"]
     names = ("task", "network", "backend", "mode", KEPT_APART)
     kept = len(names) if any(way[-1] for way in lines) else len(names) - 1
     return Table(
@@ -53,7 +53,7 @@ def _table(dataset: str, precision: str, what: str, rows: list[dict[str, Any]]) 
 
 
 def _apart(row: dict[str, Any]) -> str:
-    """What tells a line from others of the same task and backend, if there are any."""
+    """The values that distinguish a line from others of the same task and backend."""
     options = [f"{name}={value}" for name, value in row["varied"].items() if name != TRAIN_LIMIT]
     rests_on = [f"{name} {short_hash(value)}" for name, value in row["apart"].items()]
     semantics = [] if row["semantics"] == "aligned" else [row["semantics"]]

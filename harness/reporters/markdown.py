@@ -23,7 +23,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text as it is, whatever Markdown or HTML would make of it."""
+    """The text with its special characters escaped, so that Markdown and HTML show it unchanged."""
     return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(printable(text).split()))
 
 

@@ -1,1 +1,1 @@
-"""How a run comes about, from what was asked for to files: config, plan, runner, one worker process a cell, store."""
+"""From the settings of a run to its files: config, plan, runner, a worker process for each cell, store."""

@@ -1,7 +1,7 @@
-"""The rules in a process of their own: a backend that ends its process, or crashes it, cannot end the check in silence.
+"""Check a backend in a separate process. If the backend ends or crashes this process, the check reports it.
 
-The process runs this module. It reports to its parent on a pipe, one JSON object a line: the name of the backend, each rule
-that begins, and the outcome of each rule. The parent counts the outcomes.
+The process runs this module. It writes one JSON object per line to a pipe: the name of the backend, the start of each rule,
+and the outcome of each rule. The parent process counts the outcomes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harness.plugins import load_backend
 from harness.running.process import how_ended
 
 PATIENCE = 5.0
-"""Seconds to read the rest of the pipe after the process has ended. A process that it has started may keep the pipe open."""
+"""Seconds to read the rest of the pipe after the process has ended. Its child processes may keep the pipe open."""
 
 Listen = Callable[[Outcome], None]
 
@@ -36,29 +36,29 @@ class Held:
 
     listen: Listen
     name: str | None = None
-    """What the backend calls itself; None if it could not be loaded."""
+    """The name of the backend; None if it could not be loaded."""
 
     running: str | None = None
-    """The rule that has begun and not ended."""
+    """The rule that is running now."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     error: SamebenchError | None = None
     code: int = 0
     """The exit code of the process, or minus the number of the signal that ended it."""
 
-    def hear(self, said: dict[str, Any]) -> None:
-        if "name" in said:
-            self.name = said["name"]
-        elif "begins" in said:
-            self.running = said["begins"]
-        elif "outcome" in said:
+    def hear(self, message: dict[str, Any]) -> None:
+        if "name" in message:
+            self.name = message["name"]
+        elif "begins" in message:
+            self.running = message["begins"]
+        elif "outcome" in message:
             self.running = None
-            self._take(Outcome(*said["outcome"]))
+            self._take(Outcome(*message["outcome"]))
         else:
-            self.error = (UsageError if said["usage"] else SamebenchError)(said["error"])
+            self.error = (UsageError if message["usage"] else SamebenchError)(message["error"])
 
     def ended(self, code: int) -> None:
-        """The process has ended: a rule that was running has failed."""
+        """Note that the process has ended. A rule that was running has failed."""
         self.code = code
         if self.running and not self.error:
             self._take(Outcome(self.running, "failed", f"the process ended while this rule ran: {self.how}"))
@@ -79,16 +79,16 @@ class Held:
 
 
 def check_apart(backend: str, device: str, mode: str, listen: Listen) -> Held:
-    """Hold a backend to every rule; `listen` hears of each rule as it ends."""
-    held, (heard, said) = Held(listen), os.pipe()
+    """Check a backend against every rule. `listen` is called with the outcome of each rule."""
+    held, (read_end, write_end) = Held(listen), os.pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.running.checking", str(said), backend, device, mode],
-            env=worker_environment(), pass_fds=(said,),
+            [sys.executable, "-P", "-m", "harness.running.checking", str(write_end), backend, device, mode],
+            env=worker_environment(), pass_fds=(write_end,),
         )  # fmt: skip
     finally:
-        os.close(said)
-    reader = threading.Thread(target=_hear, args=(heard, held), daemon=True)
+        os.close(write_end)
+    reader = threading.Thread(target=_hear, args=(read_end, held), daemon=True)
     reader.start()
     try:
         code = process.wait()
@@ -103,31 +103,31 @@ def check_apart(backend: str, device: str, mode: str, listen: Listen) -> Held:
 def _hear(pipe: int, held: Held) -> None:
     with open(pipe, encoding="utf-8") as lines:
         for line in lines:
-            if line.endswith("\n"):  # or else the process ended while it wrote
+            if line.endswith("\n"):  # otherwise the process ended while it wrote the line
                 held.hear(json.loads(line))
 
 
 def main(pipe: str, backend: str, device: str, mode: str) -> None:
-    """What the process does."""
+    """The main function of the process."""
     os.set_inheritable(int(pipe), False)
 
-    def tell(**said: Any) -> None:
-        os.write(int(pipe), json.dumps(said).encode() + b"\n")
+    def send(**message: Any) -> None:
+        os.write(int(pipe), json.dumps(message).encode() + b"\n")
 
     try:
-        _hold(backend, device, mode, tell)
+        _check(backend, device, mode, send)
     except SamebenchError as error:
-        tell(error=str(error), usage=isinstance(error, UsageError))
+        send(error=str(error), usage=isinstance(error, UsageError))
 
 
-def _hold(backend: str, device: str, mode: str, tell: Callable[..., None]) -> None:
+def _check(backend: str, device: str, mode: str, send: Callable[..., None]) -> None:
     loaded = load_backend(backend)
-    tell(name=loaded.name)
+    send(name=loaded.name)
     if mode not in loaded.modes and mode != "default":  # a backend without "default" breaks a rule
         raise UsageError(f"{loaded.name} has no mode {mode!r}; {nearest(mode, loaded.modes)}")
     for rule in list(RULES):
-        tell(begins=rule)
-        tell(outcome=check_rule(rule, loaded, device, mode))
+        send(begins=rule)
+        send(outcome=check_rule(rule, loaded, device, mode))
 
 
 if __name__ == "__main__":

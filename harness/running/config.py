@@ -1,7 +1,7 @@
-"""What a run is asked to do: a profile, then a configuration file, then --set, then the command line's own options.
+"""The settings of a run: from a profile, then a configuration file, then --set, then other options of the command line.
 
-Each source is a mapping from paths to values, such as `seeds` or `scratch-cnn.optimizer.lr`; a later one wins. What
-comes out can be written down again as one such mapping: that is how a run is repeated from its own record.
+Each source is a mapping from paths to values, such as `seeds` or `scratch-cnn.optimizer.lr`. Later sources override earlier
+ones. `Settings.as_record` writes all settings as one such mapping, so that a run can be repeated from its record.
 """
 
 from __future__ import annotations
@@ -29,20 +29,19 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
     "standard": {**LARGER, "seeds": 6},
     "rigorous": {**LARGER, "seeds": 10, "modes": ["default", "compiled"]},
 }
-"""Each in what it changes of the defaults below, which are those of `quick`."""
-
+"""The settings of each profile that differ from the defaults of `Config`."""
 
 MEMORY = Range(0, 2**20, without_low=True)
-"""In GiB. The system takes no limit that is much larger."""
+"""The memory limit in GiB. The system does not accept much larger limits."""
 
 SEED, SEED_COUNT = Range(0, 2**32 - 1), Range(1, 2**20)
-"""Which numbers are seeds on every framework, and how many of them a run may ask for."""
+"""The numbers that every framework accepts as seeds, and the number of seeds of a run."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything about a run but the options of its tasks and its data. Where no model, data set or weights are named,
-    each task has its own."""
+    """The settings of a run, without the options of tasks and of data. If `model`, `dataset` or `weights` is None, each task
+    uses its own default."""
 
     tasks: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
@@ -51,7 +50,7 @@ class Config:
     dataset: str | None = None
     weights: str | None = None
     train_limits: tuple[int, ...] = ()
-    """Every task once with each of these as its `train_limit`: what learning-curve does."""
+    """Each task runs once with each of these values of its option `train_limit`. The command learning-curve sets them."""
     seeds: int | tuple[int, ...] = 1
     device: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Precision = "float32"
@@ -69,10 +68,10 @@ class Config:
             seeds=SEED_COUNT if isinstance(self.seeds, int) else SEED,
         )  # fmt: skip
         if len(set(self.train_limits)) < len(self.train_limits):
-            raise UsageError(f"train_limits must each be named once, not {self.train_limits}")
+            raise UsageError(f"train_limits must be different numbers, not {self.train_limits}")
         numbers = self.seed_numbers
         if not numbers or len(set(numbers)) < len(numbers):
-            raise UsageError(f"seeds must be one or more, each named once, not {self.seeds!r}")
+            raise UsageError(f"seeds must be one or more different numbers, not {self.seeds!r}")
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -80,22 +79,22 @@ class Config:
 
 
 class Source(NamedTuple):
-    """Settings from one place."""
+    """Settings from one place, such as a file or an option."""
 
     where: str
     settings: Mapping[str, Any]
     recorded: bool = False
-    """Whether they are from the record of a run, and not from the user."""
+    """Whether they come from the record of a run, not from the user."""
 
     @property
     def by_path(self) -> dict[str, Any]:
-        """Every value by its path; an error if two spellings of one path give it twice."""
-        found: dict[str, Any] = {}
+        """All values by their paths. Raises UsageError if two spellings of a path set it twice."""
+        values: dict[str, Any] = {}
         for path, value in _paths(self.settings):
-            if path in found:
-                raise UsageError(f"{self.where}: {path} is given twice: {found[path]!r} and {value!r}; give it once")
-            found[path] = value
-        return found
+            if path in values:
+                raise UsageError(f"{self.where}: {path} is given twice: {values[path]!r} and {value!r}; give it once")
+            values[path] = value
+        return values
 
     @property
     def named(self) -> set[str]:
@@ -107,13 +106,13 @@ class Source(NamedTuple):
 
 
 def each_once(sources: Sequence[Source]) -> list[Source]:
-    """The sources of one command line, if no two of them set the same path."""
-    said: dict[str, str] = {}
+    """The sources of one command line. Raises UsageError if two of them set the same path."""
+    known: dict[str, str] = {}
     for source in sources:
         for path in source.by_path:
-            if path in said:
-                raise UsageError(f"{path} is given twice: {said[path]} and {source.where}; give it once")
-            said[path] = source.where
+            if path in known:
+                raise UsageError(f"{path} is given twice: {known[path]} and {source.where}; give it once")
+            known[path] = source.where
     return list(sources)
 
 
@@ -124,14 +123,14 @@ class Settings:
     config: Config
     data: DataOptions
     tasks: Mapping[str, Any]
-    """The options of every task there is, by its name."""
+    """The options of every installed task, by the name of the task."""
 
     python: Mapping[str, str]
-    """The interpreter of each backend that has one of its own."""
+    """The interpreter of each backend that does not run in this one."""
 
     @classmethod
     def of(cls, plugins: Plugins, sources: Sequence[Source]) -> Settings:
-        """The defaults with each source laid over them; an unknown path is refused with the nearest name."""
+        """The defaults, changed by each source in turn. An unknown path is an error that suggests the nearest name."""
         settings = cls(Config(), DataOptions(), {name: plugins.tasks[name].options() for name in plugins.tasks}, {})
         for source in sources:
             for path, value in names_first(source.by_path):
@@ -156,8 +155,8 @@ class Settings:
         return replace(self, config=change(self.config, {path: value}))
 
     def as_record(self, cells: Sequence[Cell]) -> dict[str, Any]:
-        """As a source, complete but for the tasks that are not run: what run.json keeps. Where nobody named tasks or
-        backends it names those that are run, as another installation may have others."""
+        """All settings as one source, for run.json. Options of tasks that are not run are left out. All tasks and backends
+        of the run are named, because another installation may have others."""
         used = {name: list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "backend")}
         config = asdict(replace(self.config, tasks=tuple(used["task"]), backends=tuple(used["backend"])))
         tasks = {f"{name}.{path}": value for name in used["task"] for path, value in flatten(self.tasks[name]).items()}
@@ -167,10 +166,10 @@ class Settings:
 
 
 def _check_texts(path: str, value: Any) -> None:
-    """Raise UsageError if a text has a character that no name and no path may have."""
+    """Raise UsageError if a text has a character that names and paths must not have."""
     for text in value if isinstance(value, list | tuple) else [value]:
         if isinstance(text, str) and not _can_be_a_path(text):
-            raise UsageError(f"{path} cannot be {text!r}: it has a character that no name and no path may have")
+            raise UsageError(f"{path} cannot be {text!r}: it has a character that names and paths must not have")
 
 
 def _can_be_a_path(text: str) -> bool:
@@ -181,7 +180,7 @@ def _can_be_a_path(text: str) -> bool:
 
 
 def from_file(file: Path) -> Source:
-    """The source that a TOML file describes, on top of the profile it names."""
+    """The settings of a TOML file."""
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -213,7 +212,7 @@ def from_profile(name: str) -> Source:
 
 
 def seeds_of(text: str) -> int | list[int]:
-    """Seeds as typed: how many, 3, or which, 0,1,2."""
+    """Parse --seeds: the number of seeds, such as 3, or the seeds themselves, such as 0,1,2."""
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
@@ -222,7 +221,7 @@ def seeds_of(text: str) -> int | list[int]:
 
 
 def _paths(settings: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value by its path; tables in TOML are steps of the path."""
+    """All values by their paths. Each nested table of TOML is a step of the path."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from _paths(value, f"{start}{name}.")

@@ -1,7 +1,7 @@
-"""The step after the cells: every backend, and the reference, judges the pictures that each backend has made.
+"""The cross-check, after the cells: every backend and the reference judge the pictures that each backend has made.
 
-One process for each judge, over all that there is to judge. What was judged before is known by the hash of the pictures,
-so a run that is taken up again judges what is new.
+Each judge runs in one process, for all pictures. A judgement is stored with the hashes of the pictures, so a resumed run
+judges only new pictures.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from harness.text import is_file
 from harness.worker.code_hash import code_if_there
 
 Start = Callable[[Path, Mapping[str, Any], str], Ended]
-"""Starts a worker in a folder, on a request, with the interpreter of a backend."""
+"""Starts a worker. The arguments are its folder, its request, and the backend whose interpreter it needs."""
 
 
 class Judge(NamedTuple):
-    """Who looks, and how."""
+    """A backend that judges pictures, with its mode, precision and device."""
 
     backend: str
     mode: str
@@ -35,12 +35,12 @@ class Judge(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is known by where judgements are kept."""
+        """The name of the judge in stored judgements."""
         return self.backend if self.backend == REFERENCE else f"{self.backend}/{self.mode}"
 
     @property
     def folder(self) -> str:
-        """A name for the folder of what it is asked. Files of one name in several folders are told apart."""
+        """The name of the folder for requests to the judge. A hash tells backend files of the same name apart."""
         if not is_file(self.backend):
             return self.name.replace("/", ".")
         return f"{Path(self.backend).stem}.{self.mode}.{digest(self.backend)[:10]}"
@@ -51,16 +51,17 @@ THE_REFERENCE = Judge(REFERENCE, "default", "float64", "cpu")
 
 @dataclass
 class Case:
-    """Pictures that were made of the same ones, by the same rules: each maker's, by its cell's key."""
+    """The pictures of one experiment and seed. Several cells, the makers, made them from the same originals by the same
+    rules."""
 
     name: str
     makers: list[Result] = field(default_factory=list)
     named: Collection[str] = ()
-    """The backends that the user has named: no other file is run."""
+    """The backends that the user has named. Other backend files are not executed."""
 
     @property
     def files(self) -> dict[str, str]:
-        """The hash of what each maker has made."""
+        """The hash of each maker's pictures, by the key of its cell."""
         return {maker.cell.key: maker.artifacts[PICTURES] for maker in self.makers}
 
     @property
@@ -70,7 +71,7 @@ class Case:
 
 
 def cases(results: Iterable[Result], named: Collection[str] = ()) -> list[Case]:
-    """What there is to judge, with the backends that the user has named."""
+    """The cases in these results. `named` are the backends that the user has named."""
     found: dict[str, Case] = {}
     for result in results:
         if result.status == "ok" and PICTURES in result.artifacts:
@@ -79,8 +80,8 @@ def cases(results: Iterable[Result], named: Collection[str] = ()) -> list[Case]:
     return list(found.values())
 
 
-def judge(store: Store, found: Sequence[Case], start: Start, told: Callable[[str], None]) -> None:
-    """Let every judge see what it has not seen yet, and keep what it says."""
+def judge(store: Store, found: Sequence[Case], start: Start, started: Callable[[str], None]) -> None:
+    """Let every judge judge the pictures that are new to it, and store its answers."""
     kept = {case.name: _known(store, case) for case in found}
     shown = {name_of(maker.cell): maker.who for case in found for maker in case.makers}
     judges = dict.fromkeys(judge for case in found for judge in case.judges)
@@ -88,7 +89,7 @@ def judge(store: Store, found: Sequence[Case], start: Start, told: Callable[[str
         open_cases = [case for case in found if who in case.judges and who.name not in kept[case.name]["judges"]]
         if not open_cases:
             continue
-        told(f"{shown.get(who.name, who.name)} judges")
+        started(f"{shown.get(who.name, who.name)} judges")
         folder = store.room("judgements", ASKED, who.folder)
         ended = start(
             folder, {"judge": who._asdict(), "cases": {c.name: _asked(store, c) for c in open_cases}}, who.backend
@@ -102,7 +103,7 @@ def judge(store: Store, found: Sequence[Case], start: Start, told: Callable[[str
 
 
 def _answers(file: Path, asked: Sequence[Case], ended: Ended) -> dict[str, dict[str, Any]]:
-    """The answer of the worker about each case; a problem where the answer cannot be used."""
+    """The answer of the worker about each case, or a problem if the answer cannot be used."""
     try:
         answers = read_json(file)
     except FileNotFoundError:
@@ -114,32 +115,33 @@ def _answers(file: Path, asked: Sequence[Case], ended: Ended) -> dict[str, dict[
     }
 
 
-def _answer(said: Any, case: Case) -> dict[str, Any]:
-    """What is known now: a problem, or the scores, and how far the pictures lie apart."""
-    if problem := next(answer_problems(said, case.files), None):
+def _answer(answer: Any, case: Case) -> dict[str, Any]:
+    """The part of an answer that is stored: a problem; or the scores and the differences between the pictures."""
+    if problem := next(answer_problems(answer, case.files), None):
         return {"problem": f"invalid: {problem}"}
-    if "problem" in said:
-        return {"problem": said["problem"]}
-    apart = {name: value for name, value in said.get("beside", {}).items() if name == "apart"}
-    return {"scores": said["scores"], "beside": apart}
+    if "problem" in answer:
+        return {"problem": answer["problem"]}
+    apart = {name: value for name, value in answer.get("beside", {}).items() if name == "apart"}
+    return {"scores": answer["scores"], "beside": apart}
 
 
 def _code_of(who: Judge) -> dict[str, str]:
-    """The code of the judge, unless a cell has removed it."""
+    """The hash of the judge's code; empty if a cell has removed the code."""
     code = code_if_there(who.backend)
     return {"code": code} if code else {}
 
 
 def _known(store: Store, case: Case) -> dict[str, Any]:
-    """What is known of these very pictures. A judge that had a problem or has changed since is asked again, if it can be."""
+    """The stored judgements of exactly these pictures. A judge that had a problem, or has changed since, is left out if it
+    can be asked again."""
     known = store.judgement(case.name)
     if not known or known["files"] != case.files:
         return {"files": case.files, "judges": {}}
     codes = {who.name: _code_of(who).get("code") for who in case.judges}
     known["judges"] = {
-        name: said
-        for name, said in known["judges"].items()
-        if name not in codes or ("problem" not in said and said.get("code") in (None, codes[name]))
+        name: answer
+        for name, answer in known["judges"].items()
+        if name not in codes or ("problem" not in answer and answer.get("code") in (None, codes[name]))
     }
     return known
 

@@ -1,6 +1,6 @@
-"""Can each backend be started here? Tried in a process of its own, which may crash or hang without harm.
+"""Test whether each backend can be started here, in a separate process: it may crash or hang without harm.
 
-What came of it is kept until the backend's code or the installed packages change.
+The answer is cached until the backend's code or the installed packages change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TIMEOUT = 120.0
 
 
 def probe(backend: str, places: Places, device: str = "auto", timeout: float = TIMEOUT) -> dict[str, Any]:
-    """Start the backend; its `reason` is None if it could be."""
+    """Start the backend in a process. `reason` says why that failed; it is None if it worked."""
     with tempfile.TemporaryDirectory(prefix="samebench-probe-") as name:
         folder = Path(name)
         request = {"probe": {"backend": backend, "device": device}, "limits": {"threads": None, "memory_bytes": None}}
@@ -46,7 +46,7 @@ def probe(backend: str, places: Places, device: str = "auto", timeout: float = T
 
 
 def last_probe(backend: str, places: Places) -> dict[str, Any] | None:
-    """What the last probe found, if nothing has changed since."""
+    """The answer of the last probe; None if there is none, or if the backend or a package has changed since."""
     try:
         return read_sealed(_file(backend, places))
     except (OSError, ValueError):
@@ -60,7 +60,7 @@ def _file(backend: str, places: Places) -> Path:
 
 
 def examine(places: Places) -> dict[str, Any]:
-    """Everything that `samebench doctor` says."""
+    """The content of `samebench doctor`, as plain data."""
     backends = {}
     for entry in find_backends().values():
         found = {"status": entry.status, "reason": entry.reason}
@@ -72,7 +72,7 @@ def examine(places: Places) -> dict[str, Any]:
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """The same for people."""
+    """The content of `samebench doctor`, as text."""
     host = found["host"]
     lines = [
         f"This machine: {host['processor']}, {host['cores']} cores, {host['memory_bytes'] / 2**30:.0f} GiB, "

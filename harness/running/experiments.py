@@ -1,4 +1,4 @@
-"""Which network, data and weights each task is run on: what the user names, or else the task's own."""
+"""The network, the dataset and the weights of each task: those that the user names, or else the task's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.task import Task
 
 
 class Experiment(NamedTuple):
-    """What is run, whatever the backend and the seed."""
+    """A task with its network, dataset and weights. Every backend runs it, with every seed."""
 
     task: str
     model: str
@@ -24,15 +24,15 @@ class Experiment(NamedTuple):
 
 
 class Experiments(NamedTuple):
-    """Those that are run, and why others are not."""
+    """The experiments to run, and the reasons why others are left out."""
 
     chosen: list[Experiment]
     left_out: list[str]
 
 
 def experiments(plugins: Plugins, config: Config) -> Experiments:
-    """One for each task that was asked for. A task that starts from weights is left out if the user names none and its
-    own do not fit, or refused if it was asked for by its name."""
+    """An experiment for each requested task. A task that has no fitting weights is left out. If the user has named this task,
+    UsageError is raised."""
     tasks = [plugins.tasks[name] for name in dict.fromkeys(config.tasks or plugins.tasks)]
     found = Experiments([], [])
     for task in tasks:
@@ -43,8 +43,8 @@ def experiments(plugins: Plugins, config: Config) -> Experiments:
             raise UsageError(problem)
         else:
             found.left_out.append(problem)
-    if config.weights and not any(one.weights for one in found.chosen):
-        found.left_out.append(f"the weights {config.weights}, since no chosen task starts from any")
+    if config.weights and not any(experiment.weights for experiment in found.chosen):
+        found.left_out.append(f"the weights {config.weights}: no chosen task starts from weights")
     if config.model:
         _check_model(config.model, found.chosen, plugins)
     return found
@@ -64,7 +64,9 @@ def _lacks_weights(task: Task, plugins: Plugins, config: Config) -> str | None:
 
 def _experiment(task: Task, plugins: Plugins, config: Config) -> Experiment:
     dataset = _absolute(config.dataset or task.dataset)
-    plugins.datasets[split_name(dataset)[0]]  # raises if there is none by that name, as do the next
+    plugins.datasets[
+        split_name(dataset)[0]
+    ]  # raises if there is no such dataset; the models and weights below do the same
     if task.weights is None:
         plugins.models[model := config.model or task.model]
         return Experiment(task.name, model, dataset, None)
@@ -75,16 +77,17 @@ def _experiment(task: Task, plugins: Plugins, config: Config) -> Experiment:
 
 
 def _check_model(model: str, chosen: list[Experiment], plugins: Plugins) -> None:
-    """Raise if there is no such network, or if all tasks have that of the weights they start from."""
+    """Raise UsageError if there is no such network, or if all tasks start from weights of another network."""
     plugins.models[model]
-    if chosen and all(one.weights and one.model != model for one in chosen):
+    if chosen and all(experiment.weights and experiment.model != model for experiment in chosen):
         raise UsageError(
-            f"the weights {chosen[0].weights} are of {chosen[0].model}, not of {model}: leave --model out, or name others"
+            f"the weights {chosen[0].weights} are of the network {chosen[0].model}, not of {model}: "
+            "leave --model out, or name other weights"
         )
 
 
 def _absolute(dataset: str) -> str:
-    """A folder of pictures is the same data set from wherever a run is taken up again."""
+    """The dataset with the full path of its folder, so that a run can be resumed from another folder."""
     kind, path = split_name(dataset)
     here = os.path.abspath(os.path.expanduser(path))
     return f"{kind}:{here}" if kind == "folder" and path and os.path.isdir(here) else dataset

@@ -1,5 +1,4 @@
-"""What a run would do, found without starting anything and without writing anything: its cells, how long they will take,
-what is to be fetched, and the disk that is needed."""
+"""The forecast of a run: its cells, their time, downloads, and disk space. It starts nothing and writes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ from harness.text import format_bytes, is_file
 from harness.worker.networks import builder_of, network_of
 
 RUNS = 50
-"""No more runs than the newest ones are looked at, for how long cells have taken."""
+"""The number of earlier runs, the newest first, in which times of cells are looked up."""
 
 
 class Measured(NamedTuple):
@@ -40,58 +39,58 @@ class Measured(NamedTuple):
     cell: Cell
     seconds: float
     bytes: int
-    """What its folder holds."""
+    """The size of its folder."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of one cell before it runs."""
+    """The forecast of one cell."""
 
     cell: Cell
     done: bool
-    """Whether the run's folder has its result already."""
+    """Whether the run's folder already has its result."""
 
     seconds: float | None
     bytes: int | None
     exact: bool
-    """Whether the cells that it is judged by had the same options."""
+    """Whether the forecast rests on cells with the same options."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the cache lacks."""
+    """The missing downloads and cache entries."""
 
     downloads: Sequence[Download]
     to_make: Sequence[ToMake]
     problems: Sequence[str]
-    """Why some weights cannot be had: a package that is not installed."""
+    """Reasons why some weights are not available, such as a package that is not installed."""
 
     unseen: Sequence[str]
-    """Datasets that are not here, so that nobody knows yet what must be made of them."""
+    """Datasets that are not here yet. The cache entries that they need are unknown."""
 
 
 def needs_of(chosen: Iterable[Experiment], plugins: Plugins, settings: Settings, places: Places) -> Needs:
-    """What the data and the weights of these experiments need. Options are checked as far as the data are here."""
+    """The missing data and weights of these experiments. Options are checked if the data are here."""
     survey, problems, unseen = SurveyPlaces.of(places), list[str](), list[str]()
-    of_weights = replace(survey, reads=False)  # it notes into the same lists
-    for one in chosen:
-        task = plugins.tasks[one.task]
-        network, start = network_of(one.model, one.weights, plugins, of_weights)
+    of_weights = replace(survey, reads=False)  # it adds to the same lists
+    for experiment in chosen:
+        task = plugins.tasks[experiment.task]
+        network, start = network_of(experiment.model, experiment.weights, plugins, of_weights)
         if start:
-            problems += _problems_of(start, one.weights or "", plugins, of_weights)
+            problems += _problems_of(start, experiment.weights or "", plugins, of_weights)
         if start and task.keeps_head:
-            with suppress(SamebenchError):  # without the names of its classes, they are numbered
+            with suppress(SamebenchError):  # classes without names are numbered
                 start.class_names()
-        if (data := _here(one.dataset, plugins, network, settings, survey)) is None:
-            unseen.append(one.dataset)
+        if (data := _here(experiment.dataset, plugins, network, settings, survey)) is None:
+            unseen.append(experiment.dataset)
         else:
             build = builder_of(task, network, start)
-            task.subjects(build, data.shape, len(data.classes), settings.tasks[one.task])
+            task.subjects(build, data.shape, len(data.classes), settings.tasks[experiment.task])
     return Needs(survey.missing, survey.to_make, list(dict.fromkeys(problems)), list(dict.fromkeys(unseen)))
 
 
 def _problems_of(start: Start, weights: str, plugins: Plugins, survey: SurveyPlaces) -> list[str]:
-    """Note what these weights need; why they cannot be had, if that is known."""
+    """Record in `survey` what these weights need. The result says why they are not available, if that is known."""
     try:
         start.load()
     except Kept:
@@ -107,7 +106,7 @@ def _problems_of(start: Start, weights: str, plugins: Plugins, survey: SurveyPla
 def _here(
     name: str, plugins: Plugins, network: NetworkInput, settings: Settings, survey: SurveyPlaces
 ) -> Dataset | None:
-    """The dataset, if it can be loaded without fetching or writing anything; what it needs is noted."""
+    """The dataset, or None if loading it would fetch or write files: these are recorded in `survey`."""
     known = len(survey.missing)
     try:
         return load(name, plugins.datasets, network, settings.data, survey)
@@ -115,19 +114,19 @@ def _here(
         return None
     except SamebenchError:
         if len(survey.missing) == known:
-            raise  # something else is wrong with it, and a run would say so too
+            raise  # no file is missing: a run would fail with the same error
         return None
 
 
 def measured_on(host: Mapping[str, object], folders: Iterable[Path]) -> Iterator[Measured]:
-    """Every cell that ended well in these runs, if it was this machine that ran it."""
+    """The cells that have finished in these runs, on this machine."""
     for folder in folders:
         store = Store(folder)
         try:
             if not store.exists or not _same_machine(store.run["host"], host):
                 continue
             results = list(store.results())
-        except SamebenchError:  # a run of another version, or somebody else's file
+        except SamebenchError:  # a run of another version, or no run
             continue
         for result in results:
             if result.status == "ok" and (seconds := _seconds(result)) is not None:
@@ -135,10 +134,10 @@ def measured_on(host: Mapping[str, object], folders: Iterable[Path]) -> Iterator
 
 
 def earlier_runs(out: Path) -> list[Path]:
-    """The run's own folder, its neighbours, and those of the usual place: the newest of them."""
+    """The newest runs: in the run's own folder, beside it, and in `runs`."""
     found: dict[Path, float] = {}
     for place in (out.parent, Path("runs")):
-        with suppress(OSError):  # no such folder, or one that we may not read
+        with suppress(OSError):  # the folder does not exist, or cannot be read
             for path in (out, *place.iterdir()):
                 with suppress(OSError):
                     found[path.resolve()] = (path / RECORD).stat().st_mtime
@@ -146,17 +145,17 @@ def earlier_runs(out: Path) -> list[Path]:
 
 
 def expected_of(cells: Sequence[Cell], measured: Sequence[Measured], done: set[str]) -> list[Expected]:
-    """Each cell with what cells like it have taken: those of the same options, or else of any."""
+    """The forecast of each cell, from measured cells of the same experiment: with the same options, or else with any."""
     by_options: dict[str, list[Measured]] = {}
     by_network: dict[tuple[object, ...], list[Measured]] = {}
-    for one in measured:
-        by_options.setdefault(one.cell.configuration, []).append(one)
-        by_network.setdefault(_network(one.cell), []).append(one)
+    for earlier in measured:
+        by_options.setdefault(earlier.cell.configuration, []).append(earlier)
+        by_network.setdefault(_network(earlier.cell), []).append(earlier)
     found = []
     for cell in cells:
         like = by_options.get(cell.configuration) or by_network.get(_network(cell), [])
-        seconds = statistics.fmean(one.seconds for one in like) if like else None
-        size = round(statistics.fmean(one.bytes for one in like)) if like else None
+        seconds = statistics.fmean(earlier.seconds for earlier in like) if like else None
+        size = round(statistics.fmean(earlier.bytes for earlier in like)) if like else None
         found.append(Expected(cell, cell.key in done, seconds, size, cell.configuration in by_options))
     return found
 
@@ -191,7 +190,7 @@ def _same_machine(recorded: Mapping[str, object], host: Mapping[str, object]) ->
 
 
 def _seconds(result: Result) -> float | None:
-    """The whole of its process, imports included, where that was measured."""
+    """The time of the whole process, imports included; of the phases alone, if only those were measured."""
     seconds = result.time.get("process_s", result.time.get("total_s"))
     return float(seconds) if isinstance(seconds, int | float) else None
 
@@ -202,48 +201,51 @@ def _size(folder: Path) -> int:
     for inside, _, files in os.walk(folder):
         for name in files:
             path = os.path.join(inside, name)
-            with suppress(OSError):  # removed meanwhile
+            with suppress(OSError):  # the file has been removed meanwhile
                 total += 0 if os.path.islink(path) else os.path.getsize(path)
     return total
 
 
 def _done_in(out: Path) -> set[str]:
-    """The cells that have a good result there."""
+    """The keys of the cells that have a good result in this folder."""
     store = Store(out)
     return {result.cell.key for result in store.results() if result.status == "ok"} if store.exists else set()
 
 
 def _cells_text(expected: Sequence[Expected]) -> str:
-    """One line for each task and backend."""
+    """A line for each task and backend."""
     groups: dict[tuple[str, ...], list[Expected]] = {}
-    for one in expected:
-        cell = one.cell
+    for forecast in expected:
+        cell = forecast.cell
         who = Path(cell.backend).name if is_file(cell.backend) else cell.backend
         groups.setdefault((cell.task, cell.model, cell.dataset, cell.weights or "-", f"{who}/{cell.mode}"), []).append(
-            one
+            forecast
         )
-    rows = [(*names, len(some), sum(one.done for one in some), _about(_left(some))) for names, some in groups.items()]
+    rows = [
+        (*names, len(forecasts), sum(forecast.done for forecast in forecasts), _about(_left(forecasts)))
+        for names, forecasts in groups.items()
+    ]
     table = tabulate(
         rows, ("task", "network", "dataset", "weights", "backend", "cells", "done", "time"), disable_numparse=True,
         colalign=("left",) * 5 + ("right",) * 3,
     )  # fmt: skip
-    done = sum(one.done for one in expected)
+    done = sum(forecast.done for forecast in expected)
     count = "1 cell" if len(expected) == 1 else f"{len(expected):,} cells"
     return f"{count}, {done:,} of them done already\n{table}" if done else f"{count}\n{table}"
 
 
 def _lacking(expected: Sequence[Expected], settings: Settings) -> Iterator[str]:
-    """Backends that cannot run here, and why. Those with an interpreter of their own are not known."""
-    named = dict.fromkeys(one.cell.backend for one in expected if one.cell.backend not in settings.python)
+    """Backends that cannot run here, and why. Backends in another interpreter are not tested."""
+    named = dict.fromkeys(each.cell.backend for each in expected if each.cell.backend not in settings.python)
     found = find_backends()
     for name in named:
         if name in found and found[name].status != "available":
             yield f"{name} is {found[name].status}: {found[name].reason}"
 
 
-def _left(some: Iterable[Expected]) -> float | None:
-    """Seconds for what is not done; None if something is not known."""
-    seconds = [one.seconds for one in some if not one.done]
+def _left(expected: Iterable[Expected]) -> float | None:
+    """The seconds of the cells that are not done; None if the time of a cell is unknown."""
+    seconds = [each.seconds for each in expected if not each.done]
     return None if None in seconds else sum(filter(None, seconds))
 
 
@@ -252,9 +254,9 @@ def _about(seconds: float | None) -> str:
 
 
 def _time_text(expected: Sequence[Expected], settings: Settings) -> str:
-    todo = [one for one in expected if not one.done]
-    known = [one for one in todo if one.seconds is not None]
-    other = sum(not one.exact for one in known)
+    todo = [each for each in expected if not each.done]
+    known = [each for each in todo if each.seconds is not None]
+    other = sum(not each.exact for each in known)
     if not todo:
         return "Time: none; every cell is done."
     if not known:
@@ -268,19 +270,19 @@ def _time_text(expected: Sequence[Expected], settings: Settings) -> str:
 
 
 def _downloads_text(needs: Needs, places: Places) -> str:
-    lines = [f"  {one.owner}: {one.file}, {_bytes(one.size)}, from {one.url}" for one in needs.downloads]
-    sizes = [one.size for one in needs.downloads]
+    lines = [f"  {file.owner}: {file.file}, {_bytes(file.size)}, from {file.url}" for file in needs.downloads]
+    sizes = [file.size for file in needs.downloads]
     head = f"Downloads: {len(sizes):,}, {_sum(sizes)}" if sizes else "Downloads: none; all data and weights are here"
     if sizes and places.offline:
-        head += "; the network may not be used (offline), and they are not fetched"
+        head += "; they are not fetched, because the network must not be used (offline)"
     if needs.problems and not sizes:
         head = "Downloads: none"
     return "\n".join([head, *lines, *(f"  missing: {problem}" for problem in needs.problems)])
 
 
 def _disk_text(expected: Sequence[Expected], needs: Needs, out: Path, places: Places) -> str:
-    cells = [one.bytes for one in expected if not one.done]
-    cache = [one.size for one in needs.downloads] + [made.size for made in needs.to_make]
+    cells = [each.bytes for each in expected if not each.done]
+    cache = [each.size for each in needs.downloads] + [made.size for made in needs.to_make]
     return "\n".join(
         [
             "Disk:",
@@ -297,7 +299,7 @@ def _bytes(size: int | None) -> str:
 
 
 def _sum(sizes: Sequence[int | None]) -> str:
-    """Their sum, and how many of them are not known."""
+    """The sum of the known sizes, and the number of unknown sizes."""
     known = [size for size in sizes if size is not None]
     if not sizes:
         return "nothing"
@@ -308,6 +310,6 @@ def _sum(sizes: Sequence[int | None]) -> str:
 
 
 def _free(path: Path) -> str:
-    """The free room where a path is, or would be made."""
+    """The free disk space at a path. The path need not exist."""
     there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     return f"{format_bytes(shutil.disk_usage(there).free)} free"

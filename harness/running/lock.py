@@ -1,4 +1,4 @@
-"""The lock of a run's folder. One process holds it, and it goes with the process, even if that is killed."""
+"""The lock of a run's folder. One process holds it. The system releases it when the process ends or is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.storage.atomic import read_file
 from harness.text import printable
 
 LOCK, OWNER = ".lock", "process "
-"""The name of the file, and how its text starts while it is held."""
+"""The name of the lock file, and the start of its text while a process holds it."""
 
 LENGTH = 400
 FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -36,7 +36,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def is_lock(path: Path) -> bool:
-    """Whether this is a file that a run has made as its lock."""
+    """Whether this file is the lock of a run."""
     if path.name != LOCK or path.is_symlink():
         return False
     with suppress(OSError, ValueError):
@@ -85,5 +85,5 @@ def _hold(lock: int, folder: Path) -> None:
 
 def _not_ours(path: Path) -> UsageError:
     return UsageError(
-        f"{path} is a link or no file, and samebench does not write there: remove it, or choose another --out"
+        f"{path} is a link or not a regular file, and samebench does not write to it: remove it, or choose another --out"
     )

@@ -1,4 +1,4 @@
-"""From what was asked for to the cells to run. Everything that can be wrong is found here, before anything runs."""
+"""From the settings of a run to its cells. Wrong settings are found here, before anything runs."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from harness.running.experiments import Experiment
 from harness.text import is_file, shown_names
 
 SHIPPED = ("pytorch", "keras", "jax")
-"""The backends that run when none is named: of these, the ones that are installed."""
+"""The default backends of a run. Those that are not installed are left out."""
 
 TRAIN_LIMIT = "train_limit"
-"""The option of a task that says how many pictures it may learn from."""
+"""The option of a task that limits its number of training pictures."""
 
 MANY = 1000
-"""More cells than this are a slip more often than a wish."""
+"""A larger number of cells is probably a mistake, so it needs --yes."""
 
 
 def plan_cells(
     settings: Settings, chosen: Sequence[Experiment], *, yes: bool = False, start: bool = True
 ) -> list[Cell]:
-    """Every cell of the matrix, in the order of the report. Interpreters that the user has named are started to see
-    whether they have samebench, unless `start` is False."""
+    """All cells, in the order of the report. If `start` is true, the interpreters that the user has named are started, to
+    test whether samebench is installed there."""
     config = settings.config
     runners, modes = _backends(settings, start), tuple(dict.fromkeys(config.modes))
     _check_modes(modes, runners, settings.python)
     limits = [{TRAIN_LIMIT: limit} for limit in config.train_limits] or [{}]
     if (count := len(chosen) * len(limits) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
-        raise UsageError(f"this is {count:,} cells: if you mean it, say --yes")
+        raise UsageError(f"this run has {count:,} cells: if that is intended, add --yes")
     data = {f"data.{path}": value for path, value in flatten(settings.data).items()}
-    options = {one.task: flatten(settings.tasks[one.task]) for one in chosen}
+    options = {experiment.task: flatten(settings.tasks[experiment.task]) for experiment in chosen}
     if without := [task for task in options if config.train_limits and TRAIN_LIMIT not in options[task]]:
         raise UsageError(f"train_limits: {', '.join(without)} has no option {TRAIN_LIMIT}")
     return [
         Cell(
-            one.task, backend, mode, config.precision, config.device, one.model, one.dataset, one.weights, seed,
-            options[one.task] | limit | data, config.semantics,
+            experiment.task, backend, mode, config.precision, config.device, experiment.model, experiment.dataset, experiment.weights, seed,
+            options[experiment.task] | limit | data, config.semantics,
         )
-        for one in chosen
+        for experiment in chosen
         for limit in limits
         for backend in runners
         for mode in modes
@@ -71,8 +71,8 @@ def _backends(settings: Settings, start: bool) -> list[str]:
 
 
 def _check_modes(modes: Sequence[str], backends: Sequence[str], elsewhere: Collection[str]) -> None:
-    """Some backend must have each mode; the cells of the others are unsupported. The source of a backend may not tell its
-    modes, and one in another interpreter may have others than the one here: then its worker will say."""
+    """Raise UsageError if no backend has one of the modes. Cells of backends without the mode are unsupported. If a backend
+    runs in another interpreter, or its source does not show its modes, its worker checks the mode."""
     declared = [None if backend in elsewhere else declared_modes(backend) for backend in backends]
     known = {mode for found in declared if found for mode in found}
     for mode in modes:
@@ -83,7 +83,7 @@ def _check_modes(modes: Sequence[str], backends: Sequence[str], elsewhere: Colle
 
 
 def _each_once(backends: Sequence[str]) -> list[str]:
-    """Each backend once: a file may be named by several paths."""
+    """Each backend once. Several paths may lead to the same file."""
     found: dict[str, str] = {}
     for name in backends:
         found.setdefault(os.path.realpath(name) if is_file(name) else name, name)
@@ -91,12 +91,12 @@ def _each_once(backends: Sequence[str]) -> list[str]:
 
 
 def _check_interpreter(backend: str, python: str) -> None:
-    """Another interpreter must have samebench too; whether it has the framework, its worker will say."""
+    """Raise UsageError if the interpreter does not have samebench. The worker tests later whether it has the framework."""
     try:
-        asked = subprocess.run([python, "-P", "-c", "import harness"], capture_output=True, text=True, timeout=60)
-        said = asked.stderr.strip().splitlines() or [f"it ended with exit code {asked.returncode}"]
-        problem = said[-1:] if asked.returncode else []
+        ended = subprocess.run([python, "-P", "-c", "import harness"], capture_output=True, text=True, timeout=60)
+        lines = ended.stderr.strip().splitlines() or [f"it ended with exit code {ended.returncode}"]
+        problem = lines[-1:] if ended.returncode else []
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         problem = [str(error)]
     if problem:
-        raise UsageError(f"{python} cannot run {backend}: {problem[0]}: install samebench there, or name another one")
+        raise UsageError(f"{python} cannot run {backend}: {problem[0]}: install samebench there, or name another path")

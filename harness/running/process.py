@@ -1,4 +1,5 @@
-"""One worker process: started in a group of its own, listened to, kept in bounds, and ended with all it started."""
+"""A worker process in its own process group. Its progress is read and its time and log are limited. When it ends, all
+processes that it has started are ended too."""
 
 from __future__ import annotations
 
@@ -21,26 +22,26 @@ from harness.worker.failures import OUT_OF_MEMORY
 from harness.worker.progress import PROGRESS
 
 GRACE = 5.0
-"""Seconds between asking a worker to end and ending it."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 LOG_HEAD, LOG_LIMIT, FLOOD = 256 * 1024, 2 * 1024 * 1024, 64 * 1024 * 1024
-"""A log beyond the limit keeps its head and its end. It is cut when its writer has ended; earlier only in a flood, when
-a line that is written at that moment may be lost."""
+"""Sizes in bytes. A log above LOG_LIMIT keeps only its head and its end. It is cut after its writer has ended. Above FLOOD it
+is cut at once; then a line that is written at that moment may be lost."""
 
 LOG_END, LAST = 64 * 1024, 20
-"""Of the end of a log so many bytes are read, and so many lines are looked at."""
+"""The number of bytes that are read from the end of a log, and the number of its last lines that are kept."""
 
 LINE = 1000
-"""A longer line of progress is several."""
+"""Longer lines of progress are split."""
 
 NOT_STARTED = 127
-"""The exit code of a process that could not be started, as shells have it."""
+"""The exit code of a process that could not be started, as in a shell."""
 
 POLL = 0.2
 
 
 def how_ended(code: int) -> str:
-    """An exit code in words: a negative one is a signal. Real-time signals have no names."""
+    """An exit code in words. A negative exit code is a signal. Real-time signals have no names."""
     if code >= 0:
         return f"exit code {code}"
     return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -50,12 +51,16 @@ def how_ended(code: int) -> str:
 class Ended:
     """How a worker's process ended."""
 
-    code: int | None  # None: it ran out of time
+    code: int | None
+    """The exit code; None if the time limit has passed."""
+
     seconds: float
     log: Path
-    by_kernel: bool = False  # the machine ran out of memory, and the kernel chose a victim
+    by_kernel: bool = False
+    """Whether the kernel has killed it because the machine ran out of memory."""
+
     last_lines: tuple[str, ...] = ()
-    """How its log ends."""
+    """The last lines of its log."""
 
     def explain(self) -> tuple[Status, str]:
         """The status and reason of a process that left no valid result."""
@@ -84,9 +89,10 @@ def run_worker(
     python: str = sys.executable,
     listen: Callable[[str], None] = lambda line: None,
 ) -> Ended:
-    """Run the worker on a request until it ends or its time is up; `listen` hears how far it is."""
-    alive, ours = os.pipe()  # closes by itself when this process ends, however it ends
-    heard, said = os.pipe()
+    """Run the worker on a request until it ends or the time limit has passed. `listen` is called with each line of its
+    progress."""
+    alive, ours = os.pipe()  # the system closes it when this process ends, for any reason
+    read_end, write_end = os.pipe()
     start, kills = time.monotonic(), _kernel_kills()
     try:
         with Log(log) as output:
@@ -94,14 +100,14 @@ def run_worker(
                 process = subprocess.Popen(
                     [python, "-P", "-m", "harness.worker.cell", str(request), str(result)],
                     stdin=subprocess.DEVNULL, stdout=output.end, stderr=subprocess.STDOUT, start_new_session=True,
-                    env={**environment, guard.PIPE: str(alive), PROGRESS: str(said)}, pass_fds=(alive, said),
+                    env={**environment, guard.PIPE: str(alive), PROGRESS: str(write_end)}, pass_fds=(alive, write_end),
                 )  # fmt: skip
             except OSError as error:
-                os.close(heard)
+                os.close(read_end)
                 return Ended(NOT_STARTED, 0.0, log, last_lines=(f"{python} cannot be started: {error.strerror}",))
-            os.close(said)
-            said = -1
-            hearing = threading.Thread(target=_hear, args=(heard, listen), daemon=True)
+            os.close(write_end)
+            write_end = -1
+            hearing = threading.Thread(target=_hear, args=(read_end, listen), daemon=True)
             hearing.start()
             try:
                 code = _wait(process, start + timeout, output)
@@ -111,7 +117,7 @@ def run_worker(
             output.cap(LOG_LIMIT)
             last_lines = output.last_lines()
     finally:
-        for end in (alive, ours, said):
+        for end in (alive, ours, write_end):
             if end >= 0:
                 os.close(end)
     by_kernel = code == -signal.SIGKILL and _kernel_kills() > kills
@@ -119,12 +125,12 @@ def run_worker(
 
 
 class Log:
-    """A new file for the output of a worker. It is held open, so that it can be cut and read whatever a cell does to its name."""
+    """A new file for the output of a worker. It stays open, so that it can be cut and read even if a cell renames it."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(free(path), os.O_RDWR | NEW, 0o666)
         self.end = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-        """For writers: they append, wherever the end is."""
+        """The file for writers, opened for appending."""
 
     def __enter__(self) -> Log:
         return self
@@ -134,7 +140,7 @@ class Log:
         os.close(self.end)
 
     def cap(self, limit: int) -> None:
-        """Cut what lies between the head of the log and its end, if it is too long."""
+        """Remove the part between the head and the end of the log, if the log is too long."""
         size = os.fstat(self._file).st_size
         if size <= limit:
             return
@@ -150,14 +156,14 @@ class Log:
 
 
 def _wait(process: subprocess.Popen[bytes], deadline: float, log: Log) -> int | None:
-    """The exit code; None when the deadline has passed. Meanwhile the log is kept from filling the disk."""
+    """The exit code; None if the deadline has passed. Meanwhile a very large log is cut, before it fills the disk."""
     ended = threading.Event()
 
     def reap() -> None:
         process.wait()
         ended.set()
 
-    threading.Thread(target=reap, daemon=True).start()  # `wait` with a time limit would look only every 50 ms
+    threading.Thread(target=reap, daemon=True).start()  # `wait` with a timeout looks only every 50 ms
     while not ended.wait(max(min(POLL, deadline - time.monotonic()), 0)):
         if time.monotonic() >= deadline:
             return None
@@ -172,7 +178,7 @@ def _hear(pipe: int, listen: Callable[[str], None]) -> None:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end, then end it, with all that it started; a second Ctrl-C does not wait."""
+    """Ask the process to end, then kill it and all processes that it has started. A second Ctrl-C skips the wait."""
     try:
         if process.poll() is None:
             _signal_group(process, signal.SIGTERM)
@@ -189,7 +195,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 
 def _kernel_kills() -> int:
-    """How many processes this machine's kernel has ended for want of memory; 0 where it does not say."""
+    """The number of processes that the kernel has killed because memory ran out; 0 if that is unknown."""
     try:
         with open("/proc/vmstat") as lines:
             return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

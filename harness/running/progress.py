@@ -1,4 +1,4 @@
-"""What is seen of a run while it works: a live line in a terminal, plain lines elsewhere."""
+"""The progress of a run: a live line in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from harness.result import Cell, Result
 from harness.text import printable
 
 OVERRUN = 1.05
-"""A cell that runs for longer than expected is expected to take so many times as long as it has run."""
+"""If a cell runs longer than expected, its expected time is the time so far, multiplied by this factor."""
 
 
 class Lines:
-    """One line for each thing that is done, for logs and pipes."""
+    """A line for each finished step, for logs and pipes."""
 
     def planned(self, cells: Sequence[Cell]) -> None:
         pass
@@ -44,10 +44,10 @@ class Lines:
 
 
 class Remaining:
-    """How long the cells that are left will take: as long as finished ones of the same experiment on the same backend, or of
-    the same task on it, or else as all of them. As text it is what it is at that moment, so it counts down by itself.
+    """The expected time of the remaining cells. For each cell it is the mean of finished cells: of the same experiment on the
+    same backend; or else of the same task on it; or else of all. The text is made when it is shown, so it counts down.
 
-    Certificates are made before the cells, and pictures are judged after them: neither is in it.
+    Certificates and judgements are not included: they are made before and after the cells.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -66,14 +66,14 @@ class Remaining:
         self.running = None
 
     def seconds(self) -> float | None:
-        """None as long as nothing is known, and when no cell is left."""
+        """The expected seconds; None if no cell has finished yet, and if no cell is left."""
         expected = [self._expected(cell) for cell in self.left]
         if not self.left or None in expected:
             return None
         return sum(filter(None, expected)) - self._used()
 
     def _expected(self, cell: Cell) -> float | None:
-        """How long a cell takes. The running one may show that this is too little, for all cells like it."""
+        """The expected time of a cell. If the running cell takes longer than the mean, this counts for all cells like it."""
         for like in (_experiment, _task, _ok):
             if took := [seconds for result, seconds in self.took if like(result, cell)]:
                 break
@@ -104,12 +104,12 @@ def _task(result: Result, cell: Cell) -> bool:
 
 
 def _ok(result: Result, cell: Cell) -> bool:
-    """A cell that failed at once says nothing of others."""
+    """Failed cells are left out: their time says nothing about other cells."""
     return result.status == "ok"
 
 
 class Live(Lines):
-    """The same lines, and under them one that lives: what runs, how far it is, and how long the cells will take."""
+    """The same lines, and a live line below them: the running cell, its progress and the remaining time."""
 
     def __init__(self, bar: Any, cells: int, now: Callable[[], float] = time.monotonic) -> None:
         self.bar, self.remaining, self.what = bar, Remaining(now), ""
@@ -141,7 +141,7 @@ class Live(Lines):
 
 @contextmanager
 def watching(cells: int) -> Iterator[Lines]:
-    """The watcher that suits where our messages go."""
+    """A live watcher if messages go to a terminal, or else a plain one."""
     if not sys.stderr.isatty():
         yield Lines()
         return
@@ -169,12 +169,12 @@ def _one_line(result: Result) -> str:
 
 
 def _main_number(result: Result, declared: Sequence[Metric]) -> str | None:
-    """The headline of the task; or the first number that it has found."""
-    told = (
-        headline({one.name: one.value_in(result.metrics) for one in metrics}, metrics)
+    """The headline of the task, or else its first number."""
+    headlines = (
+        headline({metric.name: metric.value_in(result.metrics) for metric in metrics}, metrics)
         for metrics in (declared, plain_metrics([result.metrics]))
     )
-    return next(filter(None, told), None)
+    return next(filter(None, headlines), None)
 
 
 def duration(seconds: float) -> str:

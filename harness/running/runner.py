@@ -1,4 +1,4 @@
-"""Running a plan: first each backend's certificates, then the cells, one fresh process each."""
+"""Run a plan: first the certificates of each backend, then each cell in a new process, then the cross-check."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from harness.worker.code_hash import code_if_there
 
 
 class Watcher(Protocol):
-    """Whoever is told how a run goes."""
+    """An object that receives the progress of a run."""
 
     def planned(self, cells: Sequence[Cell]) -> None: ...
     def started(self, what: str, cell: Cell | None = None) -> None: ...
@@ -41,13 +41,13 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """What every worker is held to."""
+    """The limits of every worker."""
 
     timeout: float = 3600.0
     threads: int | None = None
     memory_bytes: int | None = None
     python: Mapping[str, str] = field(default_factory=dict)
-    """The interpreter of each backend that has one of its own."""
+    """The interpreter of each backend that does not run in this one."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Runner:
     watcher: Watcher
 
     def run(self, cells: Sequence[Cell], config: Mapping[str, Any], parity: bool) -> None:
-        """Run what has no result yet. Backends take turns in a random order, so that a drift of the machine hits all
-        alike."""
+        """Run the cells that have no result yet. The backends of an experiment run in a random order, so that changes in the
+        speed of the machine affect all of them alike."""
         with self.store.locked(cells):
             earlier = self.store.plan() if self.store.exists else []
             known = {cell.key for cell in earlier}
@@ -89,25 +89,25 @@ class Runner:
                 result.evidence[SHOWN] = shown[cell.backend]
                 self.watcher.finished(result, number, len(todo))
             if parity:
-                self.store.save_run(record)  # whatever a cell has done to it
+                self.store.save_run(record)  # a cell may have changed the file
                 self._judge(cells, shown)
             self.store.save_run(record | {"finished": _now()})
 
     def _names(self, earlier: Sequence[Cell], cells: Sequence[Cell]) -> dict[str, str]:
-        """What the backends that are files call themselves: as they say now, or as they did in an earlier run."""
+        """The names of the backends that are files: as declared now, or else as stored by an earlier run."""
         kept = self.store.run.get("names", {}) if earlier else {}
         kept = kept if isinstance(kept, dict) else {}
         return {**kept, **own_names({cell.backend for cell in cells}, find_backends())}
 
     def _metrics(self, cells: Sequence[Cell]) -> dict[str, list[dict[str, Any]]]:
-        """What the tasks declare of their metrics now; what they did, if they are no longer installed."""
+        """The metrics of each task: as declared now, or as stored if the task is no longer installed."""
         kept = stored_metrics(self.store.run) if self.store.exists else {}
         tasks = [cell.task for cell in cells]
         found = dict.fromkeys(tasks, ()) | kept | installed_metrics(tasks)
         return {task: [metric.as_json() for metric in metrics] for task, metrics in found.items()}
 
     def run_cell(self, cell: Cell) -> Result:
-        """One cell in a process of its own; whatever happens to it, there is a result."""
+        """Run a cell in its own process. There is always a result, even if the process crashes."""
         folder = self.store.room("cells", cell.key)
         self.store.clear_artifacts(cell)
         ended = self._start_worker(folder, {"cell": asdict(cell)}, cell.backend, "cell.json")
@@ -118,14 +118,13 @@ class Runner:
         if result.status == "ok":
             result.time["process_s"] = ended.seconds
             if ended.code:
-                result.warnings.append(f"its process ended badly after the result was there: {ended.explain()[1]}")
+                result.warnings.append(f"its process ended badly after it had stored the result: {ended.explain()[1]}")
         result.evidence |= _code_of(cell.backend)
         self.store.save(result)
         return result
 
     def _is_done(self, cell: Cell) -> bool:
-        """Whether the cell has a good result, from the backend and the weights as they are now; what cannot be used is set
-        aside."""
+        """Whether the cell has a good result of the present backend and weights. A damaged result is set aside."""
         try:
             result = self.store.load(cell)
         except ValueError:
@@ -139,9 +138,10 @@ class Runner:
         return _hash_of_weights(cell) in (None, start.get("hash"))
 
     def _certify(self, cells: Sequence[Cell], wanted: set[str], shown: Mapping[str, str]) -> None:
-        """One process for each backend, mode, precision and device: the certificates of what is to run, or has none.
+        """Make the missing certificates, and those of the configurations that will run (`wanted`). There is one process for
+        each backend, mode, precision and device.
 
-        Where nothing has changed since they were made, that process finds them in the cache.
+        The process takes a certificate from the cache if nothing has changed since it was made.
         """
         groups: dict[tuple[str, ...], dict[str, Cell]] = {}
         for cell in cells:
@@ -170,8 +170,8 @@ class Runner:
                 self.watcher.certified(f"{shown[backend]}/{mode}", f"{verdict}{known}", ended.seconds)
 
     def _judge(self, cells: Sequence[Cell], shown: Mapping[str, str]) -> None:
-        """Let every backend see the pictures that each has made. A backend that is a file is asked only if this command has
-        named it: the run may be a stranger's."""
+        """Let every backend judge the pictures that each backend has made. A backend file is executed only if this command
+        names it, because the run may come from a stranger."""
         asked, named = {cell.comparison_key for cell in cells}, {cell.backend for cell in cells}
         results = [result for result in self.store.results() if result.cell.comparison_key in asked]
         for result in results:
@@ -180,20 +180,20 @@ class Runner:
         judge(self.store, found, self._start_worker, self.watcher.started)
 
     def _can_be_judged(self, result: Result) -> bool:
-        """Whether the pictures of a cell can be read, if it has any. One that cannot must not spoil what judges say of the
-        others."""
+        """Whether the pictures of a cell can be read, if it has any. Damaged pictures are left out, so that the other pictures
+        of the experiment are judged."""
         if PICTURES in result.artifacts:
             try:
                 self.store.pictures(result)
             except LookupError as error:
-                self.watcher.say(f"nobody judges the pictures of {result.who}: {error}")
+                self.watcher.say(f"the pictures of {result.who} are not judged: {error}")
                 return False
         return True
 
     def _start_worker(
         self, folder: Path, request: Mapping[str, Any], backend: str, name: str = "request.json"
     ) -> Ended:
-        """Run the worker on a request whose files lie in `folder`."""
+        """Run the worker on a request, with its files in `folder`."""
         limits = {"threads": self.limits.threads, "memory_bytes": self.limits.memory_bytes}
         write_json(free(folder / name), {**request, "limits": limits})
         result = free(folder / "result.json")
@@ -207,7 +207,7 @@ class Runner:
 
 
 def _certificates(file: Path, subjects: Iterable[str], ended: Ended) -> dict[str, dict[str, Any]]:
-    """The certificate of each subject; where the worker's answer cannot be used, `not-checked` with the reason."""
+    """The certificate of each subject; `not-checked` with the reason if the worker's answer cannot be used."""
     try:
         answers = read_json(file)
     except FileNotFoundError:
@@ -223,18 +223,18 @@ def _certificate(answer: Any) -> dict[str, Any]:
 
 
 def _code_of(backend: str) -> dict[str, str]:
-    """The code of a backend, unless a cell has removed it."""
+    """The hash of the backend's code; empty if a cell has removed the code."""
     code = code_if_there(backend)
     return {"backend_code": code} if code else {}
 
 
 def _hash_of_weights(cell: Cell) -> str | None:
-    """That of the file that the cell starts from; None where an entry's name stands for its contents."""
+    """The hash of the cell's file of weights; None if the cell has no such file."""
     return file_hash(Path(cell.weights), "sha256:") if cell.weights and is_path(cell.weights) else None
 
 
 def _in_turns(cells: Sequence[Cell], seed: int) -> Iterator[Cell]:
-    """Experiment by experiment and seed by seed, the backends of each in a random order."""
+    """The cells by experiment and seed, and in a random order within these groups."""
     order = random.Random(seed)
     rounds: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:

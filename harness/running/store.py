@@ -1,11 +1,11 @@
 """A run as a folder of plain files: RUN/run.json, RUN/certificates/, RUN/judgements/, RUN/cells/KEY/{cell.json,
 result.json, log.txt, artifacts/}.
 
-A file is written beside its place, flushed to the disk and renamed, so that it is there whole or not at all. Results,
-certificates and judgements carry a hash of what they say: a damaged one is set aside and not used.
+A file is written under a temporary name, flushed to the disk and renamed, so it is never incomplete. Results, certificates
+and judgements carry a hash of their contents. A damaged file is not used.
 
-The folder may come from a stranger, and a cell may leave any file in it. So nothing is written through a link, every name
-is checked before it becomes a path, and every file is checked when it is read.
+The folder may come from a stranger, and a cell may leave any file in it. Therefore nothing is written through a link, every
+name is checked before it becomes a path, and every file is checked when it is read.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from harness.storage.places import file_hash
 from harness.storage.sealed import ARTIFACTS, PICTURES, read_arrays, read_sealed, write_json, write_sealed
 
 ASKED, ANSWER = "asked", ("request.json", "result.json")
-"""The folder of what judges are asked, one folder a judge, and the files of a question."""
+"""The folder of requests to judges, which has a folder for each judge; and the files in such a folder."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Errors of a disk, which do not mean that another folder is needed."""
+"""Errors of the disk. They are not errors of the user's choice of a folder."""
 
 RECORD = "run.json"
 RECORDED = {"id": str, "started": str, "finished": str | None, "host": dict, "config": dict, "plan": list}
-"""What the record of every run says."""
+"""The fields of the record of a run, with their types."""
 
 
 class Store:
@@ -63,8 +63,8 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self, cells: Sequence[Cell] = ()) -> Iterator[None]:
-        """Hold the folder for this process alone, to run these cells in it. Nothing in it is touched unless it is a run, or
-        the start of one."""
+        """Hold the lock of the folder, to run these cells in it. Raises UsageError before any change if the folder exists and
+        is neither a run nor the start of a run."""
         with contextlib.ExitStack() as stack:
             try:
                 self.check_contents()
@@ -74,9 +74,7 @@ class Store:
             except OSError as error:
                 if error.errno in FULL:
                     raise
-                raise UsageError(
-                    f"no run can be kept in {self.folder}: {error.strerror}: choose another --out"
-                ) from None
+                raise UsageError(f"{self.folder} cannot hold a run: {error.strerror}: choose another --out") from None
             self._clean_up([*self._planned(), *cells])
             yield
 
@@ -85,28 +83,28 @@ class Store:
         return self.plan() if self.exists else []
 
     def check_contents(self) -> None:
-        """Raise UsageError if the folder holds anything but a run. A run that was stopped before its record was written has
-        left only a lock and temporary files."""
+        """Raise UsageError if the folder has files but is no run. A run that was stopped before it wrote its record has left
+        only a lock and temporary files."""
         if not self.exists and self.folder.is_dir() and not all(map(_is_of_a_start, self.folder.iterdir())):
-            raise UsageError(f"{self.folder} holds other things and no run: choose a new folder")
+            raise UsageError(f"{self.folder} has other files and is not a run: choose a new folder")
 
     def _check_places(self, cells: Sequence[Cell]) -> None:
-        """Raise UsageError if a folder that is written to is a link, or no folder."""
+        """Raise UsageError if a folder of the run is a link or a file."""
         keys = dict.fromkeys(cell.key for cell in (*self._planned(), *cells))
         for names in (("certificates",), ("judgements",), ("cells",), *(("cells", key) for key in keys)):
             path = self.folder.joinpath(*map(_plain, names))
             if is_blocked(path):
                 raise UsageError(
-                    f"{path} is a link or no folder, and samebench does not write there: remove it, or choose another --out"
+                    f"{path} is a link or not a folder, and samebench does not write to it: remove it, or choose another --out"
                 )
 
     def _clean_up(self, cells: Sequence[Cell]) -> None:
-        """Remove what killed processes had begun to write: temporary files of the run's own files in its own folders."""
+        """Remove temporary files that killed processes have left: only those of the run's own files, in its own folders."""
         for folder, names in self._written_by(cells):
             remove_temporary_files(folder, names)
 
     def _written_by(self, cells: Sequence[Cell]) -> Iterator[tuple[Path, tuple[str, ...]]]:
-        """The folders that these cells write to, and how the names of the files start."""
+        """The folders that these cells write to, and the first parts of the names of their files."""
         yield self.folder, (RECORD,)
         places: dict[tuple[str, ...], tuple[str, ...]] = {
             ("certificates",): tuple(f"{cell.configuration}.json" for cell in cells),
@@ -121,7 +119,7 @@ class Store:
         yield from ((self.folder.joinpath(*place), names) for place, names in places.items() if self._is_own(*place))
 
     def _is_own(self, *names: str) -> bool:
-        """Whether a folder lies in the run's own folder, with no link on the way."""
+        """Whether a folder is in the run's folder, and no part of its path is a link."""
         return all(is_real_folder(self.folder.joinpath(*names[: step + 1])) for step in range(len(names)))
 
     @property
@@ -155,13 +153,13 @@ class Store:
         return self._metrics[task]
 
     def save_run(self, data: dict[str, Any]) -> None:
-        """Write the record. A cell may destroy it: what it says of metrics is kept in memory too."""
+        """Write the record. Its metrics are kept in memory too, because a cell may destroy the file."""
         self._metrics |= stored_metrics(data)
         self._write(write_json, {"schema": SCHEMA} | data, RECORD)
 
     def room(self, *names: str) -> Path:
-        """A folder of the run to write to, made if it is not there. A file or a link in its place is moved aside, and so is a
-        folder that cannot be written to."""
+        """A folder of the run, made if it is missing. A file or a link in its place is moved aside, and so is a folder that
+        cannot be written to."""
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -182,11 +180,11 @@ class Store:
         return self.folder / "cells" / _plain(cell.key)
 
     def artifacts(self, cell: Cell) -> Path:
-        """The folder for what the cell makes."""
+        """The folder for the files that the cell makes."""
         return self.cell_folder(cell) / ARTIFACTS
 
     def clear_artifacts(self, cell: Cell) -> None:
-        """Move aside anything but a folder in the place for the files of the cell."""
+        """Move aside a file or a link in the place of the folder `artifacts`."""
         if is_blocked(folder := self.artifacts(cell)):
             move_aside(folder)
 
@@ -197,7 +195,7 @@ class Store:
         self._write(write_sealed, certificate, "certificates", f"{subject}.json")
 
     def certificate(self, cell: Cell) -> dict[str, Any] | None:
-        """The certificate of what the cell runs, whatever its seed; None if there is none that can be used."""
+        """The certificate of the cell's configuration, which does not depend on the seed; None if no valid one is stored."""
         try:
             found = read_sealed(self.folder / "certificates" / _plain(f"{cell.configuration}.json"))
         except (OSError, ValueError):
@@ -206,42 +204,43 @@ class Store:
 
     @property
     def judgements(self) -> Path:
-        """The folder of what others say of the pictures that cells have made."""
+        """The folder of judgements of the pictures that cells have made."""
         return self.folder / "judgements"
 
     def maps_file(self, result: Result) -> Path:
-        """The file for what the network sees in the pictures of a cell: named by them, as the cell may make others."""
+        """The file for the feature maps of a cell's pictures. Its name has the hash of the pictures, because a cell that runs
+        again may make others."""
         pictures = result.artifacts[PICTURES].partition(":")[2]
         return self.judgements / _plain(f"{result.cell.comparison_key}.{pictures[:10]}.npz")
 
     def judged(self) -> dict[str, Any]:
-        """What is kept of every case."""
+        """All valid judgements, by the names of their cases."""
         names = [path.stem for path in sorted(self.judgements.glob("*.json"))]
-        return {name: said for name in names if (said := self.judgement(name))}
+        return {name: judgement for name in names if (judgement := self.judgement(name))}
 
     def pictures(self, result: Result) -> dict[str, Array]:
-        """What the cell has made; raises LookupError if it has made none, or if they are no longer those."""
+        """The pictures that the cell has made; raises LookupError if there are none, or if the file has changed."""
         file, wanted = self.artifacts(result.cell) / PICTURES, result.artifacts.get(PICTURES)
         if not wanted:
             raise LookupError(f"{result.cell.key} has kept no pictures")
         try:
             if not file.is_file() or file_hash(file, wanted) != wanted:
-                raise LookupError(f"{file} is not what the cell has written")
+                raise LookupError(f"{file} is missing or has changed")
         except OSError as error:
             raise LookupError(f"{file} cannot be read: {error}") from None
         return _arrays_in(file)
 
     def feature_maps(self, result: Result) -> dict[str, Array]:
-        """What the network sees in one of the pictures; raises LookupError if that is not known."""
+        """The feature maps of one of the pictures; raises LookupError if there are none."""
         if PICTURES not in result.artifacts or not (file := self.maps_file(result)).is_file():
-            raise LookupError(f"nothing is known of what the network sees in pictures of {result.cell.key}")
+            raise LookupError(f"there are no feature maps of the pictures of {result.cell.key}")
         return _arrays_in(file)
 
-    def save_judgement(self, case: str, said: dict[str, Any]) -> None:
-        self._write(write_sealed, said, "judgements", f"{case}.json")
+    def save_judgement(self, case: str, judgement: dict[str, Any]) -> None:
+        self._write(write_sealed, judgement, "judgements", f"{case}.json")
 
     def judgement(self, case: str) -> dict[str, Any] | None:
-        """What is kept of a case; None if there is nothing that can be used."""
+        """The judgement of a case; None if no valid one is stored."""
         try:
             found = read_sealed(self.judgements / _plain(f"{case}.json"))
         except (OSError, ValueError):
@@ -249,7 +248,7 @@ class Store:
         return None if any(case_problems(found)) else found
 
     def load(self, cell: Cell) -> Result | None:
-        """The result of a cell with its certificate; None if it has none yet. Raises ValueError if it is damaged."""
+        """The result of a cell, with its certificate; None if it has no result yet. Raises ValueError if it is damaged."""
         return self._load(cell, self.certificate(cell))
 
     def _load(self, cell: Cell, certificate: dict[str, Any] | None) -> Result | None:
@@ -264,15 +263,15 @@ class Store:
         return result
 
     def set_aside(self, cell: Cell) -> str:
-        """Keep a file that is no valid result as evidence, out of the way; its new name. A folder that the cell has closed
-        is kept as a whole."""
+        """Rename a file that is no valid result, to keep it as evidence; return its new name. If the cell has closed its
+        folder, the whole folder is renamed."""
         folder = self.cell_folder(cell)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return move_aside(folder if is_closed(folder) else folder / "result.json").name
         return "nothing"
 
     def plan(self) -> list[Cell]:
-        """Every cell that was ever asked of this run."""
+        """All cells of this run: of its first command, and of later ones."""
         return self._plan(self.run)
 
     def _plan(self, record: Mapping[str, Any]) -> list[Cell]:
@@ -287,7 +286,7 @@ class Store:
         return cells
 
     def results(self) -> Iterator[Result]:
-        """A result for every cell of the run, in the order of its plan; also for one that is not there."""
+        """A result for every cell of the plan, in its order. A missing result is `interrupted`, a damaged one `invalid`."""
         certificates: dict[str, dict[str, Any] | None] = {}
         cells = self._plan(record := self.run)
         self._metrics = dict(declared_metrics(record, [cell.task for cell in cells])) | self._metrics
@@ -296,21 +295,21 @@ class Store:
                 certificates[cell.configuration] = self.certificate(cell)
             try:
                 yield self._load(cell, certificates[cell.configuration]) or Result(
-                    cell, "interrupted", "not done: the run was stopped before, or is still at it"
+                    cell, "interrupted", "not finished: the run was stopped, or is still running"
                 )
             except ValueError as error:
                 yield Result(cell, "invalid", f"its stored result cannot be used: {error}")
 
 
 def _plain(name: str) -> str:
-    """The name, if it can be that of one file; a path would lead somewhere else."""
+    """The name, if it is the name of a file. A path could lead out of the run."""
     if not is_plain_name(name):
-        raise UsageError(f"{name!r} is no name of a file in a run")
+        raise UsageError(f"{name!r} is not the name of a file in a run")
     return name
 
 
 def _is_of_a_start(path: Path) -> bool:
-    """Whether a run has left this file before it had its record."""
+    """Whether this file may come from a run that was stopped before it wrote its record."""
     return is_lock(path) or (temporary_name(path.name) == RECORD and path.is_file() and not path.is_symlink())
 
 
@@ -318,5 +317,5 @@ def _arrays_in(file: Path) -> dict[str, Array]:
     """The arrays of a file that may be damaged; raises LookupError if it is."""
     try:
         return read_arrays(file)
-    except Exception as error:  # NumPy and zipfile have one for each way in which a file can be broken
+    except Exception as error:  # NumPy and zipfile raise many types of errors for a damaged file
         raise LookupError(f"{file} cannot be read: {error}") from None

@@ -1,4 +1,4 @@
-"""The networks that a run has trained and kept."""
+"""The trained networks in a run."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Kept(NamedTuple):
 
 
 def trained_in(folder: Path, task: str | None) -> Kept:
-    """The first network that a run has kept, of one task or of any; never a file that was changed since."""
+    """The first trained network in a run, of `task` or of any task. Raises DataError if its file has changed."""
     store = Store.open(folder)
     good = [result for result in store.results() if result.status == "ok" and FILE in result.artifacts]
     chosen = [result for result in good if task in (None, result.cell.task)]
     if not chosen:
         tasks = ", ".join(dict.fromkeys(result.cell.task for result in good))
-        raise UsageError(f"{folder} has kept no network" + (f" of {task}; it has some of {tasks}" if tasks else ""))
+        raise UsageError(f"{folder} has no trained network" + (f" of {task}; it has those of {tasks}" if tasks else ""))
     file = store.artifacts(chosen[0].cell) / FILE
     wanted = chosen[0].artifacts[FILE]
     if not file.is_file() or file_hash(file, wanted) != wanted:
-        raise DataError(f"{file} is not there, or not what the run has written: its result says {wanted}; run it again")
+        raise DataError(f"{file} is missing or has changed: its hash must be {wanted}; run the cell again")
     return Kept(file, chosen[0].cell.backend)

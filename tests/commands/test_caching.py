@@ -1,4 +1,4 @@
-"""samebench cache: listed for people and for programs, removed after a question."""
+"""samebench cache: lists as text and as JSON, and removal after a question."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_list_for_programs(cache):
     assert entry["used"].endswith("+00:00")
 
 
-def test_nothing_is_removed_without_a_yes(cache):
+def test_nothing_is_removed_without_confirmation(cache):
     assert run("clean", typed="n\n").exit_code == 1 and (cache / "data" / "photos-1").exists()
     assert run("clean").exit_code == 1 and (cache / "data" / "photos-1").exists(), "nobody answers"
     done = run("clean", typed="y\n")
@@ -53,7 +53,7 @@ def test_nothing_is_removed_without_a_yes(cache):
     assert not (cache / "data" / "photos-1").exists()
 
 
-def test_by_kind_and_by_age(cache):
+def test_entries_are_removed_by_kind_and_by_age(cache):
     assert "nothing to remove" in run("clean", "--kind", "weights", "--yes").output
     assert "nothing to remove" in run("clean", "--older-than", "1h", "--yes").output
     assert (cache / "data" / "photos-1").exists()
@@ -62,7 +62,7 @@ def test_by_kind_and_by_age(cache):
 
 
 @pytest.mark.parametrize("age", ["", "d", "30", "-1d", "1.5d", "1y", "٣d", "9" * 30 + "w"])
-def test_an_age_that_is_none_is_refused(cache, age):
+def test_a_wrong_age_is_refused(cache, age):
     done = run("clean", "--older-than", age, "--yes")
     assert done.exit_code == 2 and "such as 12h, 30d or 8w" in done.output
     assert (cache / "data" / "photos-1").exists()

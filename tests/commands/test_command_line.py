@@ -1,4 +1,4 @@
-"""What a command line says once and twice, and with which exit code a run ends."""
+"""Options that are given once or twice, and the exit code of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TYPED = {"sets": (), "pythons": (), "seeds": None, "no_parity": False}
 
 
 def command(name: str) -> click.Command:
-    """A command, or one of a group: "cache clean"."""
+    """A command, or a command of a group: "cache clean"."""
     first, _, rest = name.partition(" ")
     found = main.get_command(CONTEXT, first)
     assert found
@@ -47,7 +47,7 @@ def values(option: click.Option) -> tuple[str, str]:
     return ("1", "2") if option.type.name in ("float", "integer range") else ("one", "two")
 
 
-def test_there_are_options_to_try():
+def test_the_commands_have_options_with_a_single_value():
     assert len(SINGLE) > 30 and {name for name, _ in SINGLE} == set(COMMAND_NAMES) - {
         "doctor", "list", "completion", "cache list",
     }  # fmt: skip
@@ -62,12 +62,12 @@ def test_an_option_with_one_value_is_refused_if_it_is_given_twice(name, option):
         assert str(error.value) == f"{option.opts[-1]} is given 2 times: {first} and {second}; give it once"
 
 
-def test_that_is_an_error_of_usage():
+def test_a_repeated_option_is_a_usage_error():
     done = CliRunner().invoke(main, ["show", "lenet5", "--classes", "2", "--classes", "3"])
     assert done.exit_code == 2 and done.stderr == "Error: --classes is given 2 times: 2 and 3; give it once\n"
 
 
-def test_options_that_may_be_given_again_still_may():
+def test_options_with_several_values_can_be_repeated():
     with command("run").make_context(
         "run", ["--task", "a", "--task", "b", "--seeds", "2", "--yes", "--yes"]
     ) as context:
@@ -99,7 +99,7 @@ def test_options_that_may_be_given_again_still_may():
         ({"sets": ("scratch-cnn={}",)}, "--set scratch-cnn={} sets nothing"),
     ],
 )
-def test_a_setting_that_is_given_twice_is_refused_whatever_its_spelling(typed, said):
+def test_a_setting_that_is_given_twice_is_refused_in_any_spelling(typed, said):
     with pytest.raises(UsageError) as error:
         typed_sources(TYPED | typed)
     assert said in str(error.value)
@@ -112,7 +112,7 @@ def test_a_file_that_gives_a_setting_twice_is_refused(tmp_path):
         each_once([from_file(file)])
 
 
-def test_what_is_typed_is_one_layer_for_each_option():
+def test_each_option_is_a_source():
     typed = TYPED | {"model": "", "timeout": 0.0, "offline": False, "backend": (), "seeds": "0,1", "sets": ("x.y=1",)}
     assert typed_sources(typed) == [
         Source("--set x.y=1", {"x.y": 1}),
@@ -122,7 +122,7 @@ def test_what_is_typed_is_one_layer_for_each_option():
     ], "0 and no letters are values too"
 
 
-def test_who_is_named():
+def test_the_named_backends():
     assert Source("--backend a", {"backends": ("a", "b")}).named == {"a", "b"}
     assert Source("--python a=/b", {"python.a": "/b"}).named == {"a"}
     assert Source("run.json", {"backends": ["a"]}, recorded=True).named == set(), "a record names what was run"
@@ -161,11 +161,11 @@ def said(*results: Result, cells=None, **demands) -> list[str]:
     return list(shortfalls(Path("runs/1"), asked, results, Demands(**demands)))
 
 
-def test_a_run_that_found_what_was_asked_says_nothing():
+def test_a_good_run_has_no_shortfalls():
     assert said(GOOD, OTHER) == []
 
 
-def test_a_verdict_that_differs_is_said_unless_it_is_allowed():
+def test_a_verdict_that_differs_is_a_shortfall_unless_it_is_allowed():
     (line,) = said(DIFFERS, OTHER)
     assert line == (
         "1 cell differs from the reference or from the other backends: scratch-cnn numpy/default seed 0: logits of net: "
@@ -176,24 +176,24 @@ def test_a_verdict_that_differs_is_said_unless_it_is_allowed():
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_only_ok_and_unsupported_are_good_ends(status):
+def test_only_ok_and_unsupported_are_good_statuses(status):
     bad = Result(CELL, status, "because")
     (line,) = said(bad, OTHER, allow_differs=True)
     assert line.startswith(f"1 cell is not ok: scratch-cnn numpy/default seed 0: {status}: because. See: ")
     assert said(bad, OTHER, cells=[OTHER.cell]) == [], "it was not asked for this time"
 
 
-def test_a_cell_that_was_asked_for_and_is_not_in_the_report_is_not_ok():
+def test_a_cell_that_is_missing_in_the_report_is_not_ok():
     (line,) = said(GOOD, cells=[GOOD.cell, OTHER.cell])
     assert "1 cell is not ok" in line and "interrupted: it has no result" in line
 
 
-def test_unsupported_is_good_only_where_nobody_has_named_the_backend():
+def test_unsupported_is_good_only_if_the_backend_was_not_named():
     declined = Result(CELL, "unsupported", "it has no precision 'float32'; it has float64")
     assert said(declined) == [] and said(declined, named={"another"}) == []
     (line,) = said(declined, named={CELL.backend})
     assert "1 cell is unsupported, and the backend was named" in line and "it has float64" in line
-    assert "--strict asks for all" in said(declined, strict=True)[0]
+    assert "--strict requires all" in said(declined, strict=True)[0]
 
 
 def test_many_cells_are_counted_and_some_are_named():

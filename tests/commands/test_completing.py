@@ -1,4 +1,4 @@
-"""Completion by the shell: the scripts are click's own, and names are completed without importing a framework."""
+"""Completion by a shell: the scripts are those of click, and names are completed without importing a framework."""
 
 from __future__ import annotations
 

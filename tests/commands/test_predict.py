@@ -46,7 +46,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_bundled_weights_know_a_digit(picture):
+def test_bundled_weights_classify_a_digit(picture):
     done = samebench("predict", picture, "--weights", "two-block-cnn-digits", "--backend", "numpy")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -64,14 +64,14 @@ def test_bundled_weights_know_a_digit(picture):
 
 
 @pytest.mark.parametrize("task", ["scratch-cnn", "feature-extraction", "fine-tuning"])
-def test_networks_that_a_run_has_trained_can_be_asked(run, picture, task):
+def test_trained_networks_of_a_run_can_predict(run, picture, task):
     done = samebench("predict", picture, "--run", run, "--task", task)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1].split()[1] == "7", done.stdout
     assert "weights.safetensors itself" in done.stdout
 
 
-def test_a_picture_goes_through_the_steps_that_the_network_has_learned_from(picture, tmp_path):
+def test_a_picture_is_processed_like_the_training_pictures(picture, tmp_path):
     pytest.importorskip("cv2", reason="needs OpenCV")
     steps = ["scratch-cnn.epochs=2", 'data.steps=["equalise", "median:3"]']
     sets = [word for option in steps for word in ("--set", option)]
@@ -92,7 +92,7 @@ def test_a_picture_goes_through_the_steps_that_the_network_has_learned_from(pict
     assert said == right != wrong
 
 
-def test_what_a_run_has_trained_is_where_another_can_start(run, tmp_path):
+def test_a_run_can_start_from_a_trained_network_of_another(run, tmp_path):
     (kept,) = run.glob("cells/scratch-cnn.*/artifacts/weights.safetensors")
     done = samebench(
         "run",
@@ -120,13 +120,13 @@ def test_what_a_run_has_trained_is_where_another_can_start(run, tmp_path):
     assert "[1/1]" in samebench(*again).stderr, "the file is another one now"
 
 
-def test_a_network_that_was_changed_since_is_not_used(run, picture):
+def test_a_changed_file_of_weights_is_not_used(run, picture):
     (kept,) = run.glob("cells/fine-tuning.*/artifacts/weights.safetensors")
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-1] + b"\1")
     try:
         done = samebench("predict", picture, "--run", run, "--task", "fine-tuning")
-        assert done.returncode == 1 and "not what the run has written" in done.stderr
+        assert done.returncode == 1 and "is missing or has changed" in done.stderr
     finally:
         kept.write_bytes(whole)
 
@@ -140,7 +140,7 @@ def test_a_network_that_was_changed_since_is_not_used(run, picture):
         (["--weights", "two-block-cnn-digits", "--backend", "nupmy"], "did you mean 'numpy'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(picture, arguments, said):
+def test_wrong_options_are_refused(picture, arguments, said):
     done = samebench("predict", picture, *arguments)
     assert done.returncode == 2 and said in done.stderr
 
@@ -166,8 +166,8 @@ def test_names_of_imagenets_classes_come_from_the_users_folder(tmp_path):
         class_names(places)
 
 
-def test_prepare_brings_the_names_of_classes_too(tmp_path):
-    """They are fetched when a network is asked about them, which must not be during `run --offline`."""
+def test_prepare_fetches_the_names_of_classes(tmp_path):
+    """The names are fetched when they are used, but `run --offline` must not fetch them."""
     done = samebench("prepare", "--weights", "two-block-cnn-digits")
     assert "names of its classes: the entry two-block-cnn-digits" in done.stdout
     start = lenet5()
@@ -196,13 +196,13 @@ def test_a_learning_curve(tmp_path):
     assert refused.returncode == 2 and "--counts takes numbers" in refused.stderr
 
 
-def test_the_usual_counts_are_halves(tmp_path):
+def test_the_default_counts_are_halves(tmp_path):
     done = samebench("learning-curve", *QUICK, *SETS, "--task", "feature-extraction", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     counts = {cell["options"]["train_limit"] for cell in report(tmp_path / "run")["cells"]}
     assert counts == {89, 179, 358, 716}
 
 
-def test_the_formats_for_learning_know_when_there_is_nothing(run):
+def test_formats_of_training_say_when_there_is_nothing_to_show(run):
     assert "was given a number of training pictures" in samebench("report", run, "--format", "learning-curve").stdout
     assert {"learning-curve", "evaluation"} <= {*load_plugins().reporters}

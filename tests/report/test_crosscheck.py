@@ -1,4 +1,4 @@
-"""Who is fooled by whose pictures: matrices over seeds, numbers that the reference does not bear out, and the gallery."""
+"""The cross-check: matrices of scores over seeds, metrics that the reference contradicts, and the gallery."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ def test_makers_and_judges_make_a_matrix_of_means_over_seeds():
     assert found["scores"]["one/default"]["two/default"]["accuracy"] == pytest.approx(0.6)
     assert found["scores"]["two/default"]["two/default"]["accuracy"] == 0.5
     table = REPORTERS["table"](Report.of(Kept(results, judged=cases)))
-    assert "60.00%" in table and "as a column judges them" in table.replace("\n  ", " ")
+    assert "60.00%" in table and "finds in the pictures of the backend of a row" in table.replace("\n  ", " ")
 
 
-def test_a_number_that_the_reference_does_not_find_loses_its_verdict():
+def test_a_metric_that_the_reference_contradicts_loses_its_verdict():
     results = [attacked("one"), attacked("two")]
     fine = Report.of(Kept(results, judged=judged(results)))
     assert [result.parity["verdict"] for result in fine.results] == ["equal", "equal"]
     cases = judged(results, lambda maker, judge: 0.53 if maker == "two" else 0.5)
     honest, doubtful = Report.of(Kept(results, judged=cases)).results
     assert honest.parity["verdict"] == "equal"
-    assert "in which the reference finds 53.00%" in doubtful.parity["verdict"]
+    assert "but the reference finds 53.00%" in doubtful.parity["verdict"]
 
 
 def since_then(*results: Result, **changes) -> Report:
-    """The report of a run in which the last cell was done anew after the judges had looked."""
+    """The report of a run whose last cell ran again after the judgements."""
     cases = judged(results, lambda maker, judge: 0.53 if maker == results[-1].cell.backend else 0.5)
     return Report.of(Kept([*results[:-1], replace(results[-1], **changes)], judged=cases))
 
 
-def test_what_was_said_of_other_pictures_is_not_said_of_these():
+def test_judgements_of_other_pictures_are_not_used():
     report = since_then(attacked("one"), attacked("two"), artifacts={PICTURES: "sha256:2"})
     assert [result.parity["verdict"] for result in report.results] == ["equal", "equal"]
     (found,) = report.judgements
@@ -66,16 +66,16 @@ def test_old_pictures_of_a_cell_that_fails_now_are_in_no_matrix():
     assert not since_then(attacked("one"), **failed).judgements
 
 
-def test_feature_maps_are_of_the_pictures_that_a_cell_has_now(tmp_path):
+def test_feature_maps_belong_to_the_present_pictures(tmp_path):
     store, before = Store(tmp_path), attacked()
     write_arrays(store.maps_file(before), {"trunk.conv1": np.ones((2, 6, 5, 8))})
     assert list(store.feature_maps(before)) == ["trunk.conv1"]
     for now in (replace(before, artifacts={PICTURES: "sha256:2"}), replace(before, artifacts={})):
-        with pytest.raises(LookupError, match="nothing is known of what the network sees"):
+        with pytest.raises(LookupError, match="there are no feature maps"):
             store.feature_maps(now)
 
 
-def test_a_judge_is_asked_anew_once_its_code_has_changed(tmp_path, monkeypatch):
+def test_a_judge_whose_code_has_changed_judges_again(tmp_path, monkeypatch):
     store, asked, code = Store(tmp_path), [], {"numpy": "a", "one": "a", "two": "a"}
     found = judging.cases([attacked("one"), attacked("two")])
 
@@ -99,13 +99,13 @@ def test_a_judge_is_asked_anew_once_its_code_has_changed(tmp_path, monkeypatch):
     assert judge() == ["two"] and judge() == []
 
 
-def test_accuracies_that_lie_apart_are_outliers():
+def test_accuracies_that_differ_are_outliers():
     results = [attacked("one"), attacked("two"), attacked("three", robust=0.52)]
     report = Report.of(Kept(results))
     (agreement,) = report.agreements
     assert agreement.accuracy_spread == pytest.approx(0.02)
     assert list(agreement.outliers) == [results[2].cell.key]
-    assert "its accuracy is" in report.results[2].parity["verdict"]
+    assert "its accuracy differs by 2.0e-02" in report.results[2].parity["verdict"]
     few = [attacked("one", pictures=32), attacked("two", robust=0.5 + 1 / 32, pictures=32)]
     assert not Report.of(Kept(few)).agreements[0].outliers, "one picture of 32 more or less is no difference"
 
@@ -113,7 +113,7 @@ def test_accuracies_that_lie_apart_are_outliers():
 def test_other_pictures_are_another_experiment():
     results = [attacked("one"), attacked("two"), attacked("three")]
     results[1].evidence["pictures"] = "others"
-    assert "its pictures was another one" in Report.of(Kept(results)).results[1].parity["verdict"]
+    assert "its pictures did not match" in Report.of(Kept(results)).results[1].parity["verdict"]
 
 
 def test_a_judge_that_failed_is_named_and_leaves_a_gap():
@@ -153,7 +153,7 @@ def test_the_gallery_shows_every_backend_beside_the_original():
 
 
 def gallery(*results: Result, made=kept_pictures, without=(), maps=()) -> str:
-    """The page of these results; pictures of the cells `without` are lost."""
+    """The gallery of these results; the pictures of the cells `without` are missing."""
     pictures = {result.cell.key: made() for result in results if result not in without}
     return REPORTERS["gallery"](Report.of(Kept(results, pictures=pictures, maps=maps)))
 
@@ -202,7 +202,7 @@ def test_a_browser_runs_and_fetches_nothing_for_the_gallery():
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_no_name_breaks_out_of_the_gallery(name):
+def test_names_are_escaped_in_the_gallery(name):
     result = attacked()
     pictures = {result.cell.key: kept_pictures((name, f"{name}2"))}
     page = REPORTERS["gallery"](Report.of(Kept([result], pictures=pictures)))
@@ -213,17 +213,17 @@ def test_a_gallery_without_pictures_says_so():
     assert "No cell of this run has kept pictures" in REPORTERS["gallery"](Report.of(Kept([attacked()])))
 
 
-def test_whom_the_certificate_knows_to_differ_is_to_blame_for_a_difference():
+def test_a_backend_whose_certificate_differs_is_the_outlier():
     results = [attacked("one"), attacked("two", robust=0.9)]
     both = [result.parity["verdict"] for result in Report.of(Kept(results)).results]
-    assert all("nobody knows who is right" in verdict for verdict in both)
+    assert all("it is unknown which is right" in verdict for verdict in both)
     results[1].parity |= {"verdict": "differs: attacked pictures of a network: 2.5e-01, limit 1e-09"}
     honest, guilty = Report.of(Kept(results)).results
     assert honest.parity["verdict"] == "equal"
     assert guilty.parity["verdict"] == "differs: attacked pictures of a network: 2.5e-01, limit 1e-09"
 
 
-def test_what_trains_nothing_has_no_classes_and_no_gap():
+def test_tasks_without_training_have_no_classes_and_no_gap():
     page = REPORTERS["evaluation"](Report.of(Kept([attacked()])))
     assert "robust accuracy" in page and "no gradient" in page and "50.00%" in page
     assert "over-fitting" not in page and "hold no" not in page

@@ -1,4 +1,4 @@
-"""What stands below the tables: agreement, why equal backends may make unlike pictures, machines, devices and versions."""
+"""The notes below the tables: agreement, different pictures of equal backends, machines, devices and versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOST = {"processor": "old", "cores": 2, "system": "Linux 6", "python": "3.11.7"}
 
 
 def trained(backend: str, mode: str = "default", seed: int = 0, moved: float = 0.0, **evidence) -> Result:
-    """A finished training whose losses are off by a share."""
+    """A finished training whose losses deviate by this share."""
     told = {"device": "cpu", "weights": f"w{seed}", "batches": f"b{seed}", "first_segment_loss": 1.0 + moved} | evidence
     losses = {"first_losses": [1.0] * 5}
     return ok(
@@ -34,7 +34,7 @@ def test_every_version_is_printed_with_its_backend():
     assert ", numpy 2.0." in shown("table", old, replace(new, versions=old.versions))
 
 
-def test_what_an_interval_is_is_not_said_where_there_are_no_numbers():
+def test_intervals_are_explained_only_if_there_are_numbers():
     said = shown("table", Result(CELL, "unsupported", "not this one"))
     assert "On a processor, 2 cores" in said and "confidence intervals" not in said and "warm-up" not in said
     assert "confidence intervals" in shown("table", ok(), Result(replace(CELL, seed=1), "failed", "it broke"))
@@ -47,8 +47,8 @@ def test_a_cell_without_a_device_names_none():
     assert "On a processor, 2 cores" in shown("table", unsupported), "no cell has finished: no device is known"
 
 
-def test_devices_machines_and_pythons_are_those_that_cells_ran_on():
-    """A run can be resumed elsewhere, and a backend can have an interpreter of its own."""
+def test_devices_machines_and_pythons_are_those_of_the_cells():
+    """A run can be resumed on another machine, and a backend can have its own interpreter."""
     here = ok(evidence={"device": "cpu", "host": HOST})
     there = HOST | {"processor": "new", "python": "3.12.1"}
     other = ok(replace(CELL, backend="mine"), evidence={"device": "gpu", "host": there})
@@ -66,7 +66,7 @@ def test_modes_are_not_counted_as_backends():
     assert "over 1 backend in 2 modes." in shown("table", *three[:2])
 
 
-def test_losses_lie_within_the_widest_spread_of_any_seed():
+def test_the_spread_of_losses_is_the_largest_of_all_seeds():
     results = [
         trained(backend, seed=seed, moved=moved)
         for seed, moved in enumerate((1e-6, 3.2e-5, 2e-6))
@@ -78,17 +78,17 @@ def test_losses_lie_within_the_widest_spread_of_any_seed():
 @pytest.mark.parametrize(
     ("value", "told"), [(0.0, "0"), (1e-9, "1e-09"), (1.01e-9, "2e-09"), (9.5e-3, "1e-02"), (0.3, "3e-01")]
 )
-def test_within_is_never_too_little(value, told):
+def test_within_is_never_rounded_down(value, told):
     assert within(value) == told
     assert all(float(within(x)) >= x * (1 - 1e-8) for x in np.random.default_rng(0).uniform(0, 1e-3, 100))
 
 
-def test_that_all_had_the_same_is_not_said_where_one_had_not():
+def test_backends_with_different_batches_are_not_said_to_agree():
     said = shown("table", *(trained(backend, batches=backend) for backend in ("a", "b")))
     assert "same batches" not in said and "not all backends agree; see below." in said
 
 
-def test_what_an_old_cell_has_not_kept_makes_it_no_outlier():
+def test_old_cells_with_less_evidence_are_not_outliers():
     old, new = trained("a"), trained("b", augmented="x")
     third = trained("c", augmented="x")
     assert "over 3 backends." in shown("table", old, new, third)
@@ -103,7 +103,7 @@ def of_pictures(*results: Result, visible: float = 0.5) -> str:
     return next(line for line in lines if line.startswith("Pictures of"))
 
 
-def test_why_equal_backends_make_unlike_pictures_is_said_where_it_is_so():
+def test_different_pictures_of_equal_backends_are_explained():
     one, two = attacked("one"), attacked("two")
     exact = one.cell.precision == "float64"
     fast = [replace(r, cell=replace(r.cell, precision="float32")) for r in (one, two)]
@@ -112,25 +112,25 @@ def test_why_equal_backends_make_unlike_pictures_is_said_where_it_is_so():
         "50.0% of their values."
     ), "rounding does not explain it in float64"
     said = of_pictures(*fast)
-    assert "The backends are equal all the same: in float64 their pictures agree to 1e-9. In float32, rounding" in said
-    assert said.endswith("Their effect: the accuracy that a judge finds in them differs by 0.00% at most.")
+    assert "The backends are still equal: in float64 their pictures agree to 1e-9. In float32, rounding" in said
+    assert said.endswith("The effect: the accuracy that a backend finds in them differs by at most 0.00%.")
     assert "equal" not in of_pictures(*fast, visible=0.0), "there is nothing to explain"
     for verdict in ("not-checked", "differs: it does"):
         doubtful = [fast[0], replace(fast[1], parity=fast[1].parity | {"verdict": verdict})]
         assert "equal" not in of_pictures(*doubtful)
 
 
-def test_pictures_that_no_judge_could_judge_are_reported_all_the_same():
+def test_pictures_without_judgements_are_reported():
     results = [replace(r, cell=replace(r.cell, precision="float32")) for r in (attacked("one"), attacked("two"))]
     cases = judged(results)
     for case in cases.values():
         case["judges"] = {judge: {"problem": "timeout: it took too long"} for judge in case["judges"]}
     said = " ".join(line for lines in report_notes(Report.of(Kept(results, judged=cases))) for line in lines)
-    assert "The backends are equal all the same" in said and "numpy could not judge: timeout" in said
-    assert "Their effect" not in said, "nobody knows it"
+    assert "The backends are still equal" in said and "numpy could not judge: timeout" in said
+    assert "The effect" not in said, "no judge has given a score"
 
 
-def test_how_far_scores_lie_apart_is_the_most_that_one_judge_sees():
+def test_the_spread_of_scores_is_the_largest_of_all_judges():
     results = [attacked("one"), attacked("two")]
     seen = {("one", "numpy"): 0.5, ("two", "numpy"): 0.53, ("one", "one/default"): 0.9}
     cases = judged(results, lambda maker, judge: seen.get((maker, judge), 0.9))
@@ -138,12 +138,12 @@ def test_how_far_scores_lie_apart_is_the_most_that_one_judge_sees():
     assert found["spread"]["accuracy"] == pytest.approx(0.03)
 
 
-def test_all_ways_of_a_backends_own_are_told():
+def test_all_native_semantics_of_a_backend_are_listed():
     def native(task: str, **ways: str) -> Result:
         return ok(replace(CELL, task=task, semantics="native"), evidence={"device": "cpu", "own_ways": ways})
 
     said = shown("table", native("scratch-cnn", Adam="epsilon 1e-7"), native("fine-tuning", SGD="no dampening"))
-    assert "numpy went its own way: Adam: epsilon 1e-7; SGD: no dampening" in said
+    assert "Native semantics of numpy: Adam: epsilon 1e-7; SGD: no dampening" in said
 
 
 @pytest.mark.parametrize("unknown", ["unknown", "not said"])

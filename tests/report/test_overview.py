@@ -1,4 +1,4 @@
-"""The overview: one table, a sentence that answers, and one line for each thing that is not as it should be."""
+"""The overview: a table, a sentence that sums it up, and a line for each exception."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def printed(*results: Result, **kept) -> list[str]:
 
 
 def three(*tasks: str, **changes) -> list[Result]:
-    """Every task on three backends, of which the last is the fastest."""
+    """Every task on three backends. The last backend is the fastest."""
     return [done(name, rate=100.0 * rank, task=task, **changes) for task in tasks for rank, name in enumerate("abc", 1)]
 
 
@@ -56,7 +56,7 @@ def test_there_is_a_row_for_each_task_and_backend():
     assert found.table.title == "3 tasks on 3 backends, seed 0, 9 of 9 cells finished, on the CPU of a processor"
 
 
-def test_seeds_are_averaged_and_said():
+def test_seeds_are_averaged_and_named():
     results = [
         done(name, seed, metrics={"test_accuracy": 0.9 + 0.01 * seed}, memory={"peak_rss_bytes": seed * 2**30})
         for name in "ab" for seed in range(1, 4)
@@ -66,13 +66,13 @@ def test_seeds_are_averaged_and_said():
     assert ", seeds 1-3, 6 of 6 cells finished" in found.table.title
 
 
-def test_memory_is_that_of_the_device_where_it_has_its_own():
+def test_memory_is_that_of_the_device_if_it_has_its_own():
     one = done(memory={"peak_rss_bytes": 2**30, "peak_device_bytes": 20 * 2**30})
     assert overview(one).table.rows[0][5] == "20.0 GiB"
     assert overview(done(memory={"peak_rss_bytes": None})).table.rows[0][5] == "-"
 
 
-def test_a_long_training_is_told_in_minutes():
+def test_a_long_training_is_shown_in_minutes():
     time = {"first_step_s": 0.0, "train_s": 150.0, "total_s": 200.0, "images_per_s": []}
     row = overview(done(time=time)).table.rows[0]
     assert row[3] == "2.5 min" and row[4] == "-"
@@ -84,7 +84,7 @@ def test_tasks_with_other_headlines_share_a_column():
     assert "result: test accuracy (scratch-cnn), robust accuracy at epsilon 0.1 (adversarial)" in found.legend
 
 
-def test_experiments_and_modes_are_told_apart_by_what_differs():
+def test_experiments_and_modes_are_named_by_their_differences():
     few, many = ({"options": {"epochs": n, "batch_size": 8}} for n in (1, 5))
     found = overview(*three("scratch-cnn", cell=few), *three("scratch-cnn", cell=many))
     assert [row[0] for row in found.table.rows[::3]] == ["scratch-cnn, epochs=1", "scratch-cnn, epochs=5"]
@@ -122,11 +122,11 @@ def test_experiments_and_modes_are_told_apart_by_what_differs():
         ),
     ],
 )  # fmt: skip
-def test_one_sentence_answers(results, answer):
+def test_a_sentence_sums_up_the_run(results, answer):
     assert overview(*results).answer == answer
 
 
-def test_disturbed_speeds_are_marked_and_win_nothing():
+def test_disturbed_speeds_are_marked_and_not_compared():
     slow = done("b", evidence={"device": "cpu", "disturbed": "a timer went off"})
     found = overview(done("a"), slow, *three("fine-tuning"))
     assert found.table.rows[1][4] == "100*"
@@ -142,7 +142,7 @@ def test_disturbances_that_differ_in_their_numbers_share_a_line():
     assert overview(*busy).exceptions == ["* Unstable: scratch-cnn, seeds 0-1: others used 0.9 to 11 cores for 2 s"]
 
 
-def test_what_several_share_is_said_once():
+def test_exceptions_of_several_backends_share_a_line():
     excluded = certified() | {"excludes": ["dropout masks"]}
     found = overview(*three(*TASKS[:2], parity=excluded), *three(TASKS[2]))
     assert found.exceptions == ["Not proven: scratch-cnn and feature-extraction: dropout masks"]
@@ -170,7 +170,7 @@ def test_the_worst_comes_first():
     assert [row[-1] for row in found.table.rows] == ["yes", "no", "oom", "not proven"]
 
 
-def test_warnings_of_the_whole_run_and_of_judges_are_there():
+def test_warnings_of_the_run_and_problems_of_judges_are_shown():
     results = [attacked("one"), attacked("two")]
     cases = judged(results)
     for case in cases.values():
@@ -188,7 +188,7 @@ def test_exceptions_are_lines_and_few():
 
 
 def test_a_quick_run_on_three_backends_fits_a_screen():
-    """Five tasks, with what a run of today excludes and disturbs: at most 30 lines with the two that commands add."""
+    """Five tasks with usual exclusions and disturbed speeds: at most 30 lines, including the two lines of the command."""
     rough = {
         "parity": certified() | {"excludes": ["dropout masks"]},
         "evidence": {"device": "cpu", "disturbed": "a timer"},

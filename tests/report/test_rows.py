@@ -1,4 +1,4 @@
-"""Cells of one row rest on the same: other pictures, packages, machines or rules make rows of their own, in every format."""
+"""Cells in a row have the same basis. Other pictures, packages, machines or rules make separate rows, in every format."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_pictures_that_were_replaced_are_not_averaged_with_the_new_ones(tmp_path
         results.append(run_cell(replace(cell, seed=seed), tmp_path / "artifacts"))
     assert [result.status for result in results] == ["ok"] * 3, results[0].reason
     (first, second) = report(*results).summary
-    assert (first["seeds"], second["seeds"]) == ([0], [1, 2]) and first["apart"].keys() == {"data set"}
+    assert (first["seeds"], second["seeds"]) == ([0], [1, 2]) and first["apart"].keys() == {"dataset"}
     said = shown("table", *results)
-    assert f"seed 0: data set {results[0].evidence['dataset'][:8]}" in said
-    assert f"seeds 1-2: data set {results[1].evidence['dataset'][:8]}" in said
+    assert f"seed 0: dataset {results[0].evidence['dataset'][:8]}" in said
+    assert f"seeds 1-2: dataset {results[1].evidence['dataset'][:8]}" in said
     assert "run all of them again with a new --out" in said
 
 
@@ -91,7 +91,7 @@ def test_a_change_of_a_rule_of_the_harness_is_noticed(tmp_path, monkeypatch, fau
     ],
     ids=str,
 )
-def test_whatever_a_number_rests_on_keeps_rows_apart(change):
+def test_each_difference_in_the_basis_makes_a_separate_row(change):
     known = {
         "model": "m", "tuning_order_rule": "0", "augmentation_rule": "0", "start": START,
         "backend_code": "a", "host": {"processor": "one", "cores": 2, "python": "3.11"},
@@ -100,20 +100,20 @@ def test_whatever_a_number_rests_on_keeps_rows_apart(change):
     assert in_rows(*results) == [[0, 1, 2]]
     results[1] = replace(results[1], **{name: getattr(results[1], name) | more for name, more in change.items()})
     assert in_rows(*results) == [[0, 2], [1]]
-    assert "differ in more than their seed have rows of their own" in shown("table", *results)
+    assert "differ in more than their seed have separate rows" in shown("table", *results)
 
 
 @pytest.mark.parametrize(
     "change", [{"pictures": 32}, {"robust_accuracy": [{"epsilon": 0.3, "accuracy": 0.5}]}], ids=str
 )
 def test_attacks_of_another_size_are_not_averaged(change):
-    """The default of an option may be another one in the next version."""
+    """The default of an option may change in the next version."""
     before, after = attacked(), attacked(seed=1)
     assert in_rows(before, after) == [[0, 1]]
     assert in_rows(before, replace(after, metrics=after.metrics | change)) == [[0], [1]]
 
 
-def test_what_old_results_do_not_have_keeps_nothing_apart():
+def test_values_that_old_results_lack_make_no_separate_rows():
     old = ok(replace(CELL, seed=5), evidence={"device": "cpu"}, versions={})
     assert in_rows(old, resting_on(0), resting_on(1)) == [[5, 0, 1]]
     failed = Result(replace(CELL, seed=6), "failed", "it broke")
@@ -121,7 +121,7 @@ def test_what_old_results_do_not_have_keeps_nothing_apart():
 
 
 def of_two_data_sets() -> list[Result]:
-    """Seed 0 on one, seeds 1-2 on another, by two backends."""
+    """Results of two backends: seed 0 on a dataset, seeds 1 and 2 on another dataset."""
     return [
         resting_on(seed, backend, dataset=("d" if seed == 0 else "e") * 16)
         for backend in ("numpy", "mine")
@@ -133,12 +133,12 @@ def test_tables_do_not_compare_rows_of_different_data():
     for name in ("table", "markdown", "evaluation"):
         said = shown(name, *of_two_data_sets())
         for data, accuracy in (("dddddddd", "10.00%"), ("eeeeeeee", "25.00%")):
-            table = said.partition(f"on digits, float64, data set {data}")[2].partition("on digits, float64")[0]
+            table = said.partition(f"on digits, float64, dataset {data}")[2].partition("on digits, float64")[0]
             assert table.count(accuracy) == 2, "one row for each backend"
-        assert "20.00%" not in said, "the mean over both data sets"
+        assert "20.00%" not in said, "the mean over both datasets"
 
 
-def test_rows_of_one_backend_say_what_keeps_them_apart():
+def test_rows_of_a_backend_name_their_differences():
     results = [resting_on(0), replace(resting_on(1), versions={"numpy": "3.0"})]
     for name in ("table", "markdown"):
         said = shown(name, *results)
@@ -147,21 +147,21 @@ def test_rows_of_one_backend_say_what_keeps_them_apart():
     assert "kept apart" not in shown("table", resting_on(0), resting_on(1))
 
 
-def test_programs_see_the_rows_too():
+def test_json_and_csv_have_the_same_rows():
     results = of_two_data_sets()
     rows = json.loads(REPORTERS["json"](report(*results)))["summary"]
     assert [(row["seeds"], row["apart"]) for row in rows] == [
-        ([0], {"data set": "d" * 16}), ([1, 2], {"data set": "e" * 16}),
+        ([0], {"dataset": "d" * 16}), ([1, 2], {"dataset": "e" * 16}),
     ] * 2  # fmt: skip
     found = list(csv.DictReader(io.StringIO(REPORTERS["csv"](report(*results)))))
     assert [line["row"] for line in found] == ["1", "2", "2", "3", "4", "4"]
-    assert found[1]["kept_apart"] == f"data set {'e' * 16}"
+    assert found[1]["kept_apart"] == f"dataset {'e' * 16}"
 
 
 def test_a_learning_curve_has_a_line_for_each():
     results = [replace(r, cell=replace(r.cell, options={"train_limit": 9})) for r in of_two_data_sets()[:3]]
     said = shown("learning-curve", *results)
-    assert "10.00%" in said and "25.00%" in said and "seeds 1-2, data set eeeeeeee" in said
+    assert "10.00%" in said and "25.00%" in said and "seeds 1-2, dataset eeeeeeee" in said
     few, many = (replace(CELL, options={"train_limit": 9, "epochs": epochs}) for epochs in (1, 5))
     said = shown("learning-curve", ok(few, metrics={"test_accuracy": 0.7}), ok(many, metrics={"test_accuracy": 0.1}))
     assert "70.00%" in said and "10.00%" in said and "epochs=5" in said, "nor do other options take its place"
@@ -181,12 +181,12 @@ def test_scores_of_other_pictures_are_not_averaged():
         (1, [0], 0.5), (1, [1], 0.9),
     ]  # fmt: skip
     said = REPORTERS["table"](Report.of(Kept(results, judged=cases))).split("\n\n")
-    first, second = (table for table in said if "as a column judges" in " ".join(table.split()))
-    assert "data set dddddddd" in first and "50.00%" in first and "90.00%" not in first
-    assert "data set eeeeeeee" in second and "90.00%" in second and "50.00%" not in second
+    first, second = (table for table in said if "in the pictures of the backend of a row" in " ".join(table.split()))
+    assert "dataset dddddddd" in first and "50.00%" in first and "90.00%" not in first
+    assert "dataset eeeeeeee" in second and "90.00%" in second and "50.00%" not in second
 
 
-def test_makers_of_one_seed_with_other_pictures_are_in_no_common_matrix():
+def test_makers_with_different_pictures_have_separate_matrices():
     results = [attacked("one", dataset="d"), attacked("two")]
     results[0].evidence["dataset"], results[1].evidence["dataset"] = "d" * 16, "e" * 16
     found = Report.of(Kept(results, judged=judged(results))).judgements
@@ -214,8 +214,8 @@ def test_the_gallery_shows_pictures_of_one_group_in_one_table():
         ({"versions": {"numpy": "3.0"}}, "another numpy 3.0"),
     ],
 )
-def test_a_certificate_says_nothing_of_a_cell_that_ran_something_else(verdict, about, reason):
-    """It is kept under what was asked for, and made anew when the run is resumed."""
+def test_a_certificate_does_not_apply_to_a_cell_with_other_code(verdict, about, reason):
+    """A certificate is stored by the configuration, and made again when the run is resumed."""
     result = resting_on(0, subjects="s", backend_code="a")
     (row,) = report(replace(result, parity=certified(verdict, about=about))).summary
     assert row["parity"].text == (f"not-checked: its certificate is of {reason}" if reason else verdict)

@@ -22,7 +22,7 @@ SHAPES = {
     "options": lambda number: ok(replace(CELL, options={"lr": number / 7}), parity=certified(), evidence=EVIDENCE),
     "pictures": lambda number: _other_options(attacked(), number),
 }
-"""How cells differ: in their seed, or in an option; or they have made pictures, which others have judged."""
+"""The differences between cells: their seed, or an option; or they have pictures with judgements."""
 
 
 def _other_options(result: Result, number: int) -> Result:
@@ -35,7 +35,7 @@ def report(results: list[Result]) -> Report:
 
 
 def seconds(results: list[Result], name: str) -> float:
-    """Of the processor, the better of two."""
+    """The smaller of two processor times."""
     took = []
     for _ in range(2):
         start = time.process_time()

@@ -1,4 +1,4 @@
-"""Reports in every format: of whole, partial and empty runs, and with names that try to break out."""
+"""Reports in every format: of complete, partial and empty runs, and with names that contain markup."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.verdict import Verdict, no_certificate
 
 
 def evaluated(confusion: list[list[int]], classes: list[str], cell: Cell = CELL, **metrics) -> Result:
-    """A result whose network took each class for others so many times."""
+    """A result with these confusions."""
     truth, taken = np.indices(np.shape(confusion)).reshape(2, -1).repeat(np.ravel(confusion), axis=1)
     return ok(cell, metrics=evaluate("softmax", np.eye(len(classes))[taken], truth, classes).as_metrics() | metrics)
 
@@ -40,7 +40,7 @@ def curve(points: int) -> list[dict[str, float]]:
     ],
     ids=["none", "one", "all failed", "partial", "of two versions", "empty"],
 )
-def test_every_format_has_something_to_say_of_every_run(name, results):
+def test_every_format_can_show_every_run(name, results):
     text = REPORTERS[name](report(*results))
     assert text.strip()
     for result in results:
@@ -71,12 +71,12 @@ TIME = {"total_s": 2.0, "first_step_s": 0.5, "images_per_s": [100.0]}
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_stored_result_that_no_report_could_show_is_refused_with_the_path_of_what_is_wrong(changes, path):
+def test_an_invalid_stored_result_is_refused_with_the_path_of_its_problem(changes, path):
     with pytest.raises(ValueError, match=re.escape(path)):
         Result.from_json(ok(**changes).as_json())
 
 
-def test_confusions_that_a_seed_does_not_have_are_left_out():
+def test_confusions_are_left_out_if_a_seed_lacks_them():
     known = evaluated([[2, 1], [0, 3]], ["a", "b"])
     other = replace(known, cell=replace(CELL, seed=1), metrics=known.metrics | {"confusion": None})
     assert Result.from_json(other.as_json()) == other
@@ -84,7 +84,7 @@ def test_confusions_that_a_seed_does_not_have_are_left_out():
     assert "confusion" not in row and row["per_class_n"] == 2
 
 
-def test_a_number_of_training_pictures_that_is_no_number_has_no_column():
+def test_only_a_numeric_train_limit_has_a_column():
     odd = ok(replace(CELL, options={"train_limit": "many"}))
     assert "9" in REPORTERS["learning-curve"](report(odd, ok(replace(CELL, options={"train_limit": 9}))))
 
@@ -100,7 +100,7 @@ def test_the_verdict_of_a_row_is_the_worst_of_its_seeds(verdicts):
         assert "losses of a network" in REPORTERS[name](report(*results))
 
 
-def test_a_cell_that_differs_is_said_to_even_if_it_failed():
+def test_a_failed_cell_that_differs_is_reported():
     failed = Result(CELL, "failed", "it broke", parity=certified(DIFFERS))
     assert report(failed).summary[0]["parity"].text == DIFFERS
     assert "losses of a network" in REPORTERS["table"](report(failed))
@@ -108,7 +108,7 @@ def test_a_cell_that_differs_is_said_to_even_if_it_failed():
     assert report(proven).summary[0]["parity"] == Verdict.not_checked(), "a cell that failed proves nothing"
 
 
-def test_the_proof_is_the_largest_deviation_of_all_experiments():
+def test_the_table_of_deviations_has_the_largest_of_all_experiments():
     other = ok(replace(CELL, options={"epochs": 2}), parity=certified(steps=5))
     for results in itertools.permutations([ok(parity=certified(logits=3e-10)), other]):
         said = [" ".join(line.split()) for line in REPORTERS["table"](report(*results)).splitlines()]
@@ -148,10 +148,10 @@ def test_every_interval_is_shown_in_one_form():
     assert "95.00% (82.58 to 100.00)" in REPORTERS["learning-curve"](curve)
 
 
-def test_the_footer_says_what_an_interval_is_and_what_a_rate_leaves_out():
+def test_the_footer_explains_intervals_and_rates():
     text = " ".join(REPORTERS["table"](report(ok())).split())
-    assert "mean over seeds, from 3 seeds on" in text and "median over cells, from 6 cells on" in text
-    assert "in the first step only" not in text and "The first step and the warm-up steps are timed apart" in text
+    assert "mean over seeds, for at least 3 seeds" in text and "median over cells, for at least 6 cells" in text
+    assert "in the first step only" not in text and "Rates do not include the first step" in text
 
 
 @pytest.mark.parametrize("nasty", NASTY)
@@ -180,13 +180,13 @@ def test_names_do_not_act_on_a_terminal(nasty):
         assert "\x1b" not in text and "\u202e" not in text
 
 
-def test_csv_has_a_column_a_value():
+def test_csv_has_a_column_for_each_value():
     (row,) = csv.DictReader(io.StringIO(REPORTERS["csv"](report(ok()))))
     assert (row["metrics.test_accuracy"], row["time.images_per_s"]) == ("0.9", "[100.0, 110.0]")
     assert row["options.epochs"] == "1" and row["parity.verdict"] == "not-checked"
 
 
-def test_what_should_be_known_is_said():
+def test_reports_show_warnings_and_problems():
     other = ok(replace(CELL, seed=1), versions={"numpy": "3.0"}, warnings=["it ended badly"])
     text = " ".join(
         REPORTERS["table"](report(ok(evidence={"device": "cpu", "data_notes": ["2 left out"]}), other)).split()
@@ -195,7 +195,7 @@ def test_what_should_be_known_is_said():
     assert "seed 1: it ended badly" in text and "2 left out" in text
 
 
-def test_native_runs_are_told_apart_and_explained():
+def test_native_runs_are_separate_and_explained():
     native = ok(
         replace(CELL, semantics="native"),
         parity=no_certificate("native semantics"),
@@ -204,7 +204,7 @@ def test_native_runs_are_told_apart_and_explained():
     text = " ".join(REPORTERS["table"](report(ok(), native)).split())
     assert (
         "each framework's own optimiser and first weights" in text
-        and "numpy went its own way: Adam: epsilon 1e-7" in text
+        and "Native semantics of numpy: Adam: epsilon 1e-7" in text
     )
     assert len(report(ok(), native).summary) == 2
 
@@ -213,7 +213,7 @@ def lines(*results: Result) -> list[str]:
     return [" ".join(line.split()) for line in REPORTERS["evaluation"](report(*results)).splitlines()]
 
 
-def test_classes_stand_side_by_side_and_are_means_over_seeds():
+def test_backends_are_side_by_side_with_means_of_each_class():
     said = lines(
         evaluated([[3, 1], [0, 4]], ["cat", "dog"]),
         evaluated([[4, 0], [2, 2]], ["cat", "dog"], replace(CELL, seed=1)),
@@ -236,7 +236,7 @@ def test_a_class_without_pictures_has_dashes():
     assert "emu 0 0.0% - -" in lines(evaluated([[3, 1, 1], [0, 4, 0], [0, 0, 0]], ["cat", "dog", "emu"]))
 
 
-def test_seeds_that_saw_other_classes_are_not_taken_together():
+def test_seeds_with_other_classes_are_not_averaged():
     said = lines(
         evaluated([[3, 1], [0, 4]], ["cat", "dog"]), evaluated([[9, 0], [0, 9]], ["cat", "emu"], replace(CELL, seed=1))
     )
@@ -244,7 +244,7 @@ def test_seeds_that_saw_other_classes_are_not_taken_together():
     assert "a cat 3 1" in said and not any("emu" in line for line in said)
 
 
-def test_of_many_classes_the_largest_confusions_are_named():
+def test_with_many_classes_the_most_frequent_confusions_are_listed():
     confusion = np.diag([5] * 37)
     confusion[0, 2], confusion[3, 1] = 2, 7
     names = ["Abyssinian", "Bengal", "a very long name of a breed of cats", *map(str, range(34))]
@@ -259,12 +259,12 @@ def test_of_many_classes_the_largest_confusions_are_named():
     )
 
 
-def test_what_was_confused_less_often_is_counted():
+def test_less_frequent_confusions_are_counted():
     said = lines(evaluated((np.ones((21, 21), int) * 2).tolist(), [str(i) for i in range(21)]))
     assert "and 410 more pairs, 820 times together" in said
 
 
-def test_a_long_learning_curve_is_thinned_out_but_keeps_its_ends():
+def test_a_long_learning_curve_is_shortened_but_keeps_its_ends():
     said = lines(evaluated([[2, 0], [0, 2]], ["a", "b"], curve=curve(100)))
     start = said.index("numpy/default: the learning curve of seed 0, 20 of its 100 points")
     assert said[start + 1] == "epoch training loss train loss train accuracy validation loss validation accuracy"
@@ -278,6 +278,6 @@ def test_experiments_with_other_options_are_not_mixed():
     assert "scratch-cnn: two-block-cnn on digits, float64, epochs=2" in said
 
 
-def test_what_is_not_kept_is_said():
+def test_missing_parts_are_named():
     assert "numpy/default: its cells hold no classes, no confusions, no learning curve." in lines(ok())
     assert "numpy/default: no cell has finished." in lines(Result(CELL, "failed", "it broke"))

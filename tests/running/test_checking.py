@@ -1,4 +1,4 @@
-"""`samebench check` counts: a backend that ends its process has not passed the rules that have not run."""
+"""`samebench check` counts the rules: a backend that ends its process has not passed the rules that did not run."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_pytest_sees_a_rule_that_exits_fail():
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Unavailable("no such device")])
-def test_what_is_no_fault_of_the_backend_ends_the_check(error):
+def test_errors_of_samebench_itself_end_the_check(error):
     with pytest.raises(type(error)):
         check_rule("dense", ends(error))
 
 
-def test_a_file_that_exits_while_it_is_imported_has_passed_nothing(tmp_path):
+def test_a_file_that_exits_during_its_import_passes_no_rule(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("import os\nos._exit(0)\n")
     done = CliRunner().invoke(main, ["check", str(file)])
@@ -71,7 +71,7 @@ def test_a_rule_in_which_the_process_ends_has_failed_and_the_others_have_not_run
     assert f"before every rule had run ({how})" in done.stderr
 
 
-def test_a_backend_that_throws_the_rules_away_is_found_out(tmp_path):
+def test_a_backend_that_removes_the_rules_does_not_pass(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
         "from harness import hookimpl\nfrom harness.conformance import RULES\nfrom harness.reference.backend import NumPy\n"
@@ -81,7 +81,7 @@ def test_a_backend_that_throws_the_rules_away_is_found_out(tmp_path):
     assert (held.name, held.code, held.missing) == ("numpy", 0, list(RULES))
 
 
-def test_what_a_process_says_is_heard():
+def test_messages_of_the_process_are_received():
     told: list[Outcome] = []
     held = Held(told.append)
     held.hear({"name": "mine"})
@@ -93,7 +93,7 @@ def test_what_a_process_says_is_heard():
     assert "SIGKILL" in told[1].message and held.missing == list(RULES)[2:]
 
 
-def test_an_error_is_said_as_it_was_and_fails_no_rule():
+def test_an_error_keeps_its_message_and_fails_no_rule():
     for usage, kind in ((True, UsageError), (False, SamebenchError)):
         held = Held(lambda outcome: None)
         held.hear({"begins": FIRST})

@@ -1,4 +1,4 @@
-"""Configuration: profile, file, --set and the command line's own options, one over the other, and what is refused."""
+"""Configuration: profile, file, --set and other options, their order, and errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def planned(found: Settings, **options: bool) -> list[Cell]:
     return plan_cells(found, experiments(PLUGINS, found.config).chosen, **options)
 
 
-def test_a_later_layer_wins():
+def test_later_sources_override_earlier_ones():
     found = settings({"seeds": 2, "scratch-cnn": {"epochs": 4, "optimizer": {"lr": 0.5}}}, {"scratch-cnn.epochs": 3})
     assert found.config.seeds == 2
     assert (found.tasks["scratch-cnn"].epochs, found.tasks["scratch-cnn"].optimizer.lr) == (3, 0.5)
@@ -46,7 +46,7 @@ def test_a_file_is_toml(tmp_path):
     assert cells[0].precision == "float64"
 
 
-def test_an_optimiser_is_chosen_by_its_name_whatever_the_order():
+def test_an_optimiser_is_chosen_by_its_name_in_any_order():
     found = settings({"scratch-cnn": {"optimizer": {"momentum": 0.9, "name": "sgd"}}})
     assert found.tasks["scratch-cnn"].optimizer == SGD(momentum=0.9)
     (cell,) = planned(settings(SCRATCH, {"scratch-cnn.optimizer.name": "sgd"}))
@@ -87,7 +87,7 @@ def test_seeds_as_typed():
         ({"scratch-cnn": {"optimizer": {"name": "sdg"}}}, "scratch-cnn.optimizer.name must be 'adam' or 'adamw' or 'sgd', not 'sdg'"),
         ({"data": {"size": 0}}, "data.size must be at least 1"),
         ({"data": {"broken": "mend"}}, "data.broken must be 'refuse' or 'skip', not 'mend'"),
-        ({"seeds": [1, 1]}, "seeds must be one or more, each named once"),
+        ({"seeds": [1, 1]}, "seeds must be one or more different numbers"),
         ({"seeds": 0}, "seeds must be from 1 to 1048576, not 0"),
         ({"seeds": []}, "one or more"),
         ({"seeds": [0, -1]}, "seeds[1] must be from 0 to 4294967295, not -1"),
@@ -99,15 +99,15 @@ def test_seeds_as_typed():
         ({"seeds.more": 1}, "'seeds' is a value, not a group of options"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused_with_its_path(source, message):
+def test_wrong_settings_are_errors_with_their_paths(source, message):
     with pytest.raises(UsageError) as error:
         settings(source)
     assert message in str(error.value)
 
 
-def test_a_matrix_that_is_too_large_needs_a_yes():
+def test_a_large_run_must_be_confirmed():
     large = settings(SCRATCH, {"seeds": 1001})
-    with pytest.raises(UsageError, match="this is 1,001 cells: if you mean it, say --yes"):
+    with pytest.raises(UsageError, match="1,001 cells: if that is intended, add --yes"):
         planned(large)
     assert len(planned(large, yes=True)) == 1001
 
@@ -119,7 +119,7 @@ def test_a_record_is_a_configuration():
 
 
 def test_a_record_names_the_tasks_and_backends_that_were_run():
-    """Another installation, or a later version, may have more of them: the run would not be the same."""
+    """Another installation or a later version may have more tasks and backends, and its run would be a different one."""
     found = settings({"backends": ["numpy"], "dataset": "cifar10"})
     cells = planned(found)
     record = found.as_record(cells)
@@ -136,7 +136,7 @@ def test_a_folder_of_pictures_is_named_by_its_whole_path(tmp_path, monkeypatch):
     assert cell.dataset == f"folder:{Path(tmp_path, 'cats')}"
 
 
-def test_options_typed_win_over_the_file_and_its_profile(tmp_path):
+def test_the_command_line_overrides_the_file_and_its_profile(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('profile = "rigorous"\ndataset = "digits"\nbackends = ["numpy"]\nmodes = ["default"]\n')
     arguments = ["--no-parity", "--seeds", "1,3", "--out", tmp_path / "run", *SMALL]

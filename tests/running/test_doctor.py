@@ -1,4 +1,4 @@
-"""Trying a backend in a process of its own, and remembering what came of it."""
+"""Probes of backends in a separate process, and their cached answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def samebench_backend():
         ("time.sleep(600)", "timeout when it was started"),
     ],
 )
-def test_a_backend_is_tried_without_harm(tmp_path, fault, reason):
+def test_a_probe_survives_a_crash_of_the_backend(tmp_path, fault, reason):
     file, places = tmp_path / "mine.py", Places(None, tmp_path / "cache")
     file.write_text(FILE.replace("FAULT", fault))
     start = time.monotonic()

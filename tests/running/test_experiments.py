@@ -1,4 +1,4 @@
-"""Which network, data and weights a task is run on: what was named, or else its own."""
+"""The network, the dataset and the weights of a task: those that the user names, or else the task's own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def found(**named) -> Experiments:
     return experiments(PLUGINS, Settings.of(PLUGINS, [Source("here", named)]).config)
 
 
-def test_with_nothing_named_each_task_has_its_own():
+def test_by_default_each_task_has_its_own_network_and_dataset():
     chosen, left_out = found()
     assert sorted(chosen) == sorted(
         [
@@ -43,7 +43,7 @@ def test_with_nothing_named_each_task_has_its_own():
     assert not left_out
 
 
-def test_weights_bring_their_network_and_scratch_keeps_its_own():
+def test_weights_decide_the_network_but_not_that_of_scratch_cnn():
     chosen, _ = found(weights="efficientnet-lite0", dataset="cats-vs-dogs")
     assert {(one.task, one.model, one.weights) for one in chosen} == {
         *((task, "efficientnet-lite0", "efficientnet-lite0") for task in (*TRANSFER, *CHANGING)),
@@ -55,7 +55,7 @@ def test_weights_bring_their_network_and_scratch_keeps_its_own():
 
 
 @pytest.mark.parametrize("named", [{"dataset": "mnist"}, {"model": "lenet5"}])
-def test_without_weights_that_fit_transfer_is_left_out_or_refused(named):
+def test_without_fitting_weights_transfer_is_left_out_or_an_error(named):
     chosen, left_out = found(**named)
     assert [one.task for one in chosen] == ["scratch-cnn"] and len(left_out) == 4
     for task, said in zip(sorted((*TRANSFER, *CHANGING)), sorted(left_out), strict=True):
@@ -64,11 +64,11 @@ def test_without_weights_that_fit_transfer_is_left_out_or_refused(named):
         found(tasks=["fine-tuning"], **named)
 
 
-def test_what_would_be_ignored_is_refused_or_said():
-    with pytest.raises(UsageError, match=r"are of efficientnet-lite0, not of lenet5: leave --model out"):
+def test_options_without_effect_are_reported():
+    with pytest.raises(UsageError, match=r"are of the network efficientnet-lite0, not of lenet5: leave --model out"):
         found(tasks=["fine-tuning"], weights="efficientnet-lite0", model="lenet5")
     _, left_out = found(tasks=["scratch-cnn"], weights="efficientnet-lite0")
-    assert left_out == ["the weights efficientnet-lite0, since no chosen task starts from any"]
+    assert left_out == ["the weights efficientnet-lite0: no chosen task starts from weights"]
 
 
 def test_a_file_is_named_by_its_whole_path(tmp_path, monkeypatch):
@@ -102,12 +102,12 @@ def test_a_learning_curve_is_a_matrix_over_numbers_of_pictures():
         ("feature-extraction", 128),
     ]
     assert len(cells) == 6
-    with pytest.raises(UsageError, match="named once"):
+    with pytest.raises(UsageError, match="different numbers"):
         Settings.of(PLUGINS, [Source("here", {"train_limits": [64, 64]})])
 
 
 def kept(weights: str, input_shape: Shape, model: str | None = None) -> Model:
-    """The network that a task which keeps its head gets for pictures of this size."""
+    """The network for pictures of this size, in a task that keeps the head."""
     places = Places(None, Path("nowhere"), offline=True)
     network, start = network_of(model or "two-block-cnn", weights, PLUGINS, places)
     return builder_of(PLUGINS.tasks["adversarial"], network, start)(input_shape, 3)

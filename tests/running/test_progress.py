@@ -1,4 +1,4 @@
-"""What is seen of a run while it works: the time left, by a clock that tests set, and one line for each cell."""
+"""The progress of a run: the remaining time, by a clock that tests set, and a line for each cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Watch:
 
 
 class Bar:
-    """What the terminal's bar is told, and what it would show."""
+    """A progress bar that records its updates and its text."""
 
     console = property(lambda self: self)
 
@@ -72,7 +72,7 @@ def live(bar: Bar, clock: Watch) -> Live:
     return Live(bar, 0, clock)
 
 
-def test_the_time_left_counts_down_while_a_cell_says_nothing(live, bar, clock):
+def test_the_time_left_counts_down_without_progress_of_the_cell(live, bar, clock):
     first, second, third = cells(CELL, seeds=3)
     live.planned([first, second, third])
     assert bar.shown == "", "nothing is known"
@@ -88,7 +88,7 @@ def test_the_time_left_counts_down_while_a_cell_says_nothing(live, bar, clock):
 
 
 def test_a_cell_is_known_by_its_key(live, clock):
-    """Its result comes from a file, where a tuple is a list."""
+    """The cell of a result comes from a file, where a tuple is a list."""
     plan = cells(replace(CELL, options={"data.steps": ()}), seeds=3)
     live.planned(plan)
     for cell, left in zip(plan, (200, 100, None), strict=True):
@@ -109,8 +109,8 @@ def test_a_cell_takes_as_long_as_others_of_its_backend_and_task(live, clock):
     assert live.remaining.seconds() == 2 + (100 + 2 + 30) / 3, "of the same experiment, if that is known"
 
 
-def test_the_time_left_is_never_negative_and_never_stands_still(live, clock):
-    """A cell may take far longer than the one before, and then all cells like it will."""
+def test_the_time_left_is_never_negative_and_always_changes(live, clock):
+    """If a cell takes much longer than the cell before, all cells like it are expected to take as long."""
     plan = cells(SLOW, QUICK, seeds=3)
     live.planned(plan)
     run(live, clock, plan[0], 10)
@@ -124,7 +124,7 @@ def test_the_time_left_is_never_negative_and_never_stands_still(live, clock):
     assert seen[-1] > 1200, "another one like it is to come"
 
 
-def test_cells_that_failed_at_once_say_nothing_of_other_backends(live, clock):
+def test_failed_cells_count_only_for_their_own_experiment(live, clock):
     plan = cells(SLOW, QUICK, seeds=2)
     live.planned(plan)
     run(live, clock, plan[0], 1, status="unavailable")
@@ -133,7 +133,7 @@ def test_cells_that_failed_at_once_say_nothing_of_other_backends(live, clock):
     assert live.remaining.seconds() == 61
 
 
-def test_certificates_and_judges_are_no_part_of_it(live, bar, clock):
+def test_the_time_left_excludes_certificates_and_judgements(live, bar, clock):
     (first,) = cells(CELL, seeds=1)
     live.planned([first, replace(first, seed=1)])
     live.started("certificate of numpy/default")
@@ -164,7 +164,7 @@ def test_a_line_about_a_cell_shows_its_result(capsys):
     assert line(Result(CELL, "failed", "it broke"), capsys).endswith("failed: it broke")
 
 
-def test_the_time_left_is_text_of_the_moment(clock):
+def test_the_text_of_the_time_left_is_always_current(clock):
     remaining = Remaining(clock)
     remaining.left, remaining.took = [QUICK], [(ok(SLOW), 3700.0)]
     remaining.start(QUICK)

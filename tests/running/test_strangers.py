@@ -1,4 +1,4 @@
-"""Folders that may come from somebody else: a run touches nothing but its own files, and executes nothing from them."""
+"""Folders that may come from a stranger: a run changes only its own files, and executes no file of the folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("nothing_hangs")
 
 @pytest.fixture
 def other(tmp_path) -> Path:
-    """A folder that is none of a run's business."""
+    """A folder that does not belong to a run."""
     (folder := tmp_path / "other").mkdir()
     (folder / "precious.txt").write_text("precious")
     return folder
@@ -54,7 +54,7 @@ def other(tmp_path) -> Path:
 @pytest.mark.parametrize(
     "record", ["{}", "[]", "", '{"schema": 1}', '{"schema": 1, "plan": []}', '{"schema": true}', "[" * 100_000]
 )
-def test_a_folder_with_a_run_json_of_somebody_else_is_left_alone(tmp_path, monkeypatch, record):
+def test_a_folder_with_another_run_json_is_not_changed(tmp_path, monkeypatch, record):
     (tmp_path / "run.json").write_text(record)
     for name in (".settings.json.bak", ".a.npz.1", ".weights.safetensors.old", ".run.json.0123456789ab.samebench-part"):
         (tmp_path / name).write_text("x")
@@ -66,7 +66,7 @@ def test_a_folder_with_a_run_json_of_somebody_else_is_left_alone(tmp_path, monke
     "changes",
     [{"task": "../../evil"}, {"mode": ".."}, {"seed": "0"}, {"options": []}, {"backend": ".."}, {"backend": 3}],
 )
-def test_a_plan_with_names_that_lead_elsewhere_is_refused(tmp_path, monkeypatch, changes):
+def test_a_plan_with_paths_as_names_is_refused(tmp_path, monkeypatch, changes):
     run_here(tmp_path, [cell()], monkeypatch)
     record = json.loads((tmp_path / "run.json").read_text())
     record["plan"][0] |= changes
@@ -105,14 +105,14 @@ def test_only_the_temporary_files_of_the_run_itself_are_removed(tmp_path, monkey
 @pytest.mark.parametrize("place", ["cells", "certificates", "judgements", "cells/KEY"])
 @pytest.mark.parametrize("known", [True, False])
 def test_a_run_does_not_write_through_a_linked_folder(tmp_path, monkeypatch, other, place, known):
-    """Whether the run knows the cell already or not: its key can be foretold."""
+    """The run may know the cell already or not: a stranger can predict its key."""
     out, one = tmp_path / "out", cell()
     run_here(out, [one if known else cell(seed=7)], monkeypatch)
     path = out / place.replace("KEY", one.key)
     if path.is_dir():
         path.rename(tmp_path / "was")
     path.symlink_to(other)
-    with unchanged(other, out), pytest.raises(UsageError, match="is a link or no folder"):
+    with unchanged(other, out), pytest.raises(UsageError, match="is a link or not a folder"):
         run_here(out, [one], monkeypatch, parity=True)
 
 
@@ -128,7 +128,7 @@ def test_a_lock_that_is_another_file_is_not_written_to(tmp_path, monkeypatch, ot
         if kind is os.link:
             assert run_here(out, [cell()], monkeypatch) == {"numpy": ("ok", None)}
         else:
-            with pytest.raises(UsageError, match=r"\.lock is a link or no file"):
+            with pytest.raises(UsageError, match=r"\.lock is a link or not a regular file"):
                 run_here(out, [cell()], monkeypatch)
 
 
@@ -163,7 +163,7 @@ def test_a_folder_that_the_user_has_linked_is_the_run(tmp_path, monkeypatch, oth
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == [".lock", "cells", "run.json"]
 
 
-def test_names_in_answers_become_no_paths(tmp_path, monkeypatch):
+def test_names_in_answers_do_not_become_paths(tmp_path, monkeypatch):
     out, one = tmp_path / "a/b/c/out", cell()
     evil = ("../../../../evil", "../evil", f"{tmp_path}/evil", "evil")
 
@@ -181,20 +181,20 @@ def test_names_in_answers_become_no_paths(tmp_path, monkeypatch):
     "artifacts",
     [{"pictures.npz": "sha256:../../../x"}, {"../pictures.npz": HASH}, {"pictures.npz": 3}, {"": HASH}],
 )
-def test_names_of_artifacts_become_no_paths(artifacts):
+def test_names_of_artifacts_do_not_become_paths(artifacts):
     with pytest.raises(ValueError, match="artifacts"):
         Result.from_json(finished(cell()).as_json() | {"artifacts": artifacts})
 
 
-def test_the_lock_of_another_program_makes_no_run(tmp_path, monkeypatch):
+def test_the_lock_of_another_program_is_not_that_of_a_run(tmp_path, monkeypatch):
     (tmp_path / ".lock").write_text("12345")
-    with unchanged(tmp_path), pytest.raises(UsageError, match="holds other things"):
+    with unchanged(tmp_path), pytest.raises(UsageError, match="has other files"):
         run_here(tmp_path, [cell()], monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory) -> Path:
-    """The run of a backend that is a file; it leaves a trace when it is executed."""
+    """A run of a backend file, which writes a file when it is executed."""
     folder = tmp_path_factory.mktemp("strange")
     (folder / "evil.py").write_text(EVIL)
     Image.new("L", (8, 8)).save(folder / "picture.png")
@@ -205,7 +205,7 @@ def strange(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def quiet(strange, monkeypatch) -> Path:
-    """The same, with nothing executed yet in this test."""
+    """The same run, without the file that shows an execution."""
     (strange / "evil.ran").unlink(missing_ok=True)
     monkeypatch.chdir(strange)
     return strange
@@ -218,7 +218,7 @@ def invoke(monkeypatch, *words: str) -> tuple[int, str]:
 
 
 def shown(output: str) -> list[str]:
-    """The command that an error message shows."""
+    """The command in an error message."""
     return shlex.split(output.partition("again: samebench ")[2].partition(";")[0])
 
 
@@ -308,7 +308,7 @@ main()
 """
 
 
-def test_a_start_that_was_killed_before_its_record_goes_on(tmp_path, monkeypatch):
+def test_a_run_that_was_killed_before_its_record_can_be_resumed(tmp_path, monkeypatch):
     out = tmp_path / "out"
     arguments = ["run", "--backend", "numpy", "--no-parity", "--out", str(out), *SMALL]
     done = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True)
@@ -319,17 +319,17 @@ def test_a_start_that_was_killed_before_its_record_goes_on(tmp_path, monkeypatch
     assert sorted(path.name for path in out.iterdir()) == [".lock", "cells", "run.json"]
 
 
-def test_a_start_that_could_write_no_byte_goes_on(tmp_path, monkeypatch):
+def test_a_run_that_could_write_no_byte_can_be_resumed(tmp_path, monkeypatch):
     out = tmp_path / "out"
     arguments = [sys.executable, "-m", "harness", "run", "--backend", "numpy", "--no-parity", "--out", str(out), *SMALL]
     done = subprocess.run(["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *arguments], capture_output=True, text=True)
-    assert done.returncode == 1 and "To go on when that is mended: samebench run " in done.stderr, done.stderr
+    assert done.returncode == 1 and "To resume when this is repaired: samebench run " in done.stderr, done.stderr
     assert run_here(out, [cell()], monkeypatch) == {"numpy": ("ok", None)}
 
 
 @pytest.mark.parametrize("size", [1, 5, 8, 100])
-def test_a_start_that_could_write_a_few_bytes_goes_on(tmp_path, monkeypatch, size):
-    """A file has room for so many bytes: the lock itself may be cut short."""
+def test_a_run_that_could_write_a_few_bytes_can_be_resumed(tmp_path, monkeypatch, size):
+    """Files may have only a few bytes, so even the text of the lock may be incomplete."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
@@ -340,7 +340,7 @@ def test_a_start_that_could_write_a_few_bytes_goes_on(tmp_path, monkeypatch, siz
     assert run_here(tmp_path / "out", [cell()], monkeypatch) == {"numpy": ("ok", None)}
 
 
-def test_a_start_on_a_full_disk_goes_on(tmp_path, monkeypatch):
+def test_a_run_on_a_full_disk_can_be_resumed(tmp_path, monkeypatch):
     (disk := tmp_path / "disk").mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", disk], capture_output=True).returncode:
         pytest.skip("needs the right to mount a small disk")

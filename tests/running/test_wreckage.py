@@ -1,4 +1,4 @@
-"""Whatever one cell or its worker leaves behind, it ends that cell only, and a report can be made of it."""
+"""Damage by a cell or its worker affects only this cell, and a report can still be made."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ START = dict.fromkeys(("name", "variant", "preprocessing", "source", "licence", 
 
 
 NOBODY = 65534
-"""The user who owns nothing."""
+"""The user nobody, who owns no files."""
 
 pytestmark = pytest.mark.usefixtures("nothing_hangs")
 
 
 def all_reports(store: Store) -> str:
-    """Every report of a run, one after the other."""
+    """The texts of all report formats of a run."""
     report = Report.of(store)
     return "\n".join(REPORTERS[name](report) for name in REPORTERS)
 
@@ -83,11 +83,11 @@ DEEDS = {
         "ended without",
     ),
 }
-"""What a cell does, and what its reason says."""
+"""The code of a cell, and a part of the reason in its result."""
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_whatever_a_cell_leaves_the_others_go_on(tmp_path, monkeypatch, deed):
+def test_other_cells_run_after_any_damage_by_a_cell(tmp_path, monkeypatch, deed):
     (act, reason), done = DEEDS[deed], []
 
     def work(request, result):
@@ -105,7 +105,7 @@ def test_whatever_a_cell_leaves_the_others_go_on(tmp_path, monkeypatch, deed):
     assert sorted(set(done)) == ["bad", "good"] and done.count("bad") == 2
 
 
-def test_a_cell_writes_nothing_outside_by_a_link_in_place_of_its_folder(tmp_path, monkeypatch):
+def test_nothing_is_written_through_a_link_in_place_of_a_folder(tmp_path, monkeypatch):
     (outside := tmp_path / "outside").mkdir()
 
     def work(request, result):
@@ -116,7 +116,7 @@ def test_a_cell_writes_nothing_outside_by_a_link_in_place_of_its_folder(tmp_path
     assert list((tmp_path / "out/cells").glob("*.rejected")), "what was in the way can be looked at"
 
 
-def test_real_cells_that_break_their_folders_end_alone(tmp_path):
+def test_cells_that_damage_their_folders_do_not_affect_others(tmp_path):
     deeds = {
         "gone": "import shutil; shutil.rmtree(os.path.dirname(sys.argv[2])); time.sleep(0.5); os._exit(3)",
         "piped": "os.remove(os.path.dirname(sys.argv[2]) + '/log.txt'); os.mkfifo(sys.argv[2]); os._exit(0)",
@@ -135,7 +135,7 @@ def test_real_cells_that_break_their_folders_end_alone(tmp_path):
 
 @pytest.fixture
 def as_a_user():
-    """A folder of a user who is not root: for root no folder is closed."""
+    """A folder of a user who is not root: root can open every folder."""
     folder = Path(tempfile.mkdtemp())
     root = os.geteuid() == 0
     if root:
@@ -183,7 +183,7 @@ def test_a_signal_without_a_name_is_a_number(tmp_path):
     assert Ended(-11, 1.0, tmp_path / "log").explain()[1].startswith("SIGSEGV; ")
 
 
-def test_an_interpreter_that_is_gone_ends_its_cell_only(tmp_path):
+def test_a_missing_interpreter_ends_only_its_cell(tmp_path):
     missing = str(tmp_path / "python")
     ended = run_worker(
         tmp_path / "none", tmp_path / "result", tmp_path / "log", environment={}, timeout=60, python=missing
@@ -252,7 +252,7 @@ WRONG = [
     {"options": [1]},
     {"semantics": "other"},
 ]
-"""Fields that a sealed result may have wrong."""
+"""Wrong fields of a sealed result."""
 
 
 WRONG_METRICS = [
@@ -268,7 +268,7 @@ WRONG_METRICS = [
     ("ideal-image", {"total_variation": [1.0]}),
     ("ideal-image", {"total_variation": -1.0}),
 ]
-"""Metrics that their task declares otherwise."""
+"""Metrics that do not fit their declarations."""
 
 EVERY_FAULT = [("scratch-cnn", change) for change in WRONG] + [
     (task, {"metrics": said}) for task, said in WRONG_METRICS
@@ -276,7 +276,7 @@ EVERY_FAULT = [("scratch-cnn", change) for change in WRONG] + [
 
 
 @pytest.mark.parametrize(("task", "change"), EVERY_FAULT, ids=lambda said: str(said)[:80])
-def test_a_sealed_result_with_a_wrong_field_is_invalid_and_says_which(tmp_path, monkeypatch, task, change):
+def test_a_sealed_result_with_a_wrong_field_is_invalid_and_the_field_is_named(tmp_path, monkeypatch, task, change):
     bad, good = cell("bad", task=task), cell("good", task=task)
 
     def work(request, result):
@@ -293,7 +293,7 @@ def test_a_sealed_result_with_a_wrong_field_is_invalid_and_says_which(tmp_path, 
 
 
 @pytest.mark.parametrize("change", [{"status": "diverged", "metrics": {"test_loss": "nan"}}, {"parity": certificate()}])
-def test_what_is_right_is_not_refused(change):
+def test_correct_results_are_accepted(change):
     data = finished(cell()).as_json() | change
     if change.get("status"):
         data["evidence"] = {"device": "cpu", "first_losses": ["nan"], "first_segment_loss": "inf"}
@@ -308,7 +308,7 @@ CERTIFICATES = [
 
 
 @pytest.mark.parametrize("said", CERTIFICATES, ids=lambda said: str(said)[:80])
-def test_an_answer_that_is_no_certificate_is_not_checked_and_its_cells_run(tmp_path, monkeypatch, said):
+def test_an_answer_without_a_certificate_is_not_checked_and_its_cells_run(tmp_path, monkeypatch, said):
     one = cell()
 
     def work(request, result):
@@ -347,7 +347,7 @@ JUDGEMENTS = [
 
 
 @pytest.mark.parametrize("said", JUDGEMENTS, ids=lambda said: str(said)[:80])
-def test_an_answer_that_is_no_judgement_is_a_problem_that_is_named(tmp_path, monkeypatch, said):
+def test_an_answer_without_a_judgement_is_reported_as_a_problem(tmp_path, monkeypatch, said):
     one = cell(task="adversarial", weights="two-block-cnn-digits")
 
     def work(request, result):
@@ -392,7 +392,7 @@ def other_pictures(file: Path) -> None:
 
 
 @pytest.mark.parametrize("put", [None, os.mkfifo, folder_for_file, other_pictures])
-def test_pictures_of_one_maker_that_cannot_be_read_are_judged_by_nobody_and_spoil_nothing(tmp_path, monkeypatch, put):
+def test_unreadable_pictures_of_a_maker_are_not_judged_but_others_are(tmp_path, monkeypatch, put):
     options = {"task": "adversarial", "weights": "two-block-cnn-digits"}
     bad, good, asked, said = cell("bad", **options), cell("good", **options), [], []
 
@@ -412,13 +412,13 @@ def test_pictures_of_one_maker_that_cannot_be_read_are_judged_by_nobody_and_spoi
     run_here(tmp_path, [bad, good], monkeypatch, work, parity=True)
     assert [set(pictures) for pictures in asked] == [{good.key}] * len(asked) and asked
     assert set(Store(tmp_path).judgement(good.comparison_key)["files"]) == {good.key}
-    assert [line.partition(":")[0] for line in said] == ["nobody judges the pictures of bad/default"]
+    assert [line.partition(":")[0] for line in said] == ["the pictures of bad/default are not judged"]
 
 
 @pytest.mark.parametrize(
     "act", [lambda p: p.write_text("[" * 2_000_000), os.mkfifo, folder_for_file], ids=["deep", "pipe", "folder"]
 )
-def test_a_report_reads_files_that_are_none(tmp_path, monkeypatch, act):
+def test_a_report_survives_damaged_files(tmp_path, monkeypatch, act):
     one = cell(task="adversarial", weights="two-block-cnn-digits")
     run_here(tmp_path, [one], monkeypatch, parity=True)
     names = (
@@ -441,11 +441,12 @@ def test_problems_of_a_long_list_are_counted_to_a_limit():
         def __iter__(self):
             return (seen.append(value) or value for value in super().__iter__())
 
-    assert len(list(mistyped(Long([0] * 1000), list[str], "x"))) == NAMED == len(seen)
+    assert len(list(mistyped(Long([0] * 1000), list[str], "x"))) == NAMED
+    assert len(seen) == NAMED + 1, "the quick check stops at the first wrong value"
 
 
 @pytest.mark.parametrize("put", [os.mkfifo, folder_for_file])
-def test_pictures_that_are_no_file_are_not_waited_for(tmp_path, put):
+def test_pictures_that_are_not_a_regular_file_do_not_block(tmp_path, put):
     put(tmp_path / PICTURES)
     with pytest.raises((ValueError, OSError), match="not a regular file"):
         read_arrays(tmp_path / PICTURES)

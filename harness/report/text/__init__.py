@@ -1,13 +1,12 @@
-"""A report in words: the rows of its tables, and the notes that must be read with them. Formats that people read differ in
-how they set them, and not in what they say.
+"""The tables and notes of a report. Formats for readers lay them out in different ways, but have the same content.
 
-tables.py    what a table is, and what all of them say alike
+tables.py    tables, and the texts that all of them share
 headlines.py the main numbers of a row, by the metrics of its task
-results.py   the results of each experiment, and how far each backend is from the reference
-curves.py    values along a curve, and what every backend sees in the pictures of the others
-notes.py     what must be read with the tables
-overview.py  one table, a sentence that answers, and what is not as it should be
-footer.py    machines, devices and versions, and what intervals and rates mean
+results.py   the results of each experiment, and the deviations of each backend from the reference
+curves.py    values along a curve, and the judgements of pictures
+notes.py     the notes below the tables
+overview.py  a table, a sentence that sums it up, and the exceptions
+footer.py    machines, devices and versions, and the meaning of intervals and rates
 """
 
 from harness.report.text.headlines import headline as headline

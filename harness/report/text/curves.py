@@ -1,4 +1,4 @@
-"""Tables beside the results: values along a curve, and what every backend sees in the pictures of the others."""
+"""More tables of an experiment: values along a curve, and the judgements of pictures."""
 
 from __future__ import annotations
 
@@ -24,43 +24,44 @@ def curves(title: str, rows: Sequence[Row], metrics: Sequence[Metric]) -> Iterat
 def _curve(
     title: str, rows: Sequence[Row], metric: Metric, part: tuple[str, Format], metrics: Sequence[Metric]
 ) -> Table:
-    """One part of a curve, a column for each place, beside the details."""
+    """A table of one part of a curve: a column for each place, then the details."""
     (key, format), beside = part, details(metrics)
     places = [point[metric.over] for point in rows[0][metric.name]]
     first, names = row_names(rows)
     values = [[number_text(point[key]["mean"], format) for point in row[metric.name]] for row in rows]
     return Table(
         f"{title}: {metric.header} by {metric.over}{''.join(_conditions(rows[0], beside, metrics))}",
-        (*first, *(f"{place:.3g}" for place in places), *(one.header for one in beside)),
+        (*first, *(f"{place:.3g}" for place in places), *(detail.header for detail in beside)),
         [
-            (*name, *cells, *(metric_text(one, row) for one in beside))
+            (*name, *cells, *(metric_text(detail, row) for detail in beside))
             for name, cells, row in zip(names, values, rows, strict=True)
         ],
     )
 
 
 def _conditions(row: Row, beside: Sequence[Metric], metrics: Sequence[Metric]) -> Iterator[str]:
-    """The conditions of all values, and those of the columns beside the curve alone."""
-    for one in conditions(metrics):
-        if one.name in row:
-            of = ", ".join(other.header for other in beside if other.at == one.name)
-            yield f"; {of} at {one.header} {metric_text(one, row)}" if of else f"; {one.header} {metric_text(one, row)}"
+    """The conditions of all values, and those of the columns beside the curve."""
+    for condition in conditions(metrics):
+        if condition.name in row:
+            of = ", ".join(other.header for other in beside if other.at == condition.name)
+            text = f"{condition.header} {metric_text(condition, row)}"
+            yield f"; {of} at {text}" if of else f"; {text}"
 
 
 def judgements(report: Report, title: str, rows: Sequence[Row], metrics: Sequence[Metric]) -> Iterator[Table]:
-    """What every judge sees in the pictures of every maker."""
+    """Tables of the scores of every judge for the pictures of every maker."""
     tables = [found for found in _judgements_of(report, rows) if any(found["scores"].values())]
     metric = judged_metric(metrics)
-    what = metric.judged if metric else "accuracy"
-    told = "accuracy on the pictures" if what == "accuracy" else "probability of the class in the pictures"
+    kind = metric.judged if metric else "accuracy"
+    score = "accuracy" if kind == "accuracy" else "probability of the class"
     for found in tables:
         which = f", {seeds_text(found['seeds'])}" if len(tables) > 1 else ""
         yield Table(
-            f"{title}{which}: {told} that a row has made, as a column judges them",
+            f"{title}{which}: {score} that the backend of a column finds in the pictures of the backend of a row",
             ("made on", *found["judges"]),
             [
-                (maker, *(f"{said[judge][what]:.2%}" if judge in said else "-" for judge in found["judges"]))
-                for maker, said in found["scores"].items()
+                (maker, *(f"{scores[judge][kind]:.2%}" if judge in scores else "-" for judge in found["judges"]))
+                for maker, scores in found["scores"].items()
             ],
         )
 

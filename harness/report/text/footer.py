@@ -1,4 +1,4 @@
-"""The last notes of a report: machines, devices and versions, and what intervals and rates mean."""
+"""The last notes of a report: machines, devices and versions, and the meaning of intervals and rates."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from harness.report.summary import Report
 from harness.result import Result
 
 INTERVALS = (
-    f"( to ): 95 % confidence intervals. Accuracies and the like: of the mean over seeds, from {FEWEST_MEANS} seeds on. "
-    f"Rates: of the median over cells, from {FEWEST_MEDIANS} cells on; a cell counts as the median of its timed segments.",
-    "The first step and the warm-up steps are timed apart and are in no rate. Compilation that comes later is in the rate.",
+    f"( to ): 95 % confidence intervals. Accuracies and other metrics: of the mean over seeds, for at least {FEWEST_MEANS} "
+    f"seeds. Rates: of the median over cells, for at least {FEWEST_MEDIANS} cells; each cell is the median of its segments.",
+    "Rates do not include the first step and the warm-up steps, which are timed separately. They include later compilation.",
 )
 
 
 def footer(report: Report) -> Iterator[str]:
-    """The machine, the device and the versions, each with the backends it belongs to where there are several."""
+    """The machine, the device and the versions. If there are several, each is followed by its backends."""
     finished, host = [result for result in report.results if result.status == "ok"], report.run.get("host", {})
     devices = _by_backend(finished, lambda result: str(result.evidence.get("device", "")).upper())
     machines = _by_backend(finished, lambda result: _machine(_host(result, host))) or _machine(host)
@@ -35,7 +35,7 @@ def _version(name: str, results: Sequence[Result]) -> str:
 
 
 def _host(result: Result, usual: dict[str, Any]) -> dict[str, Any]:
-    """The machine that the cell ran on. Older cells do not name it: then it is the one where the run was started."""
+    """The machine of the cell. Older cells do not name it; then it is the machine on which the run was started."""
     found: dict[str, Any] = result.evidence.get("host", usual)
     return found
 
@@ -46,7 +46,7 @@ def _machine(host: dict[str, Any]) -> str:
 
 
 def _by_backend(results: Sequence[Result], value_of: Callable[[Result], Any]) -> str:
-    """The value that all cells share; or all values, each with its backends."""
+    """The value that all cells share, or else all values, each with its backends."""
     found: dict[str, dict[str, None]] = {}
     for result in results:
         if value := value_of(result):

@@ -25,13 +25,14 @@ def conditions(metrics: Sequence[Metric]) -> list[Metric]:
 
 
 def qualifier(metric: Metric, row: Mapping[str, Any], metrics: Sequence[Metric]) -> str:
-    """What qualifies a metric in this row: " at epsilon 0.1"."""
+    """The text that qualifies a metric in this row: " at epsilon 0.1"."""
     other = next((other for other in metrics if other.name == metric.at and other.name in row), None)
     return f" at {other.header} {metric_text(other, row)}" if other else ""
 
 
 def headline(row: Mapping[str, Any], metrics: Sequence[Metric]) -> str | None:
-    """The main number of a row, or of the values of one result, in words: robust accuracy 61.33% at epsilon 0.1. None if the row does not have it."""
+    """The main number of a row of the summary, or of a result, in words: robust accuracy 61.33% at epsilon 0.1. None if it
+    does not have this metric."""
     main = headline_of(metrics)
     if main is None or row.get(main.name) is None:
         return None

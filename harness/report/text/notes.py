@@ -1,4 +1,4 @@
-"""What must be read with the tables of a report, in lines."""
+"""The notes below the tables of a report."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.report.text.tables import experiment_title, seeds_text, short_hash,
 from harness.result import Result
 
 UNKNOWN = ("unknown", "not said")
-"""Values of facts about weights that a file does not contain. Older results have the second one."""
+"""The values of unknown facts about weights. Older results have "not said"."""
 
 LABELS = {"variant": "variant", "trained_on": "training data", "licence": "licence"}
-"""Facts about weights that a reader needs, with their names in the text."""
+"""The facts about weights that a reader needs, with their names in the text."""
 
 
 def report_notes(report: Report) -> Iterator[list[str]]:
@@ -34,30 +34,30 @@ def report_notes(report: Report) -> Iterator[list[str]]:
     yield [problem for found in report.judgements for problem in found["problems"]]
     yield list(_disturbed(report.summary))
     yield [*run_warnings(report), *_warnings(report.results)]
-    yield list(dict.fromkeys(note for result in report.results for note in _told(result)))
+    yield list(dict.fromkeys(note for result in report.results for note in _stored_notes(result)))
     yield list(footer(report))
 
 
 def run_warnings(report: Report) -> list[str]:
-    """Warnings about a run as a whole: rows that cannot be compared, backends that changed on the way."""
+    """Warnings about the whole run: rows that cannot be compared, and backends whose versions changed."""
     return [*_kept_apart(report.summary), *_mixed_versions(report.results)]
 
 
 def _agreements(found: Sequence[Agreement]) -> Iterator[str]:
-    """The differences between backends in the values that the run has kept: the largest over the seeds of each experiment."""
+    """The spreads of the values of all backends: for each experiment, the largest over its seeds."""
     groups: dict[tuple[str, ...], list[Agreement]] = {}
-    for one in found:
-        groups.setdefault((one.task, one.model, one.dataset, one.precision, *one.backends), []).append(one)
+    for each in found:
+        groups.setdefault((each.task, each.model, each.dataset, each.precision, *each.backends), []).append(each)
     yield from map(_agreement, groups.values())
 
 
 def _agreement(group: Sequence[Agreement]) -> str:
     first = group[0]
-    if any(one.outliers for one in group):
+    if any(each.outliers for each in group):
         return f"In this run ({first.task}): not all backends agree; see below."
-    widest = {said: _widest(group, name) for said, name in SPREADS.items()}
-    told = ", ".join(f"{said} within {within(spread)}" for said, spread in widest.items() if spread is not None)
-    text = f"In this run ({first.task}): same {first.shared} and first weights; {told}".rstrip("; ")
+    widest = {label: _widest(group, name) for label, name in SPREADS.items()}
+    spreads = ", ".join(f"{label} within {within(spread)}" for label, spread in widest.items() if spread is not None)
+    text = f"In this run ({first.task}): same {first.shared} and first weights; {spreads}".rstrip("; ")
     return f"{text} over {_count(first.backends)}."
 
 
@@ -71,18 +71,18 @@ SPREADS = {
 
 
 def _widest(group: Sequence[Agreement], name: str) -> float | None:
-    return max((spread for one in group if (spread := getattr(one, name)) is not None), default=None)
+    return max((spread for each in group if (spread := getattr(each, name)) is not None), default=None)
 
 
 def _count(names: Iterable[str]) -> str:
-    """How many backends these are, and in how many modes: "pytorch/default" is a backend in a mode."""
+    """The number of backends and of modes among names such as "pytorch/default"."""
     backends, _, modes = zip(*(name.rpartition("/") for name in names))
     several = f" in {len(set(modes))} modes" if len(set(modes)) > 1 else ""
     return f"{len(set(backends))} backend{'s' if len(set(backends)) > 1 else ''}{several}"
 
 
 def _apart(found: dict[str, Any], report: Report) -> str:
-    """A note on how much the pictures of several backends differ. If the backends are equal, it says why they differ."""
+    """A note about the differences between the pictures of several backends, with the reason if the backends are equal."""
     largest, visible = found["apart"]["largest"], found["apart"]["visible"]
     text = (
         f"Pictures of {found['task']}: those of {_count(found['scores'])} differ by {within(largest)} at most, and "
@@ -97,25 +97,25 @@ def _apart(found: dict[str, Any], report: Report) -> str:
 
 
 def _why(found: dict[str, Any], precision: str, what: str) -> str:
-    """Why pictures differ though the backends are equal."""
+    """The reason why pictures differ although the backends are equal."""
     text = (
-        f" The backends are equal all the same: in float64 their pictures agree to 1e-9. In {precision}, rounding "
-        "changes small gradients, also in their sign, and each step starts from the pictures of the last one."
+        f" The backends are still equal: in float64 their pictures agree to 1e-9. In {precision}, rounding changes small "
+        "gradients, also their sign, and each step starts from the pictures of the last step."
     )
-    if what not in found["spread"]:  # no judge could judge
+    if what not in found["spread"]:  # no judge has given a score
         return text
-    return f"{text} Their effect: the {what} that a judge finds in them differs by {found['spread'][what]:.2%} at most."
+    return f"{text} The effect: the {what} that a backend finds in them differs by at most {found['spread'][what]:.2%}."
 
 
 def _verdict(result: Result) -> Iterator[str]:
-    """What a reader must know beyond the numbers: why there is no proof, or what it leaves out."""
+    """The reason why there is no proof, or the parts that the proof leaves out."""
     parity, cell = result.parity, result.cell
     who = f"{result.who}, {cell.task}"
     if not result.verdict.is_equal:
         yield f"Parity of {who}: {result.verdict}"
         return
     if parity["timed"]["limit"] > LIMITS[cell.precision]:
-        yield "A limit above that of its precision is as far as rounding in float32 moves the reference itself."
+        yield "A limit above the usual limit of a precision is the change of the reference by rounding in float32."
     if parity["excludes"]:
         yield f"Not proven for {who}: {', '.join(parity['excludes'])}"
 
@@ -130,7 +130,7 @@ def _failure(result: Result) -> str:
 
 
 def _starts(results: Sequence[Result]) -> Iterator[str]:
-    """What is known of the weights that tasks started from, one line for each."""
+    """A line for each set of weights that tasks started from."""
     tasks: dict[str, list[str]] = {}
     for result in results:
         if start := result.evidence.get("start"):
@@ -149,27 +149,27 @@ def _weights_text(start: Mapping[str, str]) -> str:
 
 
 def _own_ways(results: Sequence[Result]) -> Iterator[str]:
-    """What native semantics have changed, one line a backend."""
+    """The changes by native semantics, a line for each backend."""
     changes: dict[str, dict[str, str]] = {}
     for result in results:
         if result.cell.semantics == "native" and result.status == "ok":
             changes.setdefault(result.shown, {}).update(result.evidence.get("own_ways", {}))
     for backend, ways in changes.items():
-        yield f"{backend} went its own way: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
+        yield f"Native semantics of {backend}: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
 
 
 def _disturbed(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Speeds that cannot be trusted, one line for each row and reason."""
+    """Speeds that cannot be trusted, a line for each row and reason."""
     for row in rows:
         reasons: dict[str, list[int]] = {}
-        for one in row.get("disturbed", []):
-            reasons.setdefault(one["reason"], []).append(one["seed"])
-        for reason, of in reasons.items():
-            yield f"Disturbed: the speed of {row['task']}, {row['backend']}/{row['mode']}, {seeds_text(of)}: {reason}."
+        for cell in row.get("disturbed", []):
+            reasons.setdefault(cell["reason"], []).append(cell["seed"])
+        for reason, seeds in reasons.items():
+            yield f"Disturbed: the speed of {row['task']}, {row['backend']}/{row['mode']}, {seeds_text(seeds)}: {reason}."
 
 
 def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Warnings of rows that would be one, or could be compared, if they rested on the same."""
+    """Warnings about rows of the same experiment that cannot be averaged or compared, because their basis differs."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         about = experiment_title({**row, "apart": {}, "varied": row["options"]})
@@ -181,7 +181,7 @@ def _kept_apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         ]
         if differ:
             yield (
-                f"Warning: {differ[0]['task']}: cells that differ in more than their seed have rows of their own. "
+                f"Warning: {differ[0]['task']}: cells that differ in more than their seed have separate rows. "
                 + "; ".join(
                     f"{row['backend']}/{row['mode']}, {seeds_text(row['seeds'])}: {_values(row)}" for row in differ
                 )
@@ -200,18 +200,18 @@ def _warnings(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _mixed_versions(results: Sequence[Result]) -> Iterator[str]:
-    """A backend whose cells ran on different versions: a run that was resumed after an upgrade."""
+    """Warnings about backends whose cells ran on different versions: the run was resumed after an upgrade."""
     versions: dict[str, set[str]] = {}
     for result in results:
         if result.status == "ok":
-            told = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
-            versions.setdefault(result.shown, set()).add(told)
+            text = ", ".join(f"{name} {version}" for name, version in sorted(result.versions.items()))
+            versions.setdefault(result.shown, set()).add(text)
     for backend, several in versions.items():
         if len(several) > 1:
             yield f"Warning: cells of {backend} ran on different versions: {'; '.join(sorted(several))}"
 
 
-def _told(result: Result) -> Iterator[str]:
-    """What the data set and the task have to say."""
+def _stored_notes(result: Result) -> Iterator[str]:
+    """The notes of the dataset and of the task."""
     yield from result.evidence.get("data_notes", [])
     yield from (f"{result.cell.task}: {note}" for note in result.evidence.get("notes", []))

@@ -1,4 +1,4 @@
-"""The overview of a run: one table, a sentence that answers, and a line for each thing that is not as it should be."""
+"""The overview of a run: a table, a sentence that sums it up, and a line for each exception."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from harness.result import Result
 Row = Mapping[str, Any]
 
 MOST = 9
-"""So many exceptions are shown, at most."""
+"""The largest number of exceptions that are shown."""
 
 LONGEST = 200
-"""Exceptions are cut to so many characters: two lines of a terminal at most. Their whole text is among the notes."""
+"""The largest number of characters of an exception: two lines of a terminal. The notes have the whole text."""
 
 NOT_RUN = ("unavailable", "unsupported", "interrupted")
-"""Statuses of cells that nothing went wrong with."""
+"""Statuses of cells that were not run."""
 
 UNSTABLE = "*"
 """The mark of a speed that was disturbed."""
@@ -35,21 +35,21 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 class Overview(NamedTuple):
-    """One table and the lines below it."""
+    """A table and the lines below it."""
 
     table: Table
     legend: str
-    """What the columns mean."""
+    """The meaning of the columns."""
 
     answer: str
-    """Whether all backends computed the same, and which was the fastest."""
+    """A sentence: whether all backends computed the same, and which was the fastest."""
 
     exceptions: list[str]
-    """What is not equal, failed, is not proven or unstable: one line each, however many backends share it."""
+    """Cells that differ, failed, are not proven or are unstable: a line for each reason, with all its backends."""
 
 
 def report_overview(report: Report) -> Overview:
-    """A row for each task and backend, and what a reader must know first."""
+    """A row for each task and backend, and the most important facts about the run."""
     rows = _rows(report)
     mains = {row["task"]: _main(report, row) for row in report.summary}
     measure = next(iter(mains.values())) if len({*mains.values()}) == 1 else "result"
@@ -80,7 +80,7 @@ def _rows(report: Report) -> list[tuple[str, str, Row]]:
 
 
 def _task_labels(rows: Sequence[Row]) -> dict[int, str]:
-    """The name of each row's task, with whatever tells several experiments of it apart."""
+    """The name of each row's task. If the task has several experiments, the values in which they differ are added."""
     parts: dict[int, tuple[str, ...]] = {id(row): _experiment(row) for row in rows}
     several: dict[str, list[set[str]]] = {}
     for row in rows:
@@ -97,7 +97,7 @@ def _task_labels(rows: Sequence[Row]) -> dict[int, str]:
 
 
 def _experiment(row: Row) -> tuple[str, ...]:
-    """What a row is about beside its task, part by part."""
+    """The parts of a row's experiment beside the task: network, dataset, precision, semantics, options."""
     shared = [f"{name} {short_hash(value)}" for name, value in row["apart"].items() if name in row["of_experiment"]]
     options = [f"{name}={value}" for name, value in row["varied"].items()]
     semantics = "" if row["semantics"] == "aligned" else row["semantics"]
@@ -105,7 +105,7 @@ def _experiment(row: Row) -> tuple[str, ...]:
 
 
 def _main(report: Report, row: Row) -> str:
-    """What the headline of a row is, in words."""
+    """The name of a row's headline: "robust accuracy at epsilon 0.1"."""
     metrics = report.metrics[row["task"]]
     main = headline_of(metrics)
     return f"{main.header}{qualifier(main, row, metrics)}" if main else "result"
@@ -148,7 +148,7 @@ def _without_repeats(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _title(report: Report) -> str:
-    """How much was run, on what."""
+    """The number of tasks, backends, seeds and cells, and the machine."""
     rows, finished = report.summary, [result for result in report.results if result.status == "ok"]
     tasks, backends = dict.fromkeys(row["task"] for row in rows), dict.fromkeys(row["backend"] for row in rows)
     seeds = sorted({seed for row in rows for seed in row["seeds"]})
@@ -165,12 +165,12 @@ def _title(report: Report) -> str:
 
 
 def _legend(report: Report, mains: Mapping[str, str], measure: str, unit: str) -> str:
-    """What the columns mean that do not say it themselves."""
+    """The meaning of the columns whose headers do not say it."""
     groups: dict[str, list[str]] = {}
     for task, main in mains.items():
         groups.setdefault(main, []).append(task)
-    told = [f"{main} ({', '.join(tasks)})" for main, tasks in groups.items()]
-    results = [] if measure != "result" or not told else [f"result: {', '.join(told)}"]
+    meanings = [f"{main} ({', '.join(tasks)})" for main, tasks in groups.items()]
+    results = [] if measure != "result" or not meanings else [f"result: {', '.join(meanings)}"]
     counted = {row["task"]: row["rate"].split()[-1] for row in report.summary if "rate" in row}
     rates = [f"{unit}/s: {other}/s of {task}" for task, other in counted.items() if other != unit]
     time = "time: training or attack, with compilation"
@@ -178,7 +178,7 @@ def _legend(report: Report, mains: Mapping[str, str], measure: str, unit: str) -
 
 
 def _answer(report: Report) -> str:
-    """One sentence: did all compute the same, and which was the fastest?"""
+    """A sentence: did all backends compute the same, and which was the fastest?"""
     rows = [row for row in report.summary if row["n"] or row["parity"].is_different]
     if not rows:
         return "No cell has finished."
@@ -203,7 +203,7 @@ def _sameness(rows: Sequence[Row]) -> str:
 
 
 def _fastest(report: Report) -> str:
-    """The backend that was the fastest most often. Only experiments count in which no speed was disturbed."""
+    """The backend that was the fastest in most experiments. Experiments with a disturbed speed are left out."""
     wins: Counter[str] = Counter()
     experiments = [rows for rows in report_experiments(report).values() if len({_who(report, row) for row in rows}) > 1]
     stable = [rows for rows in experiments if all("images_per_s" in row and "disturbed" not in row for row in rows)]
@@ -217,11 +217,11 @@ def _fastest(report: Report) -> str:
     tasks = len({rows[0]["task"] for rows in stable}) == len(stable)
     what = "tasks" if tasks else "experiments"
     of = f"{len(stable)} {what}" if len(stable) == len(experiments) else f"the {len(stable)} {what} with stable speeds"
-    told = f"{_list(leaders)} {'was' if len(leaders) == 1 else 'were'} fastest in {most} of {of}"
+    text = f"{_list(leaders)} {'was' if len(leaders) == 1 else 'were'} fastest in {most} of {of}"
     if len(experiments) == 1:
-        told = f"{leaders[0]} was the fastest"
+        text = f"{leaders[0]} was the fastest"
     once = max(row["n"] for rows in stable for row in rows) == 1
-    return told + (", in one run each" if once else "")
+    return text + (", in one run each" if once else "")
 
 
 def _who(report: Report, row: Row) -> str:
@@ -230,7 +230,7 @@ def _who(report: Report, row: Row) -> str:
 
 
 def _exceptions(report: Report, rows: Sequence[tuple[str, str, Row]]) -> list[str]:
-    """What is not equal, failed, is not proven or unstable; the worst first."""
+    """Cells that differ, failed, are not proven or are unstable; the worst first."""
     found: dict[tuple[str, str], dict[tuple[str, str], list[int]]] = {}
     reasons: dict[tuple[str, str], list[str]] = {}
     for task, backend, row in rows:
@@ -259,14 +259,14 @@ def _together(reasons: Sequence[str]) -> str:
 
 
 def _of_row(report: Report, row: Row) -> Iterator[tuple[str, str, list[int]]]:
-    """The exceptions of one row: kind, reason, and the seeds if not all are concerned."""
+    """The exceptions of a row: kind, reason, and seeds, or no seeds if all are concerned."""
     for result in report.results_of(row):
         seeds = [result.cell.seed]
         if result.status != "ok":
             yield "Not run" if result.status in NOT_RUN else "Failed", f"{result.status}: {result.reason}", seeds
         yield from _unproven(result)
         yield from (("Warning", warning, seeds) for warning in result.warnings)
-    yield from ((UNSTABLE_SPEED, one["reason"], [one["seed"]]) for one in row.get("disturbed", ()))
+    yield from ((UNSTABLE_SPEED, cell["reason"], [cell["seed"]]) for cell in row.get("disturbed", ()))
 
 
 def _unproven(result: Result) -> Iterator[tuple[str, str, list[int]]]:
@@ -280,14 +280,14 @@ def _unproven(result: Result) -> Iterator[tuple[str, str, list[int]]]:
 
 
 def _where(places: Mapping[tuple[str, str], Sequence[int]], every: Iterable[str]) -> str:
-    """Tasks and backends, and the seeds where they are told: fine-tuning on jax, seeds 0-2."""
+    """Tasks, backends, and seeds if there are any: fine-tuning on jax, seeds 0-2."""
     tasks, backends = dict.fromkeys(task for task, _ in places), dict.fromkeys(backend for _, backend in places)
     seeds = sorted({seed for several in places.values() for seed in several})
-    told = f", {seeds_text(seeds)}" if seeds else ""
+    of_seeds = f", {seeds_text(seeds)}" if seeds else ""
     if len(places) != len(tasks) * len(backends):
-        return "; ".join(f"{task} on {backend}" for task, backend in places) + told
+        return "; ".join(f"{task} on {backend}" for task, backend in places) + of_seeds
     on = "" if {*every} == {*backends} and len(backends) > 1 else f" on {_list(backends)}"
-    return f"{_list(tasks)}{on}{told}"
+    return f"{_list(tasks)}{on}{of_seeds}"
 
 
 def _list(names: Iterable[str]) -> str:

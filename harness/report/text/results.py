@@ -1,4 +1,4 @@
-"""The results of each experiment, and how far each backend is from the reference."""
+"""The results of each experiment, and the deviations of each backend from the reference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROOF = ("backend", "mode", "steps", *EXACT.values(), *TIMED.values())
 
 
 def report_tables(report: Report) -> Iterator[Table]:
-    """For each experiment its results; then what was found of changed pictures; then the proof."""
+    """For each experiment its results, curves and judgements; then the deviations from the reference."""
     for title, rows in report_experiments(report).items():
         (headers, names), metrics = row_names(rows), report.metrics[rows[0]["task"]]
         shown = columns(metrics)
@@ -49,7 +49,7 @@ def _proofs(results: Sequence[Result]) -> list[Table]:
 
 
 def report_experiments(report: Report) -> dict[str, list[Row]]:
-    """The rows of the summary that may be compared, under what they are about."""
+    """The rows of the summary by the title of their experiment. Rows of an experiment may be compared."""
     groups: dict[str, list[Row]] = {}
     for row in report.summary:
         groups.setdefault(experiment_title(row), []).append(row)
@@ -57,13 +57,13 @@ def report_experiments(report: Report) -> dict[str, list[Row]]:
 
 
 def one_each(results: Sequence[Result]) -> list[Result]:
-    """One result for each backend, mode, experiment and verdict; also a cell that failed, if it differs."""
+    """A result for each backend, mode, experiment and verdict. Cells that failed are left out unless they differ."""
     found = {(r.cell.configuration, r.verdict): r for r in results if r.status == "ok" or r.verdict.is_different}
     return list(found.values())
 
 
 def _headers(rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
-    """The rate is called by what it counts: images, features."""
+    """The headers of the columns of numbers. The rate has the unit that it counts: images, features."""
     counted = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
     return "n", *(metric.header for metric in metrics), f"{counted}/s", "first step", "parameters", "parity"
 
@@ -78,24 +78,24 @@ def _cells(row: Row, metrics: Sequence[Metric]) -> tuple[str, ...]:
 
 
 def _speed(row: Row) -> str:
-    """The rate with its interval, or with a mark: a note says what disturbed it."""
+    """The rate with its interval. If it was disturbed, it has a mark instead; a note gives the reason."""
     return rate(row.get("images_per_s")) + (" (disturbed)" if "disturbed" in row else "")
 
 
 def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     """The most steps and the largest number of each kind, over certificates of several experiments."""
-    timed = [one["timed"] for one in certificates]
+    timed = [certificate["timed"] for certificate in certificates]
     exact = (_largest(certificates, name) for name in EXACT)
     in_time = (_largest(timed, name) for name in TIMED)
-    return str(max(one["steps"] for one in certificates)), *map(tiny, (*exact, *in_time))
+    return str(max(certificate["steps"] for certificate in certificates)), *map(tiny, (*exact, *in_time))
 
 
 def _largest(found: Sequence[dict[str, Any]], name: str) -> float | None:
-    return max((value for one in found if (value := one[name]) is not None), default=None)
+    return max((value for numbers in found if (value := numbers[name]) is not None), default=None)
 
 
 def _without_empty_columns(table: Table) -> Table:
-    """What was compared on no backend needs no column."""
+    """The table without columns that have no value in any row."""
     kept = [place for place in range(len(table.headers)) if any(row[place] != "-" for row in table.rows)]
     headers, *rows = (tuple(row[place] for place in kept) for row in (table.headers, *table.rows))
     return Table(table.title, headers, rows)

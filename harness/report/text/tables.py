@@ -1,4 +1,4 @@
-"""What tables of a report are, and what all of them say alike."""
+"""Tables of a report, and the texts that all of them share."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ KEPT_APART = "kept apart"
 """The header of the column that tells rows of one backend apart."""
 
 LEFT_COLUMNS = ("task", "network", "backend", "mode", KEPT_APART, "parity", "class", "truth", "made on")
-"""The columns that are set to the left; numbers are set to the right."""
-
+"""The columns that are aligned to the left. Other columns are numbers, aligned to the right."""
 
 MOST = 2
-"""A table names this many differences at most; a note names all."""
-
+"""The largest number of differences that a table names. A note names all."""
 
 ONE_DIGIT = 1e-9
-"""A share of the last digit that is shown. A smaller excess is an error of arithmetic, and is not rounded up."""
+"""A fraction of the last digit that is shown. A smaller excess is a rounding error, and is not rounded up."""
 
 
 class Table(NamedTuple):
@@ -43,8 +41,7 @@ def network_text(row: Mapping[str, Any]) -> str:
 
 
 def experiment_title(row: Mapping[str, Any]) -> str:
-    """What a row of the summary is about, without the backend. Options, and values that the row rests on, are named where
-    rows differ in them."""
+    """The experiment of a row of the summary. Options and values of its basis are named if rows differ in them."""
     title = f"{row['task']}: {network_text(row)} on {row['dataset']}, {row['precision']}"
     title += "".join(f", {name}={value}" for name, value in row["varied"].items())
     title += "".join(
@@ -54,8 +51,8 @@ def experiment_title(row: Mapping[str, Any]) -> str:
 
 
 def row_names(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The first columns of a table of these rows, with their headers: the backend, the mode, and, where a backend has several
-    rows, what keeps them apart."""
+    """The headers and the cells of the first columns for these rows: backend and mode; and, if a backend has several rows, the
+    values in which they differ."""
     names = [(row["backend"], row["mode"]) for row in rows]
     if len(set(names)) == len(names):
         return ("backend", "mode"), [*names]
@@ -63,7 +60,7 @@ def row_names(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[
 
 
 def kept_apart(row: Mapping[str, Any]) -> str:
-    """The seeds of a row, and what differs in other rows of its backend: seed 0, torch 2.12.0"""
+    """The seeds of a row, and the values in which it differs from other rows of its backend: seed 0, torch 2.12.0"""
     differ = [f"{name} {short_hash(value)}" for name, value in row["apart"].items() if name not in row["of_experiment"]]
     return ", ".join([seeds_text(row["seeds"]), *differ[:MOST], *(["…"] if differ[MOST:] else [])])
 
@@ -76,18 +73,18 @@ def seeds_text(numbers: Sequence[int]) -> str:
             runs[-1] = [runs[-1][0], number]
         else:
             runs.append([number])
-    told = ", ".join("-".join(map(str, run)) for run in runs)
-    return f"seed {told}" if told.isdigit() else f"seeds {told}"
+    text = ", ".join("-".join(map(str, run)) for run in runs)
+    return f"seed {text}" if text.isdigit() else f"seeds {text}"
 
 
 def short_hash(value: str) -> str:
-    """The first digits of a fingerprint; any other value as it is."""
+    """The first digits of a hash. Any other value is unchanged."""
     digits = value.removeprefix("sha256:")
     return digits[:8] if re.fullmatch("[0-9a-f]{16,}", digits) else value
 
 
 def seed_count(row: Mapping[str, Any]) -> str:
-    """How many seeds a row of the summary rests on."""
+    """The number of finished seeds in a row of the summary."""
     return str(row["n"]) if row["n"] == row["cells"] else f"{row['n']} of {row['cells']}"
 
 
@@ -116,6 +113,6 @@ def tiny(deviation: float | None) -> str:
 
 
 def within(deviation: float) -> str:
-    """As `tiny`, and never smaller than the deviation is."""
+    """Like `tiny`, but rounded up."""
     step = 10.0 ** math.floor(math.log10(deviation)) if deviation else 0.0
     return tiny(math.ceil(deviation / step - ONE_DIGIT) * step if step else 0.0)
