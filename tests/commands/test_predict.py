@@ -108,16 +108,16 @@ def test_a_run_can_start_from_a_trained_network_of_another(run, tmp_path):
         tmp_path / "run",
     )
     assert done.returncode == 0, done.stderr
-    shown = words(samebench("report", tmp_path / "run", "--full").stdout)
-    assert "feature-extraction: two-block-cnn (pretrained: weights.safetensors) on digits:5-9" in shown
-    assert "trained on digits; that of its training data" in shown
+    full = words(samebench("report", tmp_path / "run", "--full").stdout)
+    assert "feature-extraction: two-block-cnn (pretrained: weights.safetensors) on digits:5-9" in full
+    assert "trained on digits; that of its training data" in full
     copy = shutil.copy(kept, tmp_path / "mine.safetensors")
     again = ["run", *QUICK, *SETS, "--task", "feature-extraction", "--weights", copy, "--out", tmp_path / "other"]
     again += ["--dataset", "digits:5-9"]
     assert "[1/1]" in samebench(*again).stderr and "[1/1]" not in samebench(*again).stderr
     other = next(run.glob("cells/fine-tuning.*/artifacts/weights.safetensors"))
     shutil.copy(other, copy)
-    assert "[1/1]" in samebench(*again).stderr, "the file is another one now"
+    assert "[1/1]" in samebench(*again).stderr, "the file has changed"
 
 
 def test_a_changed_file_of_weights_is_not_used(run, picture):

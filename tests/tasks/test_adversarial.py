@@ -209,4 +209,4 @@ def test_a_network_that_was_trained_here_can_be_attacked(tmp_path, trained):
         "--no-parity", "--out", tmp_path / "run",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "trained on digits; mine; me" in words(done.stdout)
+    assert "trained on digits; mine; me" in words(samebench("report", tmp_path / "run", "--full").stdout)
