@@ -118,7 +118,8 @@ class Uploaded(NamedTuple):
     divisor: int
 
     def batch(self, rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        return self.images[rows].to(dtype) / self.divisor, self.labels[rows]
+        pixels = self.images.index_select(0, rows).to(dtype)  # new memory, so that the division may be in place
+        return pixels.div_(self.divisor), self.labels[rows]
 
 
 def check_native(recipe: Recipe) -> None:
