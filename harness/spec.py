@@ -395,6 +395,7 @@ class Model:
     INPUT = "input"
 
     def __post_init__(self) -> None:
+        self._last_read  # noqa: B018 computed here: `torch.compile` traces `run`, and not the lock of a cached property
         if len(self.logits_shape) != 1:
             raise SpecError(f"{self.name}: a model must end in a vector of logits, not in {self.logits_shape}")
 
