@@ -219,7 +219,7 @@ AT_LEAST_0, AT_LEAST_1, ABOVE_0 = Range(0), Range(1), Range(0, without_low=True)
 FACTOR = Range(0, 1, without_low=True)
 """A factor that makes nothing larger."""
 SHARE, BELOW_1 = Range(0, 1), Range(0, 1, without_high=True)
-"""A share of a whole, and one that leaves something over."""
+"""Shares of a whole: from 0 to 1, and from 0 to below 1."""
 
 
 def check_ranges(options: object, **ranges: Range) -> None:

@@ -102,7 +102,9 @@ def lower(node: Node) -> tuple[nn.Module, ...]:
             norm = (nn.BatchNorm2d if len(node.shape) == 3 else nn.BatchNorm1d)(
                 channels, layer.epsilon, 1 - layer.momentum, affine=layer.scale or layer.centre
             )
-            if norm.affine:  # PyTorch has both or neither: the one that the layer lacks keeps its neutral value
+            if (
+                norm.affine
+            ):  # PyTorch has both tensors or neither; a tensor that the layer lacks keeps its neutral value
                 norm.weight.requires_grad_(layer.scale)
                 norm.bias.requires_grad_(layer.centre)
             return (norm,)

@@ -24,8 +24,8 @@ RECORDS = ("certificates", "probes")
 
 HASHED = re.compile(r"[0-9a-f]{64}\.json")
 LOCK, PART = ".lock", ".part"
-"""What the process that makes an entry puts beside it: a lock, which stays and shows that the entry is ours; and a folder
-to make the entry in, which is left behind only by a process that was killed."""
+"""Names beside an entry. The lock shows that samebench made the entry. The folder for an unfinished entry remains only if
+its process was killed."""
 
 
 class Entry(NamedTuple):
