@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import Distribution, EntryPoint, PackageMetadata, entry_points
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, PackageMetadata, entry_points
 from pathlib import Path, PurePath
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -44,12 +44,12 @@ class BackendEntry(NamedTuple):
 
 def find_backends() -> dict[str, BackendEntry]:
     """All backends of installed packages."""
-    return {name: _look_at(name, points) for name, points in sorted(_by_name(entry_points(group=BACKENDS)).items())}
+    return {name: _look_at(name, points) for name, points in sorted(_by_name(_entry_points(BACKENDS)).items())}
 
 
 def find_backend(name: str) -> BackendEntry | None:
     """The backend of this name; None if there is none. The others are not examined."""
-    points = _by_name(entry_points(group=BACKENDS)).get(name)
+    points = _by_name(_entry_points(BACKENDS)).get(name)
     return _look_at(name, points) if points else None
 
 
@@ -151,7 +151,7 @@ def load_plugins() -> Plugins:
     offered: dict[str, list[tuple[str, str, Any]]] = {
         kind: [] for kind in ("models", "datasets", "weights", "tasks", "reporters")
     }
-    for name, points in sorted(_by_name(entry_points(group=PLUGINS)).items()):
+    for name, points in sorted(_by_name(_entry_points(PLUGINS)).items()):
         try:
             if len(points) > 1:
                 raise PluginError(_claimed_twice("plugin name", name, map(_origin, points)))
@@ -179,6 +179,16 @@ def plugin_manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     return manager
+
+
+def _entry_points(group: str) -> EntryPoints:
+    return _installed(tuple(sys.path)).select(group=group)
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> EntryPoints:
+    """The entry points of all packages on this path. They are read once, because that takes milliseconds."""
+    return entry_points()
 
 
 def _by_name(points: Iterable[EntryPoint]) -> dict[str, list[EntryPoint]]:
@@ -245,6 +255,7 @@ def find_module(module: str) -> ModuleSpec | None:
     return spec
 
 
+@cache
 def _imports(file: Path) -> list[str]:
     """The top-level packages that a file imports at its top, without the standard library."""
     packages = set()
