@@ -43,7 +43,7 @@ class Agreement:
     """The agreement of the cells of an experiment: the spreads of their values relative to the median, and the outliers.
 
     The first losses are those of the first five steps. The spread of the first segment is None if the losses of training
-    depend on masks of drop-out.
+    depend on masks of dropout.
     """
 
     task: str

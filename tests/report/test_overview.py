@@ -53,7 +53,16 @@ def test_there_is_a_row_for_each_task_and_backend():
     )
     assert [row[:2] for row in found.table.rows[:4]] == [("scratch-cnn", "a"), ("", "b"), ("", "c"), (TASKS[1], "a")]
     assert found.table.rows[0][2:] == ("90.00%", "2.0 s", "100", "300 MiB", "35,914", "yes")
-    assert found.table.title == "3 tasks on 3 backends, seed 0, 9 of 9 cells finished, on the CPU of a processor"
+    title = "3 tasks on 3 backends, two-block-cnn on digits, float64, seed 0, 9 of 9 cells finished, on the CPU of a processor"
+    assert found.table.title == title
+
+
+def test_facts_that_differ_between_tasks_stand_in_the_legend():
+    other = {"dataset": "digits:5-9", "weights": "two-block-cnn-digits04"}
+    found = overview(*three("scratch-cnn"), *three("fine-tuning", cell=other))
+    assert "digits" not in found.table.title and ", float64, " in found.table.title
+    assert "dataset: digits (scratch-cnn), digits:5-9 (fine-tuning)" in found.legend
+    assert "network: two-block-cnn (scratch-cnn), two-block-cnn (pretrained: two-block-cnn-digits04)" in found.legend
 
 
 def test_seeds_are_averaged_and_named():

@@ -154,6 +154,22 @@ def test_the_footer_explains_intervals_and_rates():
     assert "in the first step only" not in text and "Rates do not include the first step" in text
 
 
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, ""),
+        ({"version": "1.2.3"}, ", samebench 1.2.3."),
+        (
+            {"version": "1.2.3", "commit": "0123456789abcdef", "changed": True},
+            ", samebench 1.2.3 (012345678, changed).",
+        ),
+    ],
+)
+def test_the_footer_names_samebench(known, said):
+    text = " ".join(REPORTERS["table"](report(ok(provenance={"samebench": known}))).split())
+    assert said in text and ("samebench" in text) == bool(known)
+
+
 @pytest.mark.parametrize("nasty", NASTY)
 def test_names_do_not_break_markdown(nasty):
     text = REPORTERS["markdown"](report(Result(replace(CELL, backend=nasty, model=nasty), "failed", nasty)))

@@ -25,9 +25,18 @@ def footer(report: Report) -> Iterator[str]:
     names = sorted({name for result in finished for name in result.versions})
     versions = [f"{name} {_version(name, finished)}" for name in names]
     where = (f"the {devices} of " if devices else "") + (machines or "an unknown machine")
-    yield f"On {', '.join([where, *([f'Python {pythons}'] if pythons else []), *versions])}."
+    ours = _by_backend(finished, _samebench)
+    yield f"On {', '.join([where, *([f'Python {pythons}'] if pythons else []), *versions, *([ours] if ours else [])])}."
     if finished:
         yield from INTERVALS
+
+
+def _samebench(result: Result) -> str:
+    """The version of samebench, and its commit if the cell ran from a checkout. Older cells do not name them."""
+    known = result.provenance.get("samebench", {})
+    changed = ", changed" if known.get("changed") else ""
+    commit = f" ({known['commit'][:9]}{changed})" if known.get("commit") else ""
+    return f"samebench {known['version']}{commit}" if known else ""
 
 
 def _version(name: str, results: Sequence[Result]) -> str:

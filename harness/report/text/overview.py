@@ -148,7 +148,7 @@ def _without_repeats(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _title(report: Report) -> str:
-    """The number of tasks, backends, seeds and cells, and the machine."""
+    """The number of tasks, backends, seeds and cells, what all rows share, and the machine."""
     rows, finished = report.summary, [result for result in report.results if result.status == "ok"]
     tasks, backends = dict.fromkeys(row["task"] for row in rows), dict.fromkeys(row["backend"] for row in rows)
     seeds = sorted({seed for row in rows for seed in row["seeds"]})
@@ -157,6 +157,7 @@ def _title(report: Report) -> str:
     machine = " of ".join(filter(None, (" and ".join(filter(None, devices)), str(host.get("processor") or ""))))
     parts = [
         f"{_count(len(tasks), 'task')} on {_count(len(backends), 'backend')}",
+        *_shared(rows),
         seeds_text(seeds) if seeds else "",
         f"{len(finished)} of {_count(len(report.results), 'cell')} finished",
         f"on the {machine}" if machine else "",
@@ -165,7 +166,7 @@ def _title(report: Report) -> str:
 
 
 def _legend(report: Report, mains: Mapping[str, str], measure: str, unit: str) -> str:
-    """The meaning of the columns whose headers do not say it."""
+    """The meaning of the columns whose headers do not say it, and the facts that differ between tasks."""
     groups: dict[str, list[str]] = {}
     for task, main in mains.items():
         groups.setdefault(main, []).append(task)
@@ -174,7 +175,29 @@ def _legend(report: Report, mains: Mapping[str, str], measure: str, unit: str) -
     counted = {row["task"]: row["rate"].split()[-1] for row in report.summary if "rate" in row}
     rates = [f"{unit}/s: {other}/s of {task}" for task, other in counted.items() if other != unit]
     time = "time: training or attack, with compilation"
-    return "; ".join([*results, time, *rates, "memory: its peak", "same: as the NumPy reference, in float64"])
+    facts = [
+        f"{kind}: {', '.join(f'{value} ({_list(tasks)})' for value, tasks in values.items())}"
+        for kind, values in _facts(report.summary).items()
+        if len(values) > 1 and sum(map(len, values.values())) == len(mains)
+    ]
+    return "; ".join([*results, *facts, time, *rates, "memory: its peak", "same: as the NumPy reference, in float64"])
+
+
+def _shared(rows: Sequence[Row]) -> list[str]:
+    """The network, the dataset and the precision, if all rows have the same: "two-block-cnn on digits", "float32"."""
+    same = {kind: next(iter(values)) for kind, values in _facts(rows).items() if len(values) == 1}
+    if "network" in same and "dataset" in same:
+        same["network"] += f" on {same.pop('dataset')}"
+    return list(same.values())
+
+
+def _facts(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, None]]]:
+    """The networks, datasets and precisions of rows, each with its tasks."""
+    found: dict[str, dict[str, dict[str, None]]] = {"network": {}, "dataset": {}, "precision": {}}
+    for row in rows:
+        for kind, value in zip(found, (network_text(row), row["dataset"], row["precision"]), strict=True):
+            found[kind].setdefault(value, {})[row["task"]] = None
+    return found
 
 
 def _answer(report: Report) -> str:
