@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,8 +235,9 @@ def test_modes_of_installed_backends():
     assert declared_modes("nowhere") is None
 
 
-def planned(*backends: str, mode: str) -> list[str]:
-    settings = Settings.of(PLUGINS, [Source("here", SCRATCH | {"backends": list(backends), "modes": [mode]})])
+def planned(*backends: str, mode: str, others: Sequence[str] = ()) -> list[str]:
+    modes = [*others, mode]
+    settings = Settings.of(PLUGINS, [Source("here", SCRATCH | {"backends": list(backends), "modes": modes})])
     return [cell.mode for cell in plan_cells(settings, experiments(PLUGINS, settings.config).chosen)]
 
 
@@ -249,3 +251,10 @@ def test_a_mode_of_a_backend_file_is_planned(tmp_path):
         planned(str(file), "numpy", mode="fats")
     file.write_text(file.read_text().replace("('default', 'fast')", "tuple(MODES)"))
     assert planned(str(file), mode="fats") == ["fats"], "the source does not show the modes, so the worker checks"
+
+
+def test_a_mode_of_another_backend_is_unsupported_beside_a_mode_that_the_backend_has():
+    assert planned("numpy", mode="compiled", others=["default"]) == ["default", "compiled"]
+    for others, mode in (([], "compiled"), (["default"], "compild")):
+        with pytest.raises(UsageError, match=mode):
+            planned("numpy", mode=mode, others=others)

@@ -71,12 +71,18 @@ def _backends(settings: Settings, start: bool) -> list[str]:
 
 
 def _check_modes(modes: Sequence[str], backends: Sequence[str], elsewhere: Collection[str]) -> None:
-    """Raise UsageError if no backend has one of the modes. Cells of backends without the mode are unsupported. If a backend
-    runs in another interpreter, or its source does not show its modes, its worker checks the mode."""
+    """Raise UsageError if no chosen backend has any of the modes, or if a mode is unknown to all installed backends. Other
+    cells of backends without the mode are unsupported. If a backend runs in another interpreter, or its source does not show
+    its modes, its worker checks the mode."""
     declared = [None if backend in elsewhere else declared_modes(backend) for backend in backends]
     known = {mode for found in declared if found for mode in found}
+    if not known or None in declared:
+        return
+    allowed = (
+        known if known.isdisjoint(modes) else known.union(*(declared_modes(name) or () for name in find_backends()))
+    )
     for mode in modes:
-        if mode not in known and known and None not in declared:
+        if mode not in allowed:
             named = shown_names(backends, own_names(backends)).values()
             have = f"{', '.join(named)} {'has' if len(backends) == 1 else 'have'} no mode {mode!r}"
             raise UsageError(f"{have}; {nearest(mode, known)}")
