@@ -84,8 +84,10 @@ def _options(plugins: Plugins) -> Iterator[str]:
 
 
 def _rows(options: Any, path: str = "") -> Iterator[tuple[str, ...]]:
-    """Each option by its path: what it may be, its default, and its docstring."""
+    """Each option by its path: what it may be, its default, and its docstring or its text in the help of `run`."""
     hints, told = get_type_hints(type(options)), _docstrings(type(options))
+    if isinstance(options, Config):
+        told = _help_of_run() | told
     for field in fields(options):
         value, kind = getattr(options, field.name), hints[field.name]
         if not is_dataclass(value):
@@ -113,6 +115,15 @@ def _rows_of_another(arm: type, default: Any, path: str) -> Iterator[tuple[str, 
         if field.name not in known:
             known.add(field.name)
             yield *row[:3], f"Only with `{arm.__name__.lower()}`. {row[3]}".strip()
+
+
+def _help_of_run() -> dict[str, str]:
+    """The help of the options of `samebench run`, by their names in a configuration file."""
+    command = main.get_command(click.Context(main), "run")
+    options = [option for option in command.params if isinstance(option, click.Option)] if command else []
+    names = {field.name for field in fields(Config)}
+    plural = {name.removesuffix("s"): name for name in names}
+    return {plural.get(str(o.name), str(o.name)): (o.help or "").partition(" Default:")[0] for o in options}
 
 
 def _docstrings(kind: type) -> dict[str, str]:

@@ -37,10 +37,15 @@ class Optimizer:
     """
 
     lr: float
+    """The learning rate."""
     weight_decay: float = 0.0
+    """The weight of the penalty on large weights."""
     decoupled: bool = False
+    """Whether the decay is subtracted from the weights (decoupled) or added to the gradient."""
     l1: float = 0.0
+    """The weight of the penalty on the sum of absolute values."""
     decay_on: Literal["kernels", "all"] = "kernels"
+    """The tensors that decay: kernels only, or also biases and batch-norm parameters."""
 
     def __post_init__(self) -> None:
         check_ranges(self, lr=AT_LEAST_0, weight_decay=AT_LEAST_0, l1=AT_LEAST_0)
@@ -59,7 +64,9 @@ class SGD(Optimizer):
 
     lr: float = 0.01
     momentum: float = 0.0
+    """The share of the last velocity that is kept in each step."""
     nesterov: bool = False
+    """Whether the gradient is added once more after the velocity has changed (Nesterov)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,8 +85,11 @@ class Adam(Optimizer):
 
     lr: float = 1e-3
     beta1: float = 0.9
+    """The share of the last mean of gradients that is kept in each step."""
     beta2: float = 0.999
+    """The share of the last mean of squared gradients that is kept in each step."""
     epsilon: float = 1e-8
+    """Added to the root in the denominator, so that it is not zero."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

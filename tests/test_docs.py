@@ -50,6 +50,10 @@ def test_the_reference_is_up_to_date():
     assert text_of("reference") == script("make_reference").reference(), message
 
 
+def test_every_option_has_a_meaning():
+    assert not re.findall(r"^.*\| *\|$", text_of("reference"), re.MULTILINE)
+
+
 def test_the_reference_has_every_command_option_and_hook():
     text = text_of("reference")
     for name in COMMANDS:

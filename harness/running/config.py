@@ -44,8 +44,11 @@ class Config:
     uses its own default."""
 
     tasks: tuple[str, ...] = ()
+    """The tasks; an empty list for all that can start from the chosen weights."""
     backends: tuple[str, ...] = ()
+    """The backends, by name or FILE.py; an empty list for all that are installed."""
     modes: tuple[str, ...] = ("default",)
+    """The modes of the backends, such as compiled."""
     model: str | None = None
     dataset: str | None = None
     weights: str | None = None
@@ -53,12 +56,17 @@ class Config:
     """Each task runs once with each of these values of its option `train_limit`. The command learning-curve sets them."""
     seeds: int | tuple[int, ...] = 1
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    """The device of all cells; auto for a GPU if there is one."""
     precision: Precision = "float32"
+    """The precision of matrix products and convolutions."""
     semantics: Semantics = "aligned"
     parity: bool = True
+    """Whether to make certificates. Without them, verdicts are not-checked."""
     timeout: float = 3600.0
     threads: int | None = None
+    """The number of threads of each framework; none for as many as cores."""
     memory_gb: float | None = None
+    """The memory that a cell may use, in GiB; none for no limit."""
     data_dir: str | None = None
     offline: bool = False
 

@@ -59,15 +59,19 @@ class Options:
     """The maximum norm of the change, for pixels from 0 to 1: of each pixel (linf) or of the whole picture (l2). None
     depends on the input: 0.1 (linf) or 0.5 (l2) for grey pictures; for colours 8/255, or 0.5 at 32x32 and 3.5 at 224x224."""
     norm: Literal["linf", "l2"] = "linf"
+    """How a change is measured: its largest change of a pixel (linf), or its length as a vector (l2)."""
     method: Literal["pgd", "fgsm"] = "pgd"
     """Several small steps (pgd), or one step of the full size (fgsm)."""
     steps: int = 10
+    """The number of steps of pgd."""
     step_share: float = 0.25
     """The size of each step of pgd, as a share of epsilon."""
     objective: Literal["loss", "logit"] = "loss"
+    """The quantity that the attack changes: the loss, or the logit of the label."""
     target: int | None = None
     """The class that the network should predict; None for any wrong class."""
     random_start: bool = False
+    """Whether to start from random pictures within epsilon of the originals."""
     pictures: int | None = None
     """The number of pictures of the test split, chosen by the seed; None for 256, or fewer if they are large."""
 

@@ -36,6 +36,7 @@ from harness import (
 @dataclass(frozen=True)
 class Options(Head):
     train_limit: int | None = None
+    """The maximum number of training pictures; none for all."""
     validation: float = 0.0
     """The share of the training pictures for validation. Choose options by its accuracy, not by that of the test split."""
 

@@ -57,7 +57,9 @@ class Options:
     epochs: int = 10
     """Maximum; training ends earlier if the validation loss stops falling."""
     batch_size: int = 16
+    """The number of pictures in a training step."""
     train_limit: int | None = None
+    """The maximum number of training pictures; none for all."""
     validation: float = 0.15
     """The share of the training pictures for validation, which decides when to stop."""
     blocks: int = 1
@@ -65,7 +67,9 @@ class Options:
     layers: int | None = None
     """The number of last layers of the trunk to train, instead of blocks; None to use blocks."""
     batch_norm: Literal["frozen", "trained"] = "frozen"
+    """Whether batch norms of the trained part keep their statistics (frozen) or train."""
     optimizer: SGD | Adam | AdamW = Adam(lr=1e-4)
+    """The optimiser and its own options."""
     trunk_rate: float = 0.3
     """The learning rate of the trunk, as a multiple of the optimizer's."""
     stopping: Stopping = Stopping()

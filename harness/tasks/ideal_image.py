@@ -42,6 +42,7 @@ class Options:
     classes: tuple[int, ...] = ()
     """The numbers of the classes; an empty list for all classes, or for four of them if there are more than ten."""
     steps: int = 256
+    """The number of steps along the gradient."""
     step_size: float = 0.02
     """The mean change of a pixel in a step, for pixels from 0 to 1."""
     variation: float = 0.15

@@ -39,11 +39,15 @@ SCHEDULES = {"constant": Constant(), "cosine": Cosine(), "warmup-cosine": Warmup
 @dataclass(frozen=True)
 class Options:
     epochs: int = 15
+    """The number of epochs: passes over the training pictures."""
     batch_size: int = 32
+    """The number of pictures in a training step."""
     train_limit: int | None = None
+    """The maximum number of training pictures; none for all."""
     validation: float = 0.0
     """The share of the training pictures for validation. Choose options by its accuracy, not by that of the test split."""
     optimizer: SGD | Adam | AdamW = Adam(lr=1e-3)
+    """The optimiser and its own options."""
     schedule: Literal["constant", "cosine", "warmup-cosine"] = "cosine"
     """warmup-cosine increases the learning rate during the first tenth of the steps, which makes the training of deep
     networks more stable and reduces the effect of rounding errors."""

@@ -16,9 +16,11 @@ class Stopping:
     patience: int = 3
     """Training ends after this number of epochs without a better one."""
     min_delta: float = 1e-3
+    """The smallest fall of the validation loss that counts as better."""
     plateau_patience: int = 1
     """The learning rate is multiplied by `plateau_factor` after this number of epochs without a better one."""
     plateau_factor: float = 0.3
+    """The factor on the learning rate; see plateau_patience."""
 
     def __post_init__(self) -> None:
         check_ranges(

@@ -30,12 +30,15 @@ class Head:
     """The new head, and its training on the features of a frozen trunk."""
 
     epochs: int = 30
+    """The number of epochs: passes over the features."""
     batch_size: int = 32
+    """The number of examples in a training step."""
     hidden: int | None = None
     """Units of a hidden layer before the last layer; None for no hidden layer."""
     dropout: float = 0.0
     """The share of the features to drop. Each framework drops other features."""
     optimizer: SGD | Adam | AdamW = Adam(lr=1e-3, weight_decay=1e-4)
+    """The optimiser and its own options."""
 
     def __post_init__(self) -> None:
         check_ranges(self, epochs=AT_LEAST_1, batch_size=AT_LEAST_1, hidden=AT_LEAST_1, dropout=BELOW_1)
