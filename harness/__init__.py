@@ -51,6 +51,8 @@ _HOMES = {
     "harness.tasks.common.transfer": "FROZEN_TRUNK Head Trunk changed_tensors learn_head unfrozen_rates",
     "harness.tasks.common.victim": "Victim check_class choose_pictures predictions",
     "harness.text": "format_size printable",
+    "harness.timing.clock": "Rate",
+    "harness.timing.steady": "median_rate",
     "harness.verdict": "Verdict",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -213,6 +215,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.tasks.common.victim import predictions as predictions
     from harness.text import format_size as format_size
     from harness.text import printable as printable
+    from harness.timing.clock import Rate as Rate
+    from harness.timing.steady import median_rate as median_rate
     from harness.verdict import Verdict as Verdict
 
 

@@ -60,7 +60,9 @@ LATER = {"artifacts", "provenance"}
 TIMES = {"total_s": float, "first_step_s": float, "images_per_s": list[float]}
 """The times of every finished cell."""
 
-LATER_TIMES = {"rate": str} | {f"segment_{name}": list[float] for name in Usage._fields}
+LATER_TIMES = {"rate": str, "segment_rates": list[float], "probe_s": list[float], "turn": int} | {
+    f"segment_{name}": list[float] for name in Usage._fields
+}
 """Fields of `time` that older cells lack: the unit of the rate, and the use of the processor in each segment."""
 
 LARGEST = 2**63

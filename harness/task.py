@@ -14,7 +14,8 @@ from harness.metric import Metric, check_metrics
 from harness.recipe import Recipe
 from harness.result import Semantics, digest
 from harness.spec import Array, Counts, Model, Shape, Weights
-from harness.timing.clock import Clock
+from harness.timing.clock import Clock, Rate
+from harness.timing.segments import Work, are_enough, repeated, units_for
 
 ModelBuilder = Callable[[Shape, int], Model]
 """A function that builds a network for an input shape and a number of classes."""
@@ -66,6 +67,9 @@ class TaskContext:
     start: Trained | None = None
     """The trained network to start from; None for a task that starts from random weights."""
 
+    segment_s: float | None = None
+    """The shortest timed segment in seconds. If None, work is never repeated."""
+
     def first_weights(self, model: Model) -> Weights:
         """The first weights of the harness; with native semantics, those of the framework."""
         if self.semantics == "aligned":
@@ -80,6 +84,27 @@ class TaskContext:
         self._record_own_way(type(recipe.optimizer).__name__)
         return self.backend.native_trainer(net, recipe, self.seed)
 
+    def weights(self, net: Any) -> dict[str, Array]:
+        """The weights of a network, on the host."""
+        with self.clock.phase("weights"):
+            return self.backend.weights(net)
+
+    def load(self, net: Any, weights: Weights) -> None:
+        """Replace the weights of a network."""
+        with self.clock.phase("weights"):
+            self.backend.load(net, weights)
+
+    def timed(self, own: Sequence[Rate], work: Work, items: float) -> list[Rate]:
+        """The rates of timed segments: those of the task's `own` segments if they are enough and long enough, and otherwise
+        those of repeated work. `work(n)` does n units of `items` items each, and returns the number of items.
+
+        Call it after everything else has been read from the networks: `work` may change them.
+        """
+        if self.segment_s is None or are_enough(own, self.segment_s):
+            return list(own)
+        self.tell("timing")
+        return repeated(self.clock, work, units_for(own, items, self.segment_s), self.segment_s)
+
     def _record_own_way(self, topic: str) -> None:
         if topic in self.backend.native:
             self.own_ways[topic] = self.backend.native[topic]
@@ -87,10 +112,10 @@ class TaskContext:
 
 @dataclass
 class TaskResult:
-    """The results of a task. `rates` holds the headline rate of each timed segment."""
+    """The results of a task. `rates` holds the headline rate of each timed segment: see `TaskContext.timed`."""
 
     metrics: dict[str, Any]
-    rates: list[float]
+    rates: Sequence[float]
     parameters: Counts
     evidence: dict[str, Any]
     trained: Trained | None = None
@@ -102,7 +127,10 @@ class TaskResult:
 
 
 class Task(ABC):
-    """An experiment. It times its phases with `context.clock`: build, first_step, warm_up, train, eval."""
+    """An experiment. It times its phases with `context.clock`: build, first_step, warm_up, train, curve, eval, weights.
+
+    No phase contains another. The time outside of all phases is reported as "other".
+    """
 
     name: ClassVar[str]
     rate: ClassVar[str]

@@ -20,10 +20,25 @@ from harness.report.stats import mean_interval, median_interval, rate_interval
 from harness.result import SCHEMA, SHOWN, Result
 from harness.spec import Array
 from harness.text import shown_names
-from harness.timing.load import disturbance
+from harness.timing.record import disturbance
 from harness.verdict import Verdict, no_certificate, worst
 
-AROUND = ("data", "import", "build", "eval", "total", "process", "beside")
+AROUND = (
+    "start",
+    "probe",
+    "data",
+    "import",
+    "build",
+    "curve",
+    "eval",
+    "weights",
+    "repeat",
+    "save",
+    "other",
+    "total",
+    "process",
+    "beside",
+)
 """Phases of a cell without training or attacks, and sums of several phases."""
 
 

@@ -25,7 +25,7 @@ Profile = Literal["quick", "standard", "rigorous"]
 LARGER: Mapping[str, Any] = {"dataset": "cifar10", "weights": "efficientnet-lite0"}
 
 PROFILES: Mapping[Profile, Mapping[str, Any]] = {
-    "quick": {},
+    "quick": {"segment_s": 0.3},
     "standard": {**LARGER, "seeds": 6},
     "rigorous": {**LARGER, "seeds": 10, "modes": ["default", "compiled"]},
 }
@@ -33,6 +33,9 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
 
 MEMORY = Range(0, 2**20, without_low=True)
 """The memory limit in GiB. The system does not accept much larger limits."""
+
+SEGMENT = Range(0, 3600)
+"""The shortest timed segment in seconds. With 0, only the number of segments counts."""
 
 SEED, SEED_COUNT = Range(0, 2**32 - 1), Range(1, 2**20)
 """The numbers that every framework accepts as seeds, and the number of seeds of a run."""
@@ -63,6 +66,9 @@ class Config:
     parity: bool = True
     """Whether to make certificates. Without them, verdicts are not-checked."""
     timeout: float = 3600.0
+    segment_s: float = 2.0
+    """The shortest timed segment in seconds. A training that is too short for five of them is repeated, on a network that is
+    thrown away."""
     threads: int | None = None
     """The number of threads of each framework; none for as many as cores."""
     memory_gb: float | None = None
@@ -72,7 +78,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_ranges(
-            self, timeout=ABOVE_0, threads=AT_LEAST_1, memory_gb=MEMORY, train_limits=AT_LEAST_1,
+            self, timeout=ABOVE_0, segment_s=SEGMENT, threads=AT_LEAST_1, memory_gb=MEMORY, train_limits=AT_LEAST_1,
             seeds=SEED_COUNT if isinstance(self.seeds, int) else SEED,
         )  # fmt: skip
         if len(set(self.train_limits)) < len(self.train_limits):

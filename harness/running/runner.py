@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -46,6 +47,9 @@ class Limits:
     timeout: float = 3600.0
     threads: int | None = None
     memory_bytes: int | None = None
+    segment_s: float | None = None
+    """The shortest timed segment in seconds. If None, work is never repeated."""
+
     python: Mapping[str, str] = field(default_factory=dict)
     """The interpreter of each backend that does not run in this one."""
 
@@ -59,8 +63,8 @@ class Runner:
     watcher: Watcher
 
     def run(self, cells: Sequence[Cell], config: Mapping[str, Any], parity: bool) -> None:
-        """Run the cells that have no result yet. The backends of an experiment run in a random order, so that changes in the
-        speed of the machine affect all of them alike."""
+        """Run the cells that have no result yet. The seeds follow one another, and the backends of an experiment with a seed run
+        in a random order, so that changes in the speed of the machine affect all of them alike."""
         with self.store.locked(cells):
             earlier = self.store.plan() if self.store.exists else []
             known = {cell.key for cell in earlier}
@@ -85,7 +89,7 @@ class Runner:
                 self._certify(cells, {cell.configuration for cell in todo}, shown)
             for number, cell in enumerate(turns, 1):
                 self.watcher.started(f"{cell.task} {shown[cell.backend]}/{cell.mode} seed {cell.seed}", cell)
-                result = self.run_cell(cell)
+                result = self.run_cell(cell, len(cells) - len(todo) + number)
                 result.evidence[SHOWN] = shown[cell.backend]
                 self.watcher.finished(result, number, len(todo))
             if parity:
@@ -106,17 +110,19 @@ class Runner:
         found = dict.fromkeys(tasks, ()) | kept | installed_metrics(tasks)
         return {task: [metric.as_json() for metric in metrics] for task, metrics in found.items()}
 
-    def run_cell(self, cell: Cell) -> Result:
-        """Run a cell in its own process. There is always a result, even if the process crashes."""
+    def run_cell(self, cell: Cell, turn: int) -> Result:
+        """Run a cell in its own process. There is always a result, even if the process crashes. `turn` is its place in the order
+        of execution."""
         folder = self.store.room("cells", cell.key)
         self.store.clear_artifacts(cell)
-        ended = self._start_worker(folder, {"cell": asdict(cell)}, cell.backend, "cell.json")
+        request = {"cell": asdict(cell), "timing": {"segment_s": self.limits.segment_s, "started": time.monotonic()}}
+        ended = self._start_worker(folder, request, cell.backend, "cell.json")
         try:
             result = self.store.load(cell) or Result(cell, *ended.explain())
         except ValueError as error:
             result = Result(cell, "invalid", f"{error}; it is kept as {self.store.set_aside(cell)}")
         if result.status == "ok":
-            result.time["process_s"] = ended.seconds
+            result.time |= {"process_s": ended.seconds, "turn": turn}
             if ended.code:
                 result.warnings.append(f"its process ended badly after it had stored the result: {ended.explain()[1]}")
         result.evidence |= _code_of(cell.backend)
@@ -234,13 +240,15 @@ def _hash_of_weights(cell: Cell) -> str | None:
 
 
 def _in_turns(cells: Sequence[Cell], seed: int) -> Iterator[Cell]:
-    """The cells by experiment and seed, and in a random order within these groups."""
+    """The cells by seed and experiment, and in a random order within these groups."""
     order = random.Random(seed)
-    rounds: dict[tuple[str, ...], list[Cell]] = {}
+    rounds: dict[int, dict[tuple[str, ...], list[Cell]]] = {}
     for cell in cells:
-        rounds.setdefault((cell.task, cell.model, cell.dataset, str(cell.seed)), []).append(cell)
-    for group in rounds.values():
-        yield from order.sample(group, len(group))
+        experiments = rounds.setdefault(cell.seed, {})
+        experiments.setdefault((cell.task, cell.model, cell.dataset), []).append(cell)
+    for experiments in rounds.values():
+        for group in experiments.values():
+            yield from order.sample(group, len(group))
 
 
 def _now() -> str:

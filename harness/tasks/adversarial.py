@@ -31,6 +31,7 @@ from harness import (
     check_ranges,
     choose_pictures,
     hookimpl,
+    median_rate,
     predictions,
     probabilities,
 )
@@ -140,6 +141,7 @@ class Adversarial(Task):
         asked = right if options.target is None else predictions(before) != wanted
         fooled = (predictions(seen) == wanted) == (options.target is not None)
         change = np.abs(made - images)
+        rates = victim.timed(attack, images, wanted, start)
         clean = {} if own else {"test_accuracy": float(right.mean())}
         return TaskResult(
             metrics=clean
@@ -150,10 +152,10 @@ class Adversarial(Task):
                 "mean_perturbation": float(change.mean()),
                 "largest_perturbation": float(change.max()),
                 "vanished_gradients": float(still.mean()),
-                "attack_images_per_s": float(np.median(victim.rates)),
+                "attack_images_per_s": median_rate(rates),
                 "pictures": len(images),
             },
-            rates=victim.rates,
+            rates=rates,
             parameters=victim.model.counts(),
             evidence=victim.evidence | ({"notes": [own]} if own else {}),
             arrays={

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from harness import (
     AT_LEAST_1,
     BELOW_1,
@@ -29,6 +27,7 @@ from harness import (
     check_ranges,
     hookimpl,
     learn_head,
+    median_rate,
     metrics_of,
 )
 
@@ -62,8 +61,8 @@ class FeatureExtraction(Task):
         learned = learn_head(context, options, train, validation)
         test = learned.trunk.features(data.test)
         held = {"validation_accuracy": learned.points[-1].validation_accuracy} if validation else {}
-        rates = learned.trunk.rates  # empty if there is only one batch
-        speed = {"features_per_s": float(np.median(rates))} if rates else {}
+        rates = learned.trunk.timed(train)  # empty if there is only one batch, and no work may be repeated
+        speed = {"features_per_s": median_rate(rates)} if rates else {}
         frozen = Recipe(options.optimizer, rates=FROZEN_TRUNK).frozen(learned.model)
         return TaskResult(
             metrics=metrics_of(learned.fit, learned.features, test, learned.points) | held | speed,

@@ -114,7 +114,7 @@ class FineTuning(Task):
         validation = cast(Examples, held_out)  # never None: options.validation is above 0
         learned = learn_head(context, options.head, train, validation)
         net, with_head = learned.net, learned.weights
-        backend.load(net, with_head)
+        context.load(net, with_head)
 
         recipe = options.recipe(learned.model)
         fit = Fit(context, net, learned.model, recipe)
@@ -132,26 +132,26 @@ class FineTuning(Task):
                 lr = np.full(len(batches), options.optimizer.lr * watch.factor)
                 loss = validation_loss(epoch, fit.learn(batches, lr))
                 if watch.update(loss):
-                    watch.kept = backend.weights(net)
+                    watch.kept = context.weights(net)
                 context.tell(f"epoch {epoch} of at most {options.epochs}, validation loss {loss:.4f}")
                 if watch.done:
                     break
         frozen = recipe.frozen(learned.model)
-        if moved := changed_tensors(with_head, backend.weights(net), frozen):
+        if moved := changed_tensors(with_head, context.weights(net), frozen):
             raise SamebenchError(f"{backend.name} has changed frozen tensors: {', '.join(moved)}")
 
-        backend.load(net, watch.kept)
+        context.load(net, watch.kept)
         metrics = metrics_of(fit, train, data.test, points)
-        backend.load(net, with_head)
+        context.load(net, with_head)
         metrics |= {
-            "head_test_accuracy": fit.evaluate(data.test).accuracy,
+            "head_test_accuracy": fit.evaluate(data.test, "eval").accuracy,
             "epochs_run": watch.epoch,
             "best_epoch": watch.best_epoch,
             "validation_accuracy": points[watch.best_epoch].validation_accuracy,
         }
         return TaskResult(
             metrics=metrics,
-            rates=fit.rates,
+            rates=fit.timed(),
             parameters=learned.model.counts(frozen),
             evidence=learned.evidence | {f"tuning_{name}": value for name, value in groups.evidence.items()},
             trained=Trained(learned.model, watch.kept),

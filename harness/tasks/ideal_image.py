@@ -106,7 +106,7 @@ class IdealImage(Task):
             metrics[f"{prefix}total_variation"] = float((total_variation(made[way].astype(np.float64)) / values).mean())
         return TaskResult(
             metrics=metrics,
-            rates=victim.rates,
+            rates=victim.timed(ascent, start, wanted, start),
             parameters=victim.model.counts(),
             evidence=victim.evidence,
             arrays={

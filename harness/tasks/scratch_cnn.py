@@ -85,12 +85,13 @@ class ScratchCNN(Task):
         context.tell("first step")
         points = fit.follow(groups, validation)
         held = {"validation_accuracy": points[-1].validation_accuracy} if validation else {}
+        metrics, weights = metrics_of(fit, train, data.test, points) | held, context.weights(net)
         return TaskResult(
-            metrics=metrics_of(fit, train, data.test, points) | held,
-            rates=fit.rates,
+            metrics=metrics,
+            rates=fit.timed(),
             parameters=model.counts(),
             evidence=evidence | groups.evidence | fit.evidence,
-            trained=Trained(model, backend.weights(net)),
+            trained=Trained(model, weights),
         )
 
 

@@ -5,24 +5,42 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Self
 
 from harness.timing.load import Reading, Usage
+
+
+class Rate(float):
+    """Items per second in a timed segment. It is a number that knows its count of items and its use of the processor."""
+
+    count: float
+    usage: Usage
+
+    def __new__(cls, count: float, usage: Usage) -> Self:
+        rate = super().__new__(cls, count / usage.seconds)
+        rate.count, rate.usage = count, usage
+        return rate
+
+    def __reduce__(self) -> Any:
+        return Rate, (self.count, self.usage)
 
 
 class Clock:
     """Seconds by phase. Each section of a phase is kept; the time of a phase is their sum."""
 
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
+    def __init__(self, started: float | None = None) -> None:
+        """`started` is the value of `time.monotonic` when this process was started. The time since then is the phase
+        "start"."""
+        now = time.monotonic()
+        self.started = now if started is None else started
         self.usage: dict[str, list[Usage]] = {}
         """The time and the processor time of each section, by phase."""
-
-        self.segments: dict[float, Usage] = {}
-        """The usage of each timed segment, by its rate."""
 
         self.beside: dict[str, float] = {}
         """Seconds of work in other threads during phases, such as augmentation."""
         self._running: str | None = None
+        if started is not None:
+            self.usage["start"] = [Usage(now - started, time.process_time(), None, None)]
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -30,21 +48,17 @@ class Clock:
         if self._running:
             raise RuntimeError(f"the phase {self._running!r} is still running; {name!r} cannot start inside it")
         self._running, before = name, Reading.now()
-        start = time.perf_counter()
+        start = time.monotonic()
         try:
             yield
         finally:
-            seconds = time.perf_counter() - start
+            seconds = time.monotonic() - start
             self._running = None
             self.usage.setdefault(name, []).append(before.until(Reading.now(), seconds))
 
-    def rate(self, name: str, count: float) -> float:
-        """The rate per second of the last section of a phase, in which `count` items were processed. The section is
-        kept as a timed segment."""
-        last = self.usage[name][-1]
-        rate = count / last.seconds
-        self.segments[rate] = last
-        return rate
+    def rate(self, name: str, count: float) -> Rate:
+        """The rate of the last section of a phase, in which `count` items were processed."""
+        return Rate(count, self.usage[name][-1])
 
     @property
     def phases(self) -> dict[str, list[float]]:
@@ -56,5 +70,12 @@ class Clock:
 
     @property
     def total(self) -> float:
-        """Seconds since this clock was created, in phases or not."""
-        return time.perf_counter() - self.started
+        """Seconds since the start, in phases or not."""
+        return time.monotonic() - self.started
+
+    def record(self, *names: str) -> dict[str, float]:
+        """Seconds by phase, also of the phases `names` if they have no section. "other" is the time outside of all phases, so
+        that all of them add up to "total"."""
+        seconds = {name: self.seconds(name) for name in dict.fromkeys((*names, *self.usage))}
+        total = self.total
+        return seconds | {"other": max(total - sum(seconds.values()), 0.0), "total": total}

@@ -62,14 +62,9 @@ class Reading(NamedTuple):
         return Usage(seconds, own, others, waited)
 
 
-def as_record(segments: Sequence[Usage]) -> dict[str, list[float]]:
-    """The usage of timed segments, as a result keeps it."""
-    named = {f"segment_{name}": [getattr(segment, name) for segment in segments] for name in Usage._fields}
-    return {name: values for name, values in named.items() if values and None not in values}
-
-
-def disturbance(measured: Mapping[str, Any]) -> str | None:
-    """The reason not to trust the speed of a cell, by the values of `as_record`; None if there is no reason."""
+def load_problem(measured: Mapping[str, Any]) -> str | None:
+    """The load of other processes, or the stalls, that spoil the speed of a cell; None if there is neither. `measured` holds the
+    usage of each timed segment, as a result keeps it."""
     seconds, own, others, waited = (measured.get(f"segment_{name}", []) for name in Usage._fields)
     if used := _cores_of_others(seconds, others, waited):
         return f"other processes used {used:.1f} cores while it was timed"
@@ -83,8 +78,9 @@ def busy_since(start: float, before: Reading) -> str | None:
     until enough time has been measured."""
     time.sleep(max(start + SHORTEST - time.perf_counter(), 0.0))
     seconds = time.perf_counter() - start
-    record = as_record([before.until(Reading.now(), seconds)])
-    if used := _cores_of_others(*(record.get(f"segment_{name}", []) for name in ("seconds", "others_s", "waited_s"))):
+    usage = before.until(Reading.now(), seconds)
+    waited = [] if usage.waited_s is None else [usage.waited_s]
+    if usage.others_s is not None and (used := _cores_of_others([usage.seconds], [usage.others_s], waited)):
         return (
             f"This machine is busy: other processes use {used:.1f} cores. Speeds measured now are marked as disturbed."
         )

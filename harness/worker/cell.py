@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.environment import keep_within
 from harness.errors import WrongDevice
@@ -30,14 +30,33 @@ if TYPE_CHECKING:
 NATIVE = "native semantics: each framework uses its own optimiser and first weights"
 
 
+PHASES = ("start", "data", "import", "build", "first_step", "warm_up", "train", "curve", "eval", "repeat", "save")
+"""The phases that every finished cell has, in their order. Tasks may add others."""
+
+
+class Timing(NamedTuple):
+    """How a cell is timed."""
+
+    segment_s: float | None = None
+    """The shortest timed segment in seconds. If None, work is never repeated."""
+
+    started: float | None = None
+    """The value of `time.monotonic` when this process was started."""
+
+
+OWN_SEGMENTS = Timing()
+"""Only the segments of the task itself, of any length."""
+
+
 def main(request_file: str, result_file: str) -> None:
     stand_guard()
     faulthandler.enable()
     request = json.loads(Path(request_file).read_text())
     keep_within(**request["limits"])
     if "cell" in request:
-        result = Path(result_file)
-        write_sealed(result, run_cell(Cell(**request["cell"]), result.parent / ARTIFACTS, teller()).as_json())
+        result, timing = Path(result_file), Timing(**request.get("timing", {}))
+        done = run_cell(Cell(**request["cell"]), result.parent / ARTIFACTS, teller(), timing)
+        write_sealed(result, done.as_json())
     else:
         from harness.worker.jobs import certify, judge, probe
 
@@ -45,17 +64,19 @@ def main(request_file: str, result_file: str) -> None:
         write_json(Path(result_file), next(answer[name](request) for name in answer if name in request))
 
 
-def run_cell(cell: Cell, artifacts: Path, tell: Callable[[str], None] = lambda line: None) -> Result:
+def run_cell(
+    cell: Cell, artifacts: Path, tell: Callable[[str], None] = lambda line: None, timing: Timing = OWN_SEGMENTS
+) -> Result:
     """Run one cell. An error becomes its status and its reason."""
     try:
-        return _run(cell, artifacts, tell)
+        return _run(cell, artifacts, tell, timing)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status, reason = explain(error)
         return Result(cell, status, reason)
 
 
-def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
+def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timing) -> Result:
     from harness.environment import describe_host
     from harness.options import change
     from harness.pictures import inputs
@@ -63,14 +84,18 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     from harness.storage.places import Places
     from harness.task import TaskContext, fingerprint_of
     from harness.timing.clock import Clock
-    from harness.timing.load import as_record
+    from harness.timing.probe import machine_probe
+    from harness.timing.record import as_record
     from harness.worker.networks import builder_of, network_of, trained_network
     from harness.worker.provenance import provenance
 
-    clock, plugins, places = Clock(), load_plugins(), Places.from_environment()
-    task = plugins.tasks[cell.task]
-    data_options, options = inputs.split_options(cell.options)
+    clock = Clock(timing.started)
+    with clock.phase("machine_probe"):
+        probes = [machine_probe()]
     with clock.phase("data"):
+        plugins, places = load_plugins(), Places.from_environment()
+        task = plugins.tasks[cell.task]
+        data_options, options = inputs.split_options(cell.options)
         network, start = network_of(cell.model, cell.weights, plugins, places)
         dataset = inputs.load(cell.dataset, plugins.datasets, network, data_options, places)
     tell("importing")
@@ -79,7 +104,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
     build, chosen = builder_of(task, network, start), change(task.options(), options)
     context = TaskContext(
         backend, build, dataset, cell.seed, chosen, clock, cell.semantics, tell,
-        start=trained_network(start, names=task.keeps_head) if start else None,
+        start=trained_network(start, names=task.keeps_head) if start else None, segment_s=timing.segment_s,
     )  # fmt: skip
     outcome = task.run(context)
     if cell.device not in ("auto", outcome.evidence["device"]):
@@ -87,28 +112,33 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None]) -> Result:
             f"{cell.backend} should run on the {cell.device}, but its tensors are on the {outcome.evidence['device']}"
         )
     problem = diverged(outcome.metrics)
-    phases = dict.fromkeys(("data", "import", "build", "first_step", "warm_up", "train", "eval", *clock.phases))
+    with clock.phase("save"):
+        written = {} if problem else _write_artifacts(outcome, dataset, cell, artifacts)
+        subjects = fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))
+        about = provenance(backend)
+    with clock.phase("machine_probe"):
+        probes.append(machine_probe())
     return Result(
         cell,
         status="diverged" if problem else "ok",
         reason=problem,
         metrics=outcome.metrics,
-        time={f"{name}_s": clock.seconds(name) for name in phases}
+        time={f"{name}_s": seconds for name, seconds in clock.record(*PHASES).items()}
         | {f"{name}_beside_s": seconds for name, seconds in clock.beside.items()}
-        | {"total_s": clock.total, "rate": task.rate, "images_per_s": outcome.rates}
-        | as_record([clock.segments[rate] for rate in outcome.rates if rate in clock.segments]),
+        | {"rate": task.rate, "probe_s": probes}
+        | as_record(outcome.rates, timing.segment_s),
         parameters=outcome.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
         evidence=outcome.evidence
         | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": context.own_ways}
-        | {"subjects": fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))}
+        | {"subjects": subjects}
         | {"host": describe_host()}
         | ({"start": start.about | {"name": start.name}} if start else {}),
         versions=backend.versions(),
         parity=no_certificate(NATIVE if cell.semantics == "native" else ""),
         settings=backend.settings(),
-        provenance=provenance(backend),
-        artifacts={} if problem else _write_artifacts(outcome, dataset, cell, artifacts),
+        provenance=about,
+        artifacts=written,
     )
 
 

@@ -20,6 +20,7 @@ from harness.reference.losses import mean_loss
 from harness.spec import Array, BatchNorm, Conv, Dense, Flatten, Model, fingerprint
 from harness.task import TaskContext
 from harness.tasks.common.evaluation import Evaluation, Point, evaluate, overfitting_gap
+from harness.timing.clock import Rate
 
 SEGMENTS = 5
 """Minimum number of timed segments of a training, so that their spread is known."""
@@ -127,8 +128,8 @@ class Fit:
             self.trainer = context.trainer(net, recipe)
         self.masked = recipe.draws_masks(model)
         self.steps, self.lost = 0, 0.0
-        self.rates: list[float] = []
-        """Training pictures per second in each timed segment."""
+        self.rates: list[Rate] = []
+        """Training pictures per second in each segment of this training."""
         self.evidence: dict[str, Any] = {"weights_rule": fingerprint(SMALL.init(0))}
 
     def learn(self, batches: Batches, lr: Array, segments: int = 1) -> float:
@@ -139,14 +140,28 @@ class Fit:
         for segment in (slice(start, stop) for start, stop in pairwise(cuts) if start < stop):
             self._run("train", batches[segment], lr[segment])
             self.rates.append(self.context.clock.rate("train", len(lr[segment]) * batches.batch_size))
+        self._last = batches, lr
         return (self.lost - before) / len(batches)
+
+    def timed(self) -> list[Rate]:
+        """The rates of timed segments. If the training has too few segments, or too short ones, its last steps are repeated.
+        Call it last: the network is thrown away afterwards."""
+        batches, lr = self._last
+
+        def repeat(steps: int) -> float:
+            rows = np.resize(batches.rows, steps * batches.batch_size)
+            self.trainer.run(Batches(batches.examples, rows, batches.batch_size), np.resize(lr, steps))
+            return len(rows)
+
+        return self.context.timed(self.rates, repeat, batches.batch_size)
 
     def _begin(self, batches: Batches, lr: Array, segments: int) -> int:
         """Run the first steps, which are not timed. Returns their number: only one if the training is short."""
         if (
             self.masked
         ):  # training losses depend on the dropout masks, so only a loss in evaluation mode can be compared
-            logits = self.context.backend.forward(self.net, batches[:1])
+            with self.context.clock.phase("curve"):
+                logits = self.context.backend.forward(self.net, batches[:1])
             labels = batches.examples.labels[batches[:1].rows]
             self.evidence["first_losses"] = [mean_loss(self.recipe.loss, logits, labels)]
         losses, early = self._run("first_step", batches[:1], lr[:1]).tolist(), None
@@ -176,13 +191,16 @@ class Fit:
         return points
 
     def look(self, epoch: int, training_loss: float, train: Examples, validation: Examples | None) -> Point:
-        """Evaluate the network, in evaluation mode and outside of the phases of the clock."""
+        """Evaluate the network in evaluation mode."""
         seen, held = self.evaluate(train), self.evaluate(validation) if validation else None
         unseen = (held.loss, held.accuracy) if held else (None, None)
         return Point(epoch, training_loss, seen.loss, seen.accuracy, *unseen)
 
-    def evaluate(self, examples: Examples) -> Evaluation:
-        logits = self.context.backend.forward(self.net, in_order(examples))
+    def evaluate(self, examples: Examples, phase: str = "curve") -> Evaluation:
+        """Evaluate the network on these pictures. The time belongs to a phase of the clock: "curve", or "eval" for the final
+        evaluation on the test split."""
+        with self.context.clock.phase(phase):
+            logits = self.context.backend.forward(self.net, in_order(examples))
         return evaluate(self.recipe.loss, logits, examples.labels, self.context.dataset.classes)
 
     judge = renamed_method("judge", "evaluate")
@@ -202,7 +220,7 @@ def in_order(examples: Examples) -> Batches:
 def first_evidence(context: TaskContext, net: Any, model: Model) -> dict[str, Any]:
     """Evidence that must be equal for all backends before training: hashes of the network, and of the weights that the
     framework returns."""
-    weights = context.backend.weights(net)
+    weights = context.weights(net)
     return {
         "model": model.fingerprint,
         "weights": fingerprint({name: tensor.astype(np.float32) for name, tensor in weights.items()}),
@@ -233,9 +251,7 @@ TRAINING_METRICS = (
 
 def metrics_of(fit: Fit, train: Examples, test: Examples, points: list[Point]) -> dict[str, Any]:
     """The metrics of a trained network. The test split is evaluated last, in the phase "eval"."""
-    seen = fit.evaluate(train)
-    with fit.context.clock.phase("eval"):
-        unseen = fit.evaluate(test)
+    seen, unseen = fit.evaluate(train), fit.evaluate(test, "eval")
     return {
         **unseen.as_metrics("test"),
         "train_accuracy": seen.accuracy,

@@ -17,6 +17,7 @@ from harness.spec import Array, BatchNorm, Dense, Dropout, Flatten, Layer, Model
 from harness.task import ModelBuilder, Subject, TaskContext
 from harness.tasks.common.evaluation import Point
 from harness.tasks.common.fitting import SEGMENTS, EpochGroups, Fit, first_evidence, in_order
+from harness.timing.clock import Rate
 
 FROZEN_TRUNK = (("trunk", 0.0),)
 """The rates of a recipe for a frozen trunk."""
@@ -81,8 +82,8 @@ class Trunk:
 
     def __init__(self, context: TaskContext, net: Any) -> None:
         self.context, self.net = context, net
-        self.rates: list[float] = []
-        """Pictures per second in each timed segment. A shorter last batch is filled up, and counts as full."""
+        self.rates: list[Rate] = []
+        """Pictures per second in each segment of the extraction. A shorter last batch is filled up, and counts as full."""
 
     def features(self, examples: Examples) -> Examples:
         """The features of the pictures, as pictures of one pixel, with the same labels."""
@@ -98,6 +99,17 @@ class Trunk:
             self.context.tell(f"features of {segment.rows[-1] + 1} of {len(examples)} pictures")
         features = np.concatenate(done)
         return Examples(features.reshape(len(features), 1, 1, -1), examples.labels)
+
+    def timed(self, examples: Examples) -> list[Rate]:
+        """The rates of timed segments. If the extraction has too few segments, or too short ones, it is repeated."""
+        batches = in_order(examples)
+
+        def repeat(count: int) -> float:
+            for start in range(0, count, len(batches)):  # at most all pictures at once, because features take memory
+                self.context.backend.forward(self.net, batches[: count - start], upto="features")
+            return count * batches.batch_size
+
+        return self.context.timed(self.rates, repeat, batches.batch_size)
 
 
 class Learned(NamedTuple):
@@ -120,8 +132,8 @@ class Learned(NamedTuple):
     @property
     def weights(self) -> dict[str, Array]:
         """The weights of the trunk and of the trained head."""
-        backend = self.trunk.context.backend
-        return {**backend.weights(self.net), **backend.weights(self.fit.net)}
+        context = self.trunk.context
+        return {**context.weights(self.net), **context.weights(self.fit.net)}
 
 
 def learn_head(context: TaskContext, options: Head, train: Examples, validation: Examples | None) -> Learned:

@@ -18,6 +18,7 @@ from harness.reference.losses import probabilities
 from harness.spec import Array, Model, class_count
 from harness.task import TaskContext
 from harness.tasks.common.fitting import first_evidence, in_order
+from harness.timing.clock import Rate
 
 AT_ONCE, VALUES = 64, 1_250_000
 """The batch size of attacks: at most this many pictures, and at most this many values of pixels. For 224x224 photos it is
@@ -39,12 +40,13 @@ class Victim:
         with context.clock.phase("build"):
             self.net = self.backend.build(self.model, context.start.weights)
         self.evidence: dict[str, Any] = first_evidence(context, self.net, self.model)
-        self.rates: list[float] = []
+        self.rates: list[Rate] = []
         """Attacked pictures per second in each batch."""
 
     def logits(self, images: Array) -> Array:
-        """The logits of pictures. This is outside of the phases of the clock."""
-        return self.backend.forward(self.net, in_order(Examples(images, np.zeros(len(images), np.int32))))
+        """The logits of pictures."""
+        with self.context.clock.phase("eval"):
+            return self.backend.forward(self.net, in_order(Examples(images, np.zeros(len(images), np.int32))))
 
     def record_inputs(self, images: Array, labels: Array | None = None) -> None:
         """Record a hash of the pictures, and of the labels if they are from the dataset, as evidence: it must be equal for
@@ -67,6 +69,18 @@ class Victim:
             self.rates.append(self.context.clock.rate("attack", size))
             self.context.tell(f"{min(len(made) * size, len(images))} of {len(images)} pictures attacked")
         return np.concatenate(made)[: len(images)].astype(np.float32)
+
+    def timed(self, attack: Attack, images: Array, labels: Array, start: Array) -> list[Rate]:
+        """The rates of timed segments. If there are too few attacked batches, or too short ones, the first is repeated."""
+        rows = np.resize(np.arange(len(images)), at_once(images, len(images)))
+        pictures, classes, first = images[rows], labels[rows], start[rows]
+
+        def repeat(times: int) -> float:
+            for _ in range(times):
+                self._perturbed(attack, pictures, classes, first)
+            return times * len(rows)
+
+        return self.context.timed(self.rates, repeat, len(rows))
 
     def _perturbed(self, attack: Attack, images: Array, labels: Array, start: Array) -> Array:
         return self.backend.perturb(self.net, images, labels, attack, self.loss, start)
