@@ -182,13 +182,13 @@ def plugin_manager() -> pluggy.PluginManager:
 
 
 def _entry_points(group: str) -> EntryPoints:
-    return _installed(tuple(sys.path)).select(group=group)
+    return _installed(group, tuple(sys.path))
 
 
 @cache
-def _installed(path: tuple[str, ...]) -> EntryPoints:
+def _installed(group: str, path: tuple[str, ...]) -> EntryPoints:
     """The entry points of all packages on this path. They are read once, because that takes milliseconds."""
-    return entry_points()
+    return entry_points(group=group)
 
 
 def _by_name(points: Iterable[EntryPoint]) -> dict[str, list[EntryPoint]]:

@@ -60,9 +60,10 @@ def test_there_is_a_row_for_each_task_and_backend():
 def test_facts_that_differ_between_tasks_stand_in_the_legend():
     other = {"dataset": "digits:5-9", "weights": "two-block-cnn-digits04"}
     found = overview(*three("scratch-cnn"), *three("fine-tuning", cell=other))
-    assert "digits" not in found.table.title and ", float64, " in found.table.title
+    assert "on 3 backends, two-block-cnn, float64, " in found.table.title
     assert "dataset: digits (scratch-cnn), digits:5-9 (fine-tuning)" in found.legend
-    assert "network: two-block-cnn (scratch-cnn), two-block-cnn (pretrained: two-block-cnn-digits04)" in found.legend
+    found = overview(*three("scratch-cnn"), *three("fine-tuning", cell=other | {"model": "lenet5"}))
+    assert "network: two-block-cnn (scratch-cnn), lenet5 (fine-tuning)" in found.legend
 
 
 def test_seeds_are_averaged_and_named():

@@ -195,7 +195,7 @@ def _facts(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, None]]]:
     """The networks, datasets and precisions of rows, each with its tasks."""
     found: dict[str, dict[str, dict[str, None]]] = {"network": {}, "dataset": {}, "precision": {}}
     for row in rows:
-        for kind, value in zip(found, (network_text(row), row["dataset"], row["precision"]), strict=True):
+        for kind, value in zip(found, (row["model"], row["dataset"], row["precision"]), strict=True):
             found[kind].setdefault(value, {})[row["task"]] = None
     return found
 
