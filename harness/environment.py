@@ -25,6 +25,21 @@ WORKER = {
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
+CACHES = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton", "CUDA_CACHE_PATH": "cuda"}
+"""Variables that name the folder of a compiler's cache, and a name for the folder."""
+
+NO_CACHES = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+"""Variables that switch a cache off. By default, JAX has none."""
+
+FRESH = "SAMEBENCH_FRESH_CACHES"
+"""The variable that names the folder of a cell's own compiler caches."""
+
+
+def fresh_caches(folder: Path) -> dict[str, str]:
+    """Variables for compiler caches that start empty, in this folder."""
+    return {FRESH: str(folder), **NO_CACHES} | {name: str(folder / place) for name, place in CACHES.items()}
+
+
 def worker_environment(threads: int | None = None) -> dict[str, str]:
     """The environment of a worker. The number of threads is `threads`, or the user's own setting, or the number of cores."""
     limits = dict.fromkeys(THREADS, str(threads)) if threads else {}

@@ -173,7 +173,9 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
         _check(experiment, plugins, settings)
     store = Store(typed["out"] or Path("runs", datetime.now().strftime("%Y-%m-%d-%H%M%S")))
     memory = int(config.memory_gb * 2**30) if config.memory_gb else None
-    limits = Limits(config.timeout, config.threads, memory, config.segment_s, settings.python)
+    limits = Limits(
+        config.timeout, config.threads, memory, config.segment_s, config.compiler_caches == "fresh", settings.python
+    )
     with _ending_well(store.folder), watching(len(cells)) as watcher:
         if warning := busy_since(start, before):
             watcher.say(warning)

@@ -69,6 +69,9 @@ class Config:
     segment_s: float = 2.0
     """The shortest timed segment in seconds. A training that is too short for five of them is repeated, on a network that is
     thrown away."""
+    compiler_caches: Literal["fresh", "kept"] = "fresh"
+    """Whether each cell starts with empty compiler caches, or may use those of earlier cells. With `kept`, first steps are not
+    comparable."""
     threads: int | None = None
     """The number of threads of each framework; none for as many as cores."""
     memory_gb: float | None = None

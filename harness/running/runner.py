@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from harness.environment import describe_host, worker_environment
+from harness.environment import describe_host, fresh_caches, worker_environment
 from harness.forms import certificate_problems
 from harness.plugins import find_backends, own_names
 from harness.pretrained.entries import is_path
@@ -49,6 +51,9 @@ class Limits:
     memory_bytes: int | None = None
     segment_s: float | None = None
     """The shortest timed segment in seconds. If None, work is never repeated."""
+
+    fresh_caches: bool = True
+    """Whether each cell starts with empty compiler caches, so that the first step compiles in every framework."""
 
     python: Mapping[str, str] = field(default_factory=dict)
     """The interpreter of each backend that does not run in this one."""
@@ -116,7 +121,9 @@ class Runner:
         folder = self.store.room("cells", cell.key)
         self.store.clear_artifacts(cell)
         request = {"cell": asdict(cell), "timing": {"segment_s": self.limits.segment_s, "started": time.monotonic()}}
-        ended = self._start_worker(folder, request, cell.backend, "cell.json")
+        with tempfile.TemporaryDirectory(prefix="samebench-caches-", ignore_cleanup_errors=True) as caches:
+            fresh = fresh_caches(Path(caches)) if self.limits.fresh_caches else {}
+            ended = self._start_worker(folder, request, cell.backend, "cell.json", fresh)
         try:
             result = self.store.load(cell) or Result(cell, *ended.explain())
         except ValueError as error:
@@ -197,15 +204,16 @@ class Runner:
         return True
 
     def _start_worker(
-        self, folder: Path, request: Mapping[str, Any], backend: str, name: str = "request.json"
-    ) -> Ended:
-        """Run the worker on a request, with its files in `folder`."""
+        self, folder: Path, request: Mapping[str, Any], backend: str, name: str = "request.json",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Ended:  # fmt: skip
+        """Run the worker on a request, with its files in `folder` and these environment variables."""
         limits = {"threads": self.limits.threads, "memory_bytes": self.limits.memory_bytes}
         write_json(free(folder / name), {**request, "limits": limits})
         result = free(folder / "result.json")
         return run_worker(
             folder / name, result, folder / "log.txt",
-            environment=worker_environment(self.limits.threads),
+            environment={**worker_environment(self.limits.threads), **environment},
             timeout=self.limits.timeout,
             python=self.limits.python.get(backend, sys.executable),
             listen=self.watcher.progress,

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import __version__
 from harness.backend import Backend
+from harness.environment import CACHES, FRESH
 
 STARTS = (
     "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "VECLIB_", "NUMEXPR_", "DNNL_", "ONEDNN_",
@@ -37,12 +38,17 @@ def provenance(backend: Backend[Any]) -> dict[str, Any]:
 
 
 def relevant_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables that change numbers or speed."""
-    return {
+    """The environment variables that change numbers or speed. The folder of fresh compiler caches is another one in each
+    cell, so its name is left out."""
+    fresh = FRESH in environment
+    found = {
         name: value
-        for name, value in sorted(environment.items())
-        if name.startswith(STARTS) and not any(part in name.upper() for part in SECRET)
+        for name, value in environment.items()
+        if name.startswith(STARTS)
+        and not any(part in name.upper() for part in SECRET)
+        and not (fresh and name in CACHES)
     }
+    return dict(sorted((found | ({FRESH: "yes"} if fresh else {})).items()))
 
 
 def accelerator_of(backend: Backend[Any]) -> dict[str, str]:
