@@ -6,6 +6,8 @@ the numbers of the reference. `wrap` puts a fault into any backend, so the tests
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -186,6 +188,43 @@ def _weights_when_asked(self: NumPy, net: Any) -> Any:
     if pending := net.__dict__.pop("pending", None):
         pending()
     return NumPy.weights(self, net)
+
+
+class _AsynchronousTrainer(NumPy.training):
+    """Works in a thread, as a device does, and returns at once. Reading the weights waits for the thread."""
+
+    def segment(self, batches: Any, lr: Any, record: bool) -> Any:
+        self.net.work = threading.Thread(target=super().segment, args=(batches, lr, record))
+        self.net.work.start()
+        return np.zeros(len(lr))
+
+
+def _weights_after_the_thread(self: NumPy, net: Any) -> Any:
+    if work := net.__dict__.pop("work", None):
+        work.join()
+    return NumPy.weights(self, net)
+
+
+class _SometimesAsleep(NumPy.training):
+    """Sleeps in every third segment."""
+
+    count = 0
+
+    def segment(self, batches: Any, lr: Any, record: bool) -> Any:
+        losses, start = super().segment(batches, lr, record), time.perf_counter()
+        self.count += 1
+        while self.count % 3 == 0 and time.perf_counter() - start < 0.4:
+            time.sleep(0.01)
+        return losses
+
+
+class _WaitsForATimer(NumPy.training):
+    """Ends only when a timer goes off, twice a second."""
+
+    def segment(self, batches: Any, lr: Any, record: bool) -> Any:
+        losses = super().segment(batches, lr, record)
+        time.sleep(0.5 - time.time() % 0.5)
+        return losses
 
 
 def _guess(self: NumPy, model: Model, weights: Any) -> Any:
@@ -383,7 +422,14 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
     "float32_training": [(_float32_faults, "record=False")],
     "device": [(wrap(NumPy, device_of=lambda self, net: "gpu"), "the tensors are on the gpu")],
     "uploads_once": [(uploads_every_time(NumPy), "upload them once")],
-    "nothing_pending": [(wrap(NumPy, training=_LazyTrainer, weights=_weights_when_asked), "wait for the device")],
+    "nothing_pending": [
+        (wrap(NumPy, training=_LazyTrainer, weights=_weights_when_asked), "wait for the device"),
+        (wrap(NumPy, training=_AsynchronousTrainer, weights=_weights_after_the_thread), "wait for the device"),
+    ],
+    "no_stalls": [
+        (wrap(NumPy, training=_SometimesAsleep), "of 8 segments stalled"),
+        (wrap(NumPy, training=_WaitsForATimer), "segments stalled|no thread worked"),
+    ],
     "unsupported_layer": [
         (wrap(NumPy, build=_guess), "with an unknown layer"),
         (wrap(NumPy, build=_crash), "it must raise Unsupported"),

@@ -6,6 +6,7 @@ layers.py     rules about each layer
 training.py   rules about losses, optimisers and training
 bfloat16.py   rules about bfloat16
 attacks.py    rules about attacks
+timing.py     rules about time: finished work, and no stalls
 suspects.py   common defaults and mistakes in NumPy, so that a failure can name its cause
 
 In your own tests:
@@ -21,6 +22,7 @@ from harness.conformance import attacks as attacks
 from harness.conformance import bfloat16 as bfloat16
 from harness.conformance import contract as contract
 from harness.conformance import layers as layers
+from harness.conformance import timing as timing
 from harness.conformance import training as training
 from harness.conformance.kit import RULES as RULES
 from harness.conformance.kit import STATUSES as STATUSES

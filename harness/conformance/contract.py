@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 import numpy as np
@@ -172,29 +171,6 @@ def check_device(kit: Kit) -> None:
     backend = kit.backend()
     where = backend.device_of(backend.build(NETWORK, generic_weights(NETWORK)))
     kit.demand(where == backend.device, f"start() returned {backend.device!r}, but the tensors are on the {where}")
-
-
-@rule
-def check_nothing_pending(kit: Kit) -> None:
-    """No work is pending when `run` returns: reading the weights afterwards does not wait."""
-    backend, wide = kit.backend(), network(Conv(32, 3, padding=1), relu, Conv(32, 3, padding=1), shape=(16, 16, 2))
-    net = backend.build(wide, generic_weights(wide))
-    batches = Batches(awkward_examples(wide, 32), np.tile(np.arange(32), 8), 32)
-    trainer, waits = backend.trainer(net, SGD_1), []
-    for _ in range(3):  # the first run compiles; the better of the other two counts, because machines are noisy
-        start = time.perf_counter()
-        trainer.run(batches, np.full(len(batches), 1e-3))
-        ran, start = time.perf_counter() - start, time.perf_counter()
-        backend.weights(net)
-        first, start = time.perf_counter() - start, time.perf_counter()
-        backend.weights(net)
-        again = time.perf_counter() - start
-        waits.append((first - again) / ran)
-    kit.demand(
-        min(waits[1:]) < 0.2,
-        f"reading the weights after run() took {min(waits[1:]):.0%} of the time of run(): "
-        "wait for the device before returning (block_until_ready, synchronize)",
-    )
 
 
 @rule

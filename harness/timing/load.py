@@ -22,9 +22,9 @@ SHORTEST = 0.2
 """The shortest time that is judged, in seconds: Linux counts in steps of 0.01 s."""
 
 STALL = 1.25
-"""The largest ratio of a segment's time to that of the fastest, if it needs no more processor time."""
+"""The largest ratio of a segment's time to that of the fastest, if its threads neither work nor wait for a core longer."""
 
-STAT, PRESSURE = Path("/proc/stat"), Path("/proc/pressure/cpu")
+STAT, PRESSURE, THREADS = Path("/proc/stat"), Path("/proc/pressure/cpu"), Path("/proc/self/task")
 IDLE = (3, 4)
 """Places in the first line of /proc/stat of the time that no process used: idle, and waiting for a disk."""
 
@@ -42,6 +42,14 @@ class Usage(NamedTuple):
     waited_s: float | None
     """For how long some task of the machine was ready to run and had no core; None if it is not counted."""
 
+    delayed_s: float | None = None
+    """For how long threads of this process were ready to run and had no core, over all threads; None if it is not counted."""
+
+    @property
+    def idle_share(self) -> float:
+        """The share of the time in which no thread of this process worked or waited for a core, if they did so one at a time."""
+        return max(1 - (self.own_s + (self.delayed_s or 0.0)) / self.seconds, 0.0)
+
 
 class Reading(NamedTuple):
     """The counters at one moment."""
@@ -49,27 +57,31 @@ class Reading(NamedTuple):
     own: float
     busy: float | None
     waited: float | None
+    delayed: float | None = None
 
     @classmethod
     def now(cls) -> Reading:
-        return cls(time.process_time(), _busy(), _waited())
+        return cls(time.process_time(), _busy(), _waited(), _delayed())
 
     def until(self, later: Reading, seconds: float) -> Usage:
         """The usage between this reading and a later one, which are `seconds` apart."""
         own = later.own - self.own
         others = None if self.busy is None or later.busy is None else max(later.busy - self.busy - own, 0.0)
         waited = None if self.waited is None or later.waited is None else later.waited - self.waited
-        return Usage(seconds, own, others, waited)
+        delayed = None
+        if self.delayed is not None and later.delayed is not None:
+            delayed = max(later.delayed - self.delayed, 0.0)  # a thread that ends takes its counter along
+        return Usage(seconds, own, others, waited, delayed)
 
 
 def load_problem(measured: Mapping[str, Any]) -> str | None:
     """The load of other processes, or the stalls, that spoil the speed of a cell; None if there is neither. `measured` holds the
     usage of each timed segment, as a result keeps it."""
-    seconds, own, others, waited = (measured.get(f"segment_{name}", []) for name in Usage._fields)
+    seconds, own, others, waited, delayed = (measured.get(f"segment_{name}", []) for name in Usage._fields)
     if used := _cores_of_others(seconds, others, waited):
         return f"other processes used {used:.1f} cores while it was timed"
-    if stalls := _stalls(seconds, own):
-        return f"{stalls} of {len(seconds)} timed segments stalled: they took longer, with no more processor time"
+    if found := stalled(seconds, own, delayed):
+        return f"{len(found)} of {len(seconds)} timed segments stalled: they took longer, with no more processor time"
     return None
 
 
@@ -95,14 +107,19 @@ def _cores_of_others(seconds: Sequence[float], others: Sequence[float], waited: 
     return None
 
 
-def _stalls(seconds: Sequence[float], own: Sequence[float]) -> int:
-    """The number of segments that took longer than the fastest, with no more processor time."""
+def stalled(seconds: Sequence[float], own: Sequence[float], delayed: Sequence[float] = ()) -> list[int]:
+    """The segments that took longer than the fastest, although their threads neither worked nor waited for a core longer."""
     if not seconds or len(seconds) != len(own):
-        return 0
+        return []
+    waits = delayed if len(delayed) == len(own) else [0.0] * len(own)
+    active = [worked + waited for worked, waited in zip(own, waits)]
     fastest = min(range(len(seconds)), key=seconds.__getitem__)
-    shortest = max(seconds[fastest], SHORTEST)
-    least = max(own[fastest], 1e-9)
-    return sum(taken / shortest > STALL * max(1.0, work / least) for taken, work in zip(seconds, own))
+    shortest, least = max(seconds[fastest], SHORTEST), max(active[fastest], 1e-9)
+    return [
+        number
+        for number, (taken, work) in enumerate(zip(seconds, active))
+        if taken / shortest > STALL * max(1.0, work / least)
+    ]
 
 
 def _busy() -> float | None:
@@ -118,5 +135,13 @@ def _waited() -> float | None:
     """Seconds in which some task was ready to run and had no core."""
     try:
         return int(PRESSURE.read_text().partition("total=")[2].split()[0]) / 1e6
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _delayed() -> float | None:
+    """Seconds in which threads of this process were ready to run and had no core."""
+    try:
+        return sum(int((thread / "schedstat").read_text().split()[1]) for thread in THREADS.iterdir()) / 1e9
     except (OSError, ValueError, IndexError):
         return None
