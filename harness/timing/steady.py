@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
-from itertools import combinations
+
+import numpy as np
 
 FEWEST = 5
 """The smallest number of segments that can show a steady state."""
@@ -13,11 +13,16 @@ FEWEST = 5
 SPREAD = 0.10
 """The largest interquartile range of steady speeds, as a share of their median."""
 
+START = 0.20
+"""The largest deviation of the first steady speed from the median, as a share of it."""
+
 TREND = 0.05
 """The largest drift of steady speeds from the first segment to the last, as a share of their median. A larger drift counts as a
 trend if it is significant at 5 %."""
 
 SIGNIFICANT = 1.96
+STARTS = 20
+"""The largest number of segments that are tried as the start of the steady state."""
 
 
 def steady_from(rates: Sequence[float]) -> int | None:
@@ -26,8 +31,8 @@ def steady_from(rates: Sequence[float]) -> int | None:
     From this segment on, the speeds have no trend, and their spread is at most `SPREAD`. The first segments of a cell are often
     slower: processors raise their clocks, and frameworks compile or choose algorithms.
     """
-    starts = range(len(rates) - FEWEST + 1)
-    return next((start for start in starts if unsteady(rates[start:]) is None), None)
+    starts = range(0, len(rates) - FEWEST + 1, max(len(rates) // STARTS, 1))
+    return next((start for start in starts if _can_start(rates[start:]) and unsteady(rates[start:]) is None), None)
 
 
 def steady_part(rates: Sequence[float]) -> Sequence[float]:
@@ -37,7 +42,7 @@ def steady_part(rates: Sequence[float]) -> Sequence[float]:
 
 def median_rate(rates: Sequence[float]) -> float:
     """The median speed of the steady state."""
-    return float(statistics.median(steady_part(rates)))
+    return float(np.median(steady_part(rates)))
 
 
 def unsteady(rates: Sequence[float]) -> str | None:
@@ -51,19 +56,23 @@ def unsteady(rates: Sequence[float]) -> str | None:
     return None
 
 
+def _can_start(rates: Sequence[float]) -> bool:
+    """Whether the first of these speeds is near their median."""
+    return bool(abs(rates[0] / np.median(rates) - 1) <= START)
+
+
 def spread(rates: Sequence[float]) -> float:
     """The interquartile range as a share of the median."""
-    low, median, high = statistics.quantiles(rates, n=4, method="inclusive")
-    return (high - low) / median
+    low, median, high = np.quantile(rates, [0.25, 0.5, 0.75])
+    return float((high - low) / median)
 
 
 def drift(rates: Sequence[float]) -> float:
     """The change from the first to the last speed as a share of the median, by the Theil-Sen line; 0 if it is at most `TREND` or
     not significant by the Mann-Kendall test."""
-    pairs = list(combinations(range(len(rates)), 2))
-    rises = sum((rates[b] > rates[a]) - (rates[b] < rates[a]) for a, b in pairs)
-    n = len(rates)
-    z = (abs(rises) - 1) / math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
-    slope = statistics.median((rates[b] - rates[a]) / (b - a) for a, b in pairs)
-    change = slope * (n - 1) / statistics.median(rates)
+    values, n = np.asarray(rates, float), len(rates)
+    earlier, later = np.triu_indices(n, 1)
+    rises = values[later] - values[earlier]
+    z = (abs(np.sign(rises).sum()) - 1) / math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    change = float(np.median(rises / (later - earlier)) * (n - 1) / np.median(values))
     return change if z > SIGNIFICANT and abs(change) > TREND else 0.0

@@ -115,7 +115,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timin
     with clock.phase("save"):
         written = {} if problem else _write_artifacts(outcome, dataset, cell, artifacts)
         subjects = fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))
-        about = provenance(backend)
+        about, versions, settings = provenance(backend), backend.versions(), backend.settings()
     with clock.phase("machine_probe"):
         probes.append(machine_probe())
     return Result(
@@ -134,9 +134,9 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timin
         | {"subjects": subjects}
         | {"host": describe_host()}
         | ({"start": start.about | {"name": start.name}} if start else {}),
-        versions=backend.versions(),
+        versions=versions,
         parity=no_certificate(NATIVE if cell.semantics == "native" else ""),
-        settings=backend.settings(),
+        settings=settings,
         provenance=about,
         artifacts=written,
     )
