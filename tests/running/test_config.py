@@ -60,7 +60,8 @@ def test_profiles():
     quick, standard, rigorous = (
         Settings.of(PLUGINS, [from_profile(name)]) for name in ("quick", "standard", "rigorous")
     )
-    assert quick == settings()
+    plain = settings()
+    assert quick == replace(plain, config=replace(plain.config, segment_s=0.3)), "short segments save minutes"
     assert (len(standard.config.seed_numbers), standard.config.dataset) == (6, "cifar10")
     assert standard.config.weights == rigorous.config.weights == "efficientnet-lite0"
     assert (len(rigorous.config.seed_numbers), rigorous.config.modes) == (10, ("default", "compiled"))

@@ -23,7 +23,11 @@ def test_phases_add_up_to_the_total():
 
 def test_phases_do_not_nest():
     clock = Clock()
-    with pytest.raises(RuntimeError, match="'train' is still running; 'eval'"), clock.phase("train"), clock.phase("eval"):
+    with (
+        pytest.raises(RuntimeError, match="'train' is still running; 'eval'"),
+        clock.phase("train"),
+        clock.phase("eval"),
+    ):
         pass
     with clock.phase("eval"):
         pass

@@ -15,8 +15,9 @@ from reports import CELL, ok, report
 from harness.environment import cores
 from harness.plugins import load_plugins
 from harness.timing import load
-from harness.timing.clock import Clock
-from harness.timing.load import Reading, Usage, as_record, disturbance
+from harness.timing.clock import Clock, Rate
+from harness.timing.load import Reading, Usage, stalled
+from harness.timing.record import as_record, disturbance
 
 QUIET = {"segment_seconds": [1.0, 1.1], "segment_own_s": [2.0, 2.2], "segment_others_s": [0.02, 0.0]}
 
@@ -48,7 +49,7 @@ def test_work_of_other_processes_is_counted_separately():
     with busy_neighbours(cores() + 1):
         disturbed = worked(0.6)
     assert disturbed.others_s > 0.15 and disturbed.own_s < 0.6 * 1.1
-    assert "other processes used" in disturbance(as_record([disturbed]))
+    assert "other processes used" in disturbance(as_record([Rate(1.0, disturbed)]))
 
 
 @pytest.mark.skipif(not load.STAT.exists(), reason="only Linux counts the processor time of a whole machine")
@@ -99,23 +100,35 @@ def test_the_waiting_of_keras_timer_counts_as_stalls():
     assert "6 of 8 timed segments stalled" in disturbance({"segment_seconds": seconds, "segment_own_s": own})
 
 
+def test_waiting_for_a_core_is_not_a_stall():
+    seconds, own = [1.0, 2.5, 2.5], [2.0, 2.1, 2.1]
+    assert stalled(seconds, own) == [1, 2]
+    assert stalled(seconds, own, delayed=[0.1, 3.0, 0.1]) == [2]
+
+
+@pytest.mark.skipif(not load.THREADS.exists(), reason="only Linux counts how long threads wait for a core")
+def test_threads_that_wait_for_a_core_are_counted():
+    with busy_neighbours(2 * cores()):
+        busy = worked(0.6)
+    assert busy.delayed_s > 0.1 and busy.idle_share < 0.3
+    clock = Clock()
+    with clock.phase("sleep"):
+        time.sleep(0.3)
+    [asleep] = clock.usage["sleep"]
+    assert asleep.idle_share > 0.7
+
+
 def test_without_counters_nothing_is_claimed(monkeypatch, tmp_path):
     monkeypatch.setattr(load, "STAT", tmp_path / "stat")
     monkeypatch.setattr(load, "PRESSURE", tmp_path / "pressure")
+    monkeypatch.setattr(load, "THREADS", tmp_path / "threads")
     used = Reading.now().until(Reading.now(), 1.0)
-    assert used.others_s is None and used.waited_s is None
-    assert as_record([used]).keys() == {"segment_seconds", "segment_own_s"}
+    assert used.others_s is None and used.waited_s is None and used.delayed_s is None
+    counted = {name for name in as_record([Rate(1.0, used)]) if name.startswith("segment_")}
+    assert counted == {"segment_rates", "segment_seconds", "segment_own_s"}
     (tmp_path / "stat").write_text("cpu one two\n")
     (tmp_path / "pressure").write_text("some avg10=0.00\n")
     assert Reading.now().busy is None and Reading.now().waited is None
-
-
-def test_a_rate_remembers_its_segment():
-    clock = Clock()
-    with clock.phase("train"):
-        time.sleep(0.01)
-    rate = clock.rate("train", 100)
-    assert rate == 100 / clock.phases["train"][0] and clock.segments[rate].seconds == clock.phases["train"][0]
 
 
 def test_a_disturbed_number_is_marked_says_why_and_has_no_interval():
