@@ -39,7 +39,7 @@ def run(tmp_path_factory):
 
 def test_a_run_prints_its_table(run):
     folder, done = run
-    assert "1 task on 1 backend, seeds 0-1, 2 of 2 cells finished" in words(done.stdout)
+    assert "1 task on 1 backend, two-block-cnn on digits, float64, seeds 0-1, 2 of 2 cells" in words(done.stdout)
     assert "35,914" in done.stdout and "numpy computed the same as the reference." in words(done.stdout)
     assert "[2/2] scratch-cnn numpy/default seed" in done.stderr
     full = words(samebench("report", folder, "--full").stdout)
