@@ -73,6 +73,6 @@ def read_idx(file: Path, dimensions: int) -> Array:
         expected = " x ".join(map(str, shape))
         raise DataError(
             f"{file} should have {expected} values, but has {actual}; remove it and get it again",
-            code="unreadable-file",
+            code="malformed-file",
         )
     return np.frombuffer(values, np.uint8).reshape(shape)

@@ -189,7 +189,7 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
             check_steps(steps)
         except (ValueError, TypeError) as error:
             raise SpecError(
-                f"{path}: its notes are not JSON that samebench has written: {error}", code="unreadable-file"
+                f"{path}: its notes are not JSON that samebench has written: {error}", code="malformed-file"
             ) from None
         model = network.name
     elif model is None:

@@ -33,5 +33,5 @@ def _names(file: Path) -> tuple[str, ...]:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(
             f'{file} must name {COUNT} classes like {{"0": ["n01440764", "tench"], ...}}: {type(error).__name__}: {error}',
-            code="unreadable-file",
+            code="malformed-file",
         ) from None

@@ -20,7 +20,7 @@ LONGEST = 1500
 class Refusal(Exception):
     """A file is refused. The message gives the reason and `code` its kind; `opened` adds the name of the file."""
 
-    def __init__(self, reason: str, *, code: str = "unreadable-file") -> None:
+    def __init__(self, reason: str, *, code: str = "malformed-file") -> None:
         super().__init__(reason)
         self.code = code
 
