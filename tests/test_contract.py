@@ -79,9 +79,9 @@ WEIGHTS = {
     "a name less": (lambda found: dict(list(found.items())[1:]), "probe", "trunk.conv1.kernel"),
     "a name more": (lambda found: found | {"more": np.zeros(1)}, "probe", "more"),
     "another shape": (lambda found: found | {"head.dense1.bias": np.zeros(4)}, "head.dense1.bias", "float64", (4,), (3,)),
-    "words": (lambda found: {name: tensor.astype(str) for name, tensor in found.items()}, "trunk.conv1.kernel", "str"),
+    "words": (lambda found: {name: tensor.astype(str) for name, tensor in found.items()}, "trunk.conv1.kernel", "<U32"),
     "a list": (lambda found: list(found.values()), "list"),
-    "numbers for names": (lambda found: dict(enumerate(found.values())), "int"),
+    "numbers for names": (lambda found: dict(enumerate(found.values())), "dict"),
     "lists": (lambda found: {name: tensor.tolist() for name, tensor in found.items()}, "trunk.conv1.kernel", "list"),
 }  # fmt: skip
 

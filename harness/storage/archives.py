@@ -65,7 +65,7 @@ def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
         name = posixpath.normpath(member.name)
         if "\\" in name or "\0" in name or posixpath.isabs(name) or ".." in member.name.split("/"):
             raise DataError(
-                f"{archive} is refused: the name {member.name!r} leads out of the folder", code="unsafe-file"
+                f"{archive} is refused: the name {member.name!r} leads out of the folder", code="name-taken"
             )
         if name in checked:
             raise DataError(f"{archive} is refused: it has the name {member.name!r} twice", code="unsafe-file")
@@ -102,5 +102,5 @@ def _members(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> Iterat
 def _neither(archive: Path, name: str) -> DataError:
     return DataError(
         f"{archive} is refused: {name!r} is a link or a device, and only files and folders are allowed",
-        code="unsafe-file",
+        code="not-a-regular-file",
     )

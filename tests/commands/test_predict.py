@@ -160,7 +160,7 @@ def test_names_of_imagenets_classes_come_from_the_users_folder(tmp_path):
     names, origin = class_names(places)
     assert (len(names), names[285], origin) == (1000, "thing 285", str(file))
     file.write_text('{"0": ["n01440764", "tench"]}')
-    with refused(DataError, "unreadable-file", file, 1000):
+    with refused(DataError, "malformed-file", file, 1000):
         class_names(places)
     file.unlink()
     with refused(DataError, "not-downloaded", "imagenet", "imagenet_class_index.json"):

@@ -204,44 +204,44 @@ def test_a_failure_leaves_nothing_in_the_cache(tmp_path):
 
 ZEROS = bytes(20_000_000)
 EVIL_TARS = {
-    "parent": ("../out", {}, "'../out'"),
-    "hidden parent": ("a/../../out", {}, "'a/../../out'"),
-    "absolute": ("/tmp/out", {}, "'/tmp/out'"),
-    "symlink": ("link", {"type": tarfile.SYMTYPE, "linkname": "/etc"}, "'link'"),
-    "hard link": ("link", {"type": tarfile.LNKTYPE, "linkname": "../out"}, "'link'"),
-    "device": ("null", {"type": tarfile.CHRTYPE}, "'null'"),
-    "pipe": ("pipe", {"type": tarfile.FIFOTYPE}, "'pipe'"),
-    "twice": ("./first", {}, "'./first'"),
-    "bomb": ("zeros", {"content": ZEROS}, "bytes"),
+    "parent": ("../out", {}, "unsafe-file", "'../out'"),
+    "hidden parent": ("a/../../out", {}, "unsafe-file", "'a/../../out'"),
+    "absolute": ("/tmp/out", {}, "unsafe-file", "'/tmp/out'"),
+    "symlink": ("link", {"type": tarfile.SYMTYPE, "linkname": "/etc"}, "not-a-regular-file", "'link'"),
+    "hard link": ("link", {"type": tarfile.LNKTYPE, "linkname": "../out"}, "not-a-regular-file", "'link'"),
+    "device": ("null", {"type": tarfile.CHRTYPE}, "not-a-regular-file", "'null'"),
+    "pipe": ("pipe", {"type": tarfile.FIFOTYPE}, "not-a-regular-file", "'pipe'"),
+    "twice": ("./first", {}, "name-taken", "'./first'"),
+    "bomb": ("zeros", {"content": ZEROS}, "unsafe-file", "bytes"),
 }
 EVIL_ZIPS = {
-    "parent": ("../out", b"x", 0, "'../out'"),
-    "absolute": ("/tmp/out", b"x", 0, "'/tmp/out'"),
-    "backslash": ("..\\out", b"x", 0, repr("..\\out")),
-    "symlink": ("link", b"/etc", 0o120777, "'link'"),
-    "twice": ("first", b"y", 0, "'first'"),
-    "bomb": ("zeros", ZEROS, 0, "bytes"),
+    "parent": ("../out", b"x", 0, "unsafe-file", "'../out'"),
+    "absolute": ("/tmp/out", b"x", 0, "unsafe-file", "'/tmp/out'"),
+    "backslash": ("..\\out", b"x", 0, "unsafe-file", repr("..\\out")),
+    "symlink": ("link", b"/etc", 0o120777, "not-a-regular-file", "'first'"),
+    "twice": ("first", b"y", 0, "name-taken", "'first'"),
+    "bomb": ("zeros", ZEROS, 0, "unsafe-file", "bytes"),
 }
 
 
-def not_unpacked(archive: Path, folder: Path, *values: Any) -> None:
+def not_unpacked(archive: Path, folder: Path, code: str, value: str) -> None:
     target = folder / "inner" / "target"
-    with refused(DataError, "unsafe-file", archive, *values):
+    with refused(DataError, code, archive, value):
         unpack(archive, target)
     assert files(folder) == [archive.name], "nothing is written, there or elsewhere"
 
 
 @pytest.mark.parametrize("evil", EVIL_TARS)
 def test_a_tar_that_could_do_harm_is_refused_before_anything_is_written(tmp_path, evil):
-    name, about, *values = EVIL_TARS[evil]
-    not_unpacked(packed_tar(tmp_path / "evil.tar.gz", ("first", {}), (name, dict(about))), tmp_path, *values)
+    name, about, *said = EVIL_TARS[evil]
+    not_unpacked(packed_tar(tmp_path / "evil.tar.gz", ("first", {}), (name, dict(about))), tmp_path, *said)
 
 
 @pytest.mark.parametrize("evil", EVIL_ZIPS)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_zip_that_could_do_harm_is_refused_before_anything_is_written(tmp_path, evil):
-    name, content, mode, *values = EVIL_ZIPS[evil]
-    not_unpacked(packed_zip(tmp_path / "evil.zip", ("first", b"x"), (name, content), mode=mode), tmp_path, *values)
+    name, content, mode, *said = EVIL_ZIPS[evil]
+    not_unpacked(packed_zip(tmp_path / "evil.zip", ("first", b"x"), (name, content), mode=mode), tmp_path, *said)
 
 
 def test_good_archives_are_unpacked_and_damaged_ones_are_not(tmp_path):
