@@ -20,7 +20,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-CODES = {
+CODES: dict[str, str] = {
     # The codes of the classes, for errors without a code of their own.
     "error": "An error of samebench that has no other code.",
     "usage": "The user named something that does not exist or is not allowed.",

@@ -181,9 +181,8 @@ def test_options_can_be_made_again_from_their_paths(given_values):
 @given(st.text(string.ascii_letters + "._", min_size=1, max_size=12))
 def test_an_error_names_the_unknown_option(path):
     assume(path not in flatten(Options()))
-    with refused(UsageError, "unknown-option", f"task.{path}") as error:
+    with refused(UsageError, "unknown-option", f"task.{path}"):
         change(Options(), {path: 1}, "task.")
-    assert f"task.{path}" in str(error.value)
 
 
 @given(st.none() | st.booleans() | st.integers() | finite)

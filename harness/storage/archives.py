@@ -65,10 +65,10 @@ def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
         name = posixpath.normpath(member.name)
         if "\\" in name or "\0" in name or posixpath.isabs(name) or ".." in member.name.split("/"):
             raise DataError(
-                f"{archive} is refused: the name {member.name!r} leads out of the folder", code="name-taken"
+                f"{archive} is refused: the name {member.name!r} leads out of the folder", code="unsafe-file"
             )
         if name in checked:
-            raise DataError(f"{archive} is refused: it has the name {member.name!r} twice", code="unsafe-file")
+            raise DataError(f"{archive} is refused: it has the name {member.name!r} twice", code="name-taken")
         size += member.size
         if size > limit:
             raise DataError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
-from refusals import refused
+from refusals import has, refused
 from reports import CELL, ok
 
 from harness.cli import COMMANDS, GROUPS, main
@@ -64,7 +65,8 @@ def test_an_option_with_one_value_is_refused_if_it_is_given_twice(name, option):
 
 def test_a_repeated_option_is_a_usage_error():
     done = CliRunner().invoke(main, ["show", "lenet5", "--classes", "2", "--classes", "3"])
-    assert done.exit_code == 2 and done.stderr == "Error: --classes is given 2 times: 2 and 3; give it once\n"
+    assert done.exit_code == 2 and re.fullmatch("Error: .*\n", done.stderr)
+    assert all(has(done.stderr, value) for value in ("--classes", 2, 3))
 
 
 def test_options_with_several_values_can_be_repeated():
@@ -153,7 +155,7 @@ CURVE = ("--backend", "numpy", "--precision", "float64", "--task", "scratch-cnn"
 def test_two_numbers_of_training_pictures_are_refused(typed, tmp_path):
     done = CliRunner().invoke(main, [*typed, *CURVE, "--out", str(tmp_path / "out")])
     assert done.exit_code == 2 and not (tmp_path / "out").exists()
-    assert "scratch-cnn.train_limit is 32, and train_limits (--counts) are " in done.stderr, done.stderr
+    assert all(has(done.stderr, value) for value in ("scratch-cnn.train_limit", 32, "--counts")), done.stderr
 
 
 # Exit codes

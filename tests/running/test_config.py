@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command import SMALL, report, samebench
-from refusals import refused
+from refusals import has, refused
 
 from harness import SGD
 from harness.errors import UsageError
@@ -145,8 +145,8 @@ def test_the_command_line_overrides_the_file_and_its_profile(tmp_path):
     assert [cell["seed"] for cell in report(tmp_path / "run")["cells"]] == [1, 3]
     file.write_text("seeds = ]")
     done = samebench("run", file)
-    assert done.returncode == 2 and "cannot be read as TOML" in done.stderr
-    assert "there is no configuration file" in samebench("run", "none.toml").stderr
+    assert done.returncode == 2 and has(done.stderr, file) and has(done.stderr, "TOML")
+    assert has(samebench("run", "none.toml").stderr, "none.toml")
 
 
 def test_a_run_can_be_repeated_from_its_own_record(tmp_path):
@@ -158,4 +158,4 @@ def test_a_run_can_be_repeated_from_its_own_record(tmp_path):
     assert [cell["metrics"] for cell in first["cells"]] == [cell["metrics"] for cell in second["cells"]]
     assert first["run"]["config"] == second["run"]["config"]
     refused = samebench("rerun", tmp_path / "run", "--out", tmp_path / "run")
-    assert refused.returncode == 2 and "choose another --out" in refused.stderr
+    assert refused.returncode == 2 and has(refused.stderr, tmp_path / "run") and has(refused.stderr, "--out")
