@@ -61,6 +61,10 @@ def unknown_backend(name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"there is no backend {name!r}; {hint}; or give the path of a file, FILE.py", code="unknown-name")
 
 
+def no_backend_file(file: str | Path) -> UsageError:
+    return UsageError(f"there is no backend file {file}", code="not-found")
+
+
 def load_backend(name: str) -> type[Any]:
     """Import one backend, by its name or from a .py file, and return its class."""
     from harness.backend import Backend
@@ -300,7 +304,7 @@ def _import_entry(name: str, module: str) -> Any:
 def _import_file(file: Path) -> Any:
     spec = importlib.util.spec_from_file_location(re.sub(r"\W", "_", f"samebench_file_{file.stem}"), file)
     if not file.exists() or spec is None or spec.loader is None:
-        raise UsageError(f"there is no backend file {file}", code="not-found")
+        raise no_backend_file(file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
