@@ -72,7 +72,7 @@ class SGD(Optimizer):
         super().__post_init__()
         check_ranges(self, momentum=BELOW_1)
         if self.nesterov and not self.momentum:
-            raise SpecError("nesterov needs a momentum above 0")
+            raise SpecError("nesterov needs a momentum above 0", code="conflicting-options")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,13 +209,16 @@ class Recipe:
         for start, _ in self.rates:
             if not any(f"{node.name}.".startswith(f"{start}.") for node in model.nodes):
                 known = sorted({node.name.split(".")[0] for node in model.nodes} | {n.name for n in model.nodes})
-                raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}")
+                raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}", code="unknown-name")
         if not self.learned(model):
-            raise SpecError(f"nothing of {model.name} learns: all parts with parameters are at rate 0")
+            raise SpecError(
+                f"nothing of {model.name} learns: all parts with parameters are at rate 0", code="conflicting-options"
+            )
         if self.loss != loss_for(model):
             raise SpecError(
                 f"{self.loss} loss does not fit {model.name} with {model.logits_shape[0]} logits: "
-                "sigmoid needs exactly 1 logit, softmax 2 or more"
+                "sigmoid needs exactly 1 logit, softmax 2 or more",
+                code="wrong-shape",
             )
 
 

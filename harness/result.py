@@ -89,7 +89,9 @@ class Cell:
     def __post_init__(self) -> None:
         for path, value in _parts(self.options, self.task):
             if isinstance(value, float) and not math.isfinite(value):
-                raise OutOfRange("", path, f"must be a finite number, not {value}: results cannot store it")
+                raise OutOfRange(
+                    "", path, f"must be a finite number, not {value}: results cannot store it", code="not-finite"
+                )
 
     @property
     def _stem(self) -> str:

@@ -83,7 +83,8 @@ class Options:
         )  # fmt: skip
         if not self.validation:
             raise UsageError(
-                "fine-tuning.validation must be above 0: without validation pictures, training cannot decide when to stop"
+                "fine-tuning.validation must be above 0: without validation pictures, training cannot decide when to stop",
+                code="conflicting-options",
             )
 
     def recipe(self, model: Model) -> Recipe:
@@ -138,7 +139,7 @@ class FineTuning(Task):
                     break
         frozen = recipe.frozen(learned.model)
         if moved := changed_tensors(with_head, backend.weights(net), frozen):
-            raise SamebenchError(f"{backend.name} has changed frozen tensors: {', '.join(moved)}")
+            raise SamebenchError(f"{backend.name} has changed frozen tensors: {', '.join(moved)}", code="contract")
 
         backend.load(net, watch.kept)
         metrics = metrics_of(fit, train, data.test, points)
