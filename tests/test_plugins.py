@@ -38,10 +38,13 @@ def samebench_backend():
 
 
 @pytest.fixture
-def announce(monkeypatch):
-    """Install entry points: (group, name, module, package)."""
+def announce(monkeypatch, tmp_path):
+    """Install entry points: (group, name, module, package). They are read once for each path of packages, so the path changes
+    with each call."""
 
     def announce(*points):
+        monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / f"packages{len(sys.path)}")])
+
         def entry_points(*, group):
             found = []
             for of, name, module, package in points:
