@@ -1,6 +1,6 @@
-"""Writes docs/reference.md from the code: commands, options, names and hooks. A test compares the two.
+"""Writes docs/reference.md from the code: commands, options, names, hooks and errors. A test compares them.
 
-Run it after every change of a command or an option: python docs/make_reference.py
+Run it after every change of a command, an option or a code of an error: python docs/make_reference.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
-from harness import hookspecs
+from harness import errors, hookspecs
 from harness.cli import GROUPS, main
 from harness.pictures.inputs import DataOptions
 from harness.plugins import Plugins, find_backends, load_plugins
@@ -33,12 +33,13 @@ Written by `python docs/make_reference.py` from the code; do not edit it. A test
 - [Options of a configuration file](#options-of-a-configuration-file)
 - [Names](#names)
 - [Hooks](#hooks)
+- [Errors](#errors)
 """
 
 
 def reference() -> str:
     plugins = load_plugins()
-    parts = [HEAD, "## Commands\n", *_commands(), *_options(plugins), *_names(plugins), *_hooks()]
+    parts = [HEAD, "## Commands\n", *_commands(), *_options(plugins), *_names(plugins), *_hooks(), *_errors()]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -198,6 +199,20 @@ def _hooks() -> Iterator[str]:
                 )
             )
     yield _table(("hook", "returns", "what it does"), rows)
+
+
+def _errors() -> Iterator[str]:
+    yield "## Errors\n"
+    yield (
+        "An error of samebench is a `harness.SamebenchError`. `error.code` says which kind of mistake was made. "
+        "Match the class or the code in your programs, not the message: its wording may change.\n"
+    )
+    kinds = [
+        kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.SamebenchError)
+    ]
+    rows = [(f"`{kind.__name__}`", f"`{kind.code}`", _cell(kind.__doc__ or "")) for kind in kinds]
+    yield _table(("class", "code by default", "meaning"), rows)
+    yield _table(("code", "meaning"), [(f"`{code}`", _cell(meaning)) for code, meaning in errors.CODES.items()])
 
 
 def _table(heads: tuple[str, ...], rows: Any) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from harness.arrays.operations import NUMPY, ArrayOperations
 from harness.errors import SpecError, renamed_method
 from harness.recipe import LossName, Objective
-from harness.spec import Array
+from harness.spec import Array, Model
 
 Norm = Literal["linf", "l2", "free"]
 NORMS: tuple[Norm, ...] = ("linf", "l2", "free")
@@ -75,14 +75,24 @@ class Attack:
     def __post_init__(self) -> None:
         for name, known in (("norm", NORMS), ("goal", GOALS)):
             if getattr(self, name) not in known:
-                raise SpecError(f"{name} of an attack must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+                raise SpecError(
+                    f"{name} of an attack must be one of {', '.join(known)}, not {getattr(self, name)!r}",
+                    code="unknown-name",
+                )
         for name in ("epsilon", "step_size", "variation"):
             if not (math.isfinite(value := getattr(self, name)) and value >= 0):
-                raise SpecError(f"{name} of an attack must be a number of at least 0, not {value}")
+                raise SpecError(f"{name} of an attack must be a number of at least 0, not {value}", code="out-of-range")
         if self.steps < 1:
-            raise SpecError(f"steps of an attack must be at least 1, not {self.steps}")
+            raise SpecError(f"steps of an attack must be at least 1, not {self.steps}", code="out-of-range")
         if self.random_start and self.norm == "free":
-            raise SpecError("random_start needs a bound, and the norm 'free' has none: leave random_start out")
+            raise SpecError(
+                "random_start needs a bound, and the norm 'free' has none: leave random_start out",
+                code="conflicting-options",
+            )
+
+    def flops(self, model: Model) -> int:
+        """The floating-point operations for one picture: in each step a forward pass, and a backward pass to the pixels."""
+        return 2 * model.flops * self.steps
 
     @property
     def kind(self) -> AttackKind:
@@ -162,19 +172,26 @@ def check_pictures(images: Array, labels: Array, start: Array) -> None:
     if images.ndim != 4 or start.shape != images.shape or labels.shape != images.shape[:1]:
         raise SpecError(
             "an attack needs pictures (n, rows, columns, channels), n labels, and a start of the same shape as the "
-            f"pictures, not {images.shape}, {labels.shape} and {start.shape}"
+            f"pictures, not {images.shape}, {labels.shape} and {start.shape}",
+            code="wrong-shape",
         )
     for what, pictures in (("pictures", images), ("the start", start)):
         if not np.issubdtype(pictures.dtype, np.floating):
-            raise SpecError(f"{what} of an attack must be floating-point numbers from 0 to 1, not {pictures.dtype}")
+            raise SpecError(
+                f"{what} of an attack must be floating-point numbers from 0 to 1, not {pictures.dtype}",
+                code="wrong-type",
+            )
         if wrong := np.flatnonzero(~((pictures >= 0) & (pictures <= 1)).all((1, 2, 3))).tolist():
             least, most = pictures[wrong[0]].min(), pictures[wrong[0]].max()
             raise SpecError(
                 f"{what} of an attack must be numbers from 0 to 1; "
-                f"picture {wrong[0]} has values from {least:g} to {most:g}"
+                f"picture {wrong[0]} has values from {least:g} to {most:g}",
+                code="out-of-range",
             )
     if len(labels) and labels.min() < 0:
-        raise SpecError(f"labels of an attack must be class numbers of at least 0, not {labels.min()}")
+        raise SpecError(
+            f"labels of an attack must be class numbers of at least 0, not {labels.min()}", code="wrong-classes"
+        )
 
 
 def changed_by(attack: Attack, images: Array, start: Array, gradient: Callable[[Array], Array]) -> Array:

@@ -36,7 +36,9 @@ Device = Literal["cpu", "gpu"]
 def _not_overridden(cls: type, base: type, name: str, instead: str) -> None:
     """Raise if the class, or any of its bases, overrides this method of `base`."""
     if getattr(cls, name) is not getattr(base, name):
-        raise SpecError(f"{cls.__name__} defines {name}, which belongs to the harness: define {instead} instead")
+        raise SpecError(
+            f"{cls.__name__} defines {name}, which belongs to the harness: define {instead} instead", code="name-taken"
+        )
 
 
 class Trainer(ABC):
@@ -55,7 +57,8 @@ class Trainer(ABC):
         if len(lr) != len(batches) or len(batches.rows) != len(batches) * batches.batch_size or not len(lr):
             raise SpecError(
                 "a segment needs at least one batch, full batches, and a learning rate for each, not "
-                f"{len(batches.rows)} examples in batches of {batches.batch_size} with {len(lr)} rates"
+                f"{len(batches.rows)} examples in batches of {batches.batch_size} with {len(lr)} rates",
+                code="too-few-examples",
             )
         losses = self.segment(batches, lr, record)
         every_step = isinstance(losses, np.ndarray) and losses.shape == lr.shape
@@ -74,7 +77,9 @@ class Trainer(ABC):
 
 def _is_trainer(name: str, networks: Networks, found: Any, *given: Any, **named: Any) -> None:
     if not isinstance(found, Trainer):
-        raise ContractError(f"{name}: a trainer must be a subclass of harness.Trainer, not {shown(found)}")
+        raise ContractError(
+            f"{name}: a trainer must be a subclass of harness.Trainer, not {shown(found)}", code="wrong-type"
+        )
 
 
 class Backend(ABC, Generic[Net]):
@@ -113,16 +118,21 @@ class Backend(ABC, Generic[Net]):
     @final
     def __init__(self, device: str = "auto", mode: str = "default", precision: Precision = "float32") -> None:
         if mode not in self.modes:
-            raise Unsupported(f"{self.name} has no mode {mode!r}; it has {', '.join(self.modes)}")
+            raise Unsupported(
+                f"{self.name} has no mode {mode!r}; it has {', '.join(self.modes)}", code="unsupported-mode"
+            )
         if precision not in self.precisions:
-            raise Unsupported(f"{self.name} has no precision {precision!r}; it has {', '.join(self.precisions)}")
+            raise Unsupported(
+                f"{self.name} has no precision {precision!r}; it has {', '.join(self.precisions)}",
+                code="unsupported-mode",
+            )
         self.mode, self.precision = mode, precision
         self._uploads: WeakKeyDictionary[Examples, Any] = WeakKeyDictionary()
         self._networks = Networks()
         self.device: Device = self.start(device)
         check_device(f"{self.name}: start", self.device)
         if precision == "tf32" and self.device == "cpu":
-            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32")
+            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32", code="unsupported-mode")
         if device not in ("auto", self.device):
             raise WrongDevice(f"{self.name} should run on the {device}, but it runs on the {self.device}")
 

@@ -33,7 +33,8 @@ class Examples:
         if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
             raise DataError(
                 "pictures must have the shape (n, rows, columns, channels), and labels the shape (n,), "
-                f"not {self.images.shape} and {self.labels.shape}"
+                f"not {self.images.shape} and {self.labels.shape}",
+                code="wrong-shape",
             )
 
     def __len__(self) -> int:
@@ -73,18 +74,21 @@ class Dataset:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise DataError(
                 f"{self.name}: all pictures must have the same shape, but those of the train split are "
-                f"{self.train.images.shape[1:]}, and those of the test split {self.test.images.shape[1:]}"
+                f"{self.train.images.shape[1:]}, and those of the test split {self.test.images.shape[1:]}",
+                code="wrong-shape",
             )
         for split, examples in (("train", self.train), ("test", self.test)):
             present = np.unique(examples.labels)
             if len(present) < 2:
                 raise DataError(
-                    f"{self.name}: the {split} split has {len(examples)} examples of {len(present)} classes; it needs 2 or more classes"
+                    f"{self.name}: the {split} split has {len(examples)} examples of {len(present)} classes; it needs 2 or more classes",
+                    code="wrong-classes",
                 )
             if present[0] < 0 or present[-1] >= len(self.classes):
                 raise DataError(
                     f"{self.name}: the {split} split has labels from {present[0]} to {present[-1]}, "
-                    f"outside its {len(self.classes)} classes"
+                    f"outside its {len(self.classes)} classes",
+                    code="wrong-classes",
                 )
 
     @property
@@ -142,7 +146,8 @@ def fixed_share(labels: Array, share: float, classes: Sequence[str], name: str) 
         if not left or not taken:
             raise DataError(
                 f"{name}: holding out {share:g} of {len(labels)} examples takes {taken} of the {left + taken} examples of "
-                f"class {classes[label]!r}, but both parts need some: add pictures of it, or hold out another share"
+                f"class {classes[label]!r}, but both parts need some: add pictures of it, or hold out another share",
+                code="too-few-examples",
             )
     return mask
 
@@ -165,7 +170,10 @@ class Batches:
         """Each epoch in its own order. Examples that do not fill a batch at the end of an epoch are left out."""
         size = len(examples) // batch_size * batch_size
         if not size:
-            raise DataError(f"{len(examples)} examples do not fill one batch of {batch_size}: use a smaller batch_size")
+            raise DataError(
+                f"{len(examples)} examples do not fill one batch of {batch_size}: use a smaller batch_size",
+                code="too-few-examples",
+            )
         orders = [np.random.default_rng([seed, epoch]).permutation(len(examples))[:size] for epoch in epochs]
         return cls(examples, np.concatenate(orders), batch_size)
 
@@ -176,7 +184,9 @@ class Batches:
         """Some consecutive batches."""
         start, stop, stride = steps.indices(len(self))
         if stride != 1:
-            raise DataError(f"a slice of batches must be consecutive: its step must be 1, not {stride}")
+            raise DataError(
+                f"a slice of batches must be consecutive: its step must be 1, not {stride}", code="out-of-range"
+            )
         return Batches(self.examples, self.rows[start * self.batch_size : stop * self.batch_size], self.batch_size)
 
     @property

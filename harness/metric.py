@@ -116,16 +116,21 @@ class Metric:
         object.__setattr__(self, "parts", tuple((key, format) for key, format in self.parts))
         for field, allowed in CHOICES.items():
             if (value := getattr(self, field)) not in allowed:
-                raise SpecError(f"metric {self.name}: {field} is one of {', '.join(map(str, allowed))}, not {value!r}")
+                raise SpecError(
+                    f"metric {self.name}: {field} is one of {', '.join(map(str, allowed))}, not {value!r}",
+                    code="unknown-name",
+                )
         if not self.name.isidentifier() or self.name in RESERVED:
             raise SpecError(
-                f"metric {self.name!r}: choose another name: this is not an identifier, or it is a key of every row of a report"
+                f"metric {self.name!r}: choose another name: this is not an identifier, or it is a key of every row of a report",
+                code="wrong-form",
             )
         if self.form == "curve" and not (
             self.over and self.parts and {format for _, format in self.parts} <= {*FORMATS}
         ):
             raise SpecError(
-                f"metric {self.name}: a curve needs `over` and `parts`; the format of each part is one of {', '.join(FORMATS)}"
+                f"metric {self.name}: a curve needs `over` and `parts`; the format of each part is one of {', '.join(FORMATS)}",
+                code="missing-option",
             )
 
     @property
@@ -259,13 +264,15 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
     """Raise SpecError if metrics of one task contradict each other."""
     names = [metric.name for metric in metrics]
     if double := next((name for name in names if names.count(name) > 1), None):
-        raise SpecError(f"the metric {double} is declared twice")
+        raise SpecError(f"the metric {double} is declared twice", code="name-taken")
     if len(headlines := [metric.name for metric in metrics if metric.headline]) > 1:
-        raise SpecError(f"a task has at most one headline, not {' and '.join(headlines)}")
+        raise SpecError(f"a task has at most one headline, not {' and '.join(headlines)}", code="conflicting-options")
     for metric in metrics:
         for other in filter(None, (metric.of, metric.at, metric.sample)):
             if other not in names:
-                raise SpecError(f"the metric {metric.name} refers to {other}, which is not declared")
+                raise SpecError(
+                    f"the metric {metric.name} refers to {other}, which is not declared", code="unknown-name"
+                )
 
 
 def headline_of(metrics: Sequence[Metric]) -> Metric | None:

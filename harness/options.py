@@ -42,7 +42,9 @@ def change(options: Options, values: Mapping[str, Any], where: str = "") -> Opti
         try:
             options = _change_one(options, path, path.split("."), value, where)
         except _UnknownOption as unknown:
-            raise UsageError(f"there is no option {where}{path}; {_hint(options, path, unknown, where)}") from None
+            raise UsageError(
+                f"there is no option {where}{path}; {_hint(options, path, unknown, where)}", code="unknown-option"
+            ) from None
     return options
 
 
@@ -62,7 +64,7 @@ def parse(text: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     if doubled := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"{doubled[0]} is given twice in {{{', '.join(names)}}}; give it once")
+        raise UsageError(f"{doubled[0]} is given twice in {{{', '.join(names)}}}; give it once", code="given-twice")
     return dict(pairs)
 
 
@@ -101,14 +103,16 @@ def _change_one(options: Any, path: str, steps: list[str], value: Any, where: st
         raise _UnknownOption(prefix, name, names)
     current, choices = getattr(options, name), _choices(options, name)
     if rest and not is_dataclass(current):
-        raise UsageError(f"{where}{path}: {name!r} is a value, not a group of options")
+        raise UsageError(f"{where}{path}: {name!r} is a value, not a group of options", code="wrong-type")
     if is_dataclass(current) and not rest:
-        raise UsageError(_not_a_value(f"{where}{path}", current, choices, value))
+        raise UsageError(_not_a_value(f"{where}{path}", current, choices, value), code="wrong-type")
     if not rest:
         value = _checked(get_type_hints(type(options))[name], value, f"{where}{path}")
     elif choices and rest == [NAME]:
         if value not in choices:
-            raise UsageError(f"{where}{path} must be {' or '.join(map(repr, sorted(choices)))}, not {value!r}")
+            raise UsageError(
+                f"{where}{path} must be {' or '.join(map(repr, sorted(choices)))}, not {value!r}", code="unknown-name"
+            )
         value = current if _name(current) == value else choices[value]()
     else:
         value = _change_one(current, path, rest, value, where)
@@ -153,13 +157,13 @@ def _checked_arms(kinds: tuple[Any, ...], value: Any, path: str) -> Any:
 
 def _finite(value: Any, path: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError(f"{path} must be a number, not {value!r}")
+        raise UsageError(f"{path} must be a number, not {value!r}", code="wrong-type")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise UsageError(f"{path} must be a finite number, not {number}")
+        raise UsageError(f"{path} must be a finite number, not {number}", code="not-finite")
     return number
 
 
@@ -176,16 +180,20 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
         return _checked_arms(get_args(kind), value, path)
     elif origin is tuple:
         if not isinstance(value, list | tuple):
-            raise UsageError(f"{path} must be a list, such as [{_example(get_args(kind)[0])}], not {value!r}")
+            raise UsageError(
+                f"{path} must be a list, such as [{_example(get_args(kind)[0])}], not {value!r}", code="wrong-type"
+            )
         return tuple(_checked(get_args(kind)[0], item, f"{path}[{index}]") for index, item in enumerate(value))
     elif kind is float:
         return _finite(value, path)
     elif kind in (int, bool, str):
         allowed, fits = {int: "a whole number", bool: "true or false", str: "a word"}[kind], type(value) is kind
     else:
-        raise UsageError(f"{path} cannot be set: options of the type {kind} are not supported")
+        raise UsageError(f"{path} cannot be set: options of the type {kind} are not supported", code="wrong-type")
     if not fits:
-        raise UsageError(f"{path} must be {allowed}, not {value!r}")
+        raise UsageError(
+            f"{path} must be {allowed}, not {value!r}", code="unknown-name" if origin is Literal else "wrong-type"
+        )
     return value
 
 

@@ -58,7 +58,11 @@ def unknown_backend(name: str, known: Iterable[str]) -> UsageError:
     backend = FRAMEWORKS.get(name.lower())
     names = sorted(known)
     hint = f"did you mean {backend!r}? There are: {', '.join(names)}" if backend in names else nearest(name, names)
-    return UsageError(f"there is no backend {name!r}; {hint}; or give the path of a file, FILE.py")
+    return UsageError(f"there is no backend {name!r}; {hint}; or give the path of a file, FILE.py", code="unknown-name")
+
+
+def no_backend_file(file: str | Path) -> UsageError:
+    return UsageError(f"there is no backend file {file}", code="not-found")
 
 
 def load_backend(name: str) -> type[Any]:
@@ -74,24 +78,31 @@ def load_backend(name: str) -> type[Any]:
         if entry is None:
             raise unknown_backend(name, find_backends())
         if entry.status != "available":
-            raise Unavailable(f"backend {name} is {entry.status}: {entry.reason}")
+            raise Unavailable(
+                f"backend {name} is {entry.status}: {entry.reason}",
+                code="not-installed" if entry.status == "not-installed" else "unavailable",
+            )
         plugin, origin = _import_entry(name, entry.module), f"{name} ({entry.module})"
         _register(manager, plugin, origin)
     try:
         backend = manager.hook.samebench_backend()
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{origin}: samebench_backend() raised {type(error).__name__}: {error}") from error
+        raise PluginError(
+            f"{origin}: samebench_backend() raised {type(error).__name__}: {error}", code="import-failed"
+        ) from error
     if not (isinstance(backend, type) and issubclass(backend, Backend)):
         raise PluginError(
-            f"{origin}: its hook samebench_backend() must return a subclass of harness.Backend, not {backend!r}"
+            f"{origin}: its hook samebench_backend() must return a subclass of harness.Backend, not {backend!r}",
+            code="wrong-type",
         )
     if missing := sorted(getattr(backend, "__abstractmethods__", ())):
         raise PluginError(f"{origin}: {backend.__name__} does not define {', '.join(missing)}")
     if not NAME.fullmatch(backend.name):
-        raise PluginError(f"{origin}: {backend.name!r} is not a valid name for a backend; {NAME_RULE}")
+        raise _invalid_name(origin, backend.name, "backend")
     if not name.endswith(".py") and backend.name != name:
         raise PluginError(
-            f"{origin}: the entry point is named {name!r}, but the class has the name {backend.name!r}; use the same name"
+            f"{origin}: the entry point is named {name!r}, but the class has the name {backend.name!r}; use the same name",
+            code="wrong-form",
         )
     return backend
 
@@ -102,7 +113,7 @@ class Catalogue(Generic[Thing]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.things: dict[str, Thing] = {}
-        self.refused: dict[str, str] = {}
+        self.refused: dict[str, PluginError] = {}
 
     def fill(self, offered: Iterable[tuple[str, str, Thing]]) -> None:
         """Add (origin, name, thing) of all plugins. A name that two plugins claim is given to neither."""
@@ -111,17 +122,18 @@ class Catalogue(Generic[Thing]):
             claims.setdefault(name, []).append((origin, thing))
         for name, claimed in claims.items():
             if not NAME.fullmatch(name):
-                self.refused[name] = f"{claimed[0][0]}: {name!r} is not a valid name for a {self.kind}; {NAME_RULE}"
+                self.refused[name] = _invalid_name(claimed[0][0], name, self.kind)
             elif len(claimed) > 1:
-                self.refused[name] = _claimed_twice(self.kind, name, [origin for origin, _ in claimed])
+                origins = [origin for origin, _ in claimed]
+                self.refused[name] = PluginError(_claimed_twice(self.kind, name, origins), code="name-taken")
             else:
                 self.things[name] = claimed[0][1]
 
     def __getitem__(self, name: str) -> Thing:
         if name in self.refused:
-            raise PluginError(self.refused[name])
+            raise self.refused[name]
         if name not in self.things:
-            raise UsageError(f"there is no {self.kind} {name!r}; {nearest(name, self.things)}")
+            raise UsageError(f"there is no {self.kind} {name!r}; {nearest(name, self.things)}", code="unknown-name")
         return self.things[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -142,7 +154,7 @@ class Plugins:
     def refused(self) -> dict[str, str]:
         """Reasons for plugins that are broken and names that are claimed twice."""
         catalogues = (self.models, self.datasets, self.weights, self.tasks, self.reporters)
-        return self.broken | {name: reason for catalogue in catalogues for name, reason in catalogue.refused.items()}
+        return self.broken | {name: str(error) for catalogue in catalogues for name, error in catalogue.refused.items()}
 
 
 def load_plugins() -> Plugins:
@@ -154,7 +166,7 @@ def load_plugins() -> Plugins:
     for name, points in sorted(_by_name(_entry_points(PLUGINS)).items()):
         try:
             if len(points) > 1:
-                raise PluginError(_claimed_twice("plugin name", name, map(_origin, points)))
+                raise PluginError(_claimed_twice("plugin name", name, map(_origin, points)), code="name-taken")
             module, manager = points[0].module, plugin_manager()
             _register(manager, _import_entry(name, module), f"{name} ({module})")
             hook = manager.hook
@@ -220,6 +232,10 @@ def _claimed_twice(kind: str, name: str, origins: Iterable[str]) -> str:
     return f"the {kind} {name!r} is claimed by {' and '.join(origins)}: uninstall one of them"
 
 
+def _invalid_name(origin: str, name: str, kind: str) -> PluginError:
+    return PluginError(f"{origin}: {name!r} is not a valid name for a {kind}; {NAME_RULE}", code="wrong-form")
+
+
 def _look_at(name: str, points: list[EntryPoint]) -> BackendEntry:
     if len(points) > 1:
         return BackendEntry(name, "broken", _claimed_twice("backend name", name, map(_origin, points)), "")
@@ -280,13 +296,15 @@ def _import_entry(name: str, module: str) -> Any:
     except BaseException as error:  # a plugin may even call sys.exit() at import
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise PluginError(f"{name} ({module}) cannot be imported: {type(error).__name__}: {error}") from error
+        raise PluginError(
+            f"{name} ({module}) cannot be imported: {type(error).__name__}: {error}", code="import-failed"
+        ) from error
 
 
 def _import_file(file: Path) -> Any:
     spec = importlib.util.spec_from_file_location(re.sub(r"\W", "_", f"samebench_file_{file.stem}"), file)
     if not file.exists() or spec is None or spec.loader is None:
-        raise UsageError(f"there is no backend file {file}")
+        raise no_backend_file(file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
@@ -294,7 +312,9 @@ def _import_file(file: Path) -> Any:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise PluginError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+        raise PluginError(
+            f"{file} cannot be imported: {type(error).__name__}: {error}", code="import-failed"
+        ) from error
     return module
 
 
@@ -319,12 +339,17 @@ def _check_api_version(plugin: Any, origin: str) -> None:
     """Raise PluginError if this samebench does not support the API version of the plugin."""
     version = getattr(plugin, "api_version", OLDEST_API)
     if type(version) is not int:
-        raise PluginError(f"{origin}: api_version must be a whole number such as {API_VERSION}, not {version!r}")
+        raise PluginError(
+            f"{origin}: api_version must be a whole number such as {API_VERSION}, not {version!r}", code="wrong-type"
+        )
     if OLDEST_API <= version <= API_VERSION:
         return
     versions = f"{OLDEST_API} to {API_VERSION}" if OLDEST_API < API_VERSION else f"{API_VERSION}"
     do = "update samebench" if version > API_VERSION else "update the plugin"
-    raise PluginError(f"{origin} is written for API version {version}, and this samebench supports {versions}: {do}")
+    raise PluginError(
+        f"{origin} is written for API version {version}, and this samebench supports {versions}: {do}",
+        code="wrong-version",
+    )
 
 
 def own_names(backends: Iterable[str], installed: Collection[str] = ()) -> dict[str, str]:

@@ -72,7 +72,7 @@ class SGD(Optimizer):
         super().__post_init__()
         check_ranges(self, momentum=BELOW_1)
         if self.nesterov and not self.momentum:
-            raise SpecError("nesterov needs a momentum above 0")
+            raise SpecError("nesterov needs a momentum above 0", code="conflicting-options")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +198,21 @@ class Recipe:
         """The tensors of `model` that learn: they have a gradient and are not frozen."""
         return tuple(name for name, tensor in model.parameters.items() if tensor.trainable and self.rate(name))
 
+    def flops(self, model: Model) -> int:
+        """The floating-point operations of a training step for one picture.
+
+        Every layer computes its output. A layer that learns also computes the gradient of its kernel. A layer also computes
+        the gradient of its input if a tensor before it learns; the first layer never does.
+        """
+        learned = {name.rpartition(".")[0] for name in self.learned(model)}
+        after_learned: dict[str, bool] = {Model.INPUT: False}
+        total = 0
+        for node in model.nodes:
+            before = any(after_learned[name] for name in node.inputs)
+            after_learned[node.name] = before or node.name in learned
+            total += node.flops * (1 + (self.rate(f"{node.name}.kernel") != 0) + before)
+        return total
+
     def draws_masks(self, model: Model) -> bool:
         """Whether training draws dropout masks. Each framework draws different masks."""
         return any(
@@ -209,13 +224,16 @@ class Recipe:
         for start, _ in self.rates:
             if not any(f"{node.name}.".startswith(f"{start}.") for node in model.nodes):
                 known = sorted({node.name.split(".")[0] for node in model.nodes} | {n.name for n in model.nodes})
-                raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}")
+                raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}", code="unknown-name")
         if not self.learned(model):
-            raise SpecError(f"nothing of {model.name} learns: all parts with parameters are at rate 0")
+            raise SpecError(
+                f"nothing of {model.name} learns: all parts with parameters are at rate 0", code="conflicting-options"
+            )
         if self.loss != loss_for(model):
             raise SpecError(
                 f"{self.loss} loss does not fit {model.name} with {model.logits_shape[0]} logits: "
-                "sigmoid needs exactly 1 logit, softmax 2 or more"
+                "sigmoid needs exactly 1 logit, softmax 2 or more",
+                code="wrong-shape",
             )
 
 

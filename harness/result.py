@@ -60,9 +60,14 @@ LATER = {"artifacts", "provenance"}
 TIMES = {"total_s": float, "first_step_s": float, "images_per_s": list[float]}
 """The times of every finished cell."""
 
-LATER_TIMES = {"rate": str, "segment_rates": list[float], "probe_s": list[float], "turn": int} | {
-    f"segment_{name}": list[float] for name in Usage._fields
-}
+LATER_TIMES = {
+    "rate": str,
+    "flops": float,
+    "peak_flops": float,
+    "segment_rates": list[float],
+    "probe_s": list[float],
+    "turn": int,
+} | {f"segment_{name}": list[float] for name in Usage._fields}
 """Fields of `time` that older cells lack: the unit of the rate, and the use of the processor in each segment."""
 
 LARGEST = 2**63
@@ -91,7 +96,9 @@ class Cell:
     def __post_init__(self) -> None:
         for path, value in _parts(self.options, self.task):
             if isinstance(value, float) and not math.isfinite(value):
-                raise OutOfRange("", path, f"must be a finite number, not {value}: results cannot store it")
+                raise OutOfRange(
+                    "", path, f"must be a finite number, not {value}: results cannot store it", code="not-finite"
+                )
 
     @property
     def _stem(self) -> str:

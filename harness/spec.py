@@ -84,7 +84,8 @@ class Window(NamedTuple):
         ]
         if min(sizes) < 1:
             raise SpecError(
-                f"a window of {self.kernel} with padding {self.padding} does not fit a picture of {shape[:2]}"
+                f"a window of {self.kernel} with padding {self.padding} does not fit a picture of {shape[:2]}",
+                code="wrong-shape",
             )
         return sizes[0], sizes[1]
 
@@ -112,7 +113,9 @@ def _window(kernel: int | Pair, stride: int | Pair, padding: int | Sides) -> Win
     sides = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
     window = Window(pair(kernel), pair(stride), sides)
     if min(window.kernel) < 1 or min(window.stride) < 1 or min(min(side) for side in sides) < 0:
-        raise SpecError(f"kernel and stride must be at least 1, and padding at least 0, not {window}")
+        raise SpecError(
+            f"kernel and stride must be at least 1, and padding at least 0, not {window}", code="out-of-range"
+        )
     return window
 
 
@@ -159,10 +162,11 @@ class Normalize(Layer):
         for values in (self.mean, self.std):
             if len(values) not in (1, shape[-1]):
                 raise SpecError(
-                    f"{len(values)} values for {shape[-1]} channels: give one for each channel, or one for all"
+                    f"{len(values)} values for {shape[-1]} channels: give one for each channel, or one for all",
+                    code="wrong-shape",
                 )
         if min(self.std) <= 0:
-            raise SpecError(f"std must be above 0, not {self.std}")
+            raise SpecError(f"std must be above 0, not {self.std}", code="out-of-range")
         return shape
 
 
@@ -184,7 +188,10 @@ class Conv(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         _needs_picture(shape)
         if shape[-1] % self.groups or self.channels % self.groups:
-            raise SpecError(f"{self.groups} groups do not divide {shape[-1]} channels in and {self.channels} out")
+            raise SpecError(
+                f"{self.groups} groups do not divide {shape[-1]} channels in and {self.channels} out",
+                code="wrong-shape",
+            )
         return (*self.window.output(shape), self.channels)
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
@@ -226,7 +233,9 @@ class Activation(Layer):
 
     def __post_init__(self) -> None:
         if self.function not in ACTIVATION_KINDS:
-            raise SpecError(f"unknown activation {self.function!r}; known are {', '.join(ACTIVATION_KINDS)}")
+            raise SpecError(
+                f"unknown activation {self.function!r}; known are {', '.join(ACTIVATION_KINDS)}", code="unknown-name"
+            )
 
     def __str__(self) -> str:
         return self.function
@@ -252,7 +261,9 @@ class Pool(Layer):
     def window(self) -> Window:
         window = _window(self.kernel, self.stride or self.kernel, self.padding)
         if any(max(sides) >= size for sides, size in zip(window.padding, window.kernel, strict=True)):
-            raise SpecError(f"padding must be smaller than the window {window.kernel}, not {window.padding}")
+            raise SpecError(
+                f"padding must be smaller than the window {window.kernel}, not {window.padding}", code="out-of-range"
+            )
         return window
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -299,7 +310,10 @@ class Dense(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
-            raise SpecError(f"a dense layer needs a vector, not {shape}: put Flatten() or GlobalAvgPool() before it")
+            raise SpecError(
+                f"a dense layer needs a vector, not {shape}: put Flatten() or GlobalAvgPool() before it",
+                code="wrong-shape",
+            )
         return (self.units,)
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
@@ -317,7 +331,7 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
-            raise SpecError(f"a dropout rate must be at least 0 and below 1, not {self.rate}")
+            raise SpecError(f"a dropout rate must be at least 0 and below 1, not {self.rate}", code="out-of-range")
 
 
 @dataclass(frozen=True)
@@ -397,7 +411,9 @@ class Model:
     def __post_init__(self) -> None:
         self._last_read  # noqa: B018 computed here: `torch.compile` traces `run`, and not the lock of a cached property
         if len(self.logits_shape) != 1:
-            raise SpecError(f"{self.name}: a model must end in a vector of logits, not in {self.logits_shape}")
+            raise SpecError(
+                f"{self.name}: a model must end in a vector of logits, not in {self.logits_shape}", code="wrong-shape"
+            )
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -450,8 +466,13 @@ class Model:
 
     @property
     def flops(self) -> int:
-        """Twice the multiply-adds of one picture, forward."""
+        """Twice the multiply-adds of one picture, forward. Only convolutions and dense layers are counted."""
         return sum(node.flops for node in self.nodes)
+
+    @property
+    def trunk_flops(self) -> int:
+        """The part of `flops` that computes the features."""
+        return sum(node.flops for node in self.nodes if node.name.startswith("trunk."))
 
     @cached_property
     def table(self) -> tuple[Row, ...]:
@@ -510,7 +531,7 @@ def check_weights(model: Model, weights: Weights) -> None:
         if name in weights and weights[name].shape != parameter.shape
     ]
     if wrong:
-        raise SpecError(f"these weights do not fit {model.name}: " + "; ".join(wrong))
+        raise SpecError(f"these weights do not fit {model.name}: " + "; ".join(wrong), code="wrong-weights")
 
 
 def fingerprint(weights: Weights) -> str:
@@ -527,7 +548,7 @@ def _bias(present: bool, channels: int) -> dict[str, Parameter]:
 
 def _needs_picture(shape: Shape) -> None:
     if len(shape) != 3:
-        raise SpecError(f"this layer needs a picture (rows, columns, channels), not {shape}")
+        raise SpecError(f"this layer needs a picture (rows, columns, channels), not {shape}", code="wrong-shape")
 
 
 def _end(nodes: Sequence[Node], start: str, shape: Shape) -> tuple[str, Shape]:
@@ -543,10 +564,12 @@ def _names(layers: Sequence[Layer], path: str) -> list[str]:
         separator = "_" if layer.kind[-1].isdigit() else ""
         name = layer.name or f"{layer.kind}{separator}{seen[layer.kind]}"
         if not NAME.fullmatch(name):
-            raise SpecError(f"{path}: {name!r} is not a valid name of a layer; use letters, digits, '_' and '-'")
+            raise SpecError(
+                f"{path}: {name!r} is not a valid name of a layer; use letters, digits, '_' and '-'", code="wrong-form"
+            )
         names.append(name)
     if doubled := [name for name, count in Counter(names).items() if count > 1]:
-        raise SpecError(f"{path}: two layers are named {doubled[0]!r}")
+        raise SpecError(f"{path}: two layers are named {doubled[0]!r}", code="name-taken")
     return names
 
 
@@ -569,7 +592,7 @@ def _expand(path: str, layer: Layer, source: str, shape: Shape) -> Iterator[Node
         try:
             yield Node(path, layer, (source,), shape, layer.output_shape(shape))
         except SpecError as error:
-            raise SpecError(f"{path}: {error}") from None
+            raise SpecError(f"{path}: {error}", code=error.code) from None
         return
     ends = []
     for name, inner in paths.items():
@@ -583,5 +606,8 @@ def _expand(path: str, layer: Layer, source: str, shape: Shape) -> Iterator[Node
 def _joined_shape(path: str, layer: Layer, shapes: Sequence[Shape]) -> Shape:
     distinct = {shape if isinstance(layer, Add) else shape[:-1] for shape in shapes}
     if len(distinct) != 1:
-        raise SpecError(f"{path}: the paths end in shapes that do not fit together: {', '.join(map(str, shapes))}")
+        raise SpecError(
+            f"{path}: the paths end in shapes that do not fit together: {', '.join(map(str, shapes))}",
+            code="wrong-shape",
+        )
     return shapes[0] if isinstance(layer, Add) else (*shapes[0][:-1], sum(shape[-1] for shape in shapes))

@@ -118,6 +118,9 @@ class TaskResult:
     rates: Sequence[float]
     parameters: Counts
     evidence: dict[str, Any]
+    flops: float | None = None
+    """The floating-point operations for one item of the rate; None if they are not known."""
+
     trained: Trained | None = None
     """The trained network, which is stored for later use."""
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from harness import Batches, DataError, Dataset, Examples
 from harness.data import stratified
@@ -39,13 +40,13 @@ def test_only_integer_pictures_are_divided():
 
 
 def test_unusable_data_are_refused():
-    with pytest.raises(DataError, match=r"10 examples .* 16"):
+    with refused(DataError, "too-few-examples", 10, 16):
         Batches.shuffled(examples(), 16, 0, [0])
-    with pytest.raises(DataError, match=r"\(3, 4\) and \(3,\)"):
+    with refused(DataError, "wrong-shape", (3, 4), (3,)):
         Examples(np.zeros((3, 4)), np.zeros(3))
-    with pytest.raises(DataError, match=r"odd: the test split .* 0 to 2, .* 2 classes"):
+    with refused(DataError, "wrong-classes", "odd", "test", 0, 2):
         Dataset("odd", ("a", "b"), examples(), examples(classes=3))
-    with pytest.raises(DataError, match="dull: the train split has 10 examples of 1 classes"):
+    with refused(DataError, "wrong-classes", "dull", "train", 10, 1):
         Dataset("dull", ("a", "b"), examples(classes=1), examples())
 
 
@@ -53,7 +54,7 @@ def test_both_splits_have_pictures_of_the_same_shape():
     data = Dataset("even", ("a", "b"), examples(), examples())
     assert data.shape == (2, 2, 1)
     odd = Examples(np.zeros((4, 2, 3, 1), np.uint8), np.arange(4) % 2)
-    with pytest.raises(DataError, match=r"odd: .*\(2, 2, 1\), .*\(2, 3, 1\)"):
+    with refused(DataError, "wrong-shape", "odd", (2, 2, 1), (2, 3, 1)):
         Dataset("odd", ("a", "b"), examples(), odd)
 
 
@@ -95,8 +96,8 @@ def test_the_validation_share_is_fixed_stratified_and_separate():
     assert np.array_equal(data.held_out(0.1)[1].images, validation.images)
 
 
-@pytest.mark.parametrize(("share", "taken"), [(0.05, "0 of the 2"), (0.0, "0 of the 2"), (1.0, "2 of the 2")])
+@pytest.mark.parametrize(("share", "taken"), [(0.05, 0), (0.0, 0), (1.0, 2)])
 def test_a_share_that_leaves_a_split_without_a_class_is_refused(share, taken):
     data = Dataset("rare", ("a", "b"), numbered([2, 38]), numbered([2, 2]))
-    with pytest.raises(DataError, match=f"rare: holding out {share:g} of 40 examples takes {taken} .*'a'"):
+    with refused(DataError, "too-few-examples", "rare", f"{share:g}", 40, taken, 2, "'a'"):
         data.held_out(share)

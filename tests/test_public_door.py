@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 
 import harness
 from harness import Attack, PluginError, Stopping, TaskContext
@@ -111,21 +112,22 @@ def test_versions_that_are_supported(tmp_path, declared):
 
 
 @pytest.mark.parametrize(
-    ("declared", "message"),
+    ("declared", "code", "values"),
     [
         (
             "api_version = 99",
-            f"API version 99, and this samebench supports 1 to {harness.API_VERSION}: update samebench",
+            "wrong-version",
+            [99, f"1 to {harness.API_VERSION}"],
         ),
         (
             "api_version = 0",
-            f"API version 0, and this samebench supports 1 to {harness.API_VERSION}: update the plugin",
+            "wrong-version",
+            [0, f"1 to {harness.API_VERSION}"],
         ),
-        ("api_version = '2'", "must be a whole number such as 2, not '2'"),
-        ("api_version = True", "must be a whole number such as 2, not True"),
+        ("api_version = '2'", "wrong-type", ["api_version", "'2'"]),
+        ("api_version = True", "wrong-type", ["api_version", True]),
     ],
 )
-def test_versions_that_are_not_supported(tmp_path, declared, message):
-    with pytest.raises(PluginError) as error:
+def test_versions_that_are_not_supported(tmp_path, declared, code, values):
+    with refused(PluginError, code, "mine.py", *values):
         load_backend(backend_file(tmp_path, declared))
-    assert message in str(error.value) and "mine.py" in str(error.value)

@@ -259,11 +259,13 @@ class Jax(Backend[Net]):
         try:
             place = jax.devices(found)[0]
         except RuntimeError as error:
-            raise Unavailable(f"JAX finds no {device}: {error}") from None
+            raise Unavailable(f"JAX finds no {device}: {error}", code="wrong-device") from None
         jax.config.update("jax_default_device", place)
         self.dtype = jnp.dtype("float64" if self.precision == "float64" else "float32")
         if place.platform not in ("cpu", "gpu"):
-            raise Unavailable(f"JAX would run on a {place.platform}, but samebench supports cpu and gpu only")
+            raise Unavailable(
+                f"JAX would run on a {place.platform}, but samebench supports cpu and gpu only", code="wrong-device"
+            )
         return "cpu" if place.platform == "cpu" else "gpu"
 
     def versions(self) -> dict[str, str]:

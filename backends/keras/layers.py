@@ -141,7 +141,7 @@ def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
             return (layers.Add(name=name),)
         case Concat():
             return (layers.Concatenate(name=name),)
-    raise Unsupported(f"keras has no lowering for the layer {type(layer).__name__}")
+    raise Unsupported(f"keras has no lowering for the layer {type(layer).__name__}", code="unsupported-layer")
 
 
 def convolution(layer: Conv, node: Node, dtype: Any) -> tuple[layers.Layer, ...]:

@@ -130,7 +130,7 @@ def lower(node: Node) -> tuple[nn.Module, ...]:
             return (Call(torch.add),)
         case Concat():
             return (Call(lambda *parts: torch.cat(parts, 1)),)
-    raise Unsupported(f"pytorch has no lowering for the layer {type(layer).__name__}")
+    raise Unsupported(f"pytorch has no lowering for the layer {type(layer).__name__}", code="unsupported-layer")
 
 
 def to_host_order(x: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def _seconds(age: str) -> float:
     number, unit = age[:-1], age[-1:]
     if unit in UNITS and number.isascii() and number.isdigit() and int(number) * UNITS[unit] <= YEARS * 365 * DAY:
         return int(number) * UNITS[unit]
-    raise UsageError(f"--older-than takes hours, days or weeks, such as 12h, 30d or 8w; not {age!r}")
+    raise UsageError(f"--older-than takes hours, days or weeks, such as 12h, 30d or 8w; not {age!r}", code="wrong-form")
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

@@ -71,7 +71,9 @@ def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
 
 def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
     if typed["out"] and typed["out"].resolve() == folder.resolve():
-        raise UsageError(f"{folder} is the run itself: choose another --out for its repetition")
+        raise UsageError(
+            f"{folder} is the run itself: choose another --out for its repetition", code="conflicting-options"
+        )
     record = Source(f"{folder}/run.json", Store.open(folder).run["config"], recorded=True)
     named = each_once([_python(text) for text in typed["pythons"]])
     _refuse_programs(folder, Settings.of(load_plugins(), [record]), typed["backend"], named)
@@ -84,7 +86,8 @@ def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], nam
     known, given = _files(recorded.config.backends), list(map(os.path.realpath, files))
     if other := [file for file in given if file not in known]:
         raise UsageError(
-            f"--backend {other[0]} is not a backend file of {folder}. There are: {', '.join(known) or 'none'}"
+            f"--backend {other[0]} is not a backend file of {folder}. There are: {', '.join(known) or 'none'}",
+            code="unknown-name",
         )
     allow = [word for file in known if file not in given for word in ("--backend", file)]
     for backend, python in recorded.python.items():
@@ -93,7 +96,8 @@ def _refuse_programs(folder: Path, recorded: Settings, files: Sequence[str], nam
     if allow:
         raise UsageError(
             f"{folder} names programs that a rerun would execute: {', '.join(allow[1::2])}. If you know and trust them, name "
-            f"them again: {shlex.join(['samebench', *sys.argv[1:], *allow])}"
+            f"them again: {shlex.join(['samebench', *sys.argv[1:], *allow])}",
+            code="untrusted-file",
         )
 
 
@@ -126,7 +130,9 @@ def _as_typed(name: str, value: Any) -> str:
 def _python(text: str) -> Source:
     backend, equals, path = text.partition("=")
     if not (backend and equals and path):
-        raise UsageError(f"--python takes BACKEND=PATH, such as keras=/opt/tf/bin/python; not {text!r}")
+        raise UsageError(
+            f"--python takes BACKEND=PATH, such as keras=/opt/tf/bin/python; not {text!r}", code="wrong-form"
+        )
     return Source(f"--python {text}", {f"python.{backend}": path})
 
 
@@ -134,7 +140,9 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"--counts takes numbers of training pictures, 100,200,400; not {text!r}") from None
+        raise UsageError(
+            f"--counts takes numbers of training pictures, 100,200,400; not {text!r}", code="wrong-form"
+        ) from None
 
 
 def _halves(settings: Settings, plugins: Plugins) -> list[int]:
@@ -196,7 +204,10 @@ def _refuse_two_limits(settings: Settings, plugins: Plugins, chosen: Sequence[Ex
         limit = flatten(settings.tasks[experiment.task]).get(TRAIN_LIMIT)
         if limit != flatten(plugins.tasks[experiment.task].options()).get(TRAIN_LIMIT):
             path, numbers = f"{experiment.task}.{TRAIN_LIMIT}", ",".join(map(str, settings.config.train_limits))
-            raise UsageError(f"{path} is {limit}, and train_limits (--counts) are {numbers}: leave {path} out")
+            raise UsageError(
+                f"{path} is {limit}, and train_limits (--counts) are {numbers}: leave {path} out",
+                code="conflicting-options",
+            )
 
 
 def _check(experiment: Experiment, plugins: Plugins, settings: Settings) -> None:
@@ -213,7 +224,7 @@ def set_places(settings: Settings) -> None:
     """Set the places of data for this process and its workers."""
     if settings.config.data_dir:
         if not Path(settings.config.data_dir).is_dir():
-            raise UsageError(f"the data folder {settings.config.data_dir} does not exist")
+            raise UsageError(f"the data folder {settings.config.data_dir} does not exist", code="not-found")
         os.environ["SAMEBENCH_DATA_DIR"] = os.path.abspath(settings.config.data_dir)
     if settings.config.offline:
         os.environ["SAMEBENCH_OFFLINE"] = "1"

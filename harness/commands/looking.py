@@ -43,7 +43,9 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
     given: dict[str, Any] = {"classes": classes} if classes else {}
     if shape:
         if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", shape):
-            raise UsageError(f"--input takes rows x columns x channels, such as 32x32x3; not {shape!r}")
+            raise UsageError(
+                f"--input takes rows x columns x channels, such as 32x32x3; not {shape!r}", code="wrong-form"
+            )
         given["input_shape"] = tuple(map(int, shape.split("x")))
     click.echo(layer_table(load_plugins().models[model](**given)))
 
@@ -79,4 +81,4 @@ def report_command(folder: Path, name: str, full: bool, output: Path | None) -> 
     try:
         output.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise UsageError(f"the report cannot be written to {output}: {error.strerror}") from None
+        raise UsageError(f"the report cannot be written to {output}: {error.strerror}", code="not-writable") from None

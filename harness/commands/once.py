@@ -23,7 +23,8 @@ class Once(click.Option):
         if isinstance(given, list) and not self.multiple:
             if len(given) > 1:
                 raise UsageError(
-                    f"{self.opts[-1]} is given {len(given)} times: {' and '.join(map(str, given))}; give it once"
+                    f"{self.opts[-1]} is given {len(given)} times: {' and '.join(map(str, given))}; give it once",
+                    code="given-twice",
                 )
             opts = {**opts, str(self.name): given[0]}
         return super().consume_value(ctx, opts)

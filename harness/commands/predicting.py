@@ -42,7 +42,7 @@ def predict_command(
 
     os.environ.update(worker_environment())
     if (weights is None) == (folder is None):
-        raise UsageError("name the trained network: either --weights NAME_OR_PATH or --run RUN")
+        raise UsageError("name the trained network: either --weights NAME_OR_PATH or --run RUN", code="missing-option")
     if folder:
         found = trained_in(folder, task)
         weights, backend = str(found.file), backend or _trusted(found.backend)
@@ -70,7 +70,8 @@ def _trusted(backend: str) -> str:
     again = shlex.join(["samebench", *sys.argv[1:], "--backend", os.path.realpath(backend)])
     raise UsageError(
         f"the network was trained by the file {backend}, which would be executed. If you know and trust it, name it again: "
-        f"{again}; or name another backend: --backend numpy"
+        f"{again}; or name another backend: --backend numpy",
+        code="untrusted-file",
     )
 
 

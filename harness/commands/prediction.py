@@ -26,7 +26,9 @@ def picture_in(file: Path, shape: Shape, steps: Sequence[str] = ()) -> Array:
     except SamebenchError:
         raise
     except Exception as error:  # Pillow raises many types of errors for a damaged file
-        raise DataError(f"{file} cannot be read as a picture: {error}; give a JPEG or PNG file") from None
+        raise DataError(
+            f"{file} cannot be read as a picture: {error}; give a JPEG or PNG file", code="unreadable-file"
+        ) from None
 
 
 def seen_in(backend: Backend[Any], model: Model, weights: Weights, picture: Array) -> Array:

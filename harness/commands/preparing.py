@@ -39,7 +39,7 @@ def prepare_command(
     from harness.storage.places import Places
 
     if not datasets and not weights:
-        raise UsageError("prepare needs --dataset NAME or --weights NAME; see: samebench list")
+        raise UsageError("prepare needs --dataset NAME or --weights NAME; see: samebench list", code="missing-option")
     plugins = load_plugins()
     chosen = Source(f"--data-dir {data_dir}", {} if data_dir is None else {"data_dir": data_dir})
     settings = Settings.of(plugins, each_once([*from_words(sets), chosen]))

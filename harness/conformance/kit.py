@@ -31,6 +31,8 @@ OPTIONAL: set[str] = set()
 class ConformanceError(SamebenchError):
     """A broken rule. The message says which value is wrong, and which common mistake would explain it."""
 
+    code = "broken-rule"
+
 
 Became = Literal["passed", "failed", "declined", "known failure", "unexpected pass"]
 STATUSES: tuple[Became, ...] = get_args(Became)

@@ -28,7 +28,10 @@ def digits(request: LoadRequest) -> Dataset:
     places = [Path(folder) / TABLE for folder in (package.submodule_search_locations or [])] if package else []
     table = next((place for place in places if place.exists()), None)
     if table is None:
-        raise DataError(f"digits: scikit-learn's file {TABLE} is missing; install it with: pip install scikit-learn")
+        raise DataError(
+            f"digits: scikit-learn's file {TABLE} is missing; install it with: pip install scikit-learn",
+            code="not-installed",
+        )
     with gzip.open(table, "rt") as lines:
         values = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
     examples = Examples(values[:, :-1].reshape(-1, 8, 8, 1), values[:, -1].astype(np.int32), pixel_max=16)
@@ -40,7 +43,9 @@ def digits(request: LoadRequest) -> Dataset:
 
 def _range(text: str) -> tuple[int, int]:
     if not re.fullmatch(r"[0-8]-[1-9]", text, re.ASCII) or text[0] >= text[2]:
-        raise UsageError(f"digits takes a range of digits after its colon, such as digits:5-9, not {text!r}")
+        raise UsageError(
+            f"digits takes a range of digits after its colon, such as digits:5-9, not {text!r}", code="wrong-form"
+        )
     return int(text[0]), int(text[2])
 
 

@@ -12,12 +12,13 @@ from harness.datasets.photos import decoded, in_folder
 def folder(request: LoadRequest) -> Dataset:
     """The pictures in PATH. It is relative to the current folder, or else to the data folder."""
     if not request.argument:
-        raise UsageError("the dataset folder needs a path: write folder:PATH")
+        raise UsageError("the dataset folder needs a path: write folder:PATH", code="missing-option")
     here = Path(request.argument).expanduser()
     root = here if here.is_dir() else request.places.find(request.argument)
     if root is None or not root.is_dir():
         raise DataError(
-            f"folder: there is no folder {here.absolute()}; give the path of a folder with a sub-folder for each class"
+            f"folder: there is no folder {here.absolute()}; give the path of a folder with a sub-folder for each class",
+            code="not-found",
         )
     return decoded(in_folder(f"folder:{request.argument}", root), request)
 

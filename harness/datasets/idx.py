@@ -59,14 +59,20 @@ def read_idx(file: Path, dimensions: int) -> Array:
             if len(header) < 4 + 4 * dimensions or header[:4] != bytes([0, 0, 8, dimensions]):
                 raise DataError(
                     f"{file} is not an IDX file of bytes with {dimensions} dimensions: it begins with {header[:4].hex(' ')}, "
-                    f"not with 00 00 08 {dimensions:02x}; remove it and get it again"
+                    f"not with 00 00 08 {dimensions:02x}; remove it and get it again",
+                    code="unknown-format",
                 )
             shape = struct.unpack(f">{dimensions}I", header[4:])
             values = source.read(math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file} cannot be read: {error}; remove it and get it again") from error
+        raise DataError(
+            f"{file} cannot be read: {error}; remove it and get it again", code="unreadable-file"
+        ) from error
     if len(values) != math.prod(shape):
         actual = "more" if len(values) > math.prod(shape) else f"only {len(values):,}"
         expected = " x ".join(map(str, shape))
-        raise DataError(f"{file} should have {expected} values, but has {actual}; remove it and get it again")
+        raise DataError(
+            f"{file} should have {expected} values, but has {actual}; remove it and get it again",
+            code="malformed-file",
+        )
     return np.frombuffer(values, np.uint8).reshape(shape)

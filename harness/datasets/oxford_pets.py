@@ -27,7 +27,8 @@ def oxford_pets(request: LoadRequest) -> Dataset:
     if sorted(breeds) != list(range(len(breeds))):
         raise DataError(
             f"{NAME}: some breeds are missing in {root / 'annotations'}: it only has the numbers "
-            f"{', '.join(str(label + 1) for label in sorted(breeds))}; get {ARCHIVES[1].url} again"
+            f"{', '.join(str(label + 1) for label in sorted(breeds))}; get {ARCHIVES[1].url} again",
+            code="wrong-classes",
         )
     return decoded(Photos(NAME, root, tuple(breeds[label] for label in sorted(breeds)), train, test), request)
 
@@ -44,12 +45,15 @@ def _listed(root: Path, split: str, breeds: dict[int, str]) -> list[Photo]:
                 photos.append((f"images/{picture}.jpg", int(breed) - 1))
                 breeds[int(breed) - 1] = picture.rpartition("_")[0]
     except (OSError, ValueError) as error:
-        raise DataError(f"{NAME}: {file} cannot be read: {error}; get {ARCHIVES[1].url} again") from error
+        raise DataError(
+            f"{NAME}: {file} cannot be read: {error}; get {ARCHIVES[1].url} again", code="unreadable-file"
+        ) from error
     missing = [photo for photo, _ in photos if not (root / photo).is_file()]
     if missing:
         raise DataError(
             f"{NAME}: {len(missing)} of {len(photos)} pictures are missing in {root}, such as {missing[0]}; "
-            f"get {ARCHIVES[0].url} again"
+            f"get {ARCHIVES[0].url} again",
+            code="not-found",
         )
     return photos
 

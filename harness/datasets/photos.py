@@ -61,7 +61,8 @@ def in_folder(name: str, root: Path) -> Photos:
     if len(classes) < 2:
         raise DataError(
             f"{name}: {root / top} needs at least two classes, each in a sub-folder with pictures; "
-            f"there are: {', '.join(map(shown, classes)) or 'none'}"
+            f"there are: {', '.join(map(shown, classes)) or 'none'}",
+            code="wrong-classes",
         )
     photos, names = _listed(name, root, top, classes), tuple(map(shown, classes))
     if not (top and (root / "test").is_dir()):
@@ -69,7 +70,8 @@ def in_folder(name: str, root: Path) -> Photos:
     if odd := {*classes} ^ {*class_folders(root / "test")}:
         raise DataError(
             f"{name}: train/ and test/ in {root} must have the same classes; these are only in one of them: "
-            f"{', '.join(map(shown, sorted(odd)))}"
+            f"{', '.join(map(shown, sorted(odd)))}",
+            code="wrong-classes",
         )
     return Photos(name, root, names, photos, _listed(name, root, "test", classes))
 
@@ -92,7 +94,8 @@ def decoded(photos: Photos, request: LoadRequest) -> Dataset:
         if broken and request.broken == "refuse":
             raise DataError(
                 f"{photos.name}: {_unreadable(broken, count)}; repair or remove them, or leave them out with "
-                "--set data.broken=skip"
+                "--set data.broken=skip",
+                code="unreadable-file",
             )
         (folder / "broken.json").write_text(json.dumps(broken))
 
@@ -120,7 +123,8 @@ def _listed(name: str, root: Path, top: str, classes: Sequence[str]) -> list[Pho
         if not files:
             raise DataError(
                 f"{name}: {shown(str(root / top / folder))} has no pictures (files that end in {', '.join(SUFFIXES)}); "
-                "remove the folder or add pictures"
+                "remove the folder or add pictures",
+                code="too-few-examples",
             )
         photos += [(os.path.relpath(file, root), label) for file in files]
     return photos

@@ -49,7 +49,9 @@ def synthetic(request: LoadRequest) -> Dataset:
 
 def _shape(text: str) -> Shape:
     if not re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}x[1-9]\d{0,3}", text, re.ASCII):
-        raise UsageError(f"synthetic takes ROWSxCOLUMNSxCHANNELS, such as synthetic:32x32x3, not {text!r}")
+        raise UsageError(
+            f"synthetic takes ROWSxCOLUMNSxCHANNELS, such as synthetic:32x32x3, not {text!r}", code="wrong-form"
+        )
     return tuple(map(int, text.split("x")))
 
 

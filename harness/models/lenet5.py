@@ -31,7 +31,8 @@ def _border(input_shape: Shape) -> Sides:
     if max(missing) > BORDER:
         raise SpecError(
             f"lenet5 takes pictures of {FIELD - BORDER}x{FIELD - BORDER} or more, not {input_shape[0]}x{input_shape[1]}: "
-            f"resize them with --set data.size={FIELD}"
+            f"resize them with --set data.size={FIELD}",
+            code="wrong-shape",
         )
     sides = [(gap // 2, gap - gap // 2) for gap in missing]
     return sides[0], sides[1]

@@ -25,4 +25,6 @@ def exactly(size: int, input_shape: Shape, name: str) -> None:
 
 
 def _refusal(rule: str, shape: Shape, published: int) -> SpecError:
-    return SpecError(f"{rule}, not {format_size(shape)}: resize them with --set data.size={published}")
+    return SpecError(
+        f"{rule}, not {format_size(shape)}: resize them with --set data.size={published}", code="wrong-shape"
+    )

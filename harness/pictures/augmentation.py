@@ -152,7 +152,8 @@ def augmented(
     if not np.issubdtype(examples.images.dtype, np.integer):
         raise DataError(
             f"pictures of type {examples.images.dtype} cannot be augmented, because their range is unknown: store them "
-            "as whole numbers, or train without augmentation"
+            "as whole numbers, or train without augmentation",
+            code="wrong-type",
         )
     images = np.empty(examples.images.shape, examples.images.dtype)
     for index, picture in enumerate(np.asarray(examples.images)):

@@ -33,7 +33,8 @@ def resize_pictures(images: Array, pixel_max: int, shape: Shape) -> Iterator[Arr
     if not np.issubdtype(images.dtype, np.integer):
         raise DataError(
             f"pictures of type {images.dtype} cannot be resized to {shape}: store them as whole numbers, or in the "
-            "shape that the network takes"
+            "shape that the network takes",
+            code="wrong-type",
         )
     for picture in images:
         levels = in_bytes(picture, pixel_max)
@@ -64,5 +65,5 @@ def _fitted(image: Image.Image, shape: Shape) -> Array:
 
 def _mode(channels: int) -> str:
     if channels not in MODES:
-        raise DataError(f"pictures have 1 channel (grey) or 3 (red, green, blue), not {channels}")
+        raise DataError(f"pictures have 1 channel (grey) or 3 (red, green, blue), not {channels}", code="wrong-shape")
     return MODES[channels]

@@ -44,7 +44,8 @@ def stepped(steps: Sequence[str], images: Array, pixel_max: int) -> Iterator[Arr
     if not np.issubdtype(images.dtype, np.integer) or channels not in MODES:
         raise DataError(
             f"data.steps ({', '.join(steps)}) cannot be applied to pictures of type {images.dtype} with {channels} "
-            "channels: they need whole numbers and 1 channel (grey) or 3 (red, green, blue); leave data.steps out"
+            "channels: they need whole numbers and 1 channel (grey) or 3 (red, green, blue); leave data.steps out",
+            code="wrong-type",
         )
     cv2, parsed = _opencv(), [_parsed(step) for step in steps]
     for picture in images:
@@ -59,7 +60,9 @@ def _opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise Unavailable("data.steps are computed by OpenCV: pip install 'samebench[opencv]'") from error
+        raise Unavailable(
+            "data.steps are computed by OpenCV: pip install 'samebench[opencv]'", code="not-installed"
+        ) from error
     cv2.setNumThreads(1)  # more threads would stay alive and disturb the framework that is timed
     return cv2
 
@@ -123,9 +126,9 @@ STEPS = {
 def _parsed(text: str) -> tuple[Callable[..., Any], tuple[int, ...]]:
     name, colon, argument = text.partition(":")
     if name not in STEPS:
-        raise UsageError(f"data.steps: there is no step {name!r}; {nearest(name, STEPS)}")
+        raise UsageError(f"data.steps: there is no step {name!r}; {nearest(name, STEPS)}", code="unknown-name")
     step = STEPS[name]
     numbers = step.read(argument) if colon else step.default
     if numbers is None:
-        raise UsageError(f"data.steps: {name} takes {step.takes}, not {argument!r}")
+        raise UsageError(f"data.steps: {name} takes {step.takes}, not {argument!r}", code="wrong-form")
     return step.compute, numbers

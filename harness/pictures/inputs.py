@@ -36,7 +36,7 @@ class DataOptions:
         check_steps(self.steps)
         check_ranges(self, size=AT_LEAST_1)
         if self.broken not in ("refuse", "skip"):
-            raise UsageError(f"data.broken must be 'refuse' or 'skip', not {self.broken!r}")
+            raise UsageError(f"data.broken must be 'refuse' or 'skip', not {self.broken!r}", code="unknown-name")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class LoadRequest:
         """Raise UsageError if there is an argument: for datasets that take none."""
         if self.argument:
             raise UsageError(
-                f"the dataset {name} takes no argument, not {self.argument!r}: write {name} without a colon"
+                f"the dataset {name} takes no argument, not {self.argument!r}: write {name} without a colon",
+                code="wrong-form",
             )
 
 

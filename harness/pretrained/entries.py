@@ -106,7 +106,7 @@ def start_from(weights: str, model: str | None, entries: Named, builders: Named,
     try:
         entry = entries[weights]
     except UsageError as error:
-        raise UsageError(f"{error}; or give the path of a weight file") from None
+        raise UsageError(f"{error}; or give the path of a weight file", code=error.code) from None
     return _from_entry(entry, builders, places)
 
 
@@ -172,13 +172,14 @@ def _mend(folder: Path, convert: Callable[[Path], None]) -> None:
         convert(folder)
     except OSError as error:
         raise DataError(
-            f"{folder} is damaged and cannot be replaced: {error}; remove it, or set SAMEBENCH_CACHE_DIR to another folder"
+            f"{folder} is damaged and cannot be replaced: {error}; remove it, or set SAMEBENCH_CACHE_DIR to another folder",
+            code="not-writable",
         ) from error
 
 
 def _from_file(path: Path, model: str | None, builders: Named) -> Start:
     if not path.is_file():
-        raise UsageError(f"there is no weight file {path}")
+        raise UsageError(f"there is no weight file {path}", code="not-found")
     notes = safetensors_notes(path) if path.suffix == ".safetensors" else {}
     if NETWORK in notes:
         try:
@@ -187,17 +188,19 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
             steps = tuple(json.loads(notes.get(STEPS, "[]")))
             check_steps(steps)
         except (ValueError, TypeError) as error:
-            raise SpecError(f"{path}: its notes are not JSON that samebench has written: {error}") from None
+            raise SpecError(
+                f"{path}: its notes are not JSON that samebench has written: {error}", code="malformed-file"
+            ) from None
         model = network.name
     elif model is None:
-        raise UsageError(f"{path} does not name the network of its weights: add --model NAME")
+        raise UsageError(f"{path} does not name the network of its weights: add --model NAME", code="missing-option")
     else:
         network, names, steps = builders[model](), (), ()
     build: ModelBuilder = builders[model] if model in builders else partial(_resized, network)
 
     def class_names() -> tuple[Sequence[str], str]:
         if len(names) != class_count(network):
-            raise DataError(f"{path} does not name its classes")
+            raise DataError(f"{path} does not name its classes", code="wrong-classes")
         return names, f"{path} itself"
 
     facts = {name: notes.get(name, UNKNOWN) for name in FACTS} | {"hash": file_hash(path, "sha256:")}
@@ -252,7 +255,9 @@ def in_package(package: str, file: str, hash: str, command: str) -> Callable[[Pl
         spec = find_spec(package)
         folders = spec.submodule_search_locations if spec else None
         if not folders:
-            raise DataError(f"{file} is in the package {package}, which is not installed: {command}")
+            raise DataError(
+                f"{file} is in the package {package}, which is not installed: {command}", code="not-installed"
+            )
         return verified(Path(folders[0]) / file, hash, command)
 
     return find
@@ -261,5 +266,7 @@ def in_package(package: str, file: str, hash: str, command: str) -> Callable[[Pl
 def verified(path: Path, hash: str, mend: str) -> Path:
     """The path, if the file has this hash. Otherwise raises DataError, with `mend` as the way to get the right file."""
     if (actual := file_hash(path, hash)) != hash:
-        raise DataError(f"{path} is not the published file: its hash is {actual}, not {hash}: {mend}")
+        raise DataError(
+            f"{path} is not the published file: its hash is {actual}, not {hash}: {mend}", code="wrong-hash"
+        )
     return path

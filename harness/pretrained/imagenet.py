@@ -32,5 +32,6 @@ def _names(file: Path) -> tuple[str, ...]:
         return tuple(str(index[str(number)][1]).replace("_", " ") for number in range(COUNT))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(
-            f'{file} must name {COUNT} classes like {{"0": ["n01440764", "tench"], ...}}: {type(error).__name__}: {error}'
+            f'{file} must name {COUNT} classes like {{"0": ["n01440764", "tench"], ...}}: {type(error).__name__}: {error}',
+            code="malformed-file",
         ) from None

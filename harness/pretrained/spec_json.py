@@ -40,7 +40,9 @@ def model_of(description: Any) -> Model:
         model = Model(name, shape, trunk, head)
         model.parameters  # noqa: B018 - raises SpecError if the layers do not fit together
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SpecError(f"this is not the description of a network: {type(error).__name__}: {error}") from None
+        raise SpecError(
+            f"this is not the description of a network: {type(error).__name__}: {error}", code="malformed-file"
+        ) from None
     return model
 
 

@@ -124,7 +124,7 @@ def _check(backend: str, device: str, mode: str, send: Callable[..., None]) -> N
     loaded = load_backend(backend)
     send(name=loaded.name)
     if mode not in loaded.modes and mode != "default":  # a backend without "default" breaks a rule
-        raise UsageError(f"{loaded.name} has no mode {mode!r}; {nearest(mode, loaded.modes)}")
+        raise UsageError(f"{loaded.name} has no mode {mode!r}; {nearest(mode, loaded.modes)}", code="unknown-name")
     for rule in list(RULES):
         send(begins=rule)
         send(outcome=check_rule(rule, loaded, device, mode))

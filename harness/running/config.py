@@ -85,10 +85,13 @@ class Config:
             seeds=SEED_COUNT if isinstance(self.seeds, int) else SEED,
         )  # fmt: skip
         if len(set(self.train_limits)) < len(self.train_limits):
-            raise UsageError(f"train_limits must be different numbers, not {self.train_limits}")
+            raise UsageError(f"train_limits must be different numbers, not {self.train_limits}", code="given-twice")
         numbers = self.seed_numbers
         if not numbers or len(set(numbers)) < len(numbers):
-            raise UsageError(f"seeds must be one or more different numbers, not {self.seeds!r}")
+            raise UsageError(
+                f"seeds must be one or more different numbers, not {self.seeds!r}",
+                code="given-twice" if numbers else "missing-option",
+            )
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -109,7 +112,10 @@ class Source(NamedTuple):
         values: dict[str, Any] = {}
         for path, value in _paths(self.settings):
             if path in values:
-                raise UsageError(f"{self.where}: {path} is given twice: {values[path]!r} and {value!r}; give it once")
+                raise UsageError(
+                    f"{self.where}: {path} is given twice: {values[path]!r} and {value!r}; give it once",
+                    code="given-twice",
+                )
             values[path] = value
         return values
 
@@ -128,7 +134,9 @@ def each_once(sources: Sequence[Source]) -> list[Source]:
     for source in sources:
         for path in source.by_path:
             if path in known:
-                raise UsageError(f"{path} is given twice: {known[path]} and {source.where}; give it once")
+                raise UsageError(
+                    f"{path} is given twice: {known[path]} and {source.where}; give it once", code="given-twice"
+                )
             known[path] = source.where
     return list(sources)
 
@@ -154,7 +162,7 @@ class Settings:
                 try:
                     settings = settings.with_value(path, value)
                 except (SpecError, UsageError) as error:
-                    raise UsageError(f"{source.where}: {error}") from None
+                    raise UsageError(f"{source.where}: {error}", code=error.code) from None
         return settings
 
     def with_value(self, path: str, value: Any) -> Settings:
@@ -168,7 +176,10 @@ class Settings:
             return replace(self, python={**self.python, rest: str(value)})
         names = [field.name for field in fields(Config)]
         if first not in names:
-            raise UsageError(f"there is no option {path}; {nearest(first, [*names, *self.tasks, 'data', 'python'])}")
+            raise UsageError(
+                f"there is no option {path}; {nearest(first, [*names, *self.tasks, 'data', 'python'])}",
+                code="unknown-option",
+            )
         return replace(self, config=change(self.config, {path: value}))
 
     def as_record(self, cells: Sequence[Cell]) -> dict[str, Any]:
@@ -186,7 +197,9 @@ def _check_texts(path: str, value: Any) -> None:
     """Raise UsageError if a text has a character that names and paths must not have."""
     for text in value if isinstance(value, list | tuple) else [value]:
         if isinstance(text, str) and not _can_be_a_path(text):
-            raise UsageError(f"{path} cannot be {text!r}: it has a character that names and paths must not have")
+            raise UsageError(
+                f"{path} cannot be {text!r}: it has a character that names and paths must not have", code="wrong-form"
+            )
 
 
 def _can_be_a_path(text: str) -> bool:
@@ -201,9 +214,9 @@ def from_file(file: Path) -> Source:
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"there is no configuration file {file}") from None
+        raise UsageError(f"there is no configuration file {file}", code="not-found") from None
     except (ValueError, RecursionError, OSError) as error:
-        raise UsageError(f"{file} cannot be read as TOML: {error}") from None
+        raise UsageError(f"{file} cannot be read as TOML: {error}", code="unreadable-file") from None
     return Source(str(file), settings)
 
 
@@ -215,16 +228,18 @@ def from_words(texts: Sequence[str]) -> list[Source]:
 def _from_word(text: str) -> Source:
     path, equals, value = text.partition("=")
     if not equals or not path:
-        raise UsageError(f"--set takes KEY=VALUE, such as scratch-cnn.epochs=3; not {text!r}")
+        raise UsageError(f"--set takes KEY=VALUE, such as scratch-cnn.epochs=3; not {text!r}", code="wrong-form")
     source = Source(f"--set {text}", {path: parse(value)})
     if not source.by_path:
-        raise UsageError(f"--set {text} sets nothing: {path} takes a value, or an object of options")
+        raise UsageError(
+            f"--set {text} sets nothing: {path} takes a value, or an object of options", code="missing-option"
+        )
     return source
 
 
 def from_profile(name: str) -> Source:
     if name not in PROFILES:
-        raise UsageError(f"there is no profile {name!r}; {nearest(name, PROFILES)}")
+        raise UsageError(f"there is no profile {name!r}; {nearest(name, PROFILES)}", code="unknown-name")
     return Source(f"profile {name}", PROFILES[name])  # type: ignore[index]
 
 
@@ -233,7 +248,9 @@ def seeds_of(text: str) -> int | list[int]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"--seeds takes a number of seeds, 3, or the seeds themselves, 0,1,2; not {text!r}") from None
+        raise UsageError(
+            f"--seeds takes a number of seeds, 3, or the seeds themselves, 0,1,2; not {text!r}", code="wrong-form"
+        ) from None
     return numbers if "," in text else numbers[0]
 
 

@@ -40,7 +40,7 @@ def experiments(plugins: Plugins, config: Config) -> Experiments:
         if not problem:
             found.chosen.append(_experiment(task, plugins, config))
         elif config.tasks:
-            raise UsageError(problem)
+            raise UsageError(problem, code="missing-option")
         else:
             found.left_out.append(problem)
     if config.weights and not any(experiment.weights for experiment in found.chosen):
@@ -82,7 +82,8 @@ def _check_model(model: str, chosen: list[Experiment], plugins: Plugins) -> None
     if chosen and all(experiment.weights and experiment.model != model for experiment in chosen):
         raise UsageError(
             f"the weights {chosen[0].weights} are of the network {chosen[0].model}, not of {model}: "
-            "leave --model out, or name other weights"
+            "leave --model out, or name other weights",
+            code="conflicting-options",
         )
 
 

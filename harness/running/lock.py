@@ -80,10 +80,13 @@ def _hold(lock: int, folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         owner = printable(os.pread(lock, LENGTH, 0).decode(errors="replace").strip())
-        raise UsageError(f"{folder} is in use by {owner}: wait until it ends, or choose another --out") from None
+        raise UsageError(
+            f"{folder} is in use by {owner}: wait until it ends, or choose another --out", code="in-use"
+        ) from None
 
 
 def _not_ours(path: Path) -> UsageError:
     return UsageError(
-        f"{path} is a link or not a regular file, and samebench does not write to it: remove it, or choose another --out"
+        f"{path} is a link or not a regular file, and samebench does not write to it: remove it, or choose another --out",
+        code="not-a-regular-file",
     )

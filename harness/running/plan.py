@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.options import flatten, nearest
-from harness.plugins import declared_modes, find_backends, own_names, unknown_backend
+from harness.plugins import declared_modes, find_backends, no_backend_file, own_names, unknown_backend
 from harness.result import Cell
 from harness.running.config import Settings
 from harness.running.experiments import Experiment
@@ -35,11 +35,11 @@ def plan_cells(
     _check_modes(modes, runners, settings.python)
     limits = [{TRAIN_LIMIT: limit} for limit in config.train_limits] or [{}]
     if (count := len(chosen) * len(limits) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
-        raise UsageError(f"this run has {count:,} cells: if that is intended, add --yes")
+        raise UsageError(f"this run has {count:,} cells: if that is intended, add --yes", code="needs-confirmation")
     data = {f"data.{path}": value for path, value in flatten(settings.data).items()}
     options = {experiment.task: flatten(settings.tasks[experiment.task]) for experiment in chosen}
     if without := [task for task in options if config.train_limits and TRAIN_LIMIT not in options[task]]:
-        raise UsageError(f"train_limits: {', '.join(without)} has no option {TRAIN_LIMIT}")
+        raise UsageError(f"train_limits: {', '.join(without)} has no option {TRAIN_LIMIT}", code="unknown-option")
     return [
         Cell(
             experiment.task, backend, mode, config.precision, config.device, experiment.model, experiment.dataset, experiment.weights, seed,
@@ -58,7 +58,7 @@ def _backends(settings: Settings, start: bool) -> list[str]:
     for name in (*named, *settings.python):
         if name.endswith(".py"):
             if not Path(name).is_file():
-                raise UsageError(f"there is no backend file {name}")
+                raise no_backend_file(name)
         elif name not in found:
             raise unknown_backend(name, found)
     for name, python in settings.python.items() if start else ():
@@ -85,7 +85,7 @@ def _check_modes(modes: Sequence[str], backends: Sequence[str], elsewhere: Colle
         if mode not in allowed:
             named = shown_names(backends, own_names(backends)).values()
             have = f"{', '.join(named)} {'has' if len(backends) == 1 else 'have'} no mode {mode!r}"
-            raise UsageError(f"{have}; {nearest(mode, known)}")
+            raise UsageError(f"{have}; {nearest(mode, known)}", code="unknown-name")
 
 
 def _each_once(backends: Sequence[str]) -> list[str]:
@@ -105,4 +105,7 @@ def _check_interpreter(backend: str, python: str) -> None:
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         problem = [str(error)]
     if problem:
-        raise UsageError(f"{python} cannot run {backend}: {problem[0]}: install samebench there, or name another path")
+        raise UsageError(
+            f"{python} cannot run {backend}: {problem[0]}: install samebench there, or name another path",
+            code="not-installed",
+        )

@@ -58,7 +58,7 @@ class Store:
         """An existing run."""
         store = cls(folder)
         if not store.exists:
-            raise UsageError(f"{folder} is not a run: there is no run.json in it")
+            raise UsageError(f"{folder} is not a run: there is no run.json in it", code="not-a-run")
         return store
 
     @contextlib.contextmanager
@@ -74,7 +74,9 @@ class Store:
             except OSError as error:
                 if error.errno in FULL:
                     raise
-                raise UsageError(f"{self.folder} cannot hold a run: {error.strerror}: choose another --out") from None
+                raise UsageError(
+                    f"{self.folder} cannot hold a run: {error.strerror}: choose another --out", code="not-writable"
+                ) from None
             self._clean_up([*self._planned(), *cells])
             yield
 
@@ -86,7 +88,7 @@ class Store:
         """Raise UsageError if the folder has files but is no run. A run that was stopped before it wrote its record has left
         only a lock and temporary files."""
         if not self.exists and self.folder.is_dir() and not all(map(_is_of_a_start, self.folder.iterdir())):
-            raise UsageError(f"{self.folder} has other files and is not a run: choose a new folder")
+            raise UsageError(f"{self.folder} has other files and is not a run: choose a new folder", code="not-a-run")
 
     def _check_places(self, cells: Sequence[Cell]) -> None:
         """Raise UsageError if a folder of the run is a link or a file."""
@@ -95,7 +97,8 @@ class Store:
             path = self.folder.joinpath(*map(_plain, names))
             if is_blocked(path):
                 raise UsageError(
-                    f"{path} is a link or not a folder, and samebench does not write to it: remove it, or choose another --out"
+                    f"{path} is a link or not a folder, and samebench does not write to it: remove it, or choose another --out",
+                    code="not-a-regular-file",
                 )
 
     def _clean_up(self, cells: Sequence[Cell]) -> None:
@@ -136,13 +139,16 @@ class Store:
             if data["schema"] > SCHEMA:
                 raise UsageError(
                     f"{self.folder} was written by a newer samebench (schema {data['schema']}; this one reads {SCHEMA}): "
-                    "update samebench"
+                    "update samebench",
+                    code="wrong-version",
                 )
             for problem in fields_of(data, RECORDED, ""):
                 raise ValueError(problem)
             stored_metrics(data)
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self.folder}/{RECORD} cannot be read: {error}: choose another folder") from None
+            raise UsageError(
+                f"{self.folder}/{RECORD} cannot be read: {error}: choose another folder", code="unreadable-file"
+            ) from None
         return data
 
     def metrics_of(self, task: str) -> Sequence[Metric]:
@@ -281,7 +287,8 @@ class Store:
                 cells.append(cell_of(data))
             except ValueError as error:
                 raise UsageError(
-                    f"{self.folder}/{RECORD} cannot be read: plan[{number}]: {error}: choose another folder"
+                    f"{self.folder}/{RECORD} cannot be read: plan[{number}]: {error}: choose another folder",
+                    code="unreadable-file",
                 ) from None
         return cells
 
@@ -304,7 +311,7 @@ class Store:
 def _plain(name: str) -> str:
     """The name, if it is the name of a file. A path could lead out of the run."""
     if not is_plain_name(name):
-        raise UsageError(f"{name!r} is not the name of a file in a run")
+        raise UsageError(f"{name!r} is not the name of a file in a run", code="wrong-form")
     return name
 
 

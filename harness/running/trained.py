@@ -25,9 +25,14 @@ def trained_in(folder: Path, task: str | None) -> Kept:
     chosen = [result for result in good if task in (None, result.cell.task)]
     if not chosen:
         tasks = ", ".join(dict.fromkeys(result.cell.task for result in good))
-        raise UsageError(f"{folder} has no trained network" + (f" of {task}; it has those of {tasks}" if tasks else ""))
+        raise UsageError(
+            f"{folder} has no trained network" + (f" of {task}; it has those of {tasks}" if tasks else ""),
+            code="not-found",
+        )
     file = store.artifacts(chosen[0].cell) / FILE
     wanted = chosen[0].artifacts[FILE]
     if not file.is_file() or file_hash(file, wanted) != wanted:
-        raise DataError(f"{file} is missing or has changed: its hash must be {wanted}; run the cell again")
+        raise DataError(
+            f"{file} is missing or has changed: its hash must be {wanted}; run the cell again", code="wrong-hash"
+        )
     return Kept(file, chosen[0].cell.backend)

@@ -47,12 +47,13 @@ def unpack(archive: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source = member.open()
                 if source is None:
-                    raise DataError(f"{archive}: {member.name!r} has no contents")
+                    raise DataError(f"{archive}: {member.name!r} has no contents", code="unreadable-file")
                 with source, target.open("xb") as file:
                     shutil.copyfileobj(source, file)
     except FAULTS as error:
         raise DataError(
-            f"{archive} is damaged or not an archive: {type(error).__name__}: {error}; remove it and get it again"
+            f"{archive} is damaged or not an archive: {type(error).__name__}: {error}; remove it and get it again",
+            code="unreadable-file",
         ) from None
 
 
@@ -63,13 +64,16 @@ def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
     for member in members:
         name = posixpath.normpath(member.name)
         if "\\" in name or "\0" in name or posixpath.isabs(name) or ".." in member.name.split("/"):
-            raise DataError(f"{archive} is refused: the name {member.name!r} leads out of the folder")
+            raise DataError(
+                f"{archive} is refused: the name {member.name!r} leads out of the folder", code="unsafe-file"
+            )
         if name in checked:
-            raise DataError(f"{archive} is refused: it has the name {member.name!r} twice")
+            raise DataError(f"{archive} is refused: it has the name {member.name!r} twice", code="name-taken")
         size += member.size
         if size > limit:
             raise DataError(
-                f"{archive} is refused: it would grow from {archive.stat().st_size:,} to more than {limit:,} bytes"
+                f"{archive} is refused: it would grow from {archive.stat().st_size:,} to more than {limit:,} bytes",
+                code="unsafe-file",
             )
         checked[name] = member._replace(name=name)
     return list(checked.values())
@@ -96,4 +100,7 @@ def _members(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> Iterat
 
 
 def _neither(archive: Path, name: str) -> DataError:
-    return DataError(f"{archive} is refused: {name!r} is a link or a device, and only files and folders are allowed")
+    return DataError(
+        f"{archive} is refused: {name!r} is a link or a device, and only files and folders are allowed",
+        code="not-a-regular-file",
+    )

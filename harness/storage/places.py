@@ -77,7 +77,9 @@ class Places:
     def find(self, *candidates: str) -> Path | None:
         """The first of these paths that exists. They are relative to the user's data folder, or absolute."""
         if self.data and not self.data.is_dir():
-            raise DataError(f"the data folder {self.data} does not exist; create it, or unset SAMEBENCH_DATA_DIR")
+            raise DataError(
+                f"the data folder {self.data} does not exist; create it, or unset SAMEBENCH_DATA_DIR", code="not-found"
+            )
         paths = (Path(self.data or "", name) for name in candidates if self.data or os.path.isabs(name))
         return next((path for path in paths if path.exists()), None)
 
@@ -92,16 +94,21 @@ class Places:
         by_hand += f"samebench prepare --{download.kind} {download.owner}"
         missing = f"{download.owner} needs {download.file} ({download.hash}), which is missing"
         if self.offline:
-            raise DataError(f"{missing}, and SAMEBENCH_OFFLINE forbids downloads{wrong}. {by_hand}")
+            raise DataError(
+                f"{missing}, and SAMEBENCH_OFFLINE forbids downloads{wrong}. {by_hand}", code="not-downloaded"
+            )
         if reason := _unreachable(download.url):
-            raise DataError(f"{missing}, and {download.url} cannot be reached: {reason}{wrong}. {by_hand}")
+            raise DataError(
+                f"{missing}, and {download.url} cannot be reached: {reason}{wrong}. {by_hand}", code="not-downloaded"
+            )
         with _making(kept) as part:
             if not (kept.is_file() and file_hash(kept, download.hash) == download.hash):  # another process was first
                 try:
                     _download(download, part).replace(kept)
                 except (OSError, ValueError) as error:
                     raise DataError(
-                        f"{missing}; {ATTEMPTS} downloads of {download.url} failed, the last with: {error}{wrong}. {by_hand}"
+                        f"{missing}; {ATTEMPTS} downloads of {download.url} failed, the last with: {error}{wrong}. {by_hand}",
+                        code="not-downloaded",
                     ) from error
         return kept
 
@@ -175,7 +182,8 @@ def _making(target: Path) -> Iterator[Path]:
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise DataError(
-            f"{target} cannot be written: {error}; free some space, or set SAMEBENCH_CACHE_DIR to another folder"
+            f"{target} cannot be written: {error}; free some space, or set SAMEBENCH_CACHE_DIR to another folder",
+            code="not-writable",
         ) from error
 
 

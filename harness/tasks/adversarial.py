@@ -156,6 +156,7 @@ class Adversarial(Task):
                 "pictures": len(images),
             },
             rates=rates,
+            flops=attack.flops(victim.model),
             parameters=victim.model.counts(),
             evidence=victim.evidence | ({"notes": [own]} if own else {}),
             arrays={

@@ -67,6 +67,7 @@ class FeatureExtraction(Task):
         return TaskResult(
             metrics=metrics_of(learned.fit, learned.features, test, learned.points) | held | speed,
             rates=rates,
+            flops=learned.model.trunk_flops,
             parameters=learned.model.counts(frozen),
             evidence=learned.evidence,
             trained=Trained(learned.model, learned.weights),

@@ -83,7 +83,8 @@ class Options:
         )  # fmt: skip
         if not self.validation:
             raise UsageError(
-                "fine-tuning.validation must be above 0: without validation pictures, training cannot decide when to stop"
+                "fine-tuning.validation must be above 0: without validation pictures, training cannot decide when to stop",
+                code="conflicting-options",
             )
 
     def recipe(self, model: Model) -> Recipe:
@@ -138,7 +139,7 @@ class FineTuning(Task):
                     break
         frozen = recipe.frozen(learned.model)
         if moved := changed_tensors(with_head, context.weights(net), frozen):
-            raise SamebenchError(f"{backend.name} has changed frozen tensors: {', '.join(moved)}")
+            raise SamebenchError(f"{backend.name} has changed frozen tensors: {', '.join(moved)}", code="contract")
 
         context.load(net, watch.kept)
         metrics = metrics_of(fit, train, data.test, points)
@@ -152,6 +153,7 @@ class FineTuning(Task):
         return TaskResult(
             metrics=metrics,
             rates=fit.timed(),
+            flops=recipe.flops(learned.model),
             parameters=learned.model.counts(frozen),
             evidence=learned.evidence | {f"tuning_{name}": value for name, value in groups.evidence.items()},
             trained=Trained(learned.model, watch.kept),

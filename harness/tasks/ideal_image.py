@@ -107,6 +107,7 @@ class IdealImage(Task):
         return TaskResult(
             metrics=metrics,
             rates=victim.timed(ascent, start, wanted, start),
+            flops=ascent.flops(victim.model),
             parameters=victim.model.counts(),
             evidence=victim.evidence,
             arrays={

@@ -89,6 +89,7 @@ class ScratchCNN(Task):
         return TaskResult(
             metrics=metrics,
             rates=fit.timed(),
+            flops=options.recipe.flops(model),
             parameters=model.counts(),
             evidence=evidence | groups.evidence | fit.evidence,
             trained=Trained(model, weights),

@@ -86,7 +86,9 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timin
     from harness.timing.clock import Clock
     from harness.timing.probe import machine_probe
     from harness.timing.record import as_record
+    from harness.timing.steady import median_rate
     from harness.worker.networks import builder_of, network_of, trained_network
+    from harness.worker.peak import above_peak, peak_flops
     from harness.worker.provenance import provenance
 
     clock = Clock(timing.started)
@@ -111,21 +113,28 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timin
         raise WrongDevice(
             f"{cell.backend} should run on the {cell.device}, but its tensors are on the {outcome.evidence['device']}"
         )
-    problem = diverged(outcome.metrics)
+    problem = lost = diverged(outcome.metrics)
     with clock.phase("save"):
         written = {} if problem else _write_artifacts(outcome, dataset, cell, artifacts)
         subjects = fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))
         about, versions, settings = provenance(backend), backend.versions(), backend.settings()
+    peak = None
+    if timing.segment_s is not None and outcome.flops and outcome.rates:
+        with clock.phase("peak"):
+            peak = peak_flops(backend)
+        problem = problem or above_peak(median_rate(outcome.rates) * outcome.flops, peak, clock.usage["peak"][-1])
     with clock.phase("machine_probe"):
         probes.append(machine_probe())
     return Result(
         cell,
-        status="diverged" if problem else "ok",
+        status="diverged" if lost else "invalid" if problem else "ok",
         reason=problem,
         metrics=outcome.metrics,
         time={f"{name}_s": seconds for name, seconds in clock.record(*PHASES).items()}
         | {f"{name}_beside_s": seconds for name, seconds in clock.beside.items()}
         | {"rate": task.rate, "probe_s": probes}
+        | ({"flops": float(outcome.flops)} if outcome.flops else {})
+        | ({"peak_flops": peak} if peak else {})
         | as_record(outcome.rates, timing.segment_s),
         parameters=outcome.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},

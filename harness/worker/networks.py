@@ -42,7 +42,8 @@ def as_trained(start: Start, input_shape: Shape) -> Model:
     if _shapes(resized) != _shapes(trained):
         raise UsageError(
             f"the weights {start.name} are for {trained.name} with pictures of {format_size(trained.input_shape)}, and do not "
-            f"fit pictures of {format_size(input_shape)}: leave data.size out"
+            f"fit pictures of {format_size(input_shape)}: leave data.size out",
+            code="conflicting-options",
         )
     return resized
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from harness import (
     SGD,
@@ -60,16 +61,16 @@ L1 = Recipe(SGD(l1=0.1))
 SLOW_TRUNK = Recipe(Adam(), rates=(("trunk", 0.1),))
 COUPLED, DECOUPLED = Recipe(SGD(weight_decay=0.1)), Recipe(SGD(weight_decay=0.1, decoupled=True))
 COUPLED_ADAM = Recipe(Adam(weight_decay=0.1))
-KERAS_CANNOT = [(L1, "no L1"), (SLOW_TRUNK, "one learning rate for all")]
+KERAS_CANNOT = [(L1, "L1"), (SLOW_TRUNK, "learning rate")]
 CANNOT = {
-    "pytorch": [(L1, "no L1"), (DECOUPLED, "no decoupled")],
+    "pytorch": [(L1, "L1"), (DECOUPLED, "decoupled")],
     "keras": KERAS_CANNOT,
     "keras-on-jax": KERAS_CANNOT,
     "keras-on-torch": KERAS_CANNOT,
     "jax": [
-        (L1, "no L1"),
-        (SLOW_TRUNK, "one learning rate for all"),
-        *((recipe, "no weight decay") for recipe in (COUPLED, DECOUPLED, COUPLED_ADAM)),
+        (L1, "L1"),
+        (SLOW_TRUNK, "learning rate"),
+        *((recipe, "weight decay") for recipe in (COUPLED, DECOUPLED, COUPLED_ADAM)),
     ],
 }
 
@@ -282,8 +283,8 @@ def test_only_the_adam_of_keras_differs_from_the_published_adam(float64):
 
 
 def test_options_that_the_stock_optimiser_lacks_are_unsupported(float64):
-    for recipe, reason in CANNOT[float64.name]:
-        with pytest.raises(Unsupported, match=reason):
+    for recipe, lacks in CANNOT[float64.name]:
+        with refused(Unsupported, "unsupported", lacks):
             float64.native_trainer(float64.build(SMALL, SMALL.init(0)), recipe)
 
 
@@ -294,7 +295,7 @@ def test_a_backend_describes_its_native_semantics(backend):
 def test_the_reference_has_no_native_semantics():
     reference = NumPy(precision="float64")
     assert not reference.native
-    with pytest.raises(Unsupported, match="numpy has no first weights of its own"):
+    with refused(Unsupported, "unsupported", "numpy"):
         reference.native_weights(SMALL, 0)
-    with pytest.raises(Unsupported, match="numpy has no optimisers of its own"):
+    with refused(Unsupported, "unsupported", "numpy"):
         reference.native_trainer(reference.build(SMALL, SMALL.init(0)), Recipe(SGD()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from refusals import has, refused
 from reports import CELL, ok
 
 from harness.cli import COMMANDS, GROUPS, main
@@ -57,14 +59,14 @@ def test_the_commands_have_options_with_a_single_value():
 def test_an_option_with_one_value_is_refused_if_it_is_given_twice(name, option):
     first, second = values(option)
     for flag in option.opts:
-        with pytest.raises(UsageError) as error:
+        with refused(UsageError, "given-twice", option.opts[-1], 2, first, second):
             command(name).make_context(name, [flag, first, option.opts[-1], second])
-        assert str(error.value) == f"{option.opts[-1]} is given 2 times: {first} and {second}; give it once"
 
 
 def test_a_repeated_option_is_a_usage_error():
     done = CliRunner().invoke(main, ["show", "lenet5", "--classes", "2", "--classes", "3"])
-    assert done.exit_code == 2 and done.stderr == "Error: --classes is given 2 times: 2 and 3; give it once\n"
+    assert done.exit_code == 2 and re.fullmatch("Error: .*\n", done.stderr)
+    assert all(has(done.stderr, value) for value in ("--classes", 2, 3))
 
 
 def test_options_with_several_values_can_be_repeated():
@@ -78,37 +80,46 @@ def test_options_with_several_values_can_be_repeated():
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "code", "values"),
     [
-        ({"sets": ("seeds=1", "seeds=2")}, "seeds is given twice: --set seeds=1 and --set seeds=2; give it once"),
+        ({"sets": ("seeds=1", "seeds=2")}, "given-twice", ["seeds", "--set seeds=1", "--set seeds=2"]),
         (
             {"sets": ("scratch-cnn.epochs=1", 'scratch-cnn={"epochs": 2}')},
-            'scratch-cnn.epochs is given twice: --set scratch-cnn.epochs=1 and --set scratch-cnn={"epochs": 2}',
+            "given-twice",
+            ["scratch-cnn.epochs", "--set scratch-cnn.epochs=1", '--set scratch-cnn={"epochs": 2}'],
         ),
-        ({"sets": ('scratch-cnn={"epochs": 1, "epochs": 2}',)}, "epochs is given twice in {epochs, epochs}"),
+        ({"sets": ('scratch-cnn={"epochs": 1, "epochs": 2}',)}, "given-twice", ["epochs", "{epochs, epochs}"]),
         (
             {"sets": ('scratch-cnn={"optimizer": {"lr": 1}, "optimizer.lr": 2}',)},
-            "scratch-cnn.optimizer.lr is given twice: 1 and 2",
+            "given-twice",
+            ["scratch-cnn.optimizer.lr", 1, 2],
         ),
-        ({"sets": ("seeds=1",), "seeds": "2"}, "seeds is given twice: --set seeds=1 and --seeds 2"),
-        ({"sets": ("model=a",), "model": "b"}, "model is given twice: --set model=a and --model b"),
-        ({"sets": ('backends=["a"]',), "backend": ("b", "c")}, 'backends=["a"] and --backend b c'),
-        ({"sets": ("parity=true",), "no_parity": True}, "parity is given twice: --set parity=true and --no-parity"),
-        ({"pythons": ("numpy=a", "numpy=b")}, "python.numpy is given twice: --python numpy=a and --python numpy=b"),
-        ({"pythons": ("numpy=a",), "sets": ("python.numpy=b",)}, "python.numpy is given twice"),
-        ({"sets": ("scratch-cnn={}",)}, "--set scratch-cnn={} sets nothing"),
+        ({"sets": ("seeds=1",), "seeds": "2"}, "given-twice", ["seeds", "--set seeds=1", "--seeds 2"]),
+        ({"sets": ("model=a",), "model": "b"}, "given-twice", ["model", "--set model=a", "--model b"]),
+        (
+            {"sets": ('backends=["a"]',), "backend": ("b", "c")},
+            "given-twice",
+            ["backends", '--set backends=["a"]', "--backend b c"],
+        ),
+        ({"sets": ("parity=true",), "no_parity": True}, "given-twice", ["parity", "--set parity=true", "--no-parity"]),
+        ({"pythons": ("numpy=a", "numpy=b")}, "given-twice", ["python.numpy", "--python numpy=a", "--python numpy=b"]),
+        (
+            {"pythons": ("numpy=a",), "sets": ("python.numpy=b",)},
+            "given-twice",
+            ["python.numpy", "--python numpy=a", "--set python.numpy=b"],
+        ),
+        ({"sets": ("scratch-cnn={}",)}, "missing-option", ["--set scratch-cnn={}"]),
     ],
 )
-def test_a_setting_that_is_given_twice_is_refused_in_any_spelling(typed, said):
-    with pytest.raises(UsageError) as error:
+def test_a_setting_that_is_given_twice_is_refused_in_any_spelling(typed, code, values):
+    with refused(UsageError, code, *values):
         typed_sources(TYPED | typed)
-    assert said in str(error.value)
 
 
 def test_a_file_that_gives_a_setting_twice_is_refused(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('"scratch-cnn.epochs" = 1\n[scratch-cnn]\nepochs = 2\n')
-    with pytest.raises(UsageError, match=r"mine\.toml: scratch-cnn\.epochs is given twice: 1 and 2"):
+    with refused(UsageError, "given-twice", file, "scratch-cnn.epochs", 1, 2):
         each_once([from_file(file)])
 
 
@@ -144,7 +155,7 @@ CURVE = ("--backend", "numpy", "--precision", "float64", "--task", "scratch-cnn"
 def test_two_numbers_of_training_pictures_are_refused(typed, tmp_path):
     done = CliRunner().invoke(main, [*typed, *CURVE, "--out", str(tmp_path / "out")])
     assert done.exit_code == 2 and not (tmp_path / "out").exists()
-    assert "scratch-cnn.train_limit is 32, and train_limits (--counts) are " in done.stderr, done.stderr
+    assert all(has(done.stderr, value) for value in ("scratch-cnn.train_limit", 32, "--counts")), done.stderr
 
 
 # Exit codes

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from packed import packed_tar, packed_zip
 from PIL import Image
+from refusals import refused
 
 from harness import DataError, SpecError, UsageError
 from harness.datasets import cats_vs_dogs, cifar10, fashion_mnist, mnist, oxford_pets, photos
@@ -65,7 +66,7 @@ def test_each_entry_point_has_the_name_of_its_dataset():
     for name, module in brought.items():
         assert list(module.samebench_datasets()) == [name]
         if name not in ("digits", "folder", "synthetic"):
-            with pytest.raises(UsageError, match=f"{name} .*not 'x'"):
+            with refused(UsageError, "wrong-form", name, "'x'"):
                 module.samebench_datasets()[name](LoadRequest(Places(None, Path("/nowhere")), "x"))
 
 
@@ -111,22 +112,22 @@ def test_idx_files_without_a_folder_are_used_if_their_hash_is_right(data, load_r
         monkeypatch.setitem(mnist.FILES, name, published)
     assert len(mnist.mnist(load_request()).train) == 20
     (data / "t10k-labels-idx1-ubyte.gz").write_bytes(b"that of another dataset")
-    with pytest.raises(DataError, match=r"mnist needs t10k-labels-idx1-ubyte.gz .* is a different file"):
+    with refused(DataError, "not-downloaded", "mnist", data / "t10k-labels-idx1-ubyte.gz"):
         mnist.mnist(load_request())
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "code", "values"),
     [
-        (b"", "not an IDX file of bytes with 3 dimensions"),
-        (idx(np.zeros((4, 4), np.uint8)), "begins with 00 00 08 02, not with 00 00 08 03"),
-        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "2 x 3 x 3 values, but has only 17"),
-        (idx(np.zeros((2, 3, 3), np.uint8)) + b"x", "2 x 3 x 3 values, but has more"),
+        (b"", "unknown-format", [3]),
+        (idx(np.zeros((4, 4), np.uint8)), "unknown-format", ["00 00 08 02", "00 00 08 03"]),
+        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "malformed-file", ["2 x 3 x 3", 17]),
+        (idx(np.zeros((2, 3, 3), np.uint8)) + b"x", "malformed-file", ["2 x 3 x 3"]),
     ],
 )
-def test_a_damaged_idx_file_is_an_error_that_names_it(tmp_path, content, said):
+def test_a_damaged_idx_file_is_an_error_that_names_it(tmp_path, content, code, values):
     (tmp_path / "images").write_bytes(content)
-    with pytest.raises(DataError, match=rf"/images .*{said}.*get it again"):
+    with refused(DataError, code, tmp_path / "images", *values):
         read_idx(tmp_path / "images", 3)
 
 
@@ -138,7 +139,7 @@ def test_a_packed_idx_file_that_is_cut_or_no_gzip_is_an_error(tmp_path):
         b"\x1f\x8b\x08\0\0\0\0\0\0\0broken",
     ):
         file.write_bytes(content)
-        with pytest.raises(DataError, match=r"images.gz cannot be read"):
+        with refused(DataError, "unreadable-file", file):
             read_idx(file, 3)
 
 
@@ -212,9 +213,10 @@ def test_cifar10_is_read_from_its_archive(batches, data, load_request, monkeypat
 
 def test_a_batch_that_is_not_the_published_one_is_refused_and_nothing_of_it_is_kept(batches, data, load_request):
     good = (data / cifar10.FOLDER / "test_batch").read_bytes()
-    for change in (lambda file: file.write_bytes(good[:-1] + b"x"), Path.unlink):
+    changed = (lambda file: file.write_bytes(good[:-1] + b"x"), "wrong-hash"), (Path.unlink, "unreadable-file")
+    for change, code in changed:
         change(data / cifar10.FOLDER / "test_batch")
-        with pytest.raises(DataError, match=r"cifar10: .*test_batch (is not the official file|cannot be read)"):
+        with refused(DataError, code, "cifar10", data / cifar10.FOLDER / "test_batch"):
             cifar10.cifar10(load_request())
     (data / cifar10.FOLDER / "test_batch").write_bytes(good)
     assert len(cifar10.cifar10(load_request()).test) == 10
@@ -231,7 +233,7 @@ class Payload:
 def test_a_pickle_with_a_payload_does_not_run_it(tmp_path):
     canary = tmp_path / "canary"
     evil = pickle.dumps({b"data": Payload(canary), b"labels": []}, protocol=3)
-    with pytest.raises(DataError, match=r"asks for posix.mkdir, which no dataset needs"):
+    with refused(DataError, "unreadable-file", "evil", "posix.mkdir"):
         cifar10.read_batch(evil, "evil")
     assert not canary.exists()
     pickle.loads(evil)
@@ -240,7 +242,7 @@ def test_a_pickle_with_a_payload_does_not_run_it(tmp_path):
 
 @pytest.mark.parametrize("pickled", [b"", b"I1\n.", pickle.dumps({b"data": [1, 2, 3], b"labels": [1]}, protocol=3)])
 def test_a_pickle_of_something_else_is_an_error(pickled):
-    with pytest.raises(DataError, match="odd is not a batch of CIFAR-10"):
+    with refused(DataError, "unreadable-file", "odd"):
         cifar10.read_batch(pickled, "odd")
 
 
@@ -267,7 +269,7 @@ def test_synthetic_pictures_are_the_same_everywhere_and_of_any_size(load_request
     assert isinstance(large.train.images, np.memmap)
     assert synthetic(load_request("40x40x3")).fingerprint == large.fingerprint
     for argument in ("32", "0x3x3", "3x3x3x3", "3x3x-1"):
-        with pytest.raises(UsageError, match=f"such as synthetic:32x32x3, not '{argument}'"):
+        with refused(UsageError, "wrong-form", "synthetic:32x32x3", f"'{argument}'"):
             synthetic(load_request(argument))
 
 
@@ -314,7 +316,7 @@ def test_a_folder_with_a_test_split_keeps_it(data, load_request):
     found = folder(load_request(str(data)))
     assert (len(found.train), len(found.test)) == (6, 4) and found.test.labels.tolist() == [0, 0, 1, 1]
     picture(data / "test" / "wasp" / "0.png")
-    with pytest.raises(DataError, match=r"must have the same classes; .* wasp"):
+    with refused(DataError, "wrong-classes", data, "wasp"):
         folder(load_request(str(data)))
 
 
@@ -331,18 +333,18 @@ def test_decoded_pictures_are_kept_until_a_file_changes(data, load_request, monk
 
 
 def test_folders_that_cannot_be_used_are_refused(data, load_request):
-    with pytest.raises(UsageError, match="folder:PATH"):
+    with refused(UsageError, "missing-option", "folder:PATH"):
         folder(load_request())
-    with pytest.raises(DataError, match="there is no folder"):
+    with refused(DataError, "not-found", Path("nowhere").absolute()):
         folder(load_request("nowhere"))
     picture(data / "one" / "0.png")
-    with pytest.raises(DataError, match=r"at least two classes.*; there are: one"):
+    with refused(DataError, "wrong-classes", data, "one"):
         folder(load_request(str(data)))
     (data / "two").mkdir()
-    with pytest.raises(DataError, match=r"/two has no pictures \(files that end in .jpg"):
+    with refused(DataError, "too-few-examples", data / "two", ".jpg"):
         folder(load_request(str(data)))
     picture(data / "two" / "0.png")
-    with pytest.raises(DataError, match=r"takes 0 of the 1 .*'one'"):
+    with refused(DataError, "too-few-examples", 0, 1, "'one'"):
         folder(load_request(str(data)))
 
 
@@ -350,16 +352,16 @@ def test_broken_pictures_are_refused_by_name_or_left_out_and_noted(data, load_re
     two_classes(data, 30)
     for number in range(12):
         (data / f"ant/{number:02}.png").write_bytes((data / f"ant/{number:02}.png").read_bytes()[:40])
-    with pytest.raises(DataError) as error:
+    with refused(
+        DataError, "unreadable-file", f"folder:{data}", 12, 60, "ant/00.png, ant/01.png", 2, "--set data.broken=skip"
+    ):
         folder(load_request(str(data)))
-    assert str(error.value).startswith(f"folder:{data}: 12 of 60 pictures cannot be read (ant/00.png, ant/01.png, ")
-    assert " and 2 more); " in str(error.value) and "--set data.broken=skip" in str(error.value)
     assert not list((data.parent / "cache").rglob("*.npy"))
     for _ in range(2):
         found = folder(load_request(str(data), broken="skip"))
         assert len(found.train) + len(found.test) == 48 and found.train.labels[0] == 0
         assert "12 of 60 pictures cannot be read" in found.notes[0] and found.notes[0].endswith("left out")
-    with pytest.raises(DataError, match="12 of 60"):
+    with refused(DataError, "unreadable-file", 12, 60):
         folder(load_request(str(data)))
 
 
@@ -367,7 +369,7 @@ def test_a_decompression_bomb_is_a_broken_picture(data, load_request, monkeypatc
     two_classes(data)
     picture(data / "ant/big.png", size=(60, 60))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
-    with pytest.raises(DataError, match=r"1 of 21 pictures cannot be read \(ant/big.png\)"):
+    with refused(DataError, "unreadable-file", 1, 21, "ant/big.png"):
         folder(load_request(str(data)))
 
 
@@ -416,9 +418,9 @@ def test_arrays_are_scaled_coloured_and_resized():
     assert scaled[:, 0, 0, 0].tolist() == [round(level * 255 / 16) for level in range(17)]
     assert (scaled[..., 0] == scaled[..., 2]).all()
     assert np.stack(list(resize_pictures(scaled, 255, (5, 5, 1)))).shape == (17, 5, 5, 1)
-    with pytest.raises(DataError, match=r"type float32 cannot be resized to \(2, 2, 3\)"):
+    with refused(DataError, "wrong-type", "float32", (2, 2, 3)):
         list(resize_pictures(levels.astype(np.float32), 16, (2, 2, 3)))
-    with pytest.raises(DataError, match=r"1 channel .* or 3 .*, not 2"):
+    with refused(DataError, "wrong-shape", 1, 3, 2):
         list(resize_pictures(levels, 16, (2, 2, 2)))
 
 
@@ -457,14 +459,14 @@ def test_oxford_pets_come_from_a_folder_or_from_their_archives(data, load_reques
 def test_oxford_pets_with_something_missing_are_refused(data, load_request):
     root = pet_files(data / "oxford-pets")
     (root / "images/Abyssinian_1.jpg").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 pictures .* images/Abyssinian_1.jpg"):
+    with refused(DataError, "not-found", 1, 4, "images/Abyssinian_1.jpg"):
         oxford_pets.oxford_pets(load_request())
     (root / "annotations/trainval.txt").write_text("Abyssinian_2 one 1 1")
-    with pytest.raises(DataError, match=r"trainval.txt cannot be read: .*'one'"):
+    with refused(DataError, "unreadable-file", "trainval.txt", "'one'"):
         oxford_pets.oxford_pets(load_request())
     for split in ("trainval", "test"):
         (root / f"annotations/{split}.txt").write_text("great_dane_2 2 1 1\n")
-    with pytest.raises(DataError, match=r"some breeds are missing .* the numbers 2"):
+    with refused(DataError, "wrong-classes", root / "annotations", 2):
         oxford_pets.oxford_pets(load_request())
 
 
@@ -492,7 +494,7 @@ def test_cats_vs_dogs_come_from_their_archive_without_the_pictures_that_are_brok
 def test_cats_vs_dogs_in_the_users_folder_follow_the_option(data, load_request, place):
     two_classes(data / place)
     (data / place / "ant/broken.jpg").touch()
-    with pytest.raises(DataError, match="cats-vs-dogs: 1 of 21 pictures cannot be read"):
+    with refused(DataError, "unreadable-file", "cats-vs-dogs", 1, 21):
         cats_vs_dogs.cats_vs_dogs(load_request())
     assert len(cats_vs_dogs.cats_vs_dogs(load_request(broken="skip")).train) == 16
 
@@ -565,22 +567,22 @@ def test_digits_of_a_range(tmp_path):
     assert len(low.test) + len(found.test) == len(every.test) == 360
     assert (every.test.images[every.test.labels >= 5] == found.test.images).all()
     for wrong in ("5", "9-5", "3-3", "0-10"):
-        with pytest.raises(UsageError, match="digits takes a range of digits after its colon, such as digits:5-9"):
+        with refused(UsageError, "wrong-form", "digits:5-9", f"'{wrong}'"):
             loaded(f"digits:{wrong}", two_block_cnn, tmp_path)
 
 
 def test_lenet5_takes_a_border_of_4_pixels_and_no_wider_one():
     assert lenet5((28, 31, 1)).input_shape == (28, 31, 1)
-    with pytest.raises(SpecError, match=r"pictures of 28x28 or more, not 28x27: .* --set data.size=32"):
+    with refused(SpecError, "wrong-shape", "28x28", "28x27", "--set data.size=32"):
         lenet5((28, 27, 1))
 
 
 def test_options_of_the_data_are_separated_and_checked():
     cell = {"data.size": 64, "data.broken": "skip", "epochs": 3}
     assert split_options(cell) == (DataOptions(64, "skip"), {"epochs": 3})
-    with pytest.raises(UsageError, match=r"DataOptions.size must be at least 1, not 0"):
+    with refused(UsageError, "out-of-range", "DataOptions.size", 1, 0):
         DataOptions(size=0)
-    with pytest.raises(UsageError, match=r"data.broken must be 'refuse' or 'skip', not 'mend'"):
+    with refused(UsageError, "unknown-name", "data.broken", "'refuse'", "'skip'", "'mend'"):
         DataOptions(broken="mend")
-    with pytest.raises(UsageError, match=r"no option data.sise"):
+    with refused(UsageError, "unknown-option", "data.sise"):
         split_options({"data.sise": 3})

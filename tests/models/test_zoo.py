@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from harness import BatchNorm, Conv, Dense, Dropout, Model, Normalize, SpecError
 from harness.models.mobilenet_v1 import mobilenet_v1
@@ -205,18 +206,18 @@ def test_mobilenet_v1_of_any_width():
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "message"),
+    ("name", "shape", "values"),
     [
-        ("vgg16", (32, 32, 3), "vgg16 takes RGB pictures of 224x224, not 32x32x3: .* --set data.size=224"),
-        ("alexnet", (224, 299, 3), "alexnet takes RGB pictures of 224x224, not 224x299x3"),
-        ("inception-v3", (74, 299, 3), "inception-v3 takes RGB pictures of 75x75 or more, not 74x299x3: .*size=299"),
-        ("mobilenet-v2", (8, 8, 3), "mobilenet-v2 takes RGB pictures of 32x32 or more, not 8x8x3: .*size=224"),
-        ("resnet50", (31, 31, 3), "resnet50 takes RGB pictures of 32x32 or more"),
-        ("efficientnet-lite0", (224, 224, 1), "efficientnet-lite0 takes RGB pictures .* not 224x224x1"),
+        ("vgg16", (32, 32, 3), ["224x224", "32x32x3", "--set data.size=224"]),
+        ("alexnet", (224, 299, 3), ["224x224", "224x299x3"]),
+        ("inception-v3", (74, 299, 3), ["75x75", "74x299x3", "--set data.size=299"]),
+        ("mobilenet-v2", (8, 8, 3), ["32x32", "8x8x3", "--set data.size=224"]),
+        ("resnet50", (31, 31, 3), ["32x32", "31x31x3"]),
+        ("efficientnet-lite0", (224, 224, 1), ["RGB", "224x224x1"]),
     ],
 )
-def test_pictures_that_a_network_cannot_take_are_refused_with_advice(name, shape, message):
-    with pytest.raises(SpecError, match=message):
+def test_pictures_that_a_network_cannot_take_are_refused_with_advice(name, shape, values):
+    with refused(SpecError, "wrong-shape", name, *values):
         ZOO[name](shape, 10)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 from scipy import ndimage
 
 from harness.data import Examples
@@ -256,7 +257,7 @@ def test_an_augmentation_is_true_if_it_does_anything():
 @pytest.mark.parametrize("value", [-0.1, 181.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", LARGEST)
 def test_invalid_options_are_refused(name, value):
-    with pytest.raises(UsageError, match=rf"Augmentation.{name} must be from 0 to [\d.]+, not {value}"):
+    with refused(UsageError, "out-of-range", f"Augmentation.{name}", value):
         Augmentation(**{name: value})
 
 
@@ -269,14 +270,16 @@ def test_it_can_be_an_option_of_a_task():
     changed = change(Options(), {"augmentation.rotation": 15, "augmentation.flip": True}, "fine-tuning.")
     assert changed.augmentation == Augmentation(flip=True, rotation=15.0)
     assert flatten(changed)["augmentation.rotation"] == 15.0 and len(flatten(changed)) == 7
-    with pytest.raises(UsageError, match=r"no option fine-tuning.augmentation.rotatio; did you mean '.*\.rotation'\?"):
+    with refused(
+        UsageError, "unknown-option", "fine-tuning.augmentation.rotatio", "'fine-tuning.augmentation.rotation'"
+    ):
         change(Options(), {"augmentation.rotatio": 15}, "fine-tuning.")
-    with pytest.raises(UsageError, match=r"fine-tuning.augmentation.zoom must be from 0 to 0.9, not 1.0"):
+    with refused(UsageError, "out-of-range", "fine-tuning.augmentation.zoom", 0, 0.9, 1.0):
         change(Options(), {"augmentation.zoom": 1}, "fine-tuning.")
 
 
 def test_pictures_without_a_range_are_refused():
-    with pytest.raises(DataError, match=r"pictures of type float32 cannot be augmented.* store them as whole numbers"):
+    with refused(DataError, "wrong-type", "float32"):
         augmented(Examples(np.zeros((2, 4, 4, 1), np.float32), np.arange(2)), ALL, 0, 0)
 
 
@@ -356,7 +359,7 @@ def test_an_error_in_the_thread_is_the_callers():
             next(epochs)
         assert not threads() and list(epochs) == []
     floats = Examples(np.zeros((2, 4, 4, 1)), np.arange(2))
-    with Ahead(floats, ALL, 0, epochs=3) as epochs, pytest.raises(DataError, match="cannot be augmented"):
+    with Ahead(floats, ALL, 0, epochs=3) as epochs, refused(DataError, "wrong-type", "float64"):
         next(epochs)
 
 

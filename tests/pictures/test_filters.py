@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from harness.datasets.digits import digits
 from harness.datasets.synthetic import synthetic
@@ -54,27 +55,26 @@ def loaded(name, build, places, *steps, **options):
 
 
 @pytest.mark.parametrize(
-    ("step", "said"),
+    ("step", "code", "values"),
     [
-        ("gray", "there is no step 'gray'; did you mean 'grey'? There are: canny, equalise, gaussian, grey, median"),
-        ("", "there is no step ''; There are: canny"),
-        ("grey:1", "grey takes no argument, not '1'"),
-        ("equalise:", "equalise takes no argument, not ''"),
-        ("gaussian:4", "gaussian takes an odd number of pixels from 3 to 255, such as gaussian:5, not '4'"),
-        ("median:1", "median takes an odd number of pixels from 3 to 255, such as median:5, not '1'"),
-        ("median:257", "not '257'"),
-        ("gaussian:", "not ''"),
-        ("gaussian:-5", "not '-5'"),
-        ("gaussian:٥", "not '٥'"),
-        ("canny:100", "canny takes two thresholds from 0 to 9999, the lower one first, such as canny:100-200, not '100'"),
-        ("canny:200-100", "the lower one first, such as canny:100-200, not '200-100'"),
-        ("canny:1-2-3", "not '1-2-3'"),
+        ("gray", "unknown-name", ["'gray'", "'grey'", "canny, equalise, gaussian, grey, median"]),
+        ("", "unknown-name", ["''", "canny"]),
+        ("grey:1", "wrong-form", ["grey", "'1'"]),
+        ("equalise:", "wrong-form", ["equalise", "''"]),
+        ("gaussian:4", "wrong-form", ["gaussian", 3, 255, "gaussian:5", "'4'"]),
+        ("median:1", "wrong-form", ["median", 3, 255, "median:5", "'1'"]),
+        ("median:257", "wrong-form", ["'257'"]),
+        ("gaussian:", "wrong-form", ["''"]),
+        ("gaussian:-5", "wrong-form", ["'-5'"]),
+        ("gaussian:٥", "wrong-form", ["'٥'"]),
+        ("canny:100", "wrong-form", ["canny", 0, 9999, "canny:100-200", "'100'"]),
+        ("canny:200-100", "wrong-form", ["canny:100-200", "'200-100'"]),
+        ("canny:1-2-3", "wrong-form", ["'1-2-3'"]),
     ],
 )  # fmt: skip
-def test_an_unknown_step_is_refused_before_anything_runs(step, said):
-    with pytest.raises(UsageError) as error:
+def test_an_unknown_step_is_refused_before_anything_runs(step, code, values):
+    with refused(UsageError, code, "data.steps", *values):
         DataOptions(steps=("grey", step))
-    assert str(error.value).startswith("data.steps: ") and said in str(error.value)
 
 
 def test_steps_are_an_option_of_the_data():
@@ -86,10 +86,9 @@ def test_steps_are_an_option_of_the_data():
     assert settings.data.steps == ("grey", "canny:50-60")
     (cell,) = plan_cells(settings, experiments(plugins, settings.config).chosen)
     assert split_options({"data.steps": list(cell.options["data.steps"])})[0] == settings.data
-    for value, said in (("grey", "data.steps must be a list"), (["gauss"], "did you mean 'gaussian'?")):
-        with pytest.raises(UsageError) as error:
+    for value, code, said in (("grey", "wrong-type", "'grey'"), (["gauss"], "unknown-name", "'gaussian'")):
+        with refused(UsageError, code, "data.steps", said):
             Settings.of(plugins, [Source("here", {"data": {"steps": value}})])
-        assert said in str(error.value)
 
 
 def test_steps_are_checked_without_opencv():
@@ -103,7 +102,7 @@ def test_steps_are_checked_without_opencv():
 
 def test_without_opencv_the_error_names_the_package_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(Unavailable, match=r"computed by OpenCV: pip install 'samebench\[opencv\]'"):
+    with refused(Unavailable, "not-installed", "data.steps", "pip install 'samebench[opencv]'"):
         loaded("digits", two_block_cnn, Places(None, tmp_path), "grey")
     assert loaded("digits", two_block_cnn, Places(None, tmp_path)).notes == ()
 
@@ -184,7 +183,7 @@ def test_other_ranges_are_brought_to_bytes_first(cv2, step):
 
 @pytest.mark.parametrize(("type", "channels"), [(np.float32, 3), (np.uint8, 4)])
 def test_pictures_that_have_no_bytes_or_no_colours_are_refused(type, channels):
-    with pytest.raises(DataError, match=rf"grey, median.* type {type.__name__} with {channels} channels"):
+    with refused(DataError, "wrong-type", "grey, median", type.__name__, channels):
         next(stepped(["grey", "median"], np.zeros((2, 4, 4, channels), type), 255))
 
 

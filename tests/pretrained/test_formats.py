@@ -12,10 +12,12 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from refusals import has, refused
 from torch_files import (
     ORDERED,
     REBUILD,
@@ -64,14 +66,19 @@ def equal(found: dict, expected: dict) -> None:
         assert found[name].flags.c_contiguous and found[name].flags.writeable and found[name].flags.aligned
 
 
-def refused(file: Path, *words: str, read=read_tensors) -> str:
+def refused_file(file: Path, code: str, *values: Any, read=read_tensors) -> str:
+    with refused(DataError, code, file, *values) as error:
+        read(file)
+    assert len(str(error.value)) < 2000
+    return str(error.value)
+
+
+def refused_somehow(file: Path, read=read_tensors) -> DataError:
+    """The error for a file whose kind of fault depends on details of its bytes."""
     with pytest.raises(DataError) as error:
         read(file)
-    message = str(error.value)
-    for word in (str(file), *words):
-        assert word in message
-    assert len(message) < 2000
-    return message
+    assert str(file) in str(error.value) and len(str(error.value)) < 2000
+    return error.value
 
 
 # PyTorch: files that are read
@@ -182,20 +189,20 @@ def test_a_checkpoint_gives_the_state_dict_in_it(tmp_path, wrapper):
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "said"),
     [
-        ({"w": tensor(np.ones(1)), "epoch": 3, "name": "x"}, ["epoch (int), name (str)"]),
-        ({"a": {"b": tensor(np.ones(1))}}, ["a (dict)"]),
-        ({3: tensor(np.ones(1))}, ["3 (Tensor)"]),
-        ([tensor(np.ones(1))], ["a list", "save model.state_dict()"]),
-        (tensor(np.ones(1)), ["a Tensor"]),
-        ({"model": {}, "state_dict": {}}, ["state_dict, model"]),
-        ({f"n{i}": i for i in range(50)}, ["n19 (int), and 30 more"]),
+        ({"w": tensor(np.ones(1)), "epoch": 3, "name": "x"}, ["wrong-type", "epoch (int), name (str)"]),
+        ({"a": {"b": tensor(np.ones(1))}}, ["wrong-type", "a (dict)"]),
+        ({3: tensor(np.ones(1))}, ["wrong-type", "3 (Tensor)"]),
+        ([tensor(np.ones(1))], ["unknown-format", "list", "model.state_dict()"]),
+        (tensor(np.ones(1)), ["unknown-format", "Tensor"]),
+        ({"model": {}, "state_dict": {}}, ["unknown-format", "state_dict, model"]),
+        ({f"n{i}": i for i in range(50)}, ["wrong-type", "n19 (int)", 30]),
     ],
 )
 @pytest.mark.parametrize("form", FORMATS)
-def test_other_values_than_tensors_are_refused_by_name(tmp_path, form, value, words):
-    refused(write_torch(form, tmp_path / "x", value, {"0": np.ones(1)}), *words)
+def test_other_values_than_tensors_are_refused_by_name(tmp_path, form, value, said):
+    refused_file(write_torch(form, tmp_path / "x", value, {"0": np.ones(1)}), *said)
 
 
 class Evil:
@@ -266,34 +273,36 @@ def test_no_payload_runs_wherever_it_is(tmp_path, name, place):
             "alone": [evil],
         }
         file.write_bytes(b"".join(parts[place]))
-    message = refused(file)
+    error = refused_somehow(file)
     assert not canary.exists()
     if place in ("zip", "legacy") and "INST" not in name:
-        assert "asks for " in message and "no code was run" in message
+        assert error.code == "unsafe-file"
+        assert any(has(str(error), function) for function in ("system", "exec", "eval", "getattr"))
 
 
 def test_long_names_make_no_long_messages_and_long_pickles_are_refused(tmp_path, monkeypatch):
     long = "x" * 1_000_000
-    refused(write_zip(tmp_path / "x", Name("os", long), {}), "asks for os.xxx")
-    refused(write_zip(tmp_path / "x", {long: 1}, {}), "xxx")
-    refused(write_zip(tmp_path / "x", {"w": tensor(np.ones(1), long)}, {}), "storage 'xxx")
-    refused(write_safetensors(tmp_path / "x", {long: 3}, b""), "'xxx")
-    with pytest.raises(SpecError) as error:
+    assert "os.xxx" in refused_file(write_zip(tmp_path / "x", Name("os", long), {}), "unsafe-file")
+    assert "xxx" in refused_file(write_zip(tmp_path / "x", {long: 1}, {}), "wrong-type")
+    file = write_zip(tmp_path / "x", {"w": tensor(np.ones(1), long)}, {})
+    assert "'xxx" in refused_file(file, "malformed-file")
+    assert "'xxx" in refused_file(write_safetensors(tmp_path / "x", {long: 3}, b""), "malformed-file")
+    with refused(SpecError, "wrong-weights", "x") as error:
         require({long: BIAS}, {}, "x")
     assert len(str(error.value)) < 2000
     monkeypatch.setattr(harness.pretrained.formats.pickled, "LONGEST", 1000)
-    refused(write_zip(tmp_path / "x", Raw(b"(" * 1001 + b"."), {}), "more than 1,000 instructions")
+    refused_file(write_zip(tmp_path / "x", Raw(b"(" * 1001 + b"."), {}), "unsafe-file", "1,000")
 
 
 def test_the_error_names_the_function_that_a_pickle_asks_for(tmp_path):
     evil = payloads(tmp_path / "canary")
-    refused(write_zip(tmp_path / "x", Raw(evil["os.system"]), {}), "asks for posix.system")
-    refused(write_zip(tmp_path / "x", Raw(evil["builtins.exec"]), {}), "asks for builtins.exec")
-    refused(write_zip(tmp_path / "x", Raw(evil["INST"]), {}), "the instruction INST")
+    refused_file(write_zip(tmp_path / "x", Raw(evil["os.system"]), {}), "unsafe-file", "posix.system")
+    refused_file(write_zip(tmp_path / "x", Raw(evil["builtins.exec"]), {}), "unsafe-file", "builtins.exec")
+    refused_file(write_zip(tmp_path / "x", Raw(evil["INST"]), {}), "unsafe-file", "INST")
     whole = Call(Name("argparse", "Namespace"), ())
-    refused(write_zip(tmp_path / "x", {"args": whole, "model": {}}, {}), "asks for argparse.Namespace")
+    refused_file(write_zip(tmp_path / "x", {"args": whole, "model": {}}, {}), "unsafe-file", "argparse.Namespace")
     quantized = Call(Name("torch._utils", "_rebuild_qtensor"), ())
-    refused(write_zip(tmp_path / "x", {"w": quantized}, {}), "asks for torch._utils._rebuild_qtensor")
+    refused_file(write_zip(tmp_path / "x", {"w": quantized}, {}), "unsafe-file", "torch._utils._rebuild_qtensor")
 
 
 def deep(levels: int) -> bytes:
@@ -301,41 +310,43 @@ def deep(levels: int) -> bytes:
 
 
 BROKEN = {
-    "a value from nowhere": (b"\x80\x02R.", "damaged"),
-    "nothing at all": (b"\x80\x02.", "damaged"),
-    "no end": (b"\x80\x02}", ""),
-    "no mark": (b"\x80\x02u.", "damaged"),
-    "memory that was not filled": (b"\x80\x02h\x05.", "damaged"),
-    "an unknown instruction": (b"\x80\x02\xff.", "damaged"),
-    "a text longer than the file": (b"\x80\x02X\xff\xff\xff\x7fabc.", "damaged"),
-    "a place in memory far away": (b"\x80\x02}r\xff\xff\xff\xff.", ""),
-    "an extension": (b"\x80\x02\x82\x01.", "instruction EXT1"),
-    "a class made": (b"\x80\x02ccollections\nOrderedDict\n)\x81.", "instruction NEWOBJ"),
-    "a call of a value": (b"\x80\x02K\x01)R.", "calls a int"),
-    "a call of what may only be named": (b"\x80\x02ctorch\nFloatStorage\n)R.", "calls a Named"),
-    "a call with a list": (b"\x80\x02ccollections\nOrderedDict\n]R.", "calls a Named"),
-    "the contents of a function": (b"\x80\x02ccollections\nOrderedDict\n}b.", "contents of a Named"),
-    "the contents of a tensor": (pickled(tensor(np.ones(1)))[:-1] + b"}b.", "contents of a Tensor"),
-    "an item for a list": (b"\x80\x02](K\x00K\x01u.", "contents of a list"),
-    "half an item": (b"\x80\x02}(K\x00u.", "damaged"),
-    "more for a tuple": (b"\x80\x02)K\x01a.", "contents of a tuple"),
-    "keys to hash for ever": (b"\x80\x02}" + deep(200_000)[2:] + b"K\x01s.", "a key of the type tuple"),
+    "a value from nowhere": (b"\x80\x02R.", "malformed-file"),
+    "nothing at all": (b"\x80\x02.", "unreadable-file"),
+    "no end": (b"\x80\x02}",),
+    "no mark": (b"\x80\x02u.", "unreadable-file"),
+    "memory that was not filled": (b"\x80\x02h\x05.", "unreadable-file"),
+    "an unknown instruction": (b"\x80\x02\xff.", "unreadable-file"),
+    "a text longer than the file": (b"\x80\x02X\xff\xff\xff\x7fabc.", "unreadable-file"),
+    "a place in memory far away": (b"\x80\x02}r\xff\xff\xff\xff.",),
+    "an extension": (b"\x80\x02\x82\x01.", "unsafe-file", "EXT1"),
+    "a class made": (b"\x80\x02ccollections\nOrderedDict\n)\x81.", "unsafe-file", "NEWOBJ"),
+    "a call of a value": (b"\x80\x02K\x01)R.", "unsafe-file", "int"),
+    "a call of what may only be named": (b"\x80\x02ctorch\nFloatStorage\n)R.", "unsafe-file", "Named"),
+    "a call with a list": (b"\x80\x02ccollections\nOrderedDict\n]R.", "unsafe-file", "Named"),
+    "the contents of a function": (b"\x80\x02ccollections\nOrderedDict\n}b.", "unsafe-file", "Named"),
+    "the contents of a tensor": (pickled(tensor(np.ones(1)))[:-1] + b"}b.", "unsafe-file", "Tensor"),
+    "an item for a list": (b"\x80\x02](K\x00K\x01u.", "unsafe-file", "list"),
+    "half an item": (b"\x80\x02}(K\x00u.", "unreadable-file"),
+    "more for a tuple": (b"\x80\x02)K\x01a.", "unsafe-file", "tuple"),
+    "keys to hash for ever": (b"\x80\x02}" + deep(200_000)[2:] + b"K\x01s.", "malformed-file", "tuple"),
     "the same in pairs": (
-        b"\x80\x02ccollections\nOrderedDict\n" + deep(200_000)[2:] + b"K\x01\x86\x85\x85R.", "a key of the type tuple",
+        b"\x80\x02ccollections\nOrderedDict\n" + deep(200_000)[2:] + b"K\x01\x86\x85\x85R.", "malformed-file", "tuple",
     ),
-    "a tuple for ever": (deep(200_000) + b".", "it holds a tuple"),
-    "a list in itself": (b"\x80\x02]q\x00h\x00a.", "it holds a list"),
+    "a tuple for ever": (deep(200_000) + b".", "unknown-format", "tuple"),
+    "a list in itself": (b"\x80\x02]q\x00h\x00a.", "unknown-format", "list"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_pickle_that_makes_no_sense_is_refused(tmp_path, form, name):
-    instructions, word = BROKEN[name]
+    instructions, *said = BROKEN[name]
     if name == "a place in memory far away":
         assert read_tensors(write_torch(form, tmp_path / "x", Raw(instructions), {})) == {}
+    elif name == "no end":
+        refused_somehow(write_torch(form, tmp_path / "x", Raw(instructions), {}))
     else:
-        refused(write_torch(form, tmp_path / "x", Raw(instructions), {}), word)
+        refused_file(write_torch(form, tmp_path / "x", Raw(instructions), {}), *said)
 
 
 def broken_tensor(**changes) -> dict:
@@ -345,56 +356,56 @@ def broken_tensor(**changes) -> dict:
 
 
 TENSORS = {
-    "too long": (broken_tensor(shape=(3, 2)), "ends at 6 in a storage of 4 numbers"),
-    "too far": (broken_tensor(offset=1), "ends at 5"),
-    "too far though empty": (broken_tensor(offset=5, shape=(0, 1)), "ends at 5"),
-    "backwards": (broken_tensor(strides=(2, -1)), "whole numbers from 0 up"),
-    "before the start": (broken_tensor(offset=-1), "whole numbers from 0 up"),
-    "negative": (broken_tensor(shape=(-1, 2)), "whole numbers from 0 up"),
-    "fractions": (broken_tensor(shape=(2.0, 2)), "whole numbers from 0 up"),
-    "of truth values": (broken_tensor(offset=False), "whole numbers from 0 up"),
-    "beyond all numbers": (broken_tensor(strides=(2**80, 1)), "whole numbers from 0 up"),
-    "far in every step": (broken_tensor(strides=(2**62, 2**62)), "ends at"),
-    "strides missing": (broken_tensor(strides=(1,)), "do not fit together"),
-    "no shape": (broken_tensor(shape=None, strides=None), "damaged"),
-    "texts": (broken_tensor(shape="ab", strides="cd"), "whole numbers from 0 up"),
-    "too many dimensions": (broken_tensor(shape=(1,) * 99, strides=(1,) * 99), "do not fit together"),
-    "no storage": (broken_tensor(storage="0"), "do not fit together"),
-    "negated": (broken_tensor(more=(False, None, {"neg": True})), "conjugated or negated"),
-    "a bomb": (broken_tensor(shape=(1000, 1000, 1000), strides=(0, 0, 0)), "would take 4,000,000,000 bytes"),
-    "complex": (broken_tensor(storage=Storage("ComplexFloatStorage", "0", 4)), "asks for torch.ComplexFloatStorage"),
+    "too long": (broken_tensor(shape=(3, 2)), "malformed-file", 6, 4),
+    "too far": (broken_tensor(offset=1), "malformed-file", 5, 4),
+    "too far though empty": (broken_tensor(offset=5, shape=(0, 1)), "malformed-file", 5, 4),
+    "backwards": (broken_tensor(strides=(2, -1)), "malformed-file", "offset"),
+    "before the start": (broken_tensor(offset=-1), "malformed-file", "offset"),
+    "negative": (broken_tensor(shape=(-1, 2)), "malformed-file", "offset"),
+    "fractions": (broken_tensor(shape=(2.0, 2)), "malformed-file", "offset"),
+    "of truth values": (broken_tensor(offset=False), "malformed-file", "offset"),
+    "beyond all numbers": (broken_tensor(strides=(2**80, 1)), "malformed-file", "offset"),
+    "far in every step": (broken_tensor(strides=(2**62, 2**62)), "malformed-file", "9,223,372,036,854,775,809", 4),
+    "strides missing": (broken_tensor(strides=(1,)), "malformed-file", "strides"),
+    "no shape": (broken_tensor(shape=None, strides=None), "unreadable-file"),
+    "texts": (broken_tensor(shape="ab", strides="cd"), "malformed-file", "offset"),
+    "too many dimensions": (broken_tensor(shape=(1,) * 99, strides=(1,) * 99), "malformed-file", "strides"),
+    "no storage": (broken_tensor(storage="0"), "malformed-file", "strides"),
+    "negated": (broken_tensor(more=(False, None, {"neg": True})), "unknown-format", ".resolve_conj().resolve_neg()"),
+    "a bomb": (broken_tensor(shape=(1000, 1000, 1000), strides=(0, 0, 0)), "unsafe-file", "4,000,000,000"),
+    "complex": (broken_tensor(storage=Storage("ComplexFloatStorage", "0", 4)), "unsafe-file", "torch.ComplexFloatStorage"),
     "a view of a storage": (
-        broken_tensor(storage=Storage("FloatStorage", "0", 4, (("1", 0, 4),))), "entry of a storage",
+        broken_tensor(storage=Storage("FloatStorage", "0", 4, (("1", 0, 4),))), "unknown-format", "PyTorch 1.6",
     ),
-    "a storage of less than nothing": (broken_tensor(storage=Storage("FloatStorage", "0", -4)), "has -4 numbers"),
-    "a longer storage": (broken_tensor(storage=Storage("FloatStorage", "0", 5)), "holds 16 bytes, not 20"),
-    "a shorter storage": (broken_tensor(storage=Storage("FloatStorage", "0", 3), shape=(1, 1)), "bytes, not 12"),
-    "a storage of another type": (broken_tensor(storage=Storage("DoubleStorage", "0", 4)), "16 bytes, not 32"),
+    "a storage of less than nothing": (broken_tensor(storage=Storage("FloatStorage", "0", -4)), "malformed-file", "'0'", -4),
+    "a longer storage": (broken_tensor(storage=Storage("FloatStorage", "0", 5)), "malformed-file", "'0'", 16, 20),
+    "a shorter storage": (broken_tensor(storage=Storage("FloatStorage", "0", 3), shape=(1, 1)), "malformed-file", "'0'", 16, 12),
+    "a storage of another type": (broken_tensor(storage=Storage("DoubleStorage", "0", 4)), "malformed-file", "'0'", 16, 32),
     "two minds about a storage": (
-        {"a": broken_tensor()["w"], "b": broken_tensor(storage=Storage("IntStorage", "0", 4))["w"]}, "disagree",
+        {"a": broken_tensor()["w"], "b": broken_tensor(storage=Storage("IntStorage", "0", 4))["w"]}, "malformed-file", "'0'",
     ),
-    "a parameter of nothing": ({"w": Call(Name("torch._utils", "_rebuild_parameter"), (1, True, 2))}, "not a tensor"),
-    "a tensor of nothing": ({"w": Call(REBUILD, ())}, "damaged"),
+    "a parameter of nothing": ({"w": Call(Name("torch._utils", "_rebuild_parameter"), (1, True, 2))}, "wrong-type", "int"),
+    "a tensor of nothing": ({"w": Call(REBUILD, ())}, "unreadable-file"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TENSORS)
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_tensor_that_makes_no_sense_is_refused(tmp_path, form, name):
-    value, words = TENSORS[name]
+    value, *said = TENSORS[name]
     numbers = np.arange(4, dtype="f4")
     if form == "legacy" and name in ("a longer storage", "a storage of another type"):
-        words = "its storage '0' holds"  # less, since the file ends there
-    refused(write_torch(form, tmp_path / "x", value, {"0": numbers}), words)
+        said = ["malformed-file", "'0'", 16]  # the file ends there
+    refused_file(write_torch(form, tmp_path / "x", value, {"0": numbers}), *said)
 
 
 def test_many_names_for_one_storage_cannot_fill_the_memory(tmp_path):
     numbers = np.zeros(1_000_000, "u1")
     value = {f"w{number}": tensor(numbers) for number in range(200)}
-    refused(write_zip(tmp_path / "x", value, {"0": numbers}), "would take 200,000,000 bytes, more than 100 times")
+    refused_file(write_zip(tmp_path / "x", value, {"0": numbers}), "unsafe-file", "200,000,000", 100)
     half = Call(REBUILD, (Storage("BFloat16Storage", "0", 500_000), 0, (500_000,), (1,), False, None))
     value = {f"w{number}": half for number in range(60)}
-    refused(write_zip(tmp_path / "x", value, {"0": numbers}), "would take 120,000,000 bytes")
+    refused_file(write_zip(tmp_path / "x", value, {"0": numbers}), "unsafe-file", "120,000,000", 100)
 
 
 @pytest.mark.parametrize("key", ["../../etc/passwd", "/etc/passwd", "..", "", "1", "\0"])
@@ -402,36 +413,36 @@ def test_the_key_of_a_storage_cannot_be_a_path(tmp_path, key):
     for form in FORMATS:
         storages = {"0": np.ones(4, "f4"), "1": np.ones(4, "f4")} if key != "1" else {"0": np.ones(4, "f4")}
         value = broken_tensor(storage=Storage("FloatStorage", key, 4))
-        refused(write_torch(form, tmp_path / form, value, storages), "storage")
+        refused_file(write_torch(form, tmp_path / form, value, storages), "malformed-file")
 
 
 def test_faults_of_a_legacy_file_are_refused(tmp_path):
     good, numbers = {"w": tensor(np.ones(2))}, {"0": np.ones(2)}
     file = tmp_path / "x"
     for keys in (["0", "0"], [], "0", [0]):
-        refused(write_legacy(file, good, numbers, keys=keys), "storages")
-    refused(write_legacy(file, good, {"0": np.ones(3)}), "holds 24 bytes, not 16")
+        refused_file(write_legacy(file, good, numbers, keys=keys), "malformed-file")
+    refused_file(write_legacy(file, good, {"0": np.ones(3)}), "malformed-file", "'0'", 24, 16)
     content = write_legacy(file, good, numbers).read_bytes()
     file.write_bytes(content + b"more")
-    refused(file, "4 bytes follow its last storage")
+    refused_file(file, "malformed-file", 4)
     file.write_bytes(content.replace(pickled(1001), pickled(1002)))
-    refused(file, "format version is not 1001")
+    refused_file(file, "malformed-file", 1001)
     file.write_bytes(content[:-16].removesuffix(struct.pack("<q", 2)) + struct.pack("<q", -2) + bytes(16))
-    refused(file, "storage '0' holds -16 bytes")
+    refused_file(file, "malformed-file", "'0'", -16)
 
 
 def test_faults_of_a_zip_file_are_refused(tmp_path):
     good, numbers = {"w": tensor(np.ones(2))}, {"0": np.ones(2)}
     file = tmp_path / "x"
-    refused(write_zip(file, good, {}), "storage '0' is missing, not 16")
-    refused(write_zip(file, good, numbers, "middle"), "byte order is b'middle'")
-    refused(write_zip(file, good, numbers, **{"constants.pkl": b""}), "a TorchScript program")
+    refused_file(write_zip(file, good, {}), "malformed-file", "'0'", 16)
+    refused_file(write_zip(file, good, numbers, "middle"), "unknown-format", "b'middle'")
+    refused_file(write_zip(file, good, numbers, **{"constants.pkl": b""}), "unknown-format", "TorchScript")
     with pytest.warns(UserWarning, match="Duplicate name"):
         write_zip(file, good, numbers, **{"data/0": b"x" * 16})
-    refused(file, "same name twice")
+    refused_file(file, "malformed-file")
     content = write_zip(file, good, numbers).read_bytes()
     file.write_bytes(content.replace(np.ones(2).tobytes(), np.zeros(2).tobytes()))
-    refused(file, "Bad CRC-32")
+    refused_file(file, "unreadable-file", "archive/data/0")
 
     def archive(*names: str, how=zipfile.ZIP_STORED, content=b"x") -> Path:
         with zipfile.ZipFile(file, "w", how) as archive:
@@ -439,13 +450,15 @@ def test_faults_of_a_zip_file_are_refused(tmp_path):
                 archive.writestr(name, content)
         return file
 
-    refused(archive("a/data.pkl", how=zipfile.ZIP_DEFLATED, content=bytes(10_000_000)), "compressed")
-    refused(archive("a/data.pkl", how=zipfile.ZIP_DEFLATED, content=os.urandom(1000)), "compressed")
+    refused_file(archive("a/data.pkl", how=zipfile.ZIP_DEFLATED, content=bytes(10_000_000)), "unsafe-file")
+    refused_file(archive("a/data.pkl", how=zipfile.ZIP_DEFLATED, content=os.urandom(1000)), "unsafe-file")
     for names in (["a/b/data.pkl"], ["a/data.pkl", "b/data.pkl"], ["data.pkl"], []):
-        refused(archive(*names), "another kind of archive")
-    refused(archive("../data.pkl"), "damaged")
-    refused(archive("metadata.json", "config.json", "model.weights.h5"), "a whole Keras model, which may hold code")
-    refused(archive("w.npy"), "an archive of NumPy arrays")
+        refused_file(archive(*names), "unknown-format", "torch.save(model.state_dict(), 'x.pth')")
+    refused_file(archive("../data.pkl"), "unreadable-file")
+    refused_file(
+        archive("metadata.json", "config.json", "model.weights.h5"), "unsafe-file", "model.save_weights('x.weights.h5')"
+    )
+    refused_file(archive("w.npy"), "unsafe-file", "NumPy")
 
 
 def test_a_zip_that_holds_the_same_bytes_many_times_is_refused(tmp_path):
@@ -461,7 +474,7 @@ def test_a_zip_that_holds_the_same_bytes_many_times_is_refused(tmp_path):
             archive.filelist.append(copy)
         archive._didModify = True
     assert file.stat().st_size < len(content) + 10_000
-    refused(file, "impossible sizes")
+    refused_file(file, "unsafe-file")
 
 
 # Keras: files that are read
@@ -665,24 +678,24 @@ def plugin(root):
 
 
 EVIL_H5 = {
-    soft: "'link' is a SoftLink",
-    dangling: "'link' is a SoftLink",
-    outside: "'link' is a ExternalLink",
-    top_outside: "'layers' is a ExternalLink",
-    virtual: "'/layers/virtual' are in another file",
-    raw_outside: "'/layers/raw' are in another file",
-    cycle: "inside itself",
-    texts: "'/layers/text' holds object, not numbers",
-    pickles: "not numbers",
-    two_bytes: "holds |V2, not numbers",
-    references: "holds object, not numbers",
-    records: "not numbers",
-    complexes: "holds complex64, not numbers",
-    nothing: "not numbers",
-    a_type: "'type' is a Datatype",
-    bomb: "would take 4,398,046,511,1",
-    wide: "would take 2,147,483,6",
-    plugin: "'/layers/plugin' is compressed by filters that h5py does not contain: {4000}",
+    soft: ("unsafe-file", "'link'", "SoftLink"),
+    dangling: ("unsafe-file", "'link'", "SoftLink"),
+    outside: ("unsafe-file", "'link'", "ExternalLink"),
+    top_outside: ("unsafe-file", "'layers'", "ExternalLink"),
+    virtual: ("unsafe-file", "'/layers/virtual'"),
+    raw_outside: ("unsafe-file", "'/layers/raw'"),
+    cycle: ("unsafe-file", "'layers/a/again'"),
+    texts: ("wrong-type", "'/layers/text'", "object"),
+    pickles: ("wrong-type", "'/layers/pickle'", "|V40"),
+    two_bytes: ("wrong-type", "'/layers/opaque'", "|V2"),
+    references: ("wrong-type", "'/layers/reference'", "object"),
+    records: ("wrong-type", "'/layers/record'"),
+    complexes: ("wrong-type", "'/layers/complex'", "complex64"),
+    nothing: ("wrong-type", "'/layers/empty'"),
+    a_type: ("malformed-file", "'type'", "Datatype"),
+    bomb: ("unsafe-file", "4,398,046,511,112"),
+    wide: ("unsafe-file", "2,147,483,656"),
+    plugin: ("unknown-format", "'/layers/plugin'", 4000),
 }
 
 
@@ -691,31 +704,31 @@ def test_hdf5_with_anything_but_numbers_of_its_own_is_refused(tmp_path, add):
     file = write_keras_3(tmp_path / "x", {"layers/a/vars/0": BIAS})
     with h5py.File(file, "a") as root:
         add(root)
-    refused(file, EVIL_H5[add])
+    refused_file(file, *EVIL_H5[add])
 
 
 @pytest.mark.parametrize(
-    ("layers", "attributes", "words"),
+    ("layers", "attributes", "said"),
     [
-        (["a", "b"], {}, "'b' does not exist"),
-        (["../a"], {}, "'../a' does not exist"),
-        (["a/"], {}, "'a/' does not exist"),
-        (["/a"], {}, "'/a' does not exist"),
-        (["."], {}, ""),
-        ([".."], {}, "'..' does not exist"),
-        ([""], {}, "'' does not exist"),
-        ([1.5], {}, "layer_names"),
-        (["a"], {"weight_names": ["/a/w"]}, "'a//a/w' does not exist"),
-        (["a"], {"weight_names": ["w/x"]}, "'a/w/x' does not exist"),
-        (["a"], {"weight_names": ["out"]}, "'a/out' is a ExternalLink"),
-        (["a"], {"weight_names": ["w", "w"]}, "'a/w' twice"),
-        (["a"], {"weight_names": ["text"]}, "holds object, not numbers"),
-        (["a"], {"weight_names": ["inner"]}, "'a/inner' is a Group"),
-        (["a/w"], {}, "'a/w' is a Dataset"),
-        (["a"], {"weight_names": None}, "layer 'a' has no attribute weight_names"),
+        (["a", "b"], {}, ["malformed-file", "'b'"]),
+        (["../a"], {}, ["malformed-file", "'../a'"]),
+        (["a/"], {}, ["malformed-file", "'a/'"]),
+        (["/a"], {}, ["malformed-file", "'/a'"]),
+        (["."], {}, ["unreadable-file"]),
+        ([".."], {}, ["malformed-file", "'..'"]),
+        ([""], {}, ["malformed-file", "''"]),
+        ([1.5], {}, ["malformed-file", "layer_names"]),
+        (["a"], {"weight_names": ["/a/w"]}, ["malformed-file", "'a//a/w'"]),
+        (["a"], {"weight_names": ["w/x"]}, ["malformed-file", "'a/w/x'"]),
+        (["a"], {"weight_names": ["out"]}, ["unsafe-file", "'a/out'", "ExternalLink"]),
+        (["a"], {"weight_names": ["w", "w"]}, ["malformed-file", "'a/w'"]),
+        (["a"], {"weight_names": ["text"]}, ["wrong-type", "'/a/text'", "object"]),
+        (["a"], {"weight_names": ["inner"]}, ["malformed-file", "'a/inner'", "Group"]),
+        (["a/w"], {}, ["malformed-file", "'a/w'", "Dataset"]),
+        (["a"], {"weight_names": None}, ["malformed-file", "'a'", "weight_names"]),
     ],
 )
-def test_attributes_of_the_older_layout_cannot_leave_the_file(tmp_path, layers, attributes, words):
+def test_attributes_of_the_older_layout_cannot_leave_the_file(tmp_path, layers, attributes, said):
     file = write_legacy_keras(tmp_path / "x", {"a": {"w": BIAS}})
     with h5py.File(file, "a") as root:
         root.attrs["layer_names"] = layers
@@ -726,17 +739,23 @@ def test_attributes_of_the_older_layout_cannot_leave_the_file(tmp_path, layers, 
             del root["a"].attrs[name]
             if value is not None:
                 root["a"].attrs[name] = value
-    refused(file, words)
+    refused_file(file, *said)
 
 
 def test_other_hdf5_is_refused(tmp_path):
-    refused(write_keras_3(tmp_path / "x", {"images": BIAS}), "not a network of Keras", "save_weights")
+    refused_file(
+        write_keras_3(tmp_path / "x", {"images": BIAS}),
+        "unknown-format",
+        "'layer_names'",
+        "'layers'",
+        "model.save_weights('x.weights.h5')",
+    )
 
 
 def test_without_h5py_the_error_names_the_package_to_install(tmp_path, monkeypatch):
     file = write_keras_3(tmp_path / "x", {"layers/a/vars/0": BIAS})
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(Unavailable, match=r"pip install 'samebench\[keras-weights\]'"):
+    with refused(Unavailable, "not-installed", "pip install 'samebench[keras-weights]'"):
         read_tensors(file)
 
 
@@ -792,9 +811,9 @@ def test_a_header_may_be_of_any_length_and_look_like_the_beginning_of_another_fo
 def test_unsupported_tensors_are_not_written(tmp_path):
     file = tmp_path / "x"
     for array in (np.array(["a"]), np.array([None]), np.zeros(2, "c8"), np.zeros(2, [("a", "f4")])):
-        with pytest.raises(SpecError, match=r"F64, F32, .*, not wrong"):
+        with refused(SpecError, "wrong-type", "F64", "F32", "wrong"):
             save_safetensors(file, {"good": BIAS, "wrong": array}, {})
-    with pytest.raises(SpecError, match="__metadata__"):
+    with refused(SpecError, "name-taken", "__metadata__"):
         save_safetensors(file, {"__metadata__": BIAS}, {})
     with pytest.raises(OSError, match="No such file"):
         save_safetensors(tmp_path / "nowhere" / "x", {"good": BIAS}, {})
@@ -815,57 +834,62 @@ def entry(shape=(2,), offsets=(0, 8), dtype="F32", **more) -> dict:
 
 
 EVIL_HEADERS = {
-    "cut": ({"w": entry((4,), (0, 16))}, "but the file has"),
-    "more data": ({"w": entry((1,), (0, 4))}, "but the file has"),
-    "a gap": ({"a": entry((1,), (0, 4)), "b": entry((0,), (8, 8))}, "'b' begins at byte 8"),
-    "a gap at the start": ({"w": entry((1,), (4, 8))}, "begins at byte 4"),
-    "overlapping": ({"a": entry((1,), (0, 4)), "b": entry((2,), (0, 8))}, "begins at byte 0"),
-    "the same twice": ({"a": entry(), "b": entry()}, "begins at byte 0"),
-    "misaligned": ({"w": entry((1,), (0, 7))}, "but 7 bytes"),
-    "another shape": ({"w": entry((3,), (0, 8))}, "the shape (3,) and the type F32, but 8 bytes"),
-    "backwards": ({"w": entry((2,), (8, 0))}, "but -8 bytes"),
-    "negative": ({"w": entry((-2,), (0, 8))}, "whole numbers from 0"),
-    "negative twice": ({"w": entry((-2, -1), (0, 8))}, "whole numbers from 0"),
-    "fractions": ({"w": entry((2.0,), (0, 8))}, "whole numbers from 0"),
-    "truth": ({"w": entry((2, True), (0, 8))}, "whole numbers from 0"),
-    "huge": ({"w": entry((2**62, 2**62), (0, 8))}, "but 8 bytes"),
-    "too many dimensions": ({"w": entry((2, *[1] * 99), (0, 8))}, "at most 32 dimensions"),
-    "empty and huge": ({"w": entry((0, 2**70), (0, 0)), "v": entry()}, "damaged"),
-    "an unknown type": ({"w": entry(dtype="F8_E4M3")}, "'F8_E4M3'; known types are F64, F32"),
-    "no type": ({"w": {"shape": [2], "data_offsets": [0, 8]}}, "'w' needs a dtype"),
-    "an unknown field": ({"w": entry(code="os.system")}, "'w' needs a dtype"),
-    "three offsets": ({"w": entry(offsets=(0, 4, 8))}, "'w' needs a dtype"),
-    "a number": ({"w": 3}, "'w' needs a dtype"),
-    "notes that are numbers": ({"__metadata__": {"a": 1}, "w": entry()}, "__metadata__"),
-    "notes in a list": ({"__metadata__": ["a"], "w": entry()}, "__metadata__"),
-    "a name twice": (b'{"w": %(e)s, "w": %(e)s}' % {b"e": json.dumps(entry()).encode()}, "same name twice"),
-    "a key twice": (b'{"w": {"dtype": "F32", "dtype": "F32"}}', "same name twice"),
-    "no JSON": (b"{not json", "not JSON"),
-    "no text": (b"{\xff\xff", "not JSON"),
-    "very deep": (b'{"a":' * 200_000, "not JSON"),
-    "a number of many digits": (b'{"a": ' + b"9" * 10_000 + b"}", "not JSON"),
-    "cut JSON": (b"{", "not JSON"),
+    "cut": ({"w": entry((4,), (0, 16))}, "malformed-file", 86, 78),
+    "more data": ({"w": entry((1,), (0, 4))}, "malformed-file", 73, 77),
+    "a gap": ({"a": entry((1,), (0, 4)), "b": entry((0,), (8, 8))}, "malformed-file", "'b'", 8, 4),
+    "a gap at the start": ({"w": entry((1,), (4, 8))}, "malformed-file", "'w'", 4, 0),
+    "overlapping": ({"a": entry((1,), (0, 4)), "b": entry((2,), (0, 8))}, "malformed-file", "'b'", 0, 4),
+    "the same twice": ({"a": entry(), "b": entry()}, "malformed-file", "'b'", 0, 8),
+    "misaligned": ({"w": entry((1,), (0, 7))}, "malformed-file", "'w'", 7),
+    "another shape": ({"w": entry((3,), (0, 8))}, "malformed-file", "'w'", (3,), "F32", 8),
+    "backwards": ({"w": entry((2,), (8, 0))}, "malformed-file", "'w'", -8),
+    "negative": ({"w": entry((-2,), (0, 8))}, "malformed-file", "'w'", 32),
+    "negative twice": ({"w": entry((-2, -1), (0, 8))}, "malformed-file", "'w'", 32),
+    "fractions": ({"w": entry((2.0,), (0, 8))}, "malformed-file", "'w'", 32),
+    "truth": ({"w": entry((2, True), (0, 8))}, "malformed-file", "'w'", 32),
+    "huge": ({"w": entry((2**62, 2**62), (0, 8))}, "malformed-file", "'w'", (2**62, 2**62), 8),
+    "too many dimensions": ({"w": entry((2, *[1] * 99), (0, 8))}, "malformed-file", "'w'", 32),
+    "empty and huge": ({"w": entry((0, 2**70), (0, 0)), "v": entry()}, "unreadable-file"),
+    "an unknown type": ({"w": entry(dtype="F8_E4M3")}, "unknown-format", "'w'", "'F8_E4M3'", "F64, F32"),
+    "no type": ({"w": {"shape": [2], "data_offsets": [0, 8]}}, "malformed-file", "'w'", "dtype"),
+    "an unknown field": ({"w": entry(code="os.system")}, "malformed-file", "'w'", "dtype"),
+    "three offsets": ({"w": entry(offsets=(0, 4, 8))}, "malformed-file", "'w'", "dtype"),
+    "a number": ({"w": 3}, "malformed-file", "'w'", "dtype"),
+    "notes that are numbers": ({"__metadata__": {"a": 1}, "w": entry()}, "malformed-file", "__metadata__"),
+    "notes in a list": ({"__metadata__": ["a"], "w": entry()}, "malformed-file", "__metadata__"),
+    "a name twice": (b'{"w": %(e)s, "w": %(e)s}' % {b"e": json.dumps(entry()).encode()}, "malformed-file"),
+    "a key twice": (b'{"w": {"dtype": "F32", "dtype": "F32"}}', "malformed-file"),
+    "no JSON": (b"{not json", "malformed-file", "JSON"),
+    "no text": (b"{\xff\xff", "malformed-file", "JSON"),
+    "very deep": (b'{"a":' * 200_000, "malformed-file", "JSON"),
+    "a number of many digits": (b'{"a": ' + b"9" * 10_000 + b"}", "malformed-file", "JSON"),
+    "cut JSON": (b"{", "malformed-file", "JSON"),
 }
 
 
 @pytest.mark.parametrize("name", EVIL_HEADERS)
 def test_a_header_that_makes_no_sense_is_refused(tmp_path, name):
-    header, words = EVIL_HEADERS[name]
-    refused(write_safetensors(tmp_path / "x", header, bytes(8)), words)
+    header, *said = EVIL_HEADERS[name]
+    refused_file(write_safetensors(tmp_path / "x", header, bytes(8)), *said)
 
 
 @pytest.mark.parametrize("length", [50, 2**20, 2**32 - 1])
 def test_a_header_longer_than_the_file_or_than_is_allowed_is_refused(tmp_path, monkeypatch, length):
     file = write_safetensors(tmp_path / "x", {"w": entry()}, b"", length=length)
     file.write_bytes(file.read_bytes()[:57])
-    refused(file, f"should have {length:,} bytes, but the file has only 57")
-    refused(write_safetensors(tmp_path / "x", b"", b"", length=length), "no known format")
-    refused(write_safetensors(tmp_path / "x", b"", b"", length=length), f"{length:,} bytes", read=load_safetensors)
+    refused_file(file, "malformed-file", f"{length:,}", 57)
+    refused_file(write_safetensors(tmp_path / "x", b"", b"", length=length), "unknown-format")
+    refused_file(
+        write_safetensors(tmp_path / "x", b"", b"", length=length),
+        "malformed-file",
+        f"{length:,}",
+        read=load_safetensors,
+    )
     for content in (b"", b"\0", b"{}", b"\2" + bytes(7) + b"[]"):
         file.write_bytes(content)
-        refused(file, read=load_safetensors)
+        refused_somehow(file, load_safetensors)
     monkeypatch.setattr(harness.pretrained.formats.safetensors, "LONGEST", 40)
-    refused(write_safetensors(file, {"w": entry()}, bytes(8)), "should have 61 bytes")
+    refused_file(write_safetensors(file, {"w": entry()}, bytes(8)), "malformed-file", 61)
 
 
 # All formats
@@ -886,33 +910,33 @@ def test_other_files_are_refused_with_the_reason(tmp_path):
     file = tmp_path / "x.safetensors"
     for protocol in (2, 3, 4, 5):
         file.write_bytes(pickle.dumps({"w": np.ones(3)}, protocol))
-        refused(file, "it is a pickle")
+        refused_file(file, "unsafe-file")
     for protocol in (0, 1):
         file.write_bytes(pickle.dumps({"w": np.ones(3)}, protocol))
-        refused(file, "no known format; known formats are a state dict of PyTorch")
+        refused_file(file, "unknown-format", "PyTorch")
     with file.open("wb") as opened:
         np.savez(opened, w=np.array([Evil(exec, "1")], object))
-    refused(file, "an archive of NumPy arrays")
+    refused_file(file, "unsafe-file", "NumPy")
     with file.open("wb") as opened:
         np.savez_compressed(opened, w=np.ones(3))
-    refused(file, "an archive of NumPy arrays")
+    refused_file(file, "unsafe-file", "NumPy")
     with file.open("wb") as opened:
         np.save(opened, np.array([None]))
-    refused(file, "a NumPy array, which may hold any object")
+    refused_file(file, "unsafe-file", "NumPy")
     with tarfile.open(file, "w") as archive:
         archive.addfile(tarfile.TarInfo("storages"))
-    refused(file, "a tar archive")
+    refused_file(file, "unknown-format", "PyTorch 0.1.9")
     for content in (b"", b"\0", bytes(100), b"weights", b"version https://git-lfs.github.com/spec/v1\n", b"<html>"):
         file.write_bytes(content)
-        refused(file, "it is empty" if not content else f"it begins with {content[:8].hex(' ')}", "safetensors")
+        refused_file(file, "unknown-format", content[:8].hex(" "), "safetensors")
 
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path):
-    refused(tmp_path / "nothing.h5", "cannot be read as weights: No such file")
-    refused(tmp_path, "a folder or a device, not a file")
-    refused(Path("/dev/zero"), "a folder or a device")
+    refused_file(tmp_path / "nothing.h5", "unreadable-file")
+    refused_file(tmp_path, "not-a-regular-file")
+    refused_file(Path("/dev/zero"), "not-a-regular-file")
     os.mkfifo(tmp_path / "pipe")
-    refused(tmp_path / "pipe", "a folder or a device")
+    refused_file(tmp_path / "pipe", "not-a-regular-file")
 
 
 @pytest.mark.parametrize("form", [*FORMATS, "safetensors", "keras 3", "keras 1"])
@@ -931,7 +955,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(tmp_path, form):
     step = 1 if len(content) < 2000 else 13
     for length in range(0, len(content), step):
         file.write_bytes(content[:length])
-        refused(file)
+        refused_somehow(file)
 
 
 @pytest.mark.parametrize("form", [*FORMATS, "safetensors"])
@@ -966,19 +990,17 @@ def test_the_tensors_that_a_network_needs_are_required(tmp_path):
     require(good, shapes, "mine.pth")
     require({}, {}, "mine.pth")
 
-    def wrong(tensors, *words):
-        with pytest.raises(SpecError) as error:
+    def wrong(tensors, count, *values):
+        with refused(SpecError, "wrong-weights", "mine.pth", count, *values) as error:
             require(tensors, shapes, "mine.pth")
-        for word in words:
-            assert word in str(error.value)
         assert len(str(error.value)) < 2000
 
-    wrong({"a": good["a"], "c": good["c"]}, "mine.pth does not fit, in 1 places: b is missing")
-    wrong(good | {"d": good["a"]}, "d is not expected")
-    wrong(good | {"a": good["a"].T}, "a is (3, 2), not (2, 3)")
-    wrong(good | {"b": np.array([1, np.nan])}, "b has 1 values of 2 that are NaN or infinite")
-    wrong(good | {"b": np.array([np.inf, -np.inf])}, "b has 2 values of 2")
-    wrong(good | {"b": np.array([1, 2])}, "b has the type int64")
-    wrong({"d": good["a"], "b": good["a"]}, "in 4 places", "a is missing", "c is missing", "d is not", "b is (2, 3)")
-    with pytest.raises(SpecError, match=r"in 90 places: w0 is missing; .*; w19 is missing; and 70 more$"):
+    wrong({"a": good["a"], "c": good["c"]}, 1, "b")
+    wrong(good | {"d": good["a"]}, 1, "d")
+    wrong(good | {"a": good["a"].T}, 1, "a", (3, 2), (2, 3))
+    wrong(good | {"b": np.array([1, np.nan])}, 1, "b", 2)
+    wrong(good | {"b": np.array([np.inf, -np.inf])}, 1, "b", 2)
+    wrong(good | {"b": np.array([1, 2])}, 1, "b", "int64")
+    wrong({"d": good["a"], "b": good["a"]}, 4, "a", "c", "d", "b", (2, 3), (2,))
+    with refused(SpecError, "wrong-weights", "mine.pth", 90, "w0", "w19", 70):
         require({}, {f"w{number}": (1,) for number in range(90)}, "mine.pth")

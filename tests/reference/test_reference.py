@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from harness import (
     SGD,
@@ -161,5 +162,5 @@ def test_an_unknown_layer_is_unsupported():
         pass
 
     model = Model("test", (2, 2, 1), (UnknownLayer(), Flatten()), (Dense(2),))
-    with pytest.raises(Unsupported, match="UnknownLayer"):
+    with refused(Unsupported, "unsupported-layer", "UnknownLayer"):
         NumPy(precision="float64").build(model, model.init(0))

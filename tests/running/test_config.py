@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from command import SMALL, report, samebench
+from refusals import has, refused
 
 from harness import SGD
 from harness.errors import UsageError
@@ -72,43 +73,42 @@ def test_seeds_as_typed():
 
 
 @pytest.mark.parametrize(
-    ("source", "message"),
+    ("source", "code", "values"),
     [
-        ({"sedes": 3}, "here: there is no option sedes; did you mean 'seeds'?"),
-        ({"scratch-cn": {"epochs": 3}}, "did you mean 'scratch-cnn'?"),
-        ({"scratch-cnn": {"lrr": 3}}, "there is no option scratch-cnn.lrr"),
-        ({"scratch-cnn": {"optimizer": {"ler": 3}}}, "there is no option scratch-cnn.optimizer.ler; did you mean 'scratch-cnn.optimizer.lr'?"),
-        ({"scratch-cnn": {"lr": 3}}, "did you mean 'scratch-cnn.optimizer.lr'? Options of scratch-cnn: augmentation,"),
-        ({"scratch-cnn": {"optimizer": {"momentum": 0.9}}}, "no option scratch-cnn.optimizer.momentum; Options of scratch-cnn.optimizer"),
-        ({"scratch-cnn": {"optimizer": "sgd"}}, "scratch-cnn.optimizer.name: adam, adamw, sgd"),
-        ({"scratch-cnn": {"augmentation": True}}, "scratch-cnn.augmentation.flip,"),
-        ({"scratch-cnn": {"optimizer": {"lr": "1e-3"}}}, "scratch-cnn.optimizer.lr must be a number, not '1e-3'"),
-        ({"scratch-cnn": {"epochs": -1}}, "scratch-cnn.epochs must be at least 1, not -1"),
-        ({"scratch-cnn": {"validation": 1.0}}, "scratch-cnn.validation must be from 0 to below 1, not 1.0"),
-        ({"scratch-cnn": {"optimizer": {"name": "sdg"}}}, "scratch-cnn.optimizer.name must be 'adam' or 'adamw' or 'sgd', not 'sdg'"),
-        ({"data": {"size": 0}}, "data.size must be at least 1"),
-        ({"data": {"broken": "mend"}}, "data.broken must be 'refuse' or 'skip', not 'mend'"),
-        ({"seeds": [1, 1]}, "seeds must be one or more different numbers"),
-        ({"seeds": 0}, "seeds must be from 1 to 1048576, not 0"),
-        ({"seeds": []}, "one or more"),
-        ({"seeds": [0, -1]}, "seeds[1] must be from 0 to 4294967295, not -1"),
-        ({"seeds": True}, "must be a whole number"),
-        ({"backends": "numpy"}, "backends must be a list"),
-        ({"backends": ["numpy", 3]}, "backends[1] must be a word, not 3"),
-        ({"timeout": 0}, "timeout must be above 0"),
-        ({"precision": "float16"}, "precision must be 'float32' or"),
-        ({"seeds.more": 1}, "'seeds' is a value, not a group of options"),
+        ({"sedes": 3}, "unknown-option", ["sedes", "'seeds'"]),
+        ({"scratch-cn": {"epochs": 3}}, "unknown-option", ["'scratch-cnn'"]),
+        ({"scratch-cnn": {"lrr": 3}}, "unknown-option", ["scratch-cnn.lrr"]),
+        ({"scratch-cnn": {"optimizer": {"ler": 3}}}, "unknown-option", ["scratch-cnn.optimizer.ler", "'scratch-cnn.optimizer.lr'"]),
+        ({"scratch-cnn": {"lr": 3}}, "unknown-option", ["scratch-cnn.lr", "'scratch-cnn.optimizer.lr'", "scratch-cnn: augmentation"]),
+        ({"scratch-cnn": {"optimizer": {"momentum": 0.9}}}, "unknown-option", ["scratch-cnn.optimizer.momentum", "scratch-cnn.optimizer: beta1"]),
+        ({"scratch-cnn": {"optimizer": "sgd"}}, "wrong-type", ["scratch-cnn.optimizer", "'sgd'", "scratch-cnn.optimizer.name: adam, adamw, sgd"]),
+        ({"scratch-cnn": {"augmentation": True}}, "wrong-type", ["scratch-cnn.augmentation", "scratch-cnn.augmentation.flip"]),
+        ({"scratch-cnn": {"optimizer": {"lr": "1e-3"}}}, "wrong-type", ["scratch-cnn.optimizer.lr", "'1e-3'"]),
+        ({"scratch-cnn": {"epochs": -1}}, "out-of-range", ["scratch-cnn.epochs", 1, -1]),
+        ({"scratch-cnn": {"validation": 1.0}}, "out-of-range", ["scratch-cnn.validation", 0, 1, "1.0"]),
+        ({"scratch-cnn": {"optimizer": {"name": "sdg"}}}, "unknown-name", ["scratch-cnn.optimizer.name", "'adam'", "'adamw'", "'sgd'", "'sdg'"]),
+        ({"data": {"size": 0}}, "out-of-range", ["data.size", 1, 0]),
+        ({"data": {"broken": "mend"}}, "unknown-name", ["data.broken", "'refuse'", "'skip'", "'mend'"]),
+        ({"seeds": [1, 1]}, "given-twice", ["seeds", (1, 1)]),
+        ({"seeds": 0}, "out-of-range", ["seeds", 1, 1048576, 0]),
+        ({"seeds": []}, "missing-option", ["seeds", "()"]),
+        ({"seeds": [0, -1]}, "out-of-range", ["seeds[1]", 0, 4294967295, -1]),
+        ({"seeds": True}, "wrong-type", ["seeds", True]),
+        ({"backends": "numpy"}, "wrong-type", ["backends", "'numpy'"]),
+        ({"backends": ["numpy", 3]}, "wrong-type", ["backends[1]", 3]),
+        ({"timeout": 0}, "out-of-range", ["timeout", 0]),
+        ({"precision": "float16"}, "unknown-name", ["precision", "'float32'", "'float16'"]),
+        ({"seeds.more": 1}, "wrong-type", ["seeds.more", "'seeds'"]),
     ],
 )  # fmt: skip
-def test_wrong_settings_are_errors_with_their_paths(source, message):
-    with pytest.raises(UsageError) as error:
+def test_wrong_settings_are_errors_with_their_paths(source, code, values):
+    with refused(UsageError, code, "here", *values):
         settings(source)
-    assert message in str(error.value)
 
 
 def test_a_large_run_must_be_confirmed():
     large = settings(SCRATCH, {"seeds": 1001})
-    with pytest.raises(UsageError, match="1,001 cells: if that is intended, add --yes"):
+    with refused(UsageError, "needs-confirmation", "1,001", "--yes"):
         planned(large)
     assert len(planned(large, yes=True)) == 1001
 
@@ -146,8 +146,8 @@ def test_the_command_line_overrides_the_file_and_its_profile(tmp_path):
     assert [cell["seed"] for cell in report(tmp_path / "run")["cells"]] == [1, 3]
     file.write_text("seeds = ]")
     done = samebench("run", file)
-    assert done.returncode == 2 and "cannot be read as TOML" in done.stderr
-    assert "there is no configuration file" in samebench("run", "none.toml").stderr
+    assert done.returncode == 2 and has(done.stderr, file) and has(done.stderr, "TOML")
+    assert has(samebench("run", "none.toml").stderr, "none.toml")
 
 
 def test_a_run_can_be_repeated_from_its_own_record(tmp_path):
@@ -159,4 +159,4 @@ def test_a_run_can_be_repeated_from_its_own_record(tmp_path):
     assert [cell["metrics"] for cell in first["cells"]] == [cell["metrics"] for cell in second["cells"]]
     assert first["run"]["config"] == second["run"]["config"]
     refused = samebench("rerun", tmp_path / "run", "--out", tmp_path / "run")
-    assert refused.returncode == 2 and "choose another --out" in refused.stderr
+    assert refused.returncode == 2 and has(refused.stderr, tmp_path / "run") and has(refused.stderr, "--out")

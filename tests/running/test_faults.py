@@ -12,6 +12,7 @@ import time
 
 import pytest
 from command import SMALL, backend, cells, command, lives, report, samebench, slowness, wait_for, words
+from refusals import has
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_another_interpreter_can_run_a_backend(tmp_path):
     assert samebench("run", *arguments, *SMALL).returncode == 0
     assert (tmp_path / "used").read_text().count("used") == 2, "once to see whether it can, once for the cell"
     done = samebench("run", "--backend", "numpy", "--python", "numpy=/bin/false", *SMALL, cwd=tmp_path)
-    assert done.returncode == 2 and "/bin/false cannot run numpy" in done.stderr
+    assert done.returncode == 2 and has(done.stderr, "/bin/false") and has(done.stderr, "numpy"), done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -175,7 +176,7 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
     first = subprocess.Popen(command("run", "--backend", file, *arguments), stderr=subprocess.DEVNULL)
     wait_for(lambda: (tmp_path / "pid").exists())
     second = samebench("run", "--backend", "numpy", *arguments)
-    assert second.returncode == 2 and f"is in use by process {first.pid} on " in second.stderr
+    assert second.returncode == 2 and has(second.stderr, first.pid) and has(second.stderr, tmp_path / "run")
     first.kill()
     first.wait()
     assert samebench("run", "--backend", "numpy", *arguments).returncode == 0, "the lock went with its process"
@@ -186,7 +187,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     done = samebench("run", "--backend", "numpy", "--out", tmp_path, *SMALL)
     assert done.returncode == 2 and "has other files" in done.stderr
     done = samebench("run", "--backend", "numpy", "--out", tmp_path / "letter.txt", *SMALL)
-    assert done.returncode == 2 and "cannot hold a run" in done.stderr
+    assert done.returncode == 2 and has(done.stderr, tmp_path / "letter.txt")
 
 
 @pytest.mark.parametrize(

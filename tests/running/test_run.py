@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from command import SMALL, backend, command, processor_seconds, report, samebench, words
+from refusals import has
 
 from harness.cli import COMMANDS
 from harness.conformance import RULES
@@ -178,7 +179,7 @@ def test_an_unsupported_cell_of_a_named_backend_is_a_failure(tmp_path):
 def test_an_unsupported_precision_is_reported_with_the_supported_ones(tmp_path):
     done = samebench("run", "--backend", "numpy", "--task", "scratch-cnn", "--out", tmp_path / "run")
     assert done.returncode == 1
-    assert "unsupported: numpy has no precision 'float32'; it has float64" in done.stderr
+    assert all(has(done.stderr, value) for value in ("unsupported: numpy", "'float32'", "float64")), done.stderr
 
 
 def test_the_reference_declines_native_semantics(tmp_path):
@@ -240,36 +241,46 @@ def test_a_wrong_backend_is_told_from_a_right_one_in_the_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("arguments", "code", "values"),
     [
-        (["run", "--backend", "pytoch"], 2, "did you mean 'pytorch'"),
-        (["run", "--task", "scratch"], 2, "no task 'scratch'"),
-        (["run", "--model", "vgg"], 2, "no model 'vgg'"),
-        (["show", "lenet5", "--input", "32"], 2, "rows x columns x channels"),
-        (["run", "--dataset", "digit"], 2, "did you mean 'digits'"),
-        (["run", "--seeds", "two"], 2, "--seeds takes a number"),
-        (["run", "--seeds", "1,1"], 2, "different numbers"),
-        (["run", "--set", "scratch-cnn.lr=1"], 2, "no option scratch-cnn.lr"),
-        (["run", "--set", "scratch-cnn.optimizer.ler=1"], 2, "did you mean 'scratch-cnn.optimizer.lr'"),
-        (["run", "--set", "scratch-cnn.epochs=many"], 2, "must be a whole number, not 'many'"),
-        (["run", "--set", "scratch-cnn.epochs=0"], 2, "must be at least 1, not 0"),
-        (["run", "--set", "scratch-cnn.schedule=warm"], 2, "must be 'constant' or 'cosine' or 'warmup-cosine'"),
-        (["run", "--set", "scratch-cnn.optimizer.lr=-1"], 2, "at least 0"),
+        (["run", "--backend", "pytoch"], 2, ["'pytoch'", "'pytorch'"]),
+        (["run", "--task", "scratch"], 2, ["'scratch'", "scratch-cnn"]),
+        (["run", "--model", "vgg"], 2, ["'vgg'", "vgg16"]),
+        (["show", "lenet5", "--input", "32"], 2, ["--input", "32x32x3", "'32'"]),
+        (["run", "--dataset", "digit"], 2, ["'digit'", "'digits'"]),
+        (["run", "--seeds", "two"], 2, ["--seeds", "0,1,2", "'two'"]),
+        (["run", "--seeds", "1,1"], 2, ["seeds", (1, 1)]),
+        (["run", "--set", "scratch-cnn.lr=1"], 2, ["scratch-cnn.lr", "'scratch-cnn.optimizer.lr'"]),
+        (
+            ["run", "--set", "scratch-cnn.optimizer.ler=1"],
+            2,
+            ["scratch-cnn.optimizer.ler", "'scratch-cnn.optimizer.lr'"],
+        ),
+        (["run", "--set", "scratch-cnn.epochs=many"], 2, ["scratch-cnn.epochs", "'many'"]),
+        (["run", "--set", "scratch-cnn.epochs=0"], 2, ["scratch-cnn.epochs", 1, 0]),
+        (
+            ["run", "--set", "scratch-cnn.schedule=warm"],
+            2,
+            ["scratch-cnn.schedule", "'constant'", "'cosine'", "'warmup-cosine'", "'warm'"],
+        ),
+        (["run", "--set", "scratch-cnn.optimizer.lr=-1"], 2, ["scratch-cnn.optimizer.lr", 0, "-1.0"]),
         (
             ["run", "--mode", "compield", "--backend", "pytorch"],
             2,
-            "did you mean 'compiled'? There are: compiled, default",
+            ["'compield'", "'compiled'", "compiled, default"],
         ),
-        (["run", "--mode", "compiled", "--backend", "numpy"], 2, "numpy has no mode 'compiled'; There are: default"),
-        (["check", "numpy", "--mode", "fast"], 2, "numpy has no mode 'fast'; There are: default"),
-        (["run", "--set", "epochs"], 2, "--set takes KEY=VALUE"),
-        (["report", "nowhere"], 2, "nowhere is not a run"),
-        (["check", "nowhere.py"], 2, "no backend file"),
+        (["run", "--mode", "compiled", "--backend", "numpy"], 2, ["numpy", "'compiled'", "default"]),
+        (["check", "numpy", "--mode", "fast"], 2, ["numpy", "'fast'", "default"]),
+        (["run", "--set", "epochs"], 2, ["--set", "KEY=VALUE", "'epochs'"]),
+        (["report", "nowhere"], 2, ["nowhere", "run.json"]),
+        (["check", "nowhere.py"], 2, ["nowhere.py"]),
     ],
 )
-def test_wrong_commands_fail_before_anything_runs(arguments, code, message, tmp_path):
+def test_wrong_commands_fail_before_anything_runs(arguments, code, values, tmp_path):
     done = samebench(*arguments, cwd=tmp_path)
-    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+    assert done.returncode == code, done.stderr
+    for value in values:
+        assert has(done.stderr, value), (value, done.stderr)
     assert not list(tmp_path.iterdir())
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import SMALL, backend, cells, samebench
+from refusals import refused
 from runs import HASH, Silent, answer, cell, certificate, finished, pictured, run_here
 
 from harness.forms import NAMED, mistyped
@@ -474,5 +475,5 @@ def test_a_record_of_another_form_is_refused_with_its_path(tmp_path, monkeypatch
 
     run_here(tmp_path, [cell()], monkeypatch)
     write_json(tmp_path / "run.json", json.loads((tmp_path / "run.json").read_text()) | change)
-    with pytest.raises(UsageError, match=f"run.json cannot be read: {next(iter(change))}"):
+    with refused(UsageError, "unreadable-file", "run.json", next(iter(change))):
         all_reports(Store.open(tmp_path))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from packed import packed_tar, packed_zip
+from refusals import refused
 
 from harness import DataError
 from harness.storage import places
@@ -85,21 +86,20 @@ def test_one_failure_is_tried_again(server, tmp_path, fault):
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "values"),
     [
-        ("wrong", hashlib.sha256(CONTENT[::-1]).hexdigest()),
-        ("cut", "IncompleteRead|incomplete|100 bytes read"),
-        ("missing", "404"),
-        ("hangs", "Read timed out"),
+        ("wrong", [hashlib.sha256(CONTENT[::-1]).hexdigest()]),
+        ("cut", ["IncompleteRead"]),
+        ("missing", [404]),
+        ("hangs", ["Read timed out"]),
     ],
 )
-def test_a_download_that_keeps_failing_is_an_error_in_bounded_time_and_leaves_nothing(server, tmp_path, fault, said):
+def test_a_download_that_keeps_failing_is_an_error_in_bounded_time_and_leaves_nothing(server, tmp_path, fault, values):
     server.faults = [fault] * 5
     start = time.monotonic()
-    with pytest.raises(DataError, match=said) as error:
+    with refused(DataError, "not-downloaded", server.download().url, HASH, *values):
         Places(None, tmp_path).fetch(server.download())
     assert time.monotonic() - start < 5 and server.asked == 3
-    assert server.download().url in str(error.value) and HASH in str(error.value)
     assert files(tmp_path) == [], "a wrong or partial file is never left where somebody could use it"
 
 
@@ -110,9 +110,7 @@ def test_the_data_folder_comes_first_and_wrong_files_in_it_are_named(server, tmp
     (user / "flowers" / "flowers.bin").write_bytes(CONTENT)
     assert Places(user, cache).fetch(server.download()) == user / "flowers" / "flowers.bin"
     (user / "flowers" / "flowers.bin").write_bytes(CONTENT[:-1])
-    with pytest.raises(
-        DataError, match=f"{user}/flowers.bin is a different file.*{user}/flowers/flowers.bin is a different"
-    ):
+    with refused(DataError, "not-downloaded", user / "flowers.bin", user / "flowers/flowers.bin"):
         Places(user, cache, offline=True).fetch(server.download())
     assert server.asked == 0
     assert Places(user, cache).fetch(server.download()) == cache / "downloads/flowers/flowers.bin"
@@ -134,15 +132,15 @@ def test_without_a_network_the_error_comes_soon_with_advice(server, tmp_path, mo
         monkeypatch.setattr(places, "CONNECT", 0.3)
         monkeypatch.setattr(places.socket, "create_connection", never)
     start = time.monotonic()
-    with pytest.raises(DataError) as error:
+    with refused(
+        DataError, "not-downloaded", "flowers.bin", HASH, tmp_path / "flowers", "samebench prepare --dataset flowers"
+    ):
         Places(tmp_path, tmp_path / "cache", offline=way == "forbidden").fetch(server.download())
     assert time.monotonic() - start < 5
-    for part in ("flowers.bin", HASH, f"{tmp_path}/flowers", "samebench prepare --dataset flowers"):
-        assert part in str(error.value)
 
 
 def test_nothing_is_looked_for_in_a_data_folder_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"data folder .*/typo .*SAMEBENCH_DATA_DIR"):
+    with refused(DataError, "not-found", tmp_path / "typo", "SAMEBENCH_DATA_DIR"):
         Places(tmp_path / "typo", tmp_path).find("anything")
     assert Places(None, tmp_path).find("anything") is None
     assert Places(None, tmp_path).find(str(tmp_path)) == tmp_path
@@ -197,53 +195,53 @@ def test_a_failure_leaves_nothing_in_the_cache(tmp_path):
         (folder / "half").touch()
         raise DataError("broken")
 
-    with pytest.raises(DataError, match="broken"):
+    with refused(DataError, "data", "broken"):
         Places(None, tmp_path).keep("things", fill)
     assert files(tmp_path) == [] and not (tmp_path / "data/things").exists()
-    with pytest.raises(DataError, match=r"/dev/null/data/things cannot be written: .*SAMEBENCH_CACHE_DIR"):
+    with refused(DataError, "not-writable", "/dev/null/data/things", "SAMEBENCH_CACHE_DIR"):
         Places(None, Path("/dev/null")).keep("things", fill)
 
 
 ZEROS = bytes(20_000_000)
 EVIL_TARS = {
-    "parent": ("../out", {}, "leads out"),
-    "hidden parent": ("a/../../out", {}, "leads out"),
-    "absolute": ("/tmp/out", {}, "leads out"),
-    "symlink": ("link", {"type": tarfile.SYMTYPE, "linkname": "/etc"}, "a link or a device"),
-    "hard link": ("link", {"type": tarfile.LNKTYPE, "linkname": "../out"}, "a link or a device"),
-    "device": ("null", {"type": tarfile.CHRTYPE}, "a link or a device"),
-    "pipe": ("pipe", {"type": tarfile.FIFOTYPE}, "a link or a device"),
-    "twice": ("./first", {}, "'./first' twice"),
-    "bomb": ("zeros", {"content": ZEROS}, "would grow"),
+    "parent": ("../out", {}, "unsafe-file", "'../out'"),
+    "hidden parent": ("a/../../out", {}, "unsafe-file", "'a/../../out'"),
+    "absolute": ("/tmp/out", {}, "unsafe-file", "'/tmp/out'"),
+    "symlink": ("link", {"type": tarfile.SYMTYPE, "linkname": "/etc"}, "not-a-regular-file", "'link'"),
+    "hard link": ("link", {"type": tarfile.LNKTYPE, "linkname": "../out"}, "not-a-regular-file", "'link'"),
+    "device": ("null", {"type": tarfile.CHRTYPE}, "not-a-regular-file", "'null'"),
+    "pipe": ("pipe", {"type": tarfile.FIFOTYPE}, "not-a-regular-file", "'pipe'"),
+    "twice": ("./first", {}, "name-taken", "'./first'"),
+    "bomb": ("zeros", {"content": ZEROS}, "unsafe-file", "bytes"),
 }
 EVIL_ZIPS = {
-    "parent": ("../out", b"x", 0, "leads out"),
-    "absolute": ("/tmp/out", b"x", 0, "leads out"),
-    "backslash": ("..\\out", b"x", 0, "leads out"),
-    "symlink": ("link", b"/etc", 0o120777, "a link or a device"),
-    "twice": ("first", b"y", 0, "'first' twice"),
-    "bomb": ("zeros", ZEROS, 0, "would grow"),
+    "parent": ("../out", b"x", 0, "unsafe-file", "'../out'"),
+    "absolute": ("/tmp/out", b"x", 0, "unsafe-file", "'/tmp/out'"),
+    "backslash": ("..\\out", b"x", 0, "unsafe-file", repr("..\\out")),
+    "symlink": ("link", b"/etc", 0o120777, "not-a-regular-file", "'first'"),
+    "twice": ("first", b"y", 0, "name-taken", "'first'"),
+    "bomb": ("zeros", ZEROS, 0, "unsafe-file", "bytes"),
 }
 
 
-def refused(archive: Path, folder: Path, reason: str) -> None:
+def not_unpacked(archive: Path, folder: Path, code: str, value: str) -> None:
     target = folder / "inner" / "target"
-    with pytest.raises(DataError, match=reason):
+    with refused(DataError, code, archive, value):
         unpack(archive, target)
     assert files(folder) == [archive.name], "nothing is written, there or elsewhere"
 
 
 @pytest.mark.parametrize("evil", EVIL_TARS)
 def test_a_tar_that_could_do_harm_is_refused_before_anything_is_written(tmp_path, evil):
-    name, about, reason = EVIL_TARS[evil]
-    refused(packed_tar(tmp_path / "evil.tar.gz", ("first", {}), (name, dict(about))), tmp_path, reason)
+    name, about, *said = EVIL_TARS[evil]
+    not_unpacked(packed_tar(tmp_path / "evil.tar.gz", ("first", {}), (name, dict(about))), tmp_path, *said)
 
 
 @pytest.mark.parametrize("evil", EVIL_ZIPS)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_zip_that_could_do_harm_is_refused_before_anything_is_written(tmp_path, evil):
-    name, content, mode, reason = EVIL_ZIPS[evil]
-    refused(packed_zip(tmp_path / "evil.zip", ("first", b"x"), (name, content), mode=mode), tmp_path, reason)
+    name, content, mode, *said = EVIL_ZIPS[evil]
+    not_unpacked(packed_zip(tmp_path / "evil.zip", ("first", b"x"), (name, content), mode=mode), tmp_path, *said)
 
 
 def test_good_archives_are_unpacked_and_damaged_ones_are_not(tmp_path):
@@ -256,7 +254,7 @@ def test_good_archives_are_unpacked_and_damaged_ones_are_not(tmp_path):
     assert (tmp_path / "zip/d/one").read_bytes() == b"1"
     for name, content in (("cut.tar.gz", tar.read_bytes()[:-3000]), ("text.zip", b"no archive")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match=f"{name} is damaged or not an archive"):
+        with refused(DataError, "unreadable-file", tmp_path / name):
             unpack(tmp_path / name, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 

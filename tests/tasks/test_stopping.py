@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from refusals import refused
 
 from harness.errors import UsageError
 from harness.tasks.common.stopping import Stopping, Watch
@@ -49,14 +50,14 @@ def test_a_loss_that_is_no_number_is_never_better():
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "values"),
     [
-        ({"patience": 0}, "Stopping.patience must be at least 1, not 0"),
-        ({"plateau_patience": 0}, "Stopping.plateau_patience must be at least 1, not 0"),
-        ({"min_delta": -1.0}, "Stopping.min_delta must be at least 0"),
-        ({"plateau_factor": 0.0}, "Stopping.plateau_factor must be above 0 and at most 1, not 0.0"),
+        ({"patience": 0}, ["Stopping.patience", 1, 0]),
+        ({"plateau_patience": 0}, ["Stopping.plateau_patience", 1, 0]),
+        ({"min_delta": -1.0}, ["Stopping.min_delta", 0, -1.0]),
+        ({"plateau_factor": 0.0}, ["Stopping.plateau_factor", 0, 1, 0.0]),
     ],
 )
-def test_invalid_options_are_refused(option, said):
-    with pytest.raises(UsageError, match=said):
+def test_invalid_options_are_refused(option, values):
+    with refused(UsageError, "out-of-range", *values):
         Stopping(**option)

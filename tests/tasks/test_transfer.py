@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from harness import BatchNorm, Conv, Dense, Dropout, Flatten, GlobalAvgPool, MaxPool, Model, Recipe, relu
 from harness.data import Batches, Dataset, Examples
@@ -172,11 +173,9 @@ def test_layers_are_counted_from_the_end_by_their_kernels():
     assert nodes(model, layers=2) >= {"conv3", "dense1"} and "conv2" not in nodes(model, layers=2)
 
 
-@pytest.mark.parametrize("chosen", [{"blocks": 4}, {"layers": 5}])
-def test_more_blocks_or_layers_than_the_trunk_has_are_refused(chosen):
-    with pytest.raises(
-        SpecError, match=r"the trunk of small has (3 blocks .* 1 to 3, not 4|4 layers .* 1 to 4, not 5)"
-    ):
+@pytest.mark.parametrize(("chosen", "values"), [({"blocks": 4}, [3, 1, 4]), ({"layers": 5}, [4, 1, 5])])
+def test_more_blocks_or_layers_than_the_trunk_has_are_refused(chosen, values):
+    with refused(SpecError, "out-of-range", "small", *values):
         nodes(small(), **chosen)
 
 
@@ -267,7 +266,7 @@ def test_a_backend_that_changes_frozen_tensors_is_detected_in_the_run():
                     self.net.weights["trunk.conv1.bias"] = self.net.weights["trunk.conv1.bias"] + 1e-12
                 return loss
 
-    with pytest.raises(SamebenchError, match=r"numpy has changed frozen tensors: trunk.conv1.bias"):
+    with refused(SamebenchError, "contract", "numpy", "trunk.conv1.bias"):
         FineTuning().run(context(TUNING, Drifting(precision="float64")))
 
 
@@ -293,15 +292,15 @@ def test_augmented_pictures_are_new_in_every_epoch_and_equal_in_every_run():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "code", "values"),
     [
-        (lambda: Extracting(epochs=0), "epochs must be at least 1"),
-        (lambda: Extracting(dropout=1.0), "must be from 0 to below 1"),
-        (lambda: Extracting(train_limit=0), "Options.train_limit must be at least 1"),
-        (lambda: Tuning(blocks=0), "Options.blocks must be at least 1"),
-        (lambda: Tuning(validation=0.0), "fine-tuning.validation must be above 0"),
+        (lambda: Extracting(epochs=0), "out-of-range", ["Options.epochs", 1, 0]),
+        (lambda: Extracting(dropout=1.0), "out-of-range", ["Options.dropout", 0, 1, 1.0]),
+        (lambda: Extracting(train_limit=0), "out-of-range", ["Options.train_limit", 1, 0]),
+        (lambda: Tuning(blocks=0), "out-of-range", ["Options.blocks", 1, 0]),
+        (lambda: Tuning(validation=0.0), "conflicting-options", ["fine-tuning.validation", 0]),
     ],
 )
-def test_options_that_make_no_sense_are_refused(make, said):
-    with pytest.raises(UsageError, match=said):
+def test_options_that_make_no_sense_are_refused(make, code, values):
+    with refused(UsageError, code, *values):
         make()

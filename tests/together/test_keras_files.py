@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from harness.errors import SpecError
 from harness.plugins import load_plugins
@@ -64,5 +65,5 @@ def test_both_layouts_hold_the_same_weights(seen, name):
 def test_a_network_without_its_classifier_is_refused(files, name, layout):
     model = load_plugins().models[name]((90, 75, 3), 10)
     tensors = read_tensors(files / f"{name}-headless{layout}")
-    with pytest.raises(SpecError, match=r"a file has .* layers with tensors, .* lacks a part such as the classifier"):
+    with refused(SpecError, "wrong-weights", "a file", sum(bool(node.parameters) for node in model.nodes)):
         canonical(model, tensors, "a file")

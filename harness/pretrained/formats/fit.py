@@ -26,7 +26,7 @@ def misfit(wrong: Sequence[str], origin: str, advice: str = "") -> SpecError:
     """The error that lists everything that does not fit, or the first part of it."""
     more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
     shown = shortened("; ".join(wrong[:SHOWN]))
-    return SpecError(f"{origin} does not fit, in {len(wrong):,} places: {shown}{more}{advice}")
+    return SpecError(f"{origin} does not fit, in {len(wrong):,} places: {shown}{more}{advice}", code="wrong-weights")
 
 
 def _problems(tensor: Array, shape: Shape) -> list[str]:

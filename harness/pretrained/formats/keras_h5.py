@@ -49,7 +49,9 @@ def read_keras_h5(file: BinaryIO) -> dict[str, Array]:
     try:
         import h5py
     except ImportError as error:
-        raise Unavailable("weights of Keras are HDF5 and need h5py: pip install 'samebench[keras-weights]'") from error
+        raise Unavailable(
+            "weights of Keras are HDF5 and need h5py: pip install 'samebench[keras-weights]'", code="not-installed"
+        ) from error
     with h5py.File(file, "r") as root:
         group = _child(root, "model_weights") if "model_weights" in root else root
         if _texts(group, "layer_names") is not None:
@@ -59,7 +61,8 @@ def read_keras_h5(file: BinaryIO) -> dict[str, Array]:
         else:
             raise Refusal(
                 "it is HDF5, but not a network of Keras: it has neither the attribute 'layer_names' nor the group 'layers'; "
-                "save the network with model.save_weights('x.weights.h5')"
+                "save the network with model.save_weights('x.weights.h5')",
+                code="unknown-format",
             )
         check_growth((_bytes(data) for data in found.values()), length_of(file))
         return {name: _array(data) for name, data in found.items()}
@@ -96,7 +99,7 @@ def _walked(top: Group, path: str) -> Iterator[tuple[str, Dataset]]:
     while waiting:
         path, group = waiting.pop()
         if group.id in seen:
-            raise Refusal(f"its group {path!r} is inside itself, or in two places")
+            raise Refusal(f"its group {path!r} is inside itself, or in two places", code="unsafe-file")
         seen.add(group.id)
         for name in group:
             child = _child(group, name, (h5py.Group, h5py.Dataset))
@@ -117,7 +120,8 @@ def _child(group: Group, path: str, kinds: Any = None) -> Any:
             if link is None:
                 raise Refusal(f"its {path!r} does not exist")
             raise Refusal(
-                f"its {path!r} is a {type(link).__name__}; links are not followed: save the weights in the file"
+                f"its {path!r} is a {type(link).__name__}; links are not followed: save the weights in the file",
+                code="unsafe-file",
             )
         found = found[part]
     if not isinstance(found, kinds or h5py.Group):
@@ -143,12 +147,14 @@ def _checked(data: Dataset) -> Dataset:
     """The dataset. Raises Refusal if its data are in another file, or are not numbers."""
     name = data.name
     if data.external or data.is_virtual:
-        raise Refusal(f"the data of its {name!r} are in another file, which is not read")
+        raise Refusal(f"the data of its {name!r} are in another file, which is not read", code="unsafe-file")
     created = data.id.get_create_plist()
     if unknown := {created.get_filter(at)[0] for at in range(created.get_nfilters())} - FILTERS:
-        raise Refusal(f"its {name!r} is compressed by filters that h5py does not contain: {unknown}")
+        raise Refusal(
+            f"its {name!r} is compressed by filters that h5py does not contain: {unknown}", code="unknown-format"
+        )
     if data.shape is None or not ((data.dtype.kind in "fiub" and data.dtype.itemsize <= 8) or _is_bfloat16(data)):
-        raise Refusal(f"its {name!r} holds {data.dtype}, not numbers")
+        raise Refusal(f"its {name!r} holds {data.dtype}, not numbers", code="wrong-type")
     return data
 
 

@@ -45,5 +45,6 @@ def check_growth(sizes: Iterable[int], file: int) -> None:
     total = sum(sizes)
     if total > EXPANSION * file:
         raise Refusal(
-            f"its tensors would take {total:,} bytes, more than {EXPANSION} times the {file:,} bytes of the file"
+            f"its tensors would take {total:,} bytes, more than {EXPANSION} times the {file:,} bytes of the file",
+            code="unsafe-file",
         )

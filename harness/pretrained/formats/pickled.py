@@ -33,7 +33,7 @@ class Named(NamedTuple):
 
 
 def _no_storage(key: Any) -> Any:
-    raise Refusal("it refers to data outside of the pickle")
+    raise Refusal("it refers to data outside of the pickle", code="unsafe-file")
 
 
 def read_pickle(
@@ -50,7 +50,7 @@ def read_pickle(
     machine = _Machine({"collections.OrderedDict": _dictionary, **functions}, names, outside)
     for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
         if count >= LONGEST:
-            raise Refusal(f"its pickle has more than {LONGEST:,} instructions")
+            raise Refusal(f"its pickle has more than {LONGEST:,} instructions", code="unsafe-file")
         if instruction.name == "STOP":
             return machine.stack.pop()
         machine.step(instruction.name, argument)
@@ -130,7 +130,9 @@ class _Machine:
                 stack.pop()  # attributes of a state dict (`_metadata`), which are not weights
                 self._last(dict)
             case _:
-                raise Refusal(f"its pickle has the instruction {instruction}, which plain tensors do not need")
+                raise Refusal(
+                    f"its pickle has the instruction {instruction}, which plain tensors do not need", code="unsafe-file"
+                )
 
     def _top(self, count: int) -> list[Any]:
         if len(self.stack) < count:
@@ -140,7 +142,7 @@ class _Machine:
     def _last(self, kind: type) -> Any:
         (last,) = self._top(1)
         if type(last) is not kind:
-            raise Refusal(f"its pickle changes the contents of a {type(last).__name__}")
+            raise Refusal(f"its pickle changes the contents of a {type(last).__name__}", code="unsafe-file")
         return last
 
     def _since_mark(self) -> list[Any]:
@@ -152,10 +154,10 @@ class _Machine:
 
     def _named(self, name: str) -> Named:
         if name not in self.functions and name not in self.names:
-            raise Refusal(f"it asks for {name}, which plain tensors do not need; no code was run")
+            raise Refusal(f"it asks for {name}, which plain tensors do not need; no code was run", code="unsafe-file")
         return Named(name)
 
     def _call(self, function: Any, arguments: Any) -> Any:
         if type(function) is not Named or function.name not in self.functions or type(arguments) is not tuple:
-            raise Refusal(f"its pickle calls a {type(function).__name__}")
+            raise Refusal(f"its pickle calls a {type(function).__name__}", code="unsafe-file")
         return self.functions[function.name](*arguments)

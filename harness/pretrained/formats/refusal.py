@@ -18,27 +18,36 @@ LONGEST = 1500
 
 
 class Refusal(Exception):
-    """A file is refused. The message gives the reason; `opened` adds the name of the file."""
+    """A file is refused. The message gives the reason and `code` its kind; `opened` adds the name of the file."""
+
+    def __init__(self, reason: str, *, code: str = "malformed-file") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading. Every problem with it becomes a DataError with its name."""
     if path.exists() and not path.is_file():
-        raise DataError(f"{path} is refused as weights: it is a folder or a device, not a file")
+        raise DataError(
+            f"{path} is refused as weights: it is a folder or a device, not a file", code="not-a-regular-file"
+        )
     try:
         with path.open("rb") as file:
             yield file
     except Refusal as reason:
-        raise DataError(f"{path} is refused as weights: {shortened(str(reason))}") from None
+        raise DataError(f"{path} is refused as weights: {shortened(str(reason))}", code=reason.code) from None
     except SamebenchError:
         raise
     except OSError as error:
-        raise DataError(f"{path} cannot be read as weights: {error.strerror or error}") from error
+        raise DataError(
+            f"{path} cannot be read as weights: {error.strerror or error}", code="unreadable-file"
+        ) from error
     except Exception as error:  # parsers raise many kinds of errors for damaged files
         problem = shortened(f"{type(error).__name__}: {error}")
         raise DataError(
-            f"{path} is refused as weights: it is damaged: {problem}; remove it and get it again"
+            f"{path} is refused as weights: it is damaged: {problem}; remove it and get it again",
+            code="unreadable-file",
         ) from error
 
 

@@ -72,9 +72,13 @@ def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> 
     """
     header: dict[str, Any] = {NOTES: dict(sorted(notes.items()))} if notes else {}
     if wrong := [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype.str[1:] not in CODES]:
-        raise SpecError(f"safetensors supports the types {', '.join(CODES.values())}, not {listed(wrong)}")
+        raise SpecError(
+            f"safetensors supports the types {', '.join(CODES.values())}, not {listed(wrong)}", code="wrong-type"
+        )
     if NOTES in tensors:
-        raise SpecError(f"a tensor cannot have the name {NOTES}: safetensors stores its notes under this name")
+        raise SpecError(
+            f"a tensor cannot have the name {NOTES}: safetensors stores its notes under this name", code="name-taken"
+        )
     order = sorted(
         tensors, key=lambda name: (-tensors[name].itemsize, name)
     )  # aligns each tensor to the size of its type
@@ -145,7 +149,10 @@ def _place(name: str, entry: Any) -> Place:
         case _:
             raise Refusal(f"its tensor {name!r} needs a dtype, a shape and two data_offsets in the header")
     if code not in DTYPES:
-        raise Refusal(f"its tensor {name!r} has the type {code[:20]!r}; known types are {', '.join(DTYPES)}")
+        raise Refusal(
+            f"its tensor {name!r} has the type {code[:20]!r}; known types are {', '.join(DTYPES)}",
+            code="unknown-format",
+        )
     if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)) or len(shape) > DIMENSIONS:
         raise Refusal(
             f"its tensor {name!r} needs a shape of at most {DIMENSIONS} dimensions and offsets, all whole numbers from 0"

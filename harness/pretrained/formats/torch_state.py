@@ -82,7 +82,7 @@ def read_torch_zip(file: BinaryIO) -> dict[str, Array]:
         check_growth((tensor.bytes for tensor in tensors.values()), length)
         byteorder = archive.read(entries["byteorder"]) if "byteorder" in entries else b"little"
         if byteorder not in ORDERS:
-            raise Refusal(f"its byte order is {byteorder[:20]!r}; allowed are little and big")
+            raise Refusal(f"its byte order is {byteorder[:20]!r}; allowed are little and big", code="unknown-format")
         storages = {}
         for storage in {tensor.storage for tensor in tensors.values()}:
             entry = entries.get(f"data/{storage.key}")
@@ -123,18 +123,26 @@ def _entries(archive: zipfile.ZipFile, length: int) -> tuple[str, dict[str, zipf
     names = [info.filename for info in infos]
     if "config.json" in names:
         raise Refusal(
-            "it is a whole Keras model, which may hold code; save only its weights: model.save_weights('x.weights.h5')"
+            "it is a whole Keras model, which may hold code; save only its weights: model.save_weights('x.weights.h5')",
+            code="unsafe-file",
         )
     if any(name.endswith(".npy") for name in names):
-        raise Refusal("it is an archive of NumPy arrays, which may hold any object; save them as safetensors")
+        raise Refusal(
+            "it is an archive of NumPy arrays, which may hold any object; save them as safetensors", code="unsafe-file"
+        )
     folders = [name[: -len("data.pkl")] for name in names if re.fullmatch("[^/]+/data.pkl", name)]
     if len(folders) != 1 or f"{folders[0]}constants.pkl" in names:
         kind = "a TorchScript program" if len(folders) == 1 else "another kind of archive"
-        raise Refusal(f"it is {kind}, not a state dict; save one with torch.save(model.state_dict(), 'x.pth')")
+        raise Refusal(
+            f"it is {kind}, not a state dict; save one with torch.save(model.state_dict(), 'x.pth')",
+            code="unknown-format",
+        )
     if len(set(names)) != len(names):
         raise Refusal("its archive has the same name twice")
     if any(info.compress_type != zipfile.ZIP_STORED for info in infos) or sum(i.file_size for i in infos) > length:
-        raise Refusal("its archive is compressed or has impossible sizes, which PyTorch never writes")
+        raise Refusal(
+            "its archive is compressed or has impossible sizes, which PyTorch never writes", code="unsafe-file"
+        )
     return folders[0], {info.filename.removeprefix(folders[0]): info for info in infos}
 
 
@@ -151,17 +159,23 @@ def _state_dict(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, Storage]]
     value = read_pickle(file, FUNCTIONS, STORAGES, storage)
     wrappers = [name for name in WRAPPERS if type(value) is dict and type(value.get(name)) is dict]
     if len(wrappers) > 1:
-        raise Refusal(f"it has several state dicts: {', '.join(wrappers)}; save only one of them")
+        raise Refusal(
+            f"it has several state dicts: {', '.join(wrappers)}; save only one of them", code="unknown-format"
+        )
     weights = value[wrappers[0]] if wrappers else value
     if type(weights) is not dict:
-        raise Refusal(f"it holds a {type(weights).__name__}, not a state dict; save model.state_dict()")
+        raise Refusal(
+            f"it holds a {type(weights).__name__}, not a state dict; save model.state_dict()", code="unknown-format"
+        )
     others = [
         f"{name} ({type(value).__name__})"
         for name, value in weights.items()
         if type(name) is not str or type(value) is not Tensor
     ]
     if others:
-        raise Refusal(f"it contains other values than tensors: {listed(others)}; save model.state_dict()")
+        raise Refusal(
+            f"it contains other values than tensors: {listed(others)}; save model.state_dict()", code="wrong-type"
+        )
     return weights, storages
 
 
@@ -174,7 +188,8 @@ def _storage(key: Any) -> Storage:
             pass
         case _:
             raise Refusal(
-                "the entry of a storage has an unknown form; load the file and save it with PyTorch 1.6 or newer"
+                "the entry of a storage has an unknown form; load the file and save it with PyTorch 1.6 or newer",
+                code="unknown-format",
             )
     if not 0 <= numbers < MOST:
         raise Refusal(f"its storage {number!r} has {numbers} numbers")
@@ -190,7 +205,9 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
     if not all(type(number) is int and 0 <= number < MOST for number in numbers):
         raise Refusal("it has a tensor whose offset, shape or strides are not whole numbers from 0 up")
     if any(rest[2:]):
-        raise Refusal("it has a conjugated or negated tensor; save its .resolve_conj().resolve_neg()")
+        raise Refusal(
+            "it has a conjugated or negated tensor; save its .resolve_conj().resolve_neg()", code="unknown-format"
+        )
     tensor = Tensor(storage, offset, tuple(shape), tuple(strides))
     if tensor.end > storage.numbers:
         raise Refusal(f"it has a tensor that ends at {tensor.end:,} in a storage of {storage.numbers:,} numbers")
@@ -199,7 +216,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
 
 def _parameter(data: Any, *rest: Any) -> Tensor:
     if type(data) is not Tensor:
-        raise Refusal(f"it has a parameter of the type {type(data).__name__}, not a tensor")
+        raise Refusal(f"it has a parameter of the type {type(data).__name__}, not a tensor", code="wrong-type")
     return data
 
 

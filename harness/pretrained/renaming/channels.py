@@ -56,7 +56,8 @@ def _made(node: Node, inputs: list[PictureShapes]) -> PictureShapes:
         case Add() if len(set(inputs)) > 1:
             raise SpecError(
                 f"{node.name} adds vectors that have different orders in PyTorch, flattened from {inputs}; use a file with "
-                "samebench's names"
+                "samebench's names",
+                code="unknown-order",
             )
     return inputs[0]
 

@@ -72,7 +72,8 @@ def in_network_order(kinds: Mapping[str, LayerKind], origin: str) -> list[str]:
     if unclear:
         raise SpecError(
             f"{origin} sorts its tensors by name, and the order of these layers is unknown: {listed(unclear)}; "
-            f"known are numbers and these words: {', '.join(PLACE_OF)}; {KEEP_ORDER}"
+            f"known are numbers and these words: {', '.join(PLACE_OF)}; {KEEP_ORDER}",
+            code="unknown-order",
         )
     return order
 

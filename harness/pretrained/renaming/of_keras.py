@@ -28,7 +28,8 @@ def from_keras(model: Model, tensors: Weights, origin: str) -> dict[str, Array]:
     if unordered := [layer.name for layer in layers if list(layer.tensors)[:2] in BY_NAME]:
         raise SpecError(
             f"{origin} sorts its tensors by name, such as those of {unordered[0]}, and the names of Keras do not contain the "
-            "order of the layers; use a file that Keras itself writes: model.save_weights('x.weights.h5')"
+            "order of the layers; use a file that Keras itself writes: model.save_weights('x.weights.h5')",
+            code="unknown-order",
         )
     nodes = owners(_by_depth(model))
     if all(newer.values()):
@@ -56,7 +57,8 @@ def _named(node: Node, layer: FileLayer, origin: str) -> Iterator[tuple[str, Arr
     if len(node.parameters) != len(layer.tensors):
         raise SpecError(
             f"{origin}: its layer {layer.name} has {len(layer.tensors)} tensors, but {node.name} needs "
-            f"{', '.join(node.parameters)}"
+            f"{', '.join(node.parameters)}",
+            code="wrong-weights",
         )
     return zip((f"{node.name}.{name}" for name in node.parameters), layer.tensors.values(), strict=True)
 

@@ -30,7 +30,8 @@ def from_pytorch(model: Model, tensors: Weights, origin: str) -> dict[str, Array
     if CAFFE in model.trunk:
         raise SpecError(
             f"{origin} is a file of PyTorch, but {model.name} preprocesses pixels like Caffe, so these weights would get "
-            "the wrong colours; use the file of Keras"
+            "the wrong colours; use the file of Keras",
+            code="wrong-weights",
         )
     kept = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTED)}
     layers = layers_of((*_split(name), None, tensor) for name, tensor in kept.items())

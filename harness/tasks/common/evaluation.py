@@ -71,7 +71,8 @@ def evaluate(loss: LossName, logits: Array, labels: Array, classes: Sequence[str
     if logits.shape != (len(labels), outputs) or not len(labels) or (loss == "sigmoid" and n != 2):
         raise SpecError(
             f"the {loss} loss of {2 if loss == 'sigmoid' else n} classes needs logits of the shape (labels, {outputs}) and at "
-            f"least 1 label, not logits of the shape {logits.shape} for {len(labels)} labels of {n} classes"
+            f"least 1 label, not logits of the shape {logits.shape} for {len(labels)} labels of {n} classes",
+            code="wrong-shape",
         )
     predictions = logits[:, 0] > 0 if loss == "sigmoid" else logits.argmax(1)
     pairs = labels.astype(np.int64) * n + predictions  # labels of 8 bits would overflow

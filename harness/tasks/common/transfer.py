@@ -177,7 +177,8 @@ def unfrozen_rates(
     starts, count, unit = (_blocks(nodes), blocks, "blocks") if layers is None else (_layers(nodes), layers, "layers")
     if not 1 <= count <= len(starts):
         raise SpecError(
-            f"the trunk of {model.name} has {len(starts)} {unit} that can be trained: set 1 to {len(starts)}, not {count}"
+            f"the trunk of {model.name} has {len(starts)} {unit} that can be trained: set 1 to {len(starts)}, not {count}",
+            code="out-of-range",
         )
     last = nodes[starts[-count] :]
     return (*FROZEN_TRUNK, *((node.name, rate) for node in last if norms or not isinstance(node.layer, BatchNorm)))
