@@ -77,7 +77,7 @@ def test_options_that_a_page_names_exist(page):
 def test_the_picture_is_drawn_from_the_stored_cells():
     drawn = script("make_picture").picture()
     assert (DOCS / "digits.svg").read_text() == drawn, "the picture is old: run python docs/make_picture.py"
-    assert "15,493" in drawn and 'fill="none"' in drawn, "a stable speed and an unstable speed"
+    assert "15,863" in drawn and 'fill="none"' in drawn, "a stable speed and an unstable speed"
 
 
 def test_the_number_of_rules_is_right():
