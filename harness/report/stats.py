@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -115,16 +116,17 @@ def t_quantile(freedom: int, alpha: float = 1 - LEVEL) -> float:
 
 def paired_differences(first: Sequence[float], second: Sequence[float]) -> Pairs:
     """The differences second - first of pairs: `first[i]` belongs to `second[i]`."""
-    return _pairs([after - before for before, after in zip(first, second, strict=True)])
+    return pairs_of([after - before for before, after in zip(first, second, strict=True)])
 
 
 def paired_ratios(first: Sequence[float], second: Sequence[float]) -> Pairs:
     """The logarithms of the ratios second / first of pairs. All values are above 0. `math.exp` of the mean is the geometric mean
     of the ratios."""
-    return _pairs([math.log(after / before) for before, after in zip(first, second, strict=True)])
+    return pairs_of([math.log(after / before) for before, after in zip(first, second, strict=True)])
 
 
-def _pairs(differences: Sequence[float]) -> Pairs:
+def pairs_of(differences: Sequence[float]) -> Pairs:
+    """The number, the mean and the standard deviation of these differences."""
     deviation = statistics.stdev(differences) if len(differences) > 1 else 0.0
     return Pairs(len(differences), statistics.fmean(differences), deviation)
 
@@ -185,19 +187,28 @@ def pairs_needed(
 ) -> int | None:
     """The number of such pairs that would decide with the probability `power`: show a difference, or show that it is within the
     margin. It assumes that mean and deviation stay as they are. None if it is above `MOST_PAIRS`."""
-    import numpy as np
-    from scipy.special import nctdtr
+    if not _is_decided(pairs, MOST_PAIRS, margin, alpha, power):
+        return None
+    needed = range(fewest, MOST_PAIRS + 1)
+    return needed[bisect_left(needed, True, key=lambda n: _is_decided(pairs, n, margin, alpha, power))]
 
+
+def _is_decided(pairs: Pairs, n: int, margin: float, alpha: float, power: float) -> bool:
+    """Whether `n` such pairs show a difference, or show that it is within the margin, with the probability `power`."""
     if pairs.deviation == 0:
-        return fewest
-    n = np.arange(fewest, MOST_PAIRS + 1)
-    error, freedom = pairs.deviation / np.sqrt(n), n - 1
-    beyond = np.array([t_quantile(int(f), alpha) for f in freedom])
-    one_sided = np.array([t_quantile(int(f), 2 * alpha) for f in freedom])
-    differs = 1 - nctdtr(freedom, np.minimum(abs(pairs.mean) / error, FARTHEST), beyond)
+        return True
+    error, freedom = pairs.deviation / math.sqrt(n), n - 1
+    if _power(abs(pairs.mean) / error, freedom, t_quantile(freedom, alpha)) >= power:
+        return True
     inside = [
-        1 - nctdtr(freedom, np.clip(distance / error, 0.0, FARTHEST), one_sided)
+        _power(distance / error, freedom, t_quantile(freedom, 2 * alpha))
         for distance in (margin + pairs.mean, margin - pairs.mean)
     ]
-    decided = np.flatnonzero((differs >= power) | (inside[0] + inside[1] - 1 >= power))
-    return int(n[decided[0]]) if decided.size else None
+    return sum(inside) - 1 >= power
+
+
+def _power(distance: float, freedom: int, beyond: float) -> float:
+    """The probability that Student's t is above `beyond` if the true mean is `distance` standard errors above 0."""
+    from scipy.special import nctdtr
+
+    return 1 - float(nctdtr(freedom, min(max(distance, 0.0), FARTHEST), beyond))
