@@ -158,7 +158,11 @@ def timed(
     results = []
     for seed, speed in enumerate(speeds):
         result = finished(cell(backend, seed=seed, **changes), metrics={"test_accuracy": accuracy + seed / 1000})
-        result.time |= {"total_s": 1000 / speed, "images_per_s": [0.9 * speed, speed, 1.1 * speed]} | dict(time)
+        result.time |= {
+            "total_s": 1001 / speed,
+            "train_s": 1000 / speed,
+            "images_per_s": [0.9 * speed, speed, 1.1 * speed],
+        } | dict(time)
         result.evidence |= {"dataset": "d" * 16, "host": HOST} | dict(evidence)
         results.append(result)
     return results

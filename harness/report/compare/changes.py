@@ -16,6 +16,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from harness.report.compare.conditions import SPEED_MARGIN, Conditions
@@ -84,7 +85,7 @@ class Change:
     def n(self) -> int:
         return len(self.differences)
 
-    @property
+    @cached_property
     def pairs(self) -> Pairs:
         return pairs_of(self.differences)
 

@@ -385,7 +385,12 @@ def columns(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]]
 def labels(rows: Sequence[Row]) -> dict[int, str]:
     """The name of each row in a sentence, by the id of the row: no two rows of a run have the same name."""
     first, second = [row for row in rows if row.first], [row for row in rows if not row.first]
-    return {id(row): _label(row, _varied_options(group)) for group in (first, second) for row in group}
+    return _labels(first) | _labels(second)
+
+
+def _labels(rows: Sequence[Row]) -> dict[int, str]:
+    options = _varied_options(rows)
+    return {id(row): _label(row, options) for row in rows}
 
 
 def _label(row: Row, options: Sequence[str]) -> str:
