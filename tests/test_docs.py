@@ -118,7 +118,8 @@ def test_ci_runs_the_command_of_the_readme():
 @pytest.mark.parametrize(("page", "runs"), TABLES, ids=["README", "results"])
 def test_tables_agree_with_the_stored_cells(page, runs):
     tables, text = script("make_tables"), (ROOT / page).read_text()
-    assert [command.split()[0] for command in tables.commands_in(text)] == [f"results/{name}" for name in runs]
+    shown = [word for command in tables.commands_in(text) for word in command.split() if word.startswith("results/")]
+    assert shown == [f"results/{name}" for name in runs]
     assert tables.refreshed(text) == text, "the tables are old: run python docs/make_tables.py"
 
 

@@ -58,11 +58,11 @@ def test_cells_are_paired_by_their_seed():
 
 def test_cells_of_one_seed_are_paired_in_the_order_in_which_they_ran():
     def ran(*orders):
-        return [replace(timed([100.0 + order])[0], evidence={"device": "cpu", "order": order}) for order in orders]
+        return [timed([100.0 + order], time={"turn": order})[0] for order in orders]
 
     (row,) = match(ran(4, 1), ran(2, 7))
-    assert [(pair.first.evidence["order"], pair.second.evidence["order"]) for pair in row.pairs] == [(1, 2), (4, 7)]
-    assert [pair.turn for pair in row.pairs] == [0, 1]
+    assert [(pair.first.time["turn"], pair.second.time["turn"]) for pair in row.pairs] == [(1, 2), (4, 7)]
+    assert [pair.repeat for pair in row.pairs] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_the_same_machine_is_known_by_stable_facts():
     second = on(timed(scaled(0.99)), memory_bytes=HOST["memory_bytes"] - 4096, system="Linux 6.2", python="3.12.1")
     found = compared(timed(STEADY), second, host={"processor": "where the run was started"})
     assert found.conditions.obstacles == [] and verdicts(found) == ["equivalent"]
-    assert "kernel 6.1 6.2 NO" in said(found) and "Python 3.11.7 3.12.1 NO" in said(found)
+    assert "kernel 6.1 6.2 no" in said(found) and "Python 3.11.7 3.12.1 no" in said(found)
     assert "hostname" not in json.dumps(found.as_json())
 
 
@@ -235,7 +235,7 @@ def test_rows_of_another_precision_are_shown_and_not_judged():
 def test_other_versions_are_listed_and_judged():
     second = [replace(one, versions={"numpy": "3"}, settings={"threads": "1"}) for one in timed(scaled(0.5))]
     found = compared(timed(STEADY), second)
-    assert verdicts(found) == ["lower"] and "numpy 2 3 NO" in said(found) and "threads unknown 1 unknown" in said(found)
+    assert verdicts(found) == ["lower"] and "numpy 2 3 no" in said(found) and "threads unknown 1 unknown" in said(found)
 
 
 def test_results_that_do_not_know_their_data_are_compared_and_say_so():

@@ -55,7 +55,7 @@ class Change:
     """Whether the change is a ratio, and not a difference."""
 
     places: Sequence[tuple[int, int]] = ()
-    """The seed and the turn of each pair with a value in both runs."""
+    """The seed and the repeat of each pair with a value in both runs."""
 
     differences: Sequence[float] = ()
     """The differences of the pairs, or the logarithms of their ratios."""

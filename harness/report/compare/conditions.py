@@ -46,6 +46,11 @@ class Condition:
     same: bool | None
     """None if a run does not know the value."""
 
+    @property
+    def is_obstacle(self) -> bool:
+        """Whether it allows no verdict."""
+        return self.group in BLOCKING and self.same is False
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -82,7 +87,7 @@ class Conditions:
     @property
     def obstacles(self) -> list[str]:
         """The names of all conditions that allow no verdict."""
-        found = [one.name for one in self.all if one.group in BLOCKING and one.same is False]
+        found = [one.name for one in self.all if one.is_obstacle]
         return [*found, *([SPEED_OF_MACHINE] if self.drift and self.drift.is_too_large else [])]
 
     def obstacles_of(self, pairs: Iterable[Pair], timed: bool) -> list[str]:
@@ -133,6 +138,7 @@ def _facts(result: Result, usual_host: Any, declared: Declared) -> Facts:
             **result.versions, **{f"GPU's {name}": value for name, value in accelerator.items() if name != "name"},
         },
         "settings": result.settings
+        | {"shortest segment": result.time.get("shortest_segment")}
         | {name: value for name, value in provenance.get("environment", {}).items() if name not in SELECTS},
     }  # fmt: skip
     return {(group, name): value for group, values in groups.items() for name, value in values.items()}

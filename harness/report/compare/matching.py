@@ -25,13 +25,13 @@ class Pair(NamedTuple):
 
     first: Result
     second: Result
-    turn: int
+    repeat: int
     """0 for the first pair of a seed, 1 for the second, and so on."""
 
     @property
     def place(self) -> tuple[int, int]:
-        """The seed and the turn: the same for the pairs of all rows that ran in the same turn."""
-        return self.first.cell.seed, self.turn
+        """The seed and the repeat. The pairs of several rows with the same place ran close to each other."""
+        return self.first.cell.seed, self.repeat
 
     @property
     def is_finished(self) -> bool:
@@ -109,11 +109,11 @@ def _by_name(results: Iterable[Result], name: Callable[[Result], Any]) -> dict[A
 def _pairs(first: Sequence[Result], second: Sequence[Result]) -> Iterable[Pair]:
     after = _by_name(sorted(second, key=_order), lambda result: result.cell.seed)
     for seed, results in _by_name(sorted(first, key=_order), lambda result: result.cell.seed).items():
-        for turn, (one, other) in enumerate(zip(results, after.get(seed, ()))):
-            yield Pair(one, other, turn)
+        for repeat, (one, other) in enumerate(zip(results, after.get(seed, ()))):
+            yield Pair(one, other, repeat)
 
 
 def _order(result: Result) -> float:
     """The place of the cell in the order in which the cells of its run were run; 0 if the cell does not say it."""
-    order = result.evidence.get("order")
-    return float(order) if order is not None and is_number(order) else 0.0
+    turn = result.time.get("turn")
+    return float(turn) if turn is not None and is_number(turn) else 0.0

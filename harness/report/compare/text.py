@@ -37,7 +37,7 @@ FIGURES = tuple(header for header in LEFT if header not in ("A", "B"))
 MOST = 3
 """The largest number of values that a condition shows."""
 
-ANSWERS = {True: "yes", False: "NO", None: "unknown"}
+ANSWERS = {True: "yes", False: "no", None: "unknown"}
 SPEED_WORDS = {"higher": "faster", "lower": "slower"}
 
 
@@ -81,7 +81,8 @@ def _condition_rows(found: Comparison) -> Iterator[tuple[str, ...]]:
         if one.group in same and one.same:
             same[one.group] += 1
         elif one.group != "data" or one.name == "dataset" or not one.same:
-            yield one.name, _values(one.first), _values(one.second), ANSWERS[one.same]
+            answer = ANSWERS[one.same]
+            yield one.name, _values(one.first), _values(one.second), answer.upper() if one.is_obstacle else answer
     for group, count in same.items():
         if count:
             yield f"{count} {'versions' if group == 'software' else 'settings'}", "", "", ANSWERS[True]
