@@ -108,7 +108,7 @@ def test_json_has_everything(base, slower):
     assert gate["status"] == "regressed" and gate["change"]["ratio"] == row["ratio"]
     assert {one["name"] for one in data["conditions"]} >= {
         "processor",
-        "cores",
+        "number of cores",
         "memory",
         "system",
         "dataset",

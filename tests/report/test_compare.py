@@ -192,7 +192,7 @@ def on(second: list[Result], **changes) -> list[Result]:
 @pytest.mark.parametrize(
     ("change", "obstacle"),
     [
-        ({"processor": "another"}, "processor"), ({"cores": 4}, "cores"), ({"memory_bytes": 2**30}, "memory"),
+        ({"processor": "another"}, "processor"), ({"cores": 4}, "number of cores"), ({"memory_bytes": 2**30}, "memory"),
         ({"system": "Darwin 24"}, "system"), ({"device": "gpu"}, "device"), ({"dataset": "e" * 16}, "dataset"),
         ({"model": "another"}, "network"), ({"order_rule": "1"}, "order of the pictures"),
     ],
@@ -221,6 +221,14 @@ def test_the_same_machine_is_known_by_stable_facts():
     assert found.conditions.obstacles == [] and verdicts(found) == ["equivalent"]
     assert "kernel 6.1 6.2 no" in said(found) and "Python 3.11.7 3.12.1 no" in said(found)
     assert "hostname" not in json.dumps(found.as_json())
+
+
+def test_a_limit_of_threads_is_a_setting_and_no_other_machine():
+    """The process of a cell sees only the cores that it may use."""
+    found = compared(timed(STEADY), on(timed(scaled(0.5)), cores=1))
+    assert found.conditions.obstacles == [] and verdicts(found) == ["lower"] and "cores in use 2 1 no" in said(found)
+    other = compared(timed(STEADY), on(timed(scaled(0.5)), cores=1), host=HOST | {"cores": 1})
+    assert other.conditions.obstacles == ["number of cores"], "the second run was started on a machine with one core"
 
 
 def test_rows_of_another_precision_are_shown_and_not_judged():
@@ -362,7 +370,7 @@ def test_a_gate_for_an_accuracy_is_in_absolute_points():
         (timed(scaled(1.0), evidence={"disturbed": "busy"}), "disturbed"),
         (timed(scaled(1.0), time={"images_per_s": []}), "no cell of the second run has images/s"),
         (timed([0.001, *STEADY[1:]], time={"images_per_s": [0.0]}), "a ratio of images/s needs values above 0"),
-        (on(timed(scaled(1.0)), cores=64), "cores differs"),
+        (on(timed(scaled(1.0)), cores=64), "number of cores differs"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip

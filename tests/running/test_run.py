@@ -90,7 +90,7 @@ def test_a_report_for_programs_has_the_promised_keys(run):
     summary = data["summary"][0]
     assert summary["n"] == 2 and summary["parity"] == "equal" and summary["parameters"] == 35914
     assert summary["test_accuracy"].keys() == {"mean", "low", "high"}
-    assert summary["images_per_s"].keys() == {"median", "low", "high"}
+    assert summary["images_per_s"].keys() == {"median", "low", "high", "n"}
 
 
 def test_a_report_can_be_written_to_a_file(run, tmp_path):

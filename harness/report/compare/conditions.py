@@ -128,7 +128,7 @@ def _facts(result: Result, usual_host: Any, declared: Declared) -> Facts:
     accelerator = provenance.get("accelerator", {})
     groups: dict[Group, Mapping[str, Any]] = {
         "machine": {
-            "device": evidence.get("device"), "processor": host.get("processor"), "cores": host.get("cores"),
+            "device": evidence.get("device"), "processor": host.get("processor"), "number of cores": _cores(host, usual_host),
             MEMORY: host.get("memory_bytes"), "system": system or None, "GPU": accelerator.get("name"),
         },
         "data": experiment_of(result, declared.get(result.cell.task, ())),
@@ -138,10 +138,20 @@ def _facts(result: Result, usual_host: Any, declared: Declared) -> Facts:
             **result.versions, **{f"GPU's {name}": value for name, value in accelerator.items() if name != "name"},
         },
         "settings": result.settings
-        | {"shortest segment": result.time.get("shortest_segment")}
+        | {"cores in use": host.get("cores"), "shortest segment": result.time.get("shortest_segment")}
         | {name: value for name, value in provenance.get("environment", {}).items() if name not in SELECTS},
     }  # fmt: skip
     return {(group, name): value for group, values in groups.items() for name, value in values.items()}
+
+
+def _cores(host: dict[str, Any], usual_host: Any) -> Any:
+    """The cores of the machine. A cell sees fewer if the setting `threads` limits it, so the larger number counts if the run was
+    started on the same processor."""
+    found: Any = host.get("cores")
+    whole: Any = usual_host.get("cores") if isinstance(usual_host, dict) else None
+    if not (is_number(found) and is_number(whole)) or usual_host.get("processor") != host.get("processor"):
+        return found
+    return max(found, whole)
 
 
 def _samebench(known: Mapping[str, Any]) -> str | None:
