@@ -94,7 +94,7 @@ def _accuracies(report: Report, rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _speeds(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """The median speed, with its interval where it has one."""
+    """The speed, with its interval where it has one."""
     most = max(row["images_per_s"]["high"] or row["images_per_s"]["median"] for row in rows)
     start = LEFT + 2 * (PANEL + GAP)
     yield from _panel(2, "Training images per second", "0", f"{most:,.0f}", len(rows))

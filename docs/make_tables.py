@@ -1,6 +1,6 @@
 """Write the tables in README.md and docs/ anew, from the cells in results/: python docs/make_tables.py
 
-A comment above a block names the command, and how much of its output the page shows:
+A comment above a block names the command (`report` or `compare`), and how much of its output the page shows:
 <!-- all: samebench report results/digits -->, or <!-- first 2 tables: samebench report results/attacks --full -->
 """
 
@@ -16,16 +16,16 @@ from harness.cli import main
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(
-    r"(<!-- (all|first \d+ tables): samebench report (.*?) -->\n```\n)(.*?)(\n```\n<!-- end -->)", re.DOTALL
+    r"(<!-- (all|first \d+ tables): samebench ((?:report|compare) .*?) -->\n```\n)(.*?)(\n```\n<!-- end -->)", re.DOTALL
 )
 
 
 def printed(extent: str, command: str) -> str:
-    """The output of `samebench report`, or as many paragraphs of it as the extent says."""
+    """The output of a command of samebench, or as many paragraphs of it as the extent says."""
     before = Path.cwd()
     os.chdir(ROOT)
     try:
-        parts = CliRunner().invoke(main, ["report", *command.split()], catch_exceptions=False).output.rstrip("\n")
+        parts = CliRunner().invoke(main, command.split(), catch_exceptions=False).output.rstrip("\n")
     finally:
         os.chdir(before)
     paragraphs = parts.split("\n\n")
@@ -38,7 +38,7 @@ def refreshed(text: str) -> str:
 
 
 def commands_in(text: str) -> list[str]:
-    """The arguments of each report that a page shows."""
+    """Each command whose output a page shows."""
     return [block[3] for block in BLOCK.finditer(text)]
 
 

@@ -34,6 +34,7 @@ _HOMES = {
     "harness.options": "ABOVE_0 AT_LEAST_0 AT_LEAST_1 BELOW_1 FACTOR Range check_ranges",
     "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule StepDecay Warmup",
     "harness.reference.losses": "probabilities",
+    "harness.report.markdown": "markdown_table markdown_text",
     "harness.report.summary": "Report",
     "harness.report.terminal": "draw_table wrap_lines",
     "harness.report.text.notes": "report_notes",
@@ -126,6 +127,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.recipe import StepDecay as StepDecay
     from harness.recipe import Warmup as Warmup
     from harness.reference.losses import probabilities as probabilities
+    from harness.report.markdown import markdown_table as markdown_table
+    from harness.report.markdown import markdown_text as markdown_text
     from harness.report.summary import Report as Report
     from harness.report.terminal import draw_table as draw_table
     from harness.report.terminal import wrap_lines as wrap_lines

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,51 @@ def unchanged(*folders: Path) -> Iterator[None]:
     before = [seen_in(folder) for folder in folders]
     yield
     assert [seen_in(folder) for folder in folders] == before
+
+
+HOST = {"processor": "a processor", "cores": 2, "memory_bytes": 8 * 2**30, "system": "Linux 6.1", "python": "3.11.7"}
+
+
+def stored_run(folder: Path, results: Sequence[Result], **record: Any) -> Path:
+    """Write a run with these results into a folder."""
+    store = Store(folder)
+    given = {
+        "id": folder.name, "started": "2026-11-30T10:00:00+00:00", "finished": "2026-11-30T10:05:00+00:00", "host": HOST,
+        "config": {}, "plan": [asdict(result.cell) for result in results],
+    }  # fmt: skip
+    store.save_run(given | record)
+    for result in results:
+        store.save(result)
+    return folder
+
+
+def timed(
+    speeds: Sequence[float],
+    backend: str = "numpy",
+    accuracy: float = 0.5,
+    evidence: Any = (),
+    time: Any = (),
+    **changes: Any,
+) -> list[Result]:
+    """A finished cell for each speed, with the seeds 0, 1, 2 and so on."""
+    results = []
+    for seed, speed in enumerate(speeds):
+        result = finished(cell(backend, seed=seed, **changes), metrics={"test_accuracy": accuracy + seed / 1000})
+        result.time |= {
+            "total_s": 1001 / speed,
+            "train_s": 1000 / speed,
+            "images_per_s": [0.9 * speed, speed, 1.1 * speed],
+        } | dict(time)
+        result.evidence |= {"dataset": "d" * 16, "host": HOST} | dict(evidence)
+        results.append(result)
+    return results
+
+
+STEADY = (100.0, 101.0, 99.0, 100.5, 99.5, 100.0)
+"""The speeds of six cells without much noise."""
+
+
+def scaled(factor: float, noise: float = 0.005) -> list[float]:
+    """The speeds `STEADY` on a machine with another speed, with a little noise that sums up to nothing."""
+    signs = (1, -1, 1, -1, 1, -1)
+    return [factor * speed * (1 + noise * sign) for speed, sign in zip(STEADY, signs, strict=True)]

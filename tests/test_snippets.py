@@ -5,9 +5,12 @@ blocks have written. HTML comments above a block are instructions for the test:
 
     <!-- file: NAME -->          the block is a file with this name; a pyproject.toml is installed as by pip
     <!-- not run: REASON -->     commands are only parsed; a run is also planned, unless REASON starts with "your"
-    <!-- exit: 1 -->             the commands end with this exit code
+    <!-- exit: 1 -->             the commands end with this exit code, or with one of several: 0 or 3
     <!-- prints: TEXT -->        the commands print this text
+    <!-- seeds: kept -->         a quick run uses as many seeds as the page
     <!-- tasks: all -->          a quick run uses all tasks; without this comment, scratch-cnn if it names none
+
+A workflow of CI (yaml) is written, and its steps are executed, each as its own script.
 
 Quick versions of `samebench run` and `learning-curve` use only the reference, one seed, an epoch and few pictures.
 """
@@ -39,8 +42,11 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"((?:^<!--[^\n]*-->\n)*)^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"<!-- ([a-z ]+): (.*?) -->")
-LANGUAGES = {"sh", "python", "toml", "json", "text", ""}
+LANGUAGES = {"sh", "python", "toml", "yaml", "json", "text", ""}
 QUICK = ("run", "learning-curve")
+OWN = ("mine", "my_")
+"""The names of backends of the pages themselves start with these; they remain in quick runs."""
+
 BACKEND = ("--backend", "numpy", "--precision", "float64", "--no-parity")
 DROPPED = {"--backend": 1, "--seeds": 1, "--mode": 1, "--precision": 1, "--no-parity": 0}
 """Options that a quick run leaves out, with the number of their values."""
@@ -49,6 +55,19 @@ SETTINGS = {
     "epochs": "1", "train_limit": "96", "head.epochs": "1", "steps": "2", "pictures": "8", "classes": "[1]",
 }  # fmt: skip
 """Options of tasks in a quick run. A task without such an option ignores it."""
+
+
+MY_BACKEND = """
+from harness import hookimpl
+from harness.reference.backend import NumPy
+
+class Mine(NumPy):
+    name = "mine"
+
+@hookimpl
+def samebench_backend():
+    return Mine
+"""
 
 
 @dataclass(frozen=True)
@@ -85,16 +104,17 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(page, text[: found.start(2)].count("\n") + 1, found[2], found[3], comments)
 
 
-def quick(words: list[str], every_task: bool) -> tuple[list[str], list[str]]:
-    """The words of a command that remain, and the words that make it quick."""
+def quick(words: list[str], every_task: bool, seeds: bool = False) -> tuple[list[str], list[str]]:
+    """The words of a command that remain, and the words that make it quick. `seeds`: whether the seeds remain."""
     if words[:2] not in [["samebench", name] for name in QUICK] or "--dry-run" in words:
         return words, []
     kept, rest = [], iter(words)
     for word in rest:
-        if word not in DROPPED:
+        if word not in DROPPED or (seeds and word == "--seeds"):
             kept.append(word)
-        for _ in range(DROPPED.get(word, 0)):
-            if not (value := next(rest)).startswith("mine"):  # backends of the page itself remain
+            continue
+        for _ in range(DROPPED[word]):
+            if not Path(value := next(rest)).stem.startswith(OWN):
                 continue
             kept += [word, value]
     own = any(word == "--backend" for word in kept)
@@ -123,7 +143,7 @@ def quick(words: list[str], every_task: bool) -> tuple[list[str], list[str]]:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """What a page finds: pictures, stored results, and an empty cache."""
+    """What a page finds: pictures, stored results, two checkouts with a backend, and an empty cache."""
     random = np.random.default_rng(0)
     for name in ("cats", "dogs"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
@@ -132,6 +152,10 @@ def folder(tmp_path, monkeypatch) -> Path:
             Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "pictures" / name / f"{number}.png")
     Image.fromarray(random.integers(0, 256, (32, 32), np.uint8)).save(tmp_path / "cat.jpg")
     (tmp_path / "results").symlink_to(ROOT / "results")
+    for name in ("base", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "my_backend.py").write_text(MY_BACKEND)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     monkeypatch.setenv("SAMEBENCH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -146,6 +170,9 @@ def test_every_command_and_snippet_works(page, folder):
         assert block.language in LANGUAGES, f"{block.where}: no such language"
         if name := block.comment("file"):
             write(folder, name, block.text)
+            for step in steps(block) if block.language == "yaml" else ():
+                parse(step)
+                execute(step)
         elif block.language == "sh":
             parse(block)
             if not block.comment("not run"):
@@ -201,22 +228,31 @@ def parse(block: Block) -> None:
             assert done.exit_code == 0, f"{block.where}: {shlex.join(words)}: {done.output}"
 
 
+def steps(block: Block) -> Iterator[Block]:
+    """The scripts of a workflow of GitHub: what follows `- run:`, on the same line or below it. `>-` joins the lines."""
+    found = re.findall(r"^( *)- run: (.*)\n((?:\1  +.*\n)*)", block.text, re.MULTILINE)
+    for indent, first, below in found:
+        lines = [line[len(indent) + 4 :] for line in below.splitlines()]
+        text = {"|": "\n".join(lines), ">-": " ".join(lines)}.get(first, first)
+        yield Block(block.page, block.line, "sh", f"{text}\n", block.comments)
+
+
 def execute(block: Block) -> None:
     lines = block.text.replace("\\\n", " ").splitlines()
-    script = "\n".join(_quick_line(line, block.comment("tasks") == "all") for line in lines)
+    script = "\n".join(_quick_line(line, block) for line in lines)
     done = subprocess.run(
         ["bash", "-e", "-u", "-o", "pipefail", "-c", script], capture_output=True, text=True, timeout=300,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    assert done.returncode == int(block.comment("exit") or 0), (
+    assert done.returncode in map(int, (block.comment("exit") or "0").split(" or ")), (
         f"{block.where}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     )
     printed(block, done.stdout + done.stderr)
 
 
-def _quick_line(line: str, every_task: bool) -> str:
+def _quick_line(line: str, block: Block) -> str:
     words = shlex.split(line, comments=True)
-    kept, added = quick(words, every_task)
+    kept, added = quick(words, block.comment("tasks") == "all", block.comment("seeds") == "kept")
     text = line if kept == words and "#" not in line else shlex.join(kept)  # keeps special characters of the shell
     return f"{text} {shlex.join(added)}"
 
@@ -237,7 +273,7 @@ def test_there_are_snippets_and_most_are_run():
 
 
 def test_comments_about_blocks_are_known():
-    known = {"file", "tasks", "not run", "exit", "prints", "all", "first tables"}
+    known = {"file", "seeds", "tasks", "not run", "exit", "prints", "all", "first tables"}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         names = {re.sub(r" \d+", "", name) for name in re.findall(r"^<!-- ([a-z0-9 ]+): .* -->$", text, re.MULTILINE)}

@@ -12,6 +12,7 @@ import click
 
 from harness.commands import names
 from harness.commands.once import option
+from harness.commands.output import write_output
 from harness.errors import UsageError
 from harness.text import printable
 
@@ -78,7 +79,4 @@ def report_command(folder: Path, name: str, full: bool, output: Path | None) -> 
         if not report.full:
             click.echo(f"\n{details(folder, report)}")
         return
-    try:
-        output.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"the report cannot be written to {output}: {error.strerror}", code="not-writable") from None
+    write_output(text, output, "report")

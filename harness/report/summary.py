@@ -16,7 +16,7 @@ from harness.report.agreement import Agreement, agreements
 from harness.report.basis import Basis, apart, differing, experiment_of, frozen, rows_of
 from harness.report.crosscheck import Case, doubted, matrices
 from harness.report.declared import Declared, declared_metrics, with_plain_metrics
-from harness.report.stats import mean_interval, median_interval, rate_interval
+from harness.report.stats import geometric_interval, mean_interval, rate_interval
 from harness.result import SCHEMA, SHOWN, Result
 from harness.spec import Array
 from harness.text import shown_names
@@ -224,10 +224,10 @@ def _row(group: Sequence[Result], known: Basis, metrics: Sequence[Metric]) -> di
         row["images_per_s"] |= {"low": None, "high": None}
     if good:
         row["rate"] = good[0].time.get("rate", "images")
-        row["work_s"] = median_interval([work_seconds(result.time) for result in good])
-        if peaks := [peak for result in good if (peak := _peak(result.memory))]:
+        row["work_s"] = geometric_interval([work_seconds(result.time) for result in good])
+        if peaks := [peak for result in good if (peak := peak_bytes(result.memory))]:
             row["peak_bytes"] = max(peaks)
-        row["first_step_s"] = median_interval([result.time["first_step_s"] for result in good])
+        row["first_step_s"] = geometric_interval([result.time["first_step_s"] for result in good])
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters
     for metric in metrics:
@@ -241,7 +241,7 @@ def work_seconds(time: Mapping[str, Any]) -> float:
     return sum(s for name, s in phases.items() if isinstance(s, int | float) and name.split("_")[-1] not in AROUND)
 
 
-def _peak(memory: Mapping[str, int | None]) -> int | None:
+def peak_bytes(memory: Mapping[str, int | None]) -> int | None:
     """The peak memory of the device, or of the process if the device has no memory of its own."""
     return memory.get("peak_device_bytes") or memory.get("peak_rss_bytes")
 

@@ -12,10 +12,11 @@ from harness.report.text import LEFT_COLUMNS, Table
 WIDTH = 112
 
 
-def draw_table(table: Table) -> str:
-    """A table under its title."""
-    sides = ["left" if header in LEFT_COLUMNS else "right" for header in table.headers]
-    return f"{wrapped(table.title)}\n{tabulate(table.rows, table.headers, disable_numparse=True, colalign=sides)}"
+def draw_table(table: Table, left: Sequence[str] = LEFT_COLUMNS) -> str:
+    """A table under its title, if it has one. `left` are the columns that are aligned to the left."""
+    sides = ["left" if header in left else "right" for header in table.headers]
+    title = f"{wrapped(table.title)}\n" if table.title else ""
+    return f"{title}{tabulate(table.rows, table.headers, disable_numparse=True, colalign=sides)}"
 
 
 def wrap_lines(lines: Sequence[str]) -> str:

@@ -36,10 +36,10 @@ def _flat(result: Result) -> dict[str, Any]:
 
 
 def _of_row(number: int, row: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """The row of the summary that a cell belongs to, with its means. Only cells of the same row may be averaged."""
+    """The row of the summary that a cell belongs to, with its means and its rate. Only cells of the same row may be averaged."""
     apart = ", ".join(f"{name} {value}" for name, value in row["apart"].items())
     means = [metric.name for metric in report.metrics[row["task"]] if metric.form == "value" and metric.is_mean]
-    known = {name: row[name] for name in means if name in row}
+    known = {name: row[name] for name in (*means, "images_per_s") if name in row}
     return {"row": number, "kept_apart": apart} | dict(_paths(known, "row."))
 
 

@@ -132,7 +132,7 @@ def test_two_seeds_have_no_interval():
     (row,) = report(*results).summary
     names = ("test_accuracy", "macro_f1", "overfitting_gap", "test_loss", "images_per_s", "first_step_s")
     assert [(row[name]["low"], row[name]["high"]) for name in names] == [(None, None)] * 6
-    assert row["images_per_s"]["median"] == 110.5
+    assert row["images_per_s"]["median"] == pytest.approx((110 * 111) ** 0.5)
     for name in ("table", "markdown", "evaluation"):
         text = REPORTERS[name](report(*results))
         assert "38.00%" in text and not re.search(r"\d \([\d.]+ to |±", text)
@@ -141,8 +141,8 @@ def test_two_seeds_have_no_interval():
 def test_every_interval_is_shown_in_one_form():
     three, six = report(*seeds(0.9, 0.95, 1.0)), report(*seeds(*[0.9, 0.95, 1.0] * 2))
     assert "95.00% (82.58 to 100.00)" in REPORTERS["table"](three), "no accuracy is above 1"
-    assert "111 " in REPORTERS["table"](three) and " to 11" not in REPORTERS["table"](three)
-    assert "112 (110 to 115)" in REPORTERS["table"](six)
+    assert "111 (n = 3)" in REPORTERS["table"](three) and " to 11" not in REPORTERS["table"](three)
+    assert "112 (111 to 114)" in REPORTERS["table"](six)
     assert "95.00% (82.58 to 100.00)" in REPORTERS["evaluation"](three)
     curve = report(*(replace(r, cell=replace(r.cell, options={"train_limit": 9})) for r in three.results))
     assert "95.00% (82.58 to 100.00)" in REPORTERS["learning-curve"](curve)
@@ -150,7 +150,7 @@ def test_every_interval_is_shown_in_one_form():
 
 def test_the_footer_explains_intervals_and_rates():
     text = " ".join(REPORTERS["table"](report(ok())).split())
-    assert "mean over seeds, for at least 3 seeds" in text and "median over cells, for at least 6 cells" in text
+    assert "mean over seeds, for at least 3 seeds" in text and "geometric mean over cells, for at least 6 cells" in text
     assert "in the first step only" not in text and "Rates do not include the first step" in text
 
 
@@ -194,6 +194,14 @@ def test_names_do_not_act_on_a_terminal(nasty):
     for name in ("table", "evaluation"):
         text = REPORTERS[name](report(bad, good))
         assert "\x1b" not in text and "\u202e" not in text
+
+
+def test_csv_has_the_rate_of_the_row_with_its_interval():
+    first, *_ = csv.DictReader(io.StringIO(REPORTERS["csv"](report(*seeds(*[0.9] * 6)))))
+    rate = {end: float(first[f"row.images_per_s.{end}"]) for end in ("low", "median", "high")}
+    assert 110 < rate["low"] < rate["median"] < rate["high"] < 115 and first["row.images_per_s.n"] == "6"
+    (alone,) = csv.DictReader(io.StringIO(REPORTERS["csv"](report(ok()))))
+    assert alone["row.images_per_s.low"] == "" and alone["row.images_per_s.n"] == "1"
 
 
 def test_csv_has_a_column_for_each_value():

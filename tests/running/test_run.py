@@ -15,12 +15,10 @@ from refusals import has
 
 from harness.cli import COMMANDS
 from harness.conformance import RULES
-from harness.metric import ends_of
 from harness.models.two_block_cnn import two_block_cnn
 from harness.pictures.inputs import DataOptions, NetworkInput, load
 from harness.plugins import load_plugins
 from harness.reference.backend import NumPy
-from harness.report.stats import mean_interval, median_interval, rate_interval
 from harness.result import Result, diverged
 from harness.storage.places import Places
 from harness.storage.sealed import read_sealed
@@ -93,7 +91,7 @@ def test_a_report_for_programs_has_the_promised_keys(run):
     summary = data["summary"][0]
     assert summary["n"] == 2 and summary["parity"] == "equal" and summary["parameters"] == 35914
     assert summary["test_accuracy"].keys() == {"mean", "low", "high"}
-    assert summary["images_per_s"].keys() == {"median", "low", "high"}
+    assert summary["images_per_s"].keys() == {"median", "low", "high", "n"}
 
 
 def test_a_report_can_be_written_to_a_file(run, tmp_path):
@@ -371,29 +369,3 @@ def test_numbers_that_are_not_finite_are_divergence():
     curve = [{"train_loss": 0.5}, {"train_loss": 0.4, "epochs": [1.0, float("inf")]}]
     assert diverged({"test_loss": 0.1, "curve": curve}) == "curve[1].epochs[1] is inf"
     assert diverged({"test_loss": 0.1, "curve": curve[:1], "per_class": [{"recall": None}]}) is None
-
-
-def test_too_few_values_have_no_interval():
-    for few in ([2.0], [1.0, 3.0]):
-        assert mean_interval(few) == {"mean": 2.0, "low": None, "high": None}
-    assert median_interval([3.0, 1.0, 2.0, 5.0, 4.0]) == {"median": 3.0, "low": None, "high": None}
-
-
-def test_intervals():
-    three = mean_interval([1.0, 2.0, 3.0])
-    assert (three["low"], three["high"]) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
-    assert median_interval([float(n) for n in range(6, 0, -1)]) == {"median": 3.5, "low": 1.0, "high": 6.0}
-    assert median_interval([float(n) for n in range(1, 11)]) == {"median": 5.5, "low": 2.0, "high": 9.0}
-
-
-def test_the_interval_of_a_share_is_from_0_to_1():
-    ends = ends_of("share")
-    assert mean_interval([0.9, 1.0, 1.0], *ends)["high"] == 1.0 and mean_interval([0.0, 0.0, 0.1], *ends)["low"] == 0.0
-    assert mean_interval([0.9, 1.0, 1.0])["high"] > 1.0, "which is what is cut off"
-
-
-def test_the_interval_of_a_rate_is_over_cells_and_not_over_their_segments():
-    assert rate_interval([[1.0, 2.0, 9.0]] * 5) == {"median": 2.0, "low": None, "high": None}
-    cells = [[1.0, float(n), 99.0] for n in range(1, 7)]
-    assert rate_interval(cells) == {"median": 3.5, "low": 1.0, "high": 6.0}
-    assert rate_interval([[2.0], [1.0] * 99]) == {"median": 1.5, "low": None, "high": None}, "a cell counts once"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from harness.report.stats import FEWEST_MEANS, FEWEST_MEDIANS
+from harness.report.stats import FEWEST_MEANS, FEWEST_RATES
 from harness.report.summary import Report
 from harness.result import Result
 
 INTERVALS = (
     f"( to ): 95 % confidence intervals. Accuracies and other metrics: of the mean over seeds, for at least {FEWEST_MEANS} "
-    f"seeds. Rates: of the median over cells, for at least {FEWEST_MEDIANS} cells; each cell is the median of its segments.",
+    f"seeds. Rates: of the geometric mean over cells, for at least {FEWEST_RATES} cells; each cell is the median of its "
+    "segments. A rate of fewer cells has their number n instead.",
     "Rates do not include the first step and the warm-up steps, which are timed separately. They include later compilation.",
 )
 

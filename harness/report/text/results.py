@@ -9,7 +9,16 @@ from harness.metric import Metric
 from harness.report.summary import Report
 from harness.report.text.curves import curves, judgements
 from harness.report.text.headlines import columns
-from harness.report.text.tables import Table, experiment_title, metric_text, rate, row_names, seed_count, tiny
+from harness.report.text.tables import (
+    Table,
+    experiment_title,
+    metric_text,
+    number_of,
+    rate,
+    row_names,
+    seed_count,
+    tiny,
+)
 from harness.result import Result
 
 Row = dict[str, Any]
@@ -79,7 +88,7 @@ def _cells(row: Row, metrics: Sequence[Metric]) -> tuple[str, ...]:
 
 def _speed(row: Row) -> str:
     """The rate with its interval. If it was disturbed, it has a mark instead; a note gives the reason."""
-    return rate(row.get("images_per_s")) + (" (disturbed)" if "disturbed" in row else "")
+    return f"{number_of(row['images_per_s'])} (disturbed)" if "disturbed" in row else rate(row.get("images_per_s"))
 
 
 def _proof(certificates: Sequence[dict[str, Any]]) -> tuple[str, ...]:
