@@ -67,7 +67,7 @@ def load_backend(name: str) -> type[Any]:
 
     manager = plugin_manager()
     if name.endswith(".py"):
-        plugin, origin = _import_file(Path(name)), name
+        plugin, origin = import_file(Path(name), "backend"), name
         _register(manager, plugin, origin)
     else:
         entry = find_backend(name)
@@ -283,10 +283,11 @@ def _import_entry(name: str, module: str) -> Any:
         raise PluginError(f"{name} ({module}) cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _import_file(file: Path) -> Any:
+def import_file(file: Path, kind: str) -> Any:
+    """Import a .py file of the user. `kind` says in messages what the file is for."""
     spec = importlib.util.spec_from_file_location(re.sub(r"\W", "_", f"samebench_file_{file.stem}"), file)
     if not file.exists() or spec is None or spec.loader is None:
-        raise UsageError(f"there is no backend file {file}")
+        raise UsageError(f"there is no {kind} file {file}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
