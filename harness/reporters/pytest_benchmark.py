@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness import Report, hookimpl, report_experiments, row_names
+from harness import Report, Result, hookimpl, report_experiments, row_names
 
 VERSION = "5.2.3"
 """The version of pytest-benchmark whose format this is."""
@@ -23,10 +23,18 @@ def as_pytest_benchmark(report: Report) -> str:
         "machine_info": {"node": "", "machine": "", "cpu": {"brand_raw": host.get("processor", "")}} | host,
         "commit_info": {"id": report.run.get("id"), "project": "samebench"},
         "benchmarks": list(_benchmarks(report)),
+        "left_out": [_left_out(result) for result in report.results if result.status != "ok"],
         "datetime": report.run.get("started"),
         "version": VERSION,
     }
     return json.dumps(found, indent=1, allow_nan=False)
+
+
+def _left_out(result: Result) -> dict[str, Any]:
+    """A cell without a speed. pytest-benchmark does not read this."""
+    cell = result.cell
+    who = {"task": cell.task, "backend": result.shown, "mode": cell.mode, "seed": cell.seed}
+    return who | {"status": result.status, "reason": result.reason}
 
 
 def _benchmarks(report: Report) -> Iterator[dict[str, Any]]:
@@ -51,7 +59,7 @@ def _benchmarks(report: Report) -> Iterator[dict[str, Any]]:
             }
 
 
-def _rates(result: Any) -> list[float]:
+def _rates(result: Result) -> list[float]:
     return [rate for rate in result.time["images_per_s"] if rate > 0]
 
 

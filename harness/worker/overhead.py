@@ -24,7 +24,8 @@ from harness.errors import ContractError, PluginError, Unsupported
 from harness.plugins import import_file, load_backend, load_plugins
 from harness.recipe import SGD, Adam, Recipe
 from harness.spec import Array, Model, Shape
-from harness.tasks.common.transfer import unfrozen_rates
+from harness.task import ModelBuilder
+from harness.tasks.common.transfer import Head, unfrozen_rates
 from harness.timing.load import Reading, Usage
 from harness.worker.failures import explain
 
@@ -91,8 +92,8 @@ class Work:
     """The number of last blocks of a trained trunk that learn; None if the whole network learns."""
 
     def network(self) -> Model:
-        model: Model = load_plugins().models[self.model](self.input_shape, CLASSES)
-        return model
+        build: ModelBuilder = load_plugins().models[self.model]
+        return Head().on(build, self.input_shape, CLASSES) if self.blocks else build(self.input_shape, CLASSES)
 
     def recipe(self, model: Model) -> Recipe | None:
         if self.optimizer is None:
