@@ -209,10 +209,15 @@ class Sides:
         self.forms = {form: self.forms[form]}
         return self
 
+    @property
+    def yardstick(self) -> Run:
+        """The only form of the yardstick."""
+        (run,) = self.forms.values()
+        return run
+
     def pair(self, ours_first: bool) -> dict[str, Usage]:
         """The usage of a segment of each side, one after the other."""
-        (theirs,) = self.forms.values()
-        runs = {"ours": self.ours, "yardstick": theirs}
+        runs = {"ours": self.ours, "yardstick": self.yardstick}
         return {name: timed(runs[name])[1] for name in sorted(runs, reverse=not ours_first)}
 
 
@@ -239,7 +244,7 @@ def prepared(bench: Bench, file: Path) -> tuple[Sides, dict[str, Any]]:
     best = {name: min(seconds[name], again[name]) for name in forms}
     fastest = min(best, key=best.__getitem__)
     about = {"form": fastest, "forms": best, "steps": sides.steps, "images": sides.steps * bench.work.batch_size}
-    return sides.only(fastest), about | {"difference": apart[fastest]}
+    return sides.only(fastest), about | {"differences": apart}
 
 
 OURS = ""
