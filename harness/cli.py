@@ -27,7 +27,7 @@ GROUPS = {
         "doctor": "checking",
         "completion": "completing",
     },
-    "Trust": {"check": "checking", "compare": "comparing"},
+    "Trust": {"check": "checking", "compare": "comparing", "bench-overhead": "overhead"},
     "Scale": {"cache": "caching"},
 }
 """The commands in the groups of `--help`, each with its module in `harness.commands`."""

@@ -61,8 +61,9 @@ def unknown_backend(name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"there is no backend {name!r}; {hint}; or give the path of a file, FILE.py", code="unknown-name")
 
 
-def no_backend_file(file: str | Path) -> UsageError:
-    return UsageError(f"there is no backend file {file}", code="not-found")
+def no_such_file(file: str | Path, kind: str) -> UsageError:
+    """The error for a file of the user that does not exist. `kind` says what the file is for, such as "backend"."""
+    return UsageError(f"there is no {kind} file {file}", code="not-found")
 
 
 def load_backend(name: str) -> type[Any]:
@@ -71,7 +72,7 @@ def load_backend(name: str) -> type[Any]:
 
     manager = plugin_manager()
     if name.endswith(".py"):
-        plugin, origin = _import_file(Path(name)), name
+        plugin, origin = import_file(Path(name), "backend"), name
         _register(manager, plugin, origin)
     else:
         entry = find_backend(name)
@@ -301,10 +302,11 @@ def _import_entry(name: str, module: str) -> Any:
         ) from error
 
 
-def _import_file(file: Path) -> Any:
+def import_file(file: Path, kind: str) -> Any:
+    """Import a .py file of the user. `kind` says in messages what the file is for."""
     spec = importlib.util.spec_from_file_location(re.sub(r"\W", "_", f"samebench_file_{file.stem}"), file)
     if not file.exists() or spec is None or spec.loader is None:
-        raise no_backend_file(file)
+        raise no_such_file(file, kind)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:

@@ -28,6 +28,12 @@ def plugins_of(kind: str) -> Callable[[], Iterable[str]]:
     return names
 
 
+def overheads() -> Iterable[str]:
+    from harness.worker.overhead import WORKS
+
+    return WORKS
+
+
 def completed(names: Callable[[], Iterable[str]], files: bool = False) -> Complete:
     """A function that completes an option or an argument with these names, or with files if no name fits."""
 
@@ -40,5 +46,6 @@ def completed(names: Callable[[], Iterable[str]], files: bool = False) -> Comple
 
 BACKENDS = completed(backends, files=True)
 MODELS, TASKS, REPORTERS = (completed(plugins_of(kind)) for kind in ("models", "tasks", "reporters"))
+OVERHEADS = completed(overheads)
 DATASETS = completed(plugins_of("datasets"))
 WEIGHTS = completed(plugins_of("weights"), files=True)

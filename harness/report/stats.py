@@ -1,6 +1,6 @@
 """Statistics of reports and comparisons: intervals over cells, and tests on pairs of cells.
 
-Every interval is a 95 % confidence interval by Student's t. Rates and times are positive and vary by factors, so their
+Every interval is a 95 % confidence interval, by Student's t unless it says otherwise. Rates and times are positive and vary by factors, so their
 intervals are computed on logarithms. Too few cells have no interval. The segments of a cell share a process, so they are not
 independent: a cell counts once, with the median of its segments.
 
@@ -104,6 +104,21 @@ def rate_interval(cells: Sequence[Sequence[float]]) -> Typical:
 
 
 @cache
+def median_interval(values: Sequence[float]) -> Typical:
+    """The median of paired ratios and its 95 % interval, for at least `FEWEST_RATES` values. The ends of the interval are values
+    of the same rank from below and from above: the narrowest such pair that holds the median in at least 95 % of samples."""
+    ordered, n = sorted(values), len(values)
+    if n < FEWEST_RATES:
+        return {"median": statistics.median(ordered), "low": None, "high": None, "n": n}
+    below, rank = 0, 0
+    ways = 1  # of the 2**n ways to lie on either side of the median, those with `rank` values below it
+    while 40 * (below + ways) <= 2**n:  # 40 times 2.5 %
+        below += ways
+        ways = ways * (n - rank) // (rank + 1)
+        rank += 1
+    return {"median": statistics.median(ordered), "low": ordered[rank - 1], "high": ordered[n - rank], "n": n}
+
+
 def t_quantile(freedom: int, alpha: float = 1 - LEVEL) -> float:
     """The value that Student's t exceeds, in one of both directions, with the probability `alpha`."""
     from scipy.special import stdtrit

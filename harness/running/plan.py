@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.options import flatten, nearest
-from harness.plugins import declared_modes, find_backends, no_backend_file, own_names, unknown_backend
+from harness.plugins import declared_modes, find_backends, no_such_file, own_names, unknown_backend
 from harness.result import Cell
 from harness.running.config import Settings
 from harness.running.experiments import Experiment
@@ -58,7 +58,7 @@ def _backends(settings: Settings, start: bool) -> list[str]:
     for name in (*named, *settings.python):
         if name.endswith(".py"):
             if not Path(name).is_file():
-                raise no_backend_file(name)
+                raise no_such_file(name, "backend")
         elif name not in found:
             raise unknown_backend(name, found)
     for name, python in settings.python.items() if start else ():

@@ -1,4 +1,4 @@
-"""The process that runs one cell, or makes certificates of one backend: python -m harness.worker.cell REQUEST RESULT.
+"""The process that runs one cell, or does another job of one backend: python -m harness.worker.cell REQUEST RESULT.
 
 It imports one framework and writes its answer to the file RESULT. Nothing reads its stdout.
 """
@@ -57,6 +57,10 @@ def main(request_file: str, result_file: str) -> None:
         result, timing = Path(result_file), Timing(**request.get("timing", {}))
         done = run_cell(Cell(**request["cell"]), result.parent / ARTIFACTS, teller(), timing)
         write_sealed(result, done.as_json())
+    elif "overhead" in request:
+        from harness.worker.overhead import compare
+
+        write_json(Path(result_file), compare(request, teller()))
     else:
         from harness.worker.jobs import certify, judge, probe
 

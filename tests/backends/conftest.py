@@ -1,4 +1,4 @@
-"""Quick compilation by XLA, because these tests measure no time. tests/together and tests/speed compile as users do."""
+"""Quick compilation by XLA, because these tests measure no time. tests/together and tests/benchmarks compile as users do."""
 
 from __future__ import annotations
 

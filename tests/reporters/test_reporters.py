@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -305,3 +308,46 @@ def test_experiments_with_other_options_are_not_mixed():
 def test_missing_parts_are_named():
     assert "numpy/default: its cells hold no classes, no confusions, no learning curve." in lines(ok())
     assert "numpy/default: no cell has finished." in lines(Result(CELL, "failed", "it broke"))
+
+
+def test_pytest_benchmark_compares_the_speeds_of_two_runs(tmp_path):
+    """pytest-benchmark itself reads both files. A benchmark of the same name is in both."""
+    pytest.importorskip("pytest_benchmark")
+    slow = ok(time=TIME | {"images_per_s": [50.0, 40.0, 20.0]})
+    fast = ok(time=TIME | {"images_per_s": [500.0]})
+    files = [tmp_path / "before.json", tmp_path / "after.json"]
+    for file, result in zip(files, (slow, fast)):
+        file.write_text(
+            REPORTERS["pytest-benchmark"](report(result, Result(replace(CELL, seed=1), "failed", "it broke")))
+        )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest_benchmark",
+        "compare",
+        *map(str, files),
+        "--columns",
+        "min,max,median,outliers,rounds",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("scratch-cnn[numpy-default]")]
+    assert "time in ms" in done.stdout
+    assert {line[1]: (line[2], line[-1]) for line in lines} == {
+        "(0/before)": ("20.0000", "3"),
+        "(0/after)": ("2.0000", "1"),
+    }
+
+
+def test_pytest_benchmark_gets_the_time_of_an_image_and_the_verdict():
+    result = ok(time=TIME | {"images_per_s": [50.0, 40.0, 20.0]}, parity=certified())
+    (found,) = json.loads(REPORTERS["pytest-benchmark"](report(result)))["benchmarks"]
+    assert found["stats"]["data"] == [0.02, 0.025, 0.05] and found["stats"]["median"] == 0.025
+    assert found["stats"]["rounds"] == 3 and found["stats"]["stddev_outliers"] == 1
+    about = found["extra_info"]
+    assert (about["backend"], about["task"], about["verdict"]) == ("numpy", "scratch-cnn", "equal")
+
+
+def test_a_row_without_a_speed_is_no_benchmark():
+    failed = json.loads(REPORTERS["pytest-benchmark"](report(Result(CELL, "failed", "it broke"))))
+    assert failed["benchmarks"] == []
