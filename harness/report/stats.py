@@ -103,7 +103,6 @@ def rate_interval(cells: Sequence[Sequence[float]]) -> Typical:
     return geometric_interval([statistics.median(segments) for segments in cells])
 
 
-@cache
 def median_interval(values: Sequence[float]) -> Typical:
     """The median of paired ratios and its 95 % interval, for at least `FEWEST_RATES` values. The ends of the interval are values
     of the same rank from below and from above: the narrowest such pair that holds the median in at least 95 % of samples."""
@@ -119,6 +118,7 @@ def median_interval(values: Sequence[float]) -> Typical:
     return {"median": statistics.median(ordered), "low": ordered[rank - 1], "high": ordered[n - rank], "n": n}
 
 
+@cache
 def t_quantile(freedom: int, alpha: float = 1 - LEVEL) -> float:
     """The value that Student's t exceeds, in one of both directions, with the probability `alpha`."""
     from scipy.special import stdtrit
