@@ -154,7 +154,7 @@ def test_the_ratio_is_a_speed_and_its_interval_has_ranks():
 
     pairs = [{"ours": usage(1.0), "yardstick": usage(seconds)} for seconds in (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)]
     found = overhead.summary({"status": "ok", "reason": None, "images": 100, "pairs": pairs})
-    assert found["ratio"] == {"median": 1.05, "low": 0.8, "high": 1.3}
+    assert found["ratio"] == {"median": 1.05, "low": 0.8, "high": 1.3, "n": 6}
     assert found["images_per_s"]["ours"] == 100 and found["disturbed"] == {"ours": None, "yardstick": None}
 
 
