@@ -272,7 +272,7 @@ def has_form(value: Any, form: Any) -> bool:
     """Whether plain data has the form. This is fast if the form is a class."""
     try:
         convert(value, form)
-    except ValidationError:
+    except (ValidationError, UnicodeEncodeError):  # a word or a key with half of a surrogate pair
         return False
     return True
 
@@ -301,9 +301,9 @@ def _parts_with_problems(value: Any, form: Any, path: str) -> Iterator[Problems]
                 yield from _parts_with_problems(value, choice, path)
     elif isinstance(value, dict) and _is_class(form):
         known = _fields_of(form)
-        yield (f"{start}{field.name} is missing" for field in known if field.is_needed and field.name not in value)
         if _is_closed(form):
             yield (f"{start}{name} is unknown" for name in sorted(value.keys() - {field.name for field in known}))
+        yield (f"{start}{field.name} is missing" for field in known if field.is_needed and field.name not in value)
         yield from (problems(value[name], kind, f"{start}{name}") for name, kind, _ in known if name in value)
     elif isinstance(value, dict) and origin is dict:
         yield from (problems(part, inner[1], f"{start}{name}") for name, part in value.items())
@@ -359,6 +359,8 @@ def _word(form: Any) -> str:
         return " or ".join(dict.fromkeys(_word(part) for part in inner if part is not UnsetType))
     if _is_class(form):
         return "an object"
+    if origin is tuple and inner[-1] is not Ellipsis:
+        return f"a list of {len(inner)} values"
     kind = origin or form
     return JSON_KINDS.get(dict if kind is Mapping else kind, str(kind))
 

@@ -85,7 +85,7 @@ class Cell:
                 if problem := _unstorable(value):
                     raise OutOfRange("", path, f"{problem}: results cannot store it")
 
-    @property
+    @cached_property
     def _stem(self) -> str:
         """The backend's name, or the name of its file, for names of files. Long names are cut."""
         return Path(self.backend).stem[:LONGEST_STEM]
@@ -124,8 +124,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(_sorted_json(value).encode()).hexdigest()
 
 
-def _sorted_json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False)
+_sorted_json = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
 
 
 @dataclass

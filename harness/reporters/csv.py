@@ -21,9 +21,9 @@ def as_csv(report: Report) -> str:
     rows = [_flat(result) | rows_of.get((result.cell.configuration, result.cell.seed), {}) for result in report.results]
     columns = list(dict.fromkeys(column for row in rows for column in row)) or [field.name for field in fields(Cell)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({column: _safe(value) for column, value in row.items()} for row in rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_safe(row.get(column)) for column in columns] for row in rows)
     return text.getvalue().rstrip("\n")
 
 
@@ -32,7 +32,7 @@ def _flat(result: Result) -> dict[str, Any]:
     data = result.as_json()
     for name in ("evidence", "provenance", "settings", "versions"):
         del data[name]
-    return dict(_paths(data))
+    return dict(_paths(data | {"options": dict(data["options"])}))
 
 
 def _of_row(number: int, row: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _of_row(number: int, row: Mapping[str, Any], report: Report) -> dict[str, An
 def _paths(data: Mapping[str, Any], start: str = "") -> list[tuple[str, Any]]:
     found = []
     for name, value in data.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             found += _paths(value, f"{start}{name}.")
         else:
             found.append((start + name, json.dumps(value) if isinstance(value, list | tuple) else value))

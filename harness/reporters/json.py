@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from harness import Report, hookimpl
 
@@ -26,6 +29,10 @@ def _object(data: Mapping[str, Any], text: Callable[[Any], str], indent: str = "
 
 
 def _compact(value: Any) -> str:
+    """A value in one line of ASCII: a terminal would execute some other characters. msgspec is fast, but does not escape them."""
+    with suppress(UnicodeEncodeError):  # half of a surrogate pair
+        if (text := msgspec.json.encode(value)).isascii():
+            return text.decode()
     return json.dumps(value, allow_nan=False)
 
 

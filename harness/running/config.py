@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from harness.backend import Precision
 from harness.errors import SpecError, UsageError
+from harness.forms import is_too_large, shown
 from harness.options import ABOVE_0, AT_LEAST_1, Range, change, check_ranges, flatten, names_first, nearest, parse
 from harness.pictures.inputs import DataOptions
 from harness.plugins import Plugins
@@ -149,7 +150,7 @@ class Settings:
         return settings
 
     def with_value(self, path: str, value: Any) -> Settings:
-        _check_texts(path, value)
+        _check_storable(path, value)
         first, dot, rest = path.partition(".")
         if first in self.tasks and dot:
             return replace(self, tasks={**self.tasks, first: change(self.tasks[first], {rest: value}, f"{first}.")})
@@ -173,11 +174,13 @@ class Settings:
         return config | data | tasks | python
 
 
-def _check_texts(path: str, value: Any) -> None:
-    """Raise UsageError if a text has a character that names and paths must not have."""
-    for text in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(text, str) and not _can_be_a_path(text):
-            raise UsageError(f"{path} cannot be {text!r}: it has a character that names and paths must not have")
+def _check_storable(path: str, value: Any) -> None:
+    """Raise UsageError if a text has a character that names and paths must not have, or a number is too large for files."""
+    for part in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(part, str) and not _can_be_a_path(part):
+            raise UsageError(f"{path} cannot be {part!r}: it has a character that names and paths must not have")
+        if is_too_large(part):
+            raise UsageError(f"{path} must be smaller than 2**63, not {shown(part)}")
 
 
 def _can_be_a_path(text: str) -> bool:
@@ -190,12 +193,13 @@ def _can_be_a_path(text: str) -> bool:
 def from_file(file: Path) -> Source:
     """The settings of a TOML file."""
     try:
-        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+        source = Source(str(file), tomllib.loads(file.read_text(encoding="utf-8")))
+        source.by_path  # noqa: B018 - raises RecursionError if a dotted key has too many steps
     except FileNotFoundError:
         raise UsageError(f"there is no configuration file {file}") from None
     except (ValueError, RecursionError, OSError) as error:
         raise UsageError(f"{file} cannot be read as TOML: {error}") from None
-    return Source(str(file), settings)
+    return source
 
 
 def from_words(texts: Sequence[str]) -> list[Source]:

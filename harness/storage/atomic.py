@@ -7,6 +7,7 @@ replaced, never written to. Reading: only regular files of a limited size are re
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
@@ -157,6 +158,8 @@ def _parse_slowly(text: bytes, name: str) -> Any:
     for path, value in parts_of(data):
         if is_too_large(value):
             raise ValueError(f"{name}: {path or 'its number'} is too large: whole numbers are smaller than 2**63")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name}: {path or 'its number'} is too large for a number")
     return data
 
 

@@ -14,6 +14,7 @@ from reports import CELL, DIFFERS, NASTY, REPORTERS, certified, ok, report
 
 from harness import Point, evaluate
 from harness.result import Cell, Result
+from harness.storage.sealed import read_sealed, write_sealed
 from harness.verdict import Verdict, no_certificate
 
 
@@ -71,9 +72,10 @@ TIME = {"total_s": 2.0, "first_step_s": 0.5, "images_per_s": [100.0]}
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_invalid_stored_result_is_refused_with_the_path_of_its_problem(changes, path):
+def test_an_invalid_stored_result_is_refused_with_the_path_of_its_problem(tmp_path, changes, path):
+    write_sealed(tmp_path / "result.json", ok(**changes).as_json())
     with pytest.raises(ValueError, match=re.escape(path)):
-        Result.from_json(ok(**changes).as_json())
+        Result.from_json(read_sealed(tmp_path / "result.json"))
 
 
 def test_confusions_are_left_out_if_a_seed_lacks_them():
