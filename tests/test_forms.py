@@ -135,9 +135,7 @@ def test_every_wrong_part_of_a_file_is_named_with_its_path(form):
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_every_missing_part_that_is_needed_is_named(form):
     good = GOOD[form]
-    needed = (
-        [field.encode_name for field in struct_fields(form) if field.required] if issubclass(form, Struct) else ["name"]
-    )
+    needed = [field.encode_name for field in struct_fields(form) if field.required]
     for name in needed:
         less = {key: value for key, value in good.items() if key != name}
         assert list(problems(less, form, "file")) == [f"file.{name} is missing"]
