@@ -71,12 +71,13 @@ def report_command(folder: Path, name: str, full: bool, output: Path | None) -> 
     store = Store.open(folder)
     report = Report.of(store, full or name != OVERVIEW)
     text = load_plugins().reporters[name](report)
+    text = text.encode(errors="backslashreplace").decode()  # half of a surrogate pair, in the name of a file
     if output is None:
         click.echo(text)
         if not report.full:
             click.echo(f"\n{details(folder, report)}")
         return
     try:
-        output.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        output.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the report cannot be written to {output}: {error.strerror}") from None
