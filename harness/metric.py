@@ -7,6 +7,7 @@ knows the name of a metric.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -45,6 +46,9 @@ FORMATS: dict[Format, Look] = {
     "rate": Look(0.0, math.inf, "a rate of at least 0", ",.0f"),
 }
 """The formats: a share and a difference of shares are shown in percent, a size has three digits, and so on."""
+
+PLAIN_KEY = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]*')
+"""Keys of points that need no escapes in JSON."""
 
 RESERVED = (
     "subject", "task", "backend", "mode", "model", "dataset", "weights", "precision", "semantics", "options", "n", "cells",
@@ -123,6 +127,10 @@ class Metric:
         ):
             raise SpecError(
                 f"metric {self.name}: a curve needs `over` and `parts`; the format of each part is one of {', '.join(FORMATS)}"
+            )
+        if wrong := [key for key in (self.over, *(key for key, _ in self.parts)) if PLAIN_KEY.fullmatch(key) is None]:
+            raise SpecError(
+                f"metric {self.name}: the key {shown(wrong[0])} of its points has a quote, a backslash or a control character"
             )
 
     @property
@@ -290,6 +298,15 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
         for other in filter(None, (metric.of, metric.at, metric.sample)):
             if other not in names:
                 raise SpecError(f"the metric {metric.name} refers to {other}, which is not declared")
+        if metric.form == "value" and metric.of and not _is_at_a_point(metric, metrics[names.index(metric.of)]):
+            raise SpecError(
+                f"the metric {metric.name} is read from {metric.of}, which is no curve over {metric.at or 'a metric'}"
+            )
+
+
+def _is_at_a_point(metric: Metric, curve: Metric) -> bool:
+    """Whether the curve has the place where the value is read."""
+    return curve.form == "curve" and curve.over == metric.at
 
 
 def headline_of(metrics: Sequence[Metric]) -> Metric | None:

@@ -18,6 +18,7 @@ from harness.backend import Precision
 from harness.errors import OutOfRange
 from harness.forms import (
     HASH,
+    NAMED,
     AtLeast0,
     EvidenceForm,
     FinishedEvidenceForm,
@@ -58,9 +59,6 @@ LONGEST_STEM = 40
 
 SHOWN = "shown"
 """The key in the evidence for the backend's name in reports."""
-
-NAMED = 8
-"""The largest number of problems in an error."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +164,8 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """The fields of the cell, then those of the result. The values are those of the result, not copies."""
-        return {name: getattr(self.cell, name) for name in CELL_FIELDS} | {
-            name: getattr(self, name) for name in RESULT_FIELDS
-        }
+        cell = {name: getattr(self.cell, name) for name in CELL_FIELDS}
+        return cell | {name: getattr(self, name) for name in RESULT_FIELDS}
 
     @classmethod
     def from_json(cls, data: Any, metrics: Iterable[Metric] = (), of: Cell | None = None) -> Result:

@@ -87,6 +87,8 @@ def test_a_number_outside_of_its_format_is_refused(format):
         ({"name": "two words"}, "choose another name"),
         ({"form": "curve"}, "a curve needs"),
         ({"form": "curve", "over": "x", "parts": (("y", "percent"),)}, "a curve needs"),
+        ({"form": "curve", "over": 'a"b', "parts": (("y", "share"),)}, "the key 'a\"b' of its points has a quote"),
+        ({"form": "curve", "over": "x", "parts": (("\ud800", "share"),)}, "of its points has a quote"),
     ],
 )
 def test_a_wrong_declaration_is_refused(changes, message):
@@ -100,6 +102,7 @@ def test_a_wrong_declaration_is_refused(changes, message):
         ((Metric("x"), Metric("x")), "x is declared twice"),
         ((Metric("x", headline=True), Metric("y", headline=True)), "one headline, not x and y"),
         ((Metric("x", at="epsilon"),), "x refers to epsilon, which is not declared"),
+        ((Metric("x", of="y", at="z"), Metric("y"), Metric("z")), "x is read from y, which is no curve over z"),
     ],
 )
 def test_a_task_with_contradictory_metrics_is_refused(metrics, message):
