@@ -50,7 +50,7 @@ _HOMES = {
     "harness.tasks.common.stopping": "Stopping Watch",
     "harness.tasks.common.transfer": "FROZEN_TRUNK Head Trunk changed_tensors learn_head unfrozen_rates",
     "harness.tasks.common.victim": "Victim check_class choose_pictures predictions",
-    "harness.text": "format_size printable",
+    "harness.text": "format_size json_line printable",
     "harness.verdict": "Verdict",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -212,6 +212,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.tasks.common.victim import choose_pictures as choose_pictures
     from harness.tasks.common.victim import predictions as predictions
     from harness.text import format_size as format_size
+    from harness.text import json_line as json_line
     from harness.text import printable as printable
     from harness.verdict import Verdict as Verdict
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from harness import Cell, Report, Result, hookimpl
+from harness import Cell, Report, Result, hookimpl, json_line
 
 
 def as_csv(report: Report) -> str:
@@ -49,7 +48,7 @@ def _paths(data: Mapping[str, Any], start: str = "") -> list[tuple[str, Any]]:
         if isinstance(value, dict):
             found += _paths(value, f"{start}{name}.")
         else:
-            found.append((start + name, json.dumps(value) if isinstance(value, list | tuple) else value))
+            found.append((start + name, json_line(value) if isinstance(value, list | tuple) else value))
     return found
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
-import msgspec
-
-from harness import Report, hookimpl
+from harness import Report, hookimpl, json_line
 
 
 def as_json(report: Report) -> str:
@@ -19,21 +16,13 @@ def as_json(report: Report) -> str:
 
 def _values(value: Any) -> str:
     if isinstance(value, list):
-        return "[" + ",".join(f"\n  {_compact(part)}" for part in value) + "\n ]"
-    return _object(value, _compact, " ") if isinstance(value, dict) else _compact(value)
+        return "[" + ",".join(f"\n  {json_line(part)}" for part in value) + "\n ]"
+    return _object(value, json_line, " ") if isinstance(value, dict) else json_line(value)
 
 
 def _object(data: Mapping[str, Any], text: Callable[[Any], str], indent: str = "") -> str:
     lines = (f"\n{indent} {json.dumps(name)}: {text(value)}" for name, value in data.items())
     return "{" + ",".join(lines) + f"\n{indent}}}"
-
-
-def _compact(value: Any) -> str:
-    """A value in one line of ASCII: a terminal would execute some other characters. msgspec is fast, but does not escape them."""
-    with suppress(UnicodeEncodeError):  # half of a surrogate pair
-        if (text := msgspec.json.encode(value)).isascii():
-            return text.decode()
-    return json.dumps(value, allow_nan=False)
 
 
 @hookimpl

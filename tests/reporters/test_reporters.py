@@ -200,7 +200,7 @@ def test_names_do_not_act_on_a_terminal(nasty):
 
 def test_csv_has_a_column_for_each_value():
     (row,) = csv.DictReader(io.StringIO(REPORTERS["csv"](report(ok()))))
-    assert (row["metrics.test_accuracy"], row["time.images_per_s"]) == ("0.9", "[100.0, 110.0]")
+    assert (row["metrics.test_accuracy"], row["time.images_per_s"]) == ("0.9", "[100.0,110.0]")
     assert row["options.epochs"] == "1" and row["parity.verdict"] == "not-checked"
 
 
