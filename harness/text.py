@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
-import msgspec
-
 REFERENCE = "numpy"
 """The backend that judges the pictures of every run. A file with this name is shown with its path."""
 
@@ -30,6 +28,8 @@ def _escaped(character: str) -> str:
 def json_line(value: Any) -> str:
     """A value as one line of JSON in ASCII, because a terminal would execute some other characters. msgspec is fast, but does not
     escape them."""
+    import msgspec  # here, because every command imports this module
+
     with suppress(UnicodeEncodeError):  # half of a surrogate pair
         if (text := msgspec.json.encode(value)).isascii():
             return text.decode()

@@ -150,7 +150,12 @@ class Settings:
         return settings
 
     def with_value(self, path: str, value: Any) -> Settings:
-        _check_storable(path, value)
+        _check_texts(path, value)
+        settings = self._with_value(path, value)
+        _check_numbers(path, value)
+        return settings
+
+    def _with_value(self, path: str, value: Any) -> Settings:
         first, dot, rest = path.partition(".")
         if first in self.tasks and dot:
             return replace(self, tasks={**self.tasks, first: change(self.tasks[first], {rest: value}, f"{first}.")})
@@ -174,13 +179,18 @@ class Settings:
         return config | data | tasks | python
 
 
-def _check_storable(path: str, value: Any) -> None:
-    """Raise UsageError if a text has a character that names and paths must not have, or a number is too large for files."""
-    for part in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(part, str) and not _can_be_a_path(part):
-            raise UsageError(f"{path} cannot be {part!r}: it has a character that names and paths must not have")
-        if is_too_large(part):
-            raise UsageError(f"{path} must be smaller than 2**63, not {shown(part)}")
+def _check_texts(path: str, value: Any) -> None:
+    """Raise UsageError if a text has a character that names and paths must not have."""
+    for text in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(text, str) and not _can_be_a_path(text):
+            raise UsageError(f"{path} cannot be {text!r}: it has a character that names and paths must not have")
+
+
+def _check_numbers(path: str, value: Any) -> None:
+    """Raise UsageError if a whole number is too large for the files of a run."""
+    for number in value if isinstance(value, list | tuple) else [value]:
+        if is_too_large(number):
+            raise UsageError(f"{path} must be smaller than 2**63, not {shown(number)}")
 
 
 def _can_be_a_path(text: str) -> bool:
