@@ -7,12 +7,16 @@ knows the name of a metric.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, NamedTuple, get_args
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+from msgspec import UNSET, Meta, Struct, convert, defstruct, field
 
 from harness.errors import SpecError
-from harness.forms import is_number, mistyped, shown
+from harness.forms import Number, Problems, Share, has_form, is_number, number, problems, shown
 
 Format = Literal["share", "difference", "number", "size", "loss", "count", "rate"]
 Form = Literal["value", "curve", "classes", "confusion"]
@@ -43,11 +47,8 @@ FORMATS: dict[Format, Look] = {
 }
 """The formats: a share and a difference of shares are shown in percent, a size has three digits, and so on."""
 
-SHARES_OF_A_CLASS = {"precision": False, "recall": True, "f1": True}
-"""The shares of each class, and whether they may be None: a class without pictures has no recall and no F1."""
-
-OF_A_CLASS = ("class", "count", *SHARES_OF_A_CLASS)
-"""The keys of each class in a metric of the form "classes"."""
+PLAIN_KEY = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]*')
+"""Keys of points that need no escapes in JSON."""
 
 RESERVED = (
     "subject", "task", "backend", "mode", "model", "dataset", "weights", "precision", "semantics", "options", "n", "cells",
@@ -114,10 +115,10 @@ class Metric:
     def __post_init__(self) -> None:
         object.__setattr__(self, "header", self.header or self.name.replace("_", " "))
         object.__setattr__(self, "parts", tuple((key, format) for key, format in self.parts))
-        for field, allowed in CHOICES.items():
-            if (value := getattr(self, field)) not in allowed:
+        for name, allowed in CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
                 raise SpecError(
-                    f"metric {self.name}: {field} is one of {', '.join(map(str, allowed))}, not {value!r}",
+                    f"metric {self.name}: {name} is one of {', '.join(map(str, allowed))}, not {value!r}",
                     code="unknown-name",
                 )
         if not self.name.isidentifier() or self.name in RESERVED:
@@ -131,6 +132,11 @@ class Metric:
             raise SpecError(
                 f"metric {self.name}: a curve needs `over` and `parts`; the format of each part is one of {', '.join(FORMATS)}",
                 code="missing-option",
+            )
+        if wrong := [key for key in (self.over, *(key for key, _ in self.parts)) if PLAIN_KEY.fullmatch(key) is None]:
+            raise SpecError(
+                f"metric {self.name}: the key {shown(wrong[0])} of its points has a quote, a backslash or a control character",
+                code="wrong-form",
             )
 
     @property
@@ -150,49 +156,30 @@ class Metric:
         at_place = [point for point in metrics.get(self.of) or () if point[self.at] == place]
         return next((value for point in at_place for key, value in point.items() if key != self.at), None)
 
-    def problems(self, metrics: Mapping[str, Any]) -> Iterator[str]:
+    @property
+    def value_form(self) -> Any:
+        """The type of the value in a file."""
+        if self.form == "curve":
+            return _curve_form(self.over, self.parts, self.is_mean)
+        return {"classes": list[ClassForm], "confusion": list[list[int]] | None}.get(self.form, NUMBERS[self.format])
+
+    def problems(self, metrics: Mapping[str, Any]) -> Problems:
         """Problems of the value in stored metrics, each with its path."""
-        name = self.of if self.form == "value" and self.of else self.name
-        if name not in metrics:
-            return
-        for other, least in ((self.at, None), (self.sample, 1)):
-            if other and not is_number(metrics.get(other)):
-                yield f"metrics.{other} is a number, which {self.name} needs, not {shown(metrics.get(other))}"
-            elif other and least is not None and metrics[other] < least:
-                yield f"metrics.{other} is at least {least}, not {shown(metrics[other])}"
-        if name == self.name:
-            yield from getattr(self, f"_{self.form}_problems")(metrics[name], f"metrics.{name}", metrics)
+        return metrics_problems((self,), metrics)
 
-    def _value_problems(self, value: Any, path: str, metrics: Mapping[str, Any]) -> Iterator[str]:
-        if not is_of(self.format, value):
-            yield number_problem(value, self.format, path)
+    def _problems_with_others(self, metrics: Mapping[str, Any]) -> Problems:
+        """Problems of the metrics that this metric refers to."""
+        if self._stored_name in metrics:
+            for other, form, words in ((self.at, Number, "a number"), (self.sample, AtLeast1, "a count of at least 1")):
+                if other and not has_form(metrics.get(other), form):
+                    yield f"metrics.{other} is {words}, which {self.name} needs, not {shown(metrics.get(other))}"
+            if self.form == "confusion" and not _is_square(metrics[self.name], metrics.get(self.of)):
+                yield f"metrics.{self.name} is a square of counts: a row and a column for each class of metrics.{self.of}"
 
-    def _curve_problems(self, points: Any, path: str, metrics: Mapping[str, Any]) -> Iterator[str]:
-        keys = {self.over, *(key for key, _ in self.parts)} if self.is_mean else {self.over}
-        listed = isinstance(points, list) and (points or not self.is_mean)
-        if not (
-            listed and all(isinstance(p, dict) and p.keys() >= keys and all(map(is_number, p.values())) for p in points)
-        ):
-            yield f"{path} is a list of objects of numbers, each with its {' and its '.join(sorted(keys))}"
-            return
-        for place, point in enumerate(points):
-            for key, format in self.parts:
-                if key in point and not is_of(format, point[key]):
-                    yield number_problem(point[key], format, f"{path}[{place}].{key}")
-
-    def _classes_problems(self, rows: Any, path: str, metrics: Mapping[str, Any]) -> Iterator[str]:
-        if not (isinstance(rows, list) and all(map(_is_class, rows))):
-            yield f"{path} is a list of objects with {', '.join(OF_A_CLASS)}"
-            return
-        for place, row in enumerate(rows):
-            for key, may_be_none in SHARES_OF_A_CLASS.items():
-                if not (is_of("share", row[key]) or (row[key] is None and may_be_none)):
-                    yield number_problem(row[key], "share", f"{path}[{place}].{key}")
-
-    def _confusion_problems(self, rows: Any, path: str, metrics: Mapping[str, Any]) -> Iterator[str]:
-        classes = metrics.get(self.of) or []
-        if rows is not None and isinstance(classes, list) and not _is_square(rows, len(classes)):
-            yield f"{path} is {len(classes)} lists of {len(classes)} counts, as many as metrics.{self.of}"
+    @property
+    def _stored_name(self) -> str:
+        """The key of the value in stored metrics. A value that is read from a curve has no key of its own."""
+        return self.of if self.form == "value" and self.of else self.name
 
     def as_json(self) -> dict[str, Any]:
         """The declaration as a run stores it."""
@@ -201,18 +188,11 @@ class Metric:
     @classmethod
     def from_json(cls, data: Any, path: str = "metric") -> Metric:
         """The inverse of `as_json`. Keys of later versions are ignored. Raises ValueError with the path of a problem."""
-        if not isinstance(data, dict):
-            raise ValueError(f"{path} is an object, not {shown(data)}")
-        given = {field.name: data[field.name] for field in fields(cls) if field.name in data}
-        for name, kind in TYPES.items():
-            for problem in mistyped(given.get(name, kind()), kind, f"{path}.{name}"):
-                raise ValueError(problem)
-        parts = given.get("parts", [])
-        if not (isinstance(parts, list) and all(isinstance(part, list) and len(part) == 2 for part in parts)):
-            raise ValueError(f"{path}.parts is a list of pairs, not {shown(parts)}")
         try:
-            return cls(**given)
-        except (SpecError, TypeError) as error:
+            for problem in problems(data, cls, path):
+                raise ValueError(problem)
+            return convert(data, cls)
+        except SpecError as error:
             raise ValueError(f"{path}: {error}") from None
 
 
@@ -220,25 +200,78 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "format": get_args(Format), "better": ("higher", "lower", None), "average": ("mean", "none"),
     "shown": ("results", "details", "no"), "form": get_args(Form), "judged": ("accuracy", "probability", ""),
 }  # fmt: skip
-TYPES: dict[str, type] = {
-    "name": str, "header": str, "headline": bool, "over": str, "of": str, "at": str, "sample": str, "compared": bool
-}  # fmt: skip
+
+NUMBERS: dict[Format, Any] = {
+    format: number(look.least, look.most, look.description) for format, look in FORMATS.items()
+}
+"""The type of the numbers of each format."""
+
+AtLeast1 = number(1, math.inf, "a number of at least 1")
+
+
+class ClassForm(Struct):
+    """The shares of a class. A class without pictures has no recall and no F1."""
+
+    name: str = field(name="class")
+    count: int
+    precision: Share
+    recall: Share | None
+    f1: Share | None
+
+
+@cache
+def _curve_form(over: str, parts: tuple[tuple[str, Format], ...], is_mean: bool) -> Any:
+    """The type of a curve. The points of a curve that is averaged have all parts, and there is at least one."""
+    kinds = {over: Number} | {key: NUMBERS[format] for key, format in parts}
+    point = _class_of("Point", kinds, {over, *kinds} if is_mean else {over})
+    return Annotated[list[point], Meta(min_length=1, description="a list of points")] if is_mean else list[point]  # type: ignore[valid-type]
+
+
+def _class_of(name: str, kinds: Mapping[str, Any], needed: Collection[str] = ()) -> type[Struct]:
+    """A form with these types by key. Keys of metrics come from plugins, so they are not used as names of attributes."""
+    keys = dict(zip((f"field_{number}" for number in range(len(kinds))), kinds, strict=True))
+    own = [(own, kinds[key]) if key in needed else (own, kinds[key], UNSET) for own, key in keys.items()]
+    return defstruct(name, own, rename=keys, kw_only=True)
+
+
+class CurvesForm(Struct):
+    """All values of the points of curves."""
+
+    metrics: dict[str, list[dict[str, Number]]]
+
+
+class _MetricsForm(NamedTuple):
+    """The form of the metrics of a task."""
+
+    form: type[Struct]
+    curves: tuple[str, ...]
+    refer: tuple[Metric, ...]
+    """The metrics that refer to others."""
+
+
+@cache
+def _form_of(metrics: tuple[Metric, ...]) -> _MetricsForm:
+    own = {metric.name: metric.value_form for metric in metrics if metric.form != "value" or not metric.of}
+    curves = tuple(metric.name for metric in metrics if metric.form == "curve")
+    refer = tuple(metric for metric in metrics if metric.at or metric.sample or metric.form == "confusion")
+    return _MetricsForm(_class_of("Root", {"metrics": _class_of("Metrics", own)}), curves, refer)
+
+
+def metrics_problems(declared: tuple[Metric, ...], metrics: Mapping[str, Any]) -> Problems:
+    """Problems in the values of these metrics in a result, each with its path."""
+    known = _form_of(declared)
+    if found := list(problems({"metrics": metrics}, known.form)):
+        yield from found
+        return
+    curves = {name: metrics[name] for name in known.curves if name in metrics}
+    yield from problems({"metrics": curves}, CurvesForm)
+    for metric in known.refer:
+        yield from metric._problems_with_others(metrics)
 
 
 def ends_of(format: Format) -> tuple[float, float]:
     """The smallest and the largest number of a format."""
     return FORMATS[format].least, FORMATS[format].most
-
-
-def is_of(format: Format, value: Any) -> bool:
-    """Whether this is a number within the ends of the format."""
-    look = FORMATS[format]
-    return is_number(value) and look.least <= value <= look.most
-
-
-def number_problem(value: Any, format: Format, path: str) -> str:
-    """The message about a value that does not have the format."""
-    return f"{path} is {FORMATS[format].description}, not {shown(value)}"
 
 
 def number_text(value: float, format: Format) -> str:
@@ -273,6 +306,16 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
                 raise SpecError(
                     f"the metric {metric.name} refers to {other}, which is not declared", code="unknown-name"
                 )
+        if metric.form == "value" and metric.of and not _is_at_a_point(metric, metrics[names.index(metric.of)]):
+            raise SpecError(
+                f"the metric {metric.name} is read from {metric.of}, which is no curve over {metric.at or 'a metric'}",
+                code="conflicting-options",
+            )
+
+
+def _is_at_a_point(metric: Metric, curve: Metric) -> bool:
+    """Whether the curve has the place where the value is read."""
+    return curve.form == "curve" and curve.over == metric.at
 
 
 def headline_of(metrics: Sequence[Metric]) -> Metric | None:
@@ -287,14 +330,6 @@ def plain_metrics(found: Sequence[Mapping[str, Any]]) -> tuple[Metric, ...]:
     return tuple(Metric(name) for name in names if name.isidentifier() and name not in RESERVED)
 
 
-def _is_class(row: Any) -> bool:
-    named = isinstance(row, dict) and all(key in row for key in OF_A_CLASS)
-    return named and isinstance(row["class"], str) and isinstance(row["count"], int)
-
-
-def _is_square(rows: Any, side: int) -> bool:
-    return (
-        isinstance(rows, list)
-        and len(rows) == side
-        and all(isinstance(row, list) and len(row) == side and all(isinstance(n, int) for n in row) for row in rows)
-    )
+def _is_square(rows: list[list[int]] | None, classes: Any) -> bool:
+    side = len(classes) if isinstance(classes, list) else 0
+    return rows is None or (len(rows) == side and all(len(row) == side for row in rows))

@@ -5,30 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from functools import cache, cached_property
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
 
 from harness.backend import Precision
 from harness.errors import OutOfRange
 from harness.forms import (
     HASH,
+    NAMED,
+    AtLeast0,
+    EvidenceForm,
+    FinishedEvidenceForm,
     Problems,
+    ProvenanceForm,
     certificate_problems,
-    containers_in,
-    evidence_problems,
-    fields_of,
+    feature_problems,
+    is_plain,
     is_plain_name,
-    mistyped,
-    provenance_problems,
+    is_too_large,
+    parts_of,
+    problems,
     shown,
 )
-from harness.metric import Metric
+from harness.metric import Metric, metrics_problems
 from harness.text import shown_names
-from harness.timing.load import Usage
 from harness.verdict import Verdict, no_certificate, verdict_in
 
 SCHEMA = 1
@@ -54,28 +60,6 @@ LONGEST_STEM = 40
 SHOWN = "shown"
 """The key in the evidence for the backend's name in reports."""
 
-LATER = {"artifacts", "provenance"}
-"""Fields that results of the first versions lack."""
-
-TIMES = {"total_s": float, "first_step_s": float, "images_per_s": list[float]}
-"""The times of every finished cell."""
-
-LATER_TIMES = {
-    "rate": str,
-    "flops": float,
-    "peak_flops": float,
-    "segment_rates": list[float],
-    "probe_s": list[float],
-    "turn": int,
-} | {f"segment_{name}": list[float] for name in Usage._fields}
-"""Fields of `time` that older cells lack: the unit of the rate, and the use of the processor in each segment."""
-
-LARGEST = 2**63
-"""Whole numbers in a result are smaller than this."""
-
-NAMED = 8
-"""The largest number of problems in an error."""
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -94,13 +78,12 @@ class Cell:
     semantics: Semantics = "aligned"
 
     def __post_init__(self) -> None:
-        for path, value in _parts(self.options, self.task):
-            if isinstance(value, float) and not math.isfinite(value):
-                raise OutOfRange(
-                    "", path, f"must be a finite number, not {value}: results cannot store it", code="not-finite"
-                )
+        if not is_plain(self.options):
+            for path, value in parts_of(self.options, self.task):
+                if problem := _unstorable(value):
+                    raise OutOfRange("", path, f"{problem}: results cannot store it", code="not-finite")
 
-    @property
+    @cached_property
     def _stem(self) -> str:
         """The backend's name, or the name of its file, for names of files. Long names are cut."""
         return Path(self.backend).stem[:LONGEST_STEM]
@@ -121,14 +104,25 @@ class Cell:
         return f"{self.task}.{self._stem}.{self.mode}.{self._digest('seed')}"
 
     def _digest(self, *without: str) -> str:
-        """A short hash of the fields, without some of them."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in without}
-        return digest(values)[:10]
+        """A short hash of the fields, without some of them: the `digest` of an object of these fields."""
+        lines = (line for name, line in self._fields_as_json.items() if name not in without)
+        return hashlib.sha256(f"{{{', '.join(lines)}}}".encode()).hexdigest()[:10]
+
+    @cached_property
+    def _fields_as_json(self) -> dict[str, str]:
+        """Each field as a part of a JSON object, in the order of the names. A cell has several hashes."""
+        return {name: f'"{name}": {_sorted_json(getattr(self, name))}' for name in sorted(CELL_FIELDS)}
+
+
+CELL_FIELDS = tuple(field.name for field in fields(Cell))
 
 
 def digest(value: Any) -> str:
     """The hash of a value of plain data. Raises ValueError for NaN and infinity, because JSON cannot store them."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(_sorted_json(value).encode()).hexdigest()
+
+
+_sorted_json = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
 
 
 @dataclass
@@ -169,87 +163,138 @@ class Result:
         return verdict_in(self.parity)
 
     def as_json(self) -> dict[str, Any]:
-        """The fields of the cell, then those of the result."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cell"}
-        return asdict(self.cell) | values
+        """The fields of the cell, then those of the result. The values are those of the result, not copies."""
+        cell = {name: getattr(self.cell, name) for name in CELL_FIELDS}
+        return cell | {name: getattr(self, name) for name in RESULT_FIELDS}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], metrics: Iterable[Metric] = ()) -> Result:
-        """The inverse of `as_json`. Values of these metrics are checked too. Raises ValueError with the path of a problem."""
-        _raise_if_any(_problems(data, metrics))
-        return cls(_as_cell(data), **{field.name: data[field.name] for field in fields(cls) if field.name in data})
+    def from_json(cls, data: Any, metrics: Iterable[Metric] = (), of: Cell | None = None) -> Result:
+        """The inverse of `as_json`. Values of these metrics are checked too. `of` is the cell that the result should be of, if
+        that is known. Raises ValueError with the path of a problem."""
+        _raise_if_any(_problems(data, tuple(metrics)))
+        same = of is not None and all(data[name] == getattr(of, name) for name in CELL_FIELDS)
+        cell = of if of is not None and same else cell_of(data)
+        return cls(cell, **{name: data[name] for name in RESULT_FIELDS if name in data})
 
 
-def _problems(data: Any, metrics: Iterable[Metric]) -> Problems:
+RESULT_FIELDS = tuple(field.name for field in fields(Result) if field.name != "cell")
+
+
+class CellForm(Struct, kw_only=True):
+    """A cell in a file."""
+
+    task: str
+    backend: str
+    mode: str
+    precision: Precision
+    device: str
+    model: str
+    dataset: str
+    weights: str | None
+    seed: int
+    options: dict[str, Any]
+    semantics: Semantics = "aligned"
+
+
+class ResultForm(CellForm, kw_only=True, forbid_unknown_fields=True):
+    """A result in a file: result.json."""
+
+    semantics: Semantics
+    status: Status
+    reason: str | None
+    metrics: dict[str, Any]
+    time: dict[str, Any]
+    parameters: dict[str, int]
+    memory: dict[str, int | None]
+    parity: dict[str, Any]
+    evidence: EvidenceForm
+    versions: dict[str, str]
+    settings: dict[str, str]
+    warnings: list[str]
+    artifacts: dict[str, str] = {}
+    provenance: ProvenanceForm | UnsetType = UNSET
+    """Results of the first versions lack the last two."""
+
+
+class TimeForm(Struct, kw_only=True):
+    """The times of a finished cell."""
+
+    total_s: AtLeast0
+    first_step_s: AtLeast0
+    images_per_s: list[AtLeast0]
+    rate: str = "images"
+    segment_seconds: list[AtLeast0] = []
+    segment_own_s: list[AtLeast0] = []
+    segment_others_s: list[AtLeast0] = []
+    segment_waited_s: list[AtLeast0] = []
+    segment_delayed_s: list[AtLeast0] = []
+    """Older cells lack the rate and the use of the processor in each segment."""
+    segment_rates: list[AtLeast0] = []
+    probe_s: list[AtLeast0] = []
+    turn: int = 0
+    flops: AtLeast0 = 0.0
+    peak_flops: AtLeast0 = 0.0
+    """Older cells lack the speeds of all segments, the probes of the machine, the turn, and the operations of an item."""
+
+
+class PhasesForm(Struct):
+    """All times of a finished cell but the unit of its rate."""
+
+    time: dict[str, AtLeast0 | list[AtLeast0]]
+
+
+class CountsForm(Struct):
+    """The numbers of parameters of a finished cell."""
+
+    total: int
+    trainable: int
+    frozen: int
+    buffers: int
+
+
+class FinishedForm(ResultForm, kw_only=True, forbid_unknown_fields=True):
+    """The result of a finished cell, which has numbers."""
+
+    time: TimeForm  # type: ignore[assignment]
+    parameters: CountsForm  # type: ignore[assignment]
+    evidence: FinishedEvidenceForm
+
+
+def _problems(data: Any, metrics: tuple[Metric, ...]) -> Problems:
     """Problems in a stored result, each with its path."""
-    if not isinstance(data, dict):
-        yield f"a result is an object, not {type(data).__name__}"
+    is_finished = isinstance(data, dict) and data.get("status") == "ok"
+    if found := list(problems(data, FinishedForm if is_finished else ResultForm)):
+        yield from found
         return
-    known = _known_names()
-    missing, unknown = sorted(known - data.keys() - LATER), sorted(data.keys() - known)
-    yield from (f"{name} is missing" for name in missing)
-    yield from (f"{name} is unknown" for name in unknown)
-    if missing or unknown:
-        return
-    if _has_too_large(data):
-        yield from (f"{path} is too large" for path, value in _parts(data) if _is_too_large(value))
-        return
-    if problems := [*cell_problems(data), *_mistyped_fields(data, Result), *_unlike_a_hash(data.get("artifacts"))]:
-        yield from problems
-        return
+    yield from _unlike_a_hash(data.get("artifacts", {}))
     yield from certificate_problems(data["parity"], "parity")
-    yield from evidence_problems(data["evidence"], data["status"] == "ok")
-    yield from provenance_problems(data.get("provenance", {}))
-    if data["status"] == "ok":
-        yield from _problems_of_finished(data, metrics)
+    if is_finished:
+        yield from metrics_problems(metrics, data["metrics"])
+        yield from _problems_of_times(data["time"])
+        if features := data["evidence"].get("features"):
+            yield from feature_problems(features, "evidence.features")
 
 
-@cache
-def _known_names() -> frozenset[str]:
-    """The keys of a stored result."""
-    return frozenset(field.name for field in (*fields(Cell), *fields(Result))) - {"cell"}
-
-
-def _has_too_large(data: Any) -> bool:
-    """Whether any whole number in the data is too large. This is fast: a report checks thousands of results."""
-    level = containers_in([[data]])
-    while level:
-        for value in level:
-            for part in value.values() if type(value) is dict else value:
-                if type(part) is int and _is_too_large(part):
-                    return True
-        level = containers_in(level)
-    return False
-
-
-def _is_too_large(value: Any) -> bool:
-    return isinstance(value, int) and abs(value) >= LARGEST
-
-
-def cell_problems(data: Any) -> Problems:
+def _cell_problems(data: Any) -> Problems:
     """Problems in the fields of a cell, given as plain data. Some fields become names of folders."""
-    needed = [field.name for field in fields(Cell) if field.default is MISSING]
-    if problems := [*fields_of(data, dict.fromkeys(needed, Any), ""), *_mistyped_fields(data, Cell)]:
-        yield from problems
+    if found := list(problems(data, CellForm)):
+        yield from found
         return
     for name in ("task", "mode", "device"):
         if not is_plain_name(data[name]):
             yield f"{name} {shown(data[name])} is not a name"
-    for path, value in _parts(data["options"], "options"):
-        if isinstance(value, float) and not math.isfinite(value):
-            yield f"{path} must be a finite number, not {value}"
     if not is_plain_name(Path(data["backend"]).stem):
         yield f"backend {shown(data['backend'])} is neither a name nor a file"
+    if not is_plain(data["options"]):
+        yield from (
+            f"{path} {said}" for path, value in parts_of(data["options"], "options") if (said := _unstorable(value))
+        )
 
 
 def cell_of(data: Any) -> Cell:
     """The cell that an object of plain data describes. Raises ValueError with the path of a problem."""
-    _raise_if_any(cell_problems(data))
-    return _as_cell(data)
-
-
-def _as_cell(data: Mapping[str, Any]) -> Cell:
-    return Cell(**{field.name: data[field.name] for field in fields(Cell) if field.name in data})
+    _raise_if_any(_cell_problems(data))
+    return Cell(**{name: data[name] for name in CELL_FIELDS if name in data})
 
 
 def _raise_if_any(problems: Problems) -> None:
@@ -258,58 +303,29 @@ def _raise_if_any(problems: Problems) -> None:
         raise ValueError("; ".join(named))
 
 
-def _mistyped_fields(data: Any, kind: type) -> Problems:
-    """Problems in fields of a cell or a result whose types differ from the dataclass."""
-    if isinstance(data, dict):
-        for name, hint in _hints(kind).items():
-            if name in data:
-                yield from mistyped(data[name], hint, name)
+def _unstorable(value: Any) -> str | None:
+    """What an option must be, if a file cannot store its value."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"must be a finite number, not {value}"
+    return "must be smaller than 2**63" if is_too_large(value) else None
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return {name: hint for name, hint in get_type_hints(kind).items() if name != "cell"}
+def _unlike_a_hash(artifacts: Mapping[str, str]) -> Problems:
+    for name, value in artifacts.items():
+        if not (is_plain_name(name) and HASH.fullmatch(value)):
+            yield f"artifacts holds files and their sha256:..., not {shown(name)}: {shown(value)}"
 
 
-def _unlike_a_hash(artifacts: Any) -> Problems:
-    if isinstance(artifacts, dict):
-        for name, value in artifacts.items():
-            if not (is_plain_name(name) and isinstance(value, str) and HASH.fullmatch(value)):
-                yield f"artifacts holds files and their sha256:..., not {shown(name)}: {shown(value)}"
-
-
-def _problems_of_finished(data: Mapping[str, Any], metrics: Iterable[Metric]) -> Problems:
-    """Problems in the numbers of a cell that is ok."""
-    for metric in metrics:
-        yield from metric.problems(data["metrics"])
-    yield from fields_of(data["evidence"], {"disturbed": str}, "evidence", ())
-    yield from fields_of(data["time"], TIMES | LATER_TIMES, "time", TIMES)
-    for name, value in data["time"].items():
-        values = value if isinstance(value, list) else [value]
-        if name != "rate" and not all(isinstance(v, int | float) and 0 <= v < math.inf for v in values):
-            yield f"time.{name} is a duration or a rate of at least 0, not {shown(value)}"
-    counted = data["time"].get("rate", "images")
-    if isinstance(counted, str) and not counted.strip():
-        yield f"time.rate names what is counted, such as images, not {shown(counted)}"
-    yield from fields_of(
-        data["parameters"], dict.fromkeys(("total", "trainable", "frozen", "buffers"), int), "parameters"
-    )
-
-
-def _parts(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """A value of plain data and all values in it, each with its path."""
-    yield path, value
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _parts(part, f"{path}.{name}" if path else name)
-    elif isinstance(value, list | tuple):
-        for place, part in enumerate(value):
-            yield from _parts(part, f"{path}[{place}]")
+def _problems_of_times(times: Mapping[str, Any]) -> Problems:
+    """Problems in all times of a finished cell, also in those of phases that only its task knows."""
+    yield from problems({"time": {name: value for name, value in times.items() if name != "rate"}}, PhasesForm)
+    if not times.get("rate", "images").strip():
+        yield f"time.rate names what is counted, such as images, not {shown(times['rate'])}"
 
 
 def diverged(metrics: Mapping[str, Any]) -> str | None:
     """A message about the first metric that is not a finite number; None if all are finite."""
-    for path, value in _parts(metrics):
+    for path, value in parts_of(metrics):
         if isinstance(value, float) and not math.isfinite(value):
             return f"{path} is {value}"
     return None

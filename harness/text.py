@@ -1,10 +1,13 @@
-"""Text for output: escaping of control characters, sizes, numbers of bytes, and the names of backends."""
+"""Text for output: lines of JSON, escaping of control characters, sizes, numbers of bytes, and the names of backends."""
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePath
+from typing import Any
 
 REFERENCE = "numpy"
 """The backend that judges the pictures of every run. A file with this name is shown with its path."""
@@ -20,6 +23,17 @@ def printable(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode() if ord(character) != 0xFFFD else character
+
+
+def json_line(value: Any) -> str:
+    """A value as one line of JSON in ASCII, because a terminal would execute some other characters. msgspec is fast, but does not
+    escape them."""
+    import msgspec  # here, because every command imports this module
+
+    with suppress(UnicodeEncodeError):  # half of a surrogate pair
+        if (text := msgspec.json.encode(value)).isascii():
+            return text.decode()
+    return json.dumps(value, allow_nan=False)
 
 
 def format_size(sides: Sequence[int]) -> str:

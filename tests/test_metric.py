@@ -88,6 +88,8 @@ def test_a_number_outside_of_its_format_is_refused(format):
         ({"name": "two words"}, "wrong-form", ["'two words'"]),
         ({"form": "curve"}, "missing-option", ["x", "`over`", "`parts`"]),
         ({"form": "curve", "over": "x", "parts": (("y", "percent"),)}, "missing-option", ["x", "`over`", "`parts`"]),
+        ({"form": "curve", "over": 'a"b', "parts": (("y", "share"),)}, "wrong-form", ["x"]),
+        ({"form": "curve", "over": "x", "parts": (("\ud800", "share"),)}, "wrong-form", ["x"]),
     ],
 )
 def test_a_wrong_declaration_is_refused(changes, code, values):
@@ -101,6 +103,7 @@ def test_a_wrong_declaration_is_refused(changes, code, values):
         ((Metric("x"), Metric("x")), "name-taken", ["x"]),
         ((Metric("x", headline=True), Metric("y", headline=True)), "conflicting-options", ["x", "y"]),
         ((Metric("x", at="epsilon"),), "unknown-name", ["x", "epsilon"]),
+        ((Metric("x", of="y", at="z"), Metric("y"), Metric("z")), "conflicting-options", ["x", "y", "z"]),
     ],
 )
 def test_a_task_with_contradictory_metrics_is_refused(metrics, code, values):

@@ -74,6 +74,7 @@ def report_command(folder: Path, name: str, full: bool, output: Path | None) -> 
     store = Store.open(folder)
     report = Report.of(store, full or name != OVERVIEW)
     text = load_plugins().reporters[name](report)
+    text = text.encode(errors="backslashreplace").decode()  # half of a surrogate pair, in the name of a file
     if output is None:
         click.echo(text)
         if not report.full:

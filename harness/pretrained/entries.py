@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import DataError, SpecError, UsageError
+from harness.forms import problems
 from harness.pictures.filters import check_steps
 from harness.pretrained import imagenet
 from harness.pretrained.formats import read_tensors, safetensors_notes, save_safetensors
 from harness.pretrained.renaming import RENAMING_VERSION, canonical
 from harness.pretrained.spec_json import described, model_of
 from harness.spec import Model, Normalize, Shape, Weights, class_count
-from harness.storage.atomic import written_whole
+from harness.storage.atomic import parse_json, written_whole
 from harness.storage.cache import WEIGHTS
 from harness.storage.places import Download, Places, file_hash
 from harness.task import ModelBuilder
@@ -183,19 +184,16 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
     notes = safetensors_notes(path) if path.suffix == ".safetensors" else {}
     if NETWORK in notes:
         try:
-            network = model_of(json.loads(notes[NETWORK]))
-            names: Sequence[str] = json.loads(notes.get(CLASSES, "[]"))
-            steps = tuple(json.loads(notes.get(STEPS, "[]")))
+            network = model_of(parse_json(notes[NETWORK].encode(), f"its note {NETWORK}"))
+            names, steps = _noted_words(notes, CLASSES), tuple(_noted_words(notes, STEPS))
             check_steps(steps)
-        except (ValueError, TypeError) as error:
-            raise SpecError(
-                f"{path}: its notes are not JSON that samebench has written: {error}", code="malformed-file"
-            ) from None
+        except (SpecError, ValueError) as error:
+            raise SpecError(f"{path}: its notes are not those of samebench: {error}", code="malformed-file") from None
         model = network.name
     elif model is None:
         raise UsageError(f"{path} does not name the network of its weights: add --model NAME", code="missing-option")
     else:
-        network, names, steps = builders[model](), (), ()
+        network, names, steps = builders[model](), [], ()
     build: ModelBuilder = builders[model] if model in builders else partial(_resized, network)
 
     def class_names() -> tuple[Sequence[str], str]:
@@ -215,6 +213,14 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
         class_names,
         steps,
     )
+
+
+def _noted_words(notes: Mapping[str, str], name: str) -> list[str]:
+    """The texts of a note; none if the file has no such note."""
+    words = parse_json(notes.get(name, "[]").encode(), f"its note {name}")
+    for problem in problems(words, list[str], name):
+        raise ValueError(problem)
+    return list(words)
 
 
 def _imported(network: Model, path: Path, origin: str) -> Weights:

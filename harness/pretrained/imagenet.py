@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from harness.errors import DataError
+from harness.forms import problems
+from harness.storage.atomic import read_json
 from harness.storage.places import Download, Places
 
 COUNT = 1000
@@ -28,9 +29,11 @@ def class_names(places: Places) -> tuple[tuple[str, ...], str]:
 
 def _names(file: Path) -> tuple[str, ...]:
     try:
-        index = json.loads(file.read_text(encoding="utf-8"))
-        return tuple(str(index[str(number)][1]).replace("_", " ") for number in range(COUNT))
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        index = read_json(file)
+        for problem in problems(index, dict[str, tuple[str, str]]):
+            raise ValueError(problem)
+        return tuple(index[str(number)][1].replace("_", " ") for number in range(COUNT))
+    except (OSError, ValueError, LookupError) as error:
         raise DataError(
             f'{file} must name {COUNT} classes like {{"0": ["n01440764", "tench"], ...}}: {type(error).__name__}: {error}',
             code="malformed-file",

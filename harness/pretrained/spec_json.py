@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from functools import cache
+from typing import Any, Literal, get_type_hints
+
+from msgspec import Struct, defstruct
 
 from harness import spec
 from harness.errors import SpecError
+from harness.forms import problems
 from harness.spec import Layer, Model
 
 LAYERS: Mapping[str, type[Layer]] = {
@@ -30,20 +34,64 @@ def described(model: Model) -> dict[str, Any]:
     }
 
 
+class ModelForm(Struct):
+    """A network in JSON."""
+
+    name: str
+    input_shape: list[int]
+    trunk: list[dict[str, Any]]
+    head: list[dict[str, Any]]
+
+
+INNER: Mapping[Any, Any] = {
+    tuple[Layer, ...]: list[dict[str, Any]],
+    tuple[tuple[Layer, ...], ...]: list[list[dict[str, Any]]],
+}
+"""The types of options that hold layers, and their types in JSON."""
+
+
 def model_of(description: Any) -> Model:
     """The inverse of `described`. Raises SpecError if the description is not valid."""
     try:
-        name, shape = description["name"], _value(description["input_shape"])
-        trunk, head = _value(description["trunk"]), _value(description["head"])
-        if not isinstance(name, str):
-            raise TypeError(f"its name is {name!r}")
-        model = Model(name, shape, trunk, head)
+        _check(description, ModelForm, "")
+        trunk, head = (_value(description[part], part) for part in ("trunk", "head"))
+        model = Model(description["name"], tuple(description["input_shape"]), trunk, head)
         model.parameters  # noqa: B018 - raises SpecError if the layers do not fit together
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SpecError(
-            f"this is not the description of a network: {type(error).__name__}: {error}", code="malformed-file"
-        ) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise SpecError(f"this is not the description of a network: {error}", code="malformed-file") from None
     return model
+
+
+def _value(plain: Any, path: str) -> Any:
+    """A layer, or a tuple, that is stored as an object or a list."""
+    if isinstance(plain, dict):
+        _check(plain.get("layer"), Literal[*LAYERS], f"{path}.layer")
+        kind = LAYERS[plain["layer"]]
+        _check(plain, _form_of(kind), path)  # type: ignore[arg-type]  # mypy takes the hash of a layer for that of its class
+        return kind(**{name: _value(value, f"{path}.{name}") for name, value in plain.items() if name != "layer"})
+    if isinstance(plain, list):
+        return tuple(_value(part, f"{path}[{place}]") for place, part in enumerate(plain))
+    return plain
+
+
+@cache
+def _form_of(kind: type[Layer]) -> type[Struct]:
+    """A layer in JSON: its name, and its options with their types."""
+    hints = get_type_hints(kind)
+    options = [
+        (
+            field.name,
+            INNER.get(hints[field.name], hints[field.name]),
+            *([] if field.default is MISSING else [field.default]),
+        )
+        for field in fields(kind)
+    ]
+    return defstruct(kind.__name__, [("layer", str), *options], kw_only=True, forbid_unknown_fields=True)
+
+
+def _check(value: Any, form: Any, path: str) -> None:
+    for problem in problems(value, form, path):
+        raise ValueError(problem)
 
 
 def _plain(value: Any) -> Any:
@@ -55,10 +103,3 @@ def _plain(value: Any) -> Any:
         }
         return {"layer": type(value).__name__} | changed
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _value(plain: Any) -> Any:
-    if isinstance(plain, Mapping):
-        options = {name: _value(value) for name, value in plain.items() if name != "layer"}
-        return LAYERS[plain["layer"]](**options)
-    return tuple(map(_value, plain)) if isinstance(plain, list) else plain

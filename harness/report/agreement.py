@@ -154,12 +154,14 @@ def _spread(
     """The spread of the values, relative to their median; and the outliers, if the spread is above the limit."""
     if len(series) < 2 or len({len(losses) for losses in series.values()}) > 1:
         return None, {}
-    middle = np.median(list(series.values()), axis=0)
+    values = np.array(list(series.values()))
+    ordered, count = np.sort(values, axis=0), len(values)
+    middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2  # np.median, which takes five times as long
     scale = np.where(middle == 0, 1.0, np.abs(middle)) if relative else 1.0
-    away = {key: float((np.abs(losses - middle) / scale).max()) for key, losses in series.items()}
-    spread = float((np.ptp(list(series.values()), axis=0) / scale).max())
+    spread = float(((ordered[-1] - ordered[0]) / scale).max())
     if spread <= limit:
         return spread, {}
+    away = dict(zip(series, (np.abs(values - middle) / scale).max(axis=1).tolist(), strict=True))
     others = "the other, and it is unknown which is right" if len(series) == 2 else "the median of all"
     return spread, {
         key: f"its {label} differs by {spread if len(series) == 2 else off:.1e} from {others} (limit {limit:.0e})"

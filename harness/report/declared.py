@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.metric import Metric, plain_metrics
+from harness.errors import SpecError
+from harness.metric import Metric, check_metrics, plain_metrics
 from harness.plugins import load_plugins
 from harness.result import Result
 
@@ -24,10 +25,16 @@ def stored_metrics(record: Mapping[str, Any]) -> dict[str, Sequence[Metric]]:
     stored = record.get("metrics", {})
     if not (isinstance(stored, dict) and all(isinstance(metrics, list) for metrics in stored.values())):
         raise ValueError("metrics is an object of lists, one for each task")
-    return {
-        task: tuple(Metric.from_json(data, f"metrics.{task}[{number}]") for number, data in enumerate(metrics))
-        for task, metrics in stored.items()
-    }
+    return {task: _checked(metrics, f"metrics.{task}") for task, metrics in stored.items()}
+
+
+def _checked(stored: Sequence[Any], path: str) -> tuple[Metric, ...]:
+    metrics = tuple(Metric.from_json(data, f"{path}[{number}]") for number, data in enumerate(stored))
+    try:
+        check_metrics(metrics)
+    except SpecError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return metrics
 
 
 def declared_metrics(record: Mapping[str, Any], tasks: Iterable[str]) -> dict[str, Sequence[Metric]]:

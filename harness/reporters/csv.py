@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from harness import Cell, Report, Result, hookimpl
+from harness import Cell, Report, Result, hookimpl, json_line
 
 
 def as_csv(report: Report) -> str:
@@ -21,9 +20,9 @@ def as_csv(report: Report) -> str:
     rows = [_flat(result) | rows_of.get((result.cell.configuration, result.cell.seed), {}) for result in report.results]
     columns = list(dict.fromkeys(column for row in rows for column in row)) or [field.name for field in fields(Cell)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({column: _safe(value) for column, value in row.items()} for row in rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_safe(row.get(column)) for column in columns] for row in rows)
     return text.getvalue().rstrip("\n")
 
 
@@ -32,7 +31,7 @@ def _flat(result: Result) -> dict[str, Any]:
     data = result.as_json()
     for name in ("evidence", "provenance", "settings", "versions"):
         del data[name]
-    return dict(_paths(data))
+    return dict(_paths(data | {"options": dict(data["options"])}))
 
 
 def _of_row(number: int, row: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -46,10 +45,10 @@ def _of_row(number: int, row: Mapping[str, Any], report: Report) -> dict[str, An
 def _paths(data: Mapping[str, Any], start: str = "") -> list[tuple[str, Any]]:
     found = []
     for name, value in data.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             found += _paths(value, f"{start}{name}.")
         else:
-            found.append((start + name, json.dumps(value) if isinstance(value, list | tuple) else value))
+            found.append((start + name, json_line(value) if isinstance(value, list | tuple) else value))
     return found
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness import Report, hookimpl
+from harness import Report, hookimpl, json_line
 
 
 def as_json(report: Report) -> str:
@@ -16,17 +16,13 @@ def as_json(report: Report) -> str:
 
 def _values(value: Any) -> str:
     if isinstance(value, list):
-        return "[" + ",".join(f"\n  {_compact(part)}" for part in value) + "\n ]"
-    return _object(value, _compact, " ") if isinstance(value, dict) else _compact(value)
+        return "[" + ",".join(f"\n  {json_line(part)}" for part in value) + "\n ]"
+    return _object(value, json_line, " ") if isinstance(value, dict) else json_line(value)
 
 
 def _object(data: Mapping[str, Any], text: Callable[[Any], str], indent: str = "") -> str:
     lines = (f"\n{indent} {json.dumps(name)}: {text(value)}" for name, value in data.items())
     return "{" + ",".join(lines) + f"\n{indent}}}"
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, allow_nan=False)
 
 
 @hookimpl

@@ -16,6 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
 from harness.conformance import RULES, Outcome
 from harness.conformance.kit import check_rule
 from harness.environment import worker_environment
@@ -28,6 +31,19 @@ PATIENCE = 5.0
 """Seconds to read the rest of the pipe after the process has ended. Its child processes may keep the pipe open."""
 
 Listen = Callable[[Outcome], None]
+
+
+class MessageForm(Struct):
+    """A message of the process. It has one of the fields; `usage` says whether an error is the user's."""
+
+    name: str | UnsetType = UNSET
+    begins: str | UnsetType = UNSET
+    outcome: Outcome | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    usage: bool = False
+
+
+MESSAGES = msgspec.json.Decoder(MessageForm)
 
 
 @dataclass
@@ -46,16 +62,23 @@ class Held:
     code: int = 0
     """The exit code of the process, or minus the number of the signal that ended it."""
 
-    def hear(self, message: dict[str, Any]) -> None:
-        if "name" in message:
-            self.name = message["name"]
-        elif "begins" in message:
-            self.running = message["begins"]
-        elif "outcome" in message:
+    def hear(self, line: bytes) -> None:
+        try:
+            message = MESSAGES.decode(line)
+        except ValueError as error:
+            self.error = SamebenchError(
+                f"the process of the check has sent a message that samebench cannot read: {error}"
+            )
+            return
+        if message.name is not UNSET:
+            self.name = message.name
+        elif message.begins is not UNSET:
+            self.running = message.begins
+        elif message.outcome is not UNSET:
             self.running = None
-            self._take(Outcome(*message["outcome"]))
-        else:
-            self.error = (UsageError if message["usage"] else SamebenchError)(message["error"])
+            self._take(message.outcome)
+        elif message.error is not UNSET:
+            self.error = (UsageError if message.usage else SamebenchError)(message.error)
 
     def ended(self, code: int) -> None:
         """Note that the process has ended. A rule that was running has failed."""
@@ -101,10 +124,10 @@ def check_apart(backend: str, device: str, mode: str, listen: Listen) -> Held:
 
 
 def _hear(pipe: int, held: Held) -> None:
-    with open(pipe, encoding="utf-8") as lines:
+    with open(pipe, "rb") as lines:
         for line in lines:
-            if line.endswith("\n"):  # otherwise the process ended while it wrote the line
-                held.hear(json.loads(line))
+            if line.endswith(b"\n"):  # otherwise the process ended while it wrote the line
+                held.hear(line)
 
 
 def main(pipe: str, backend: str, device: str, mode: str) -> None:

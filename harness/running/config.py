@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from harness.backend import Precision
 from harness.errors import SpecError, UsageError
+from harness.forms import is_too_large, shown
 from harness.options import ABOVE_0, AT_LEAST_1, Range, change, check_ranges, flatten, names_first, nearest, parse
 from harness.pictures.inputs import DataOptions
 from harness.plugins import Plugins
@@ -167,6 +168,11 @@ class Settings:
 
     def with_value(self, path: str, value: Any) -> Settings:
         _check_texts(path, value)
+        settings = self._with_value(path, value)
+        _check_numbers(path, value)
+        return settings
+
+    def _with_value(self, path: str, value: Any) -> Settings:
         first, dot, rest = path.partition(".")
         if first in self.tasks and dot:
             return replace(self, tasks={**self.tasks, first: change(self.tasks[first], {rest: value}, f"{first}.")})
@@ -202,6 +208,13 @@ def _check_texts(path: str, value: Any) -> None:
             )
 
 
+def _check_numbers(path: str, value: Any) -> None:
+    """Raise UsageError if a whole number is too large for the files of a run."""
+    for number in value if isinstance(value, list | tuple) else [value]:
+        if is_too_large(number):
+            raise UsageError(f"{path} must be smaller than 2**63, not {shown(number)}", code="out-of-range")
+
+
 def _can_be_a_path(text: str) -> bool:
     try:
         return b"\0" not in os.fsencode(text)
@@ -212,12 +225,13 @@ def _can_be_a_path(text: str) -> bool:
 def from_file(file: Path) -> Source:
     """The settings of a TOML file."""
     try:
-        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+        source = Source(str(file), tomllib.loads(file.read_text(encoding="utf-8")))
+        source.by_path  # noqa: B018 - raises RecursionError if a dotted key has too many steps
     except FileNotFoundError:
         raise UsageError(f"there is no configuration file {file}", code="not-found") from None
     except (ValueError, RecursionError, OSError) as error:
         raise UsageError(f"{file} cannot be read as TOML: {error}", code="unreadable-file") from None
-    return Source(str(file), settings)
+    return source
 
 
 def from_words(texts: Sequence[str]) -> list[Source]:

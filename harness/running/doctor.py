@@ -11,7 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from harness.environment import describe_host, worker_environment
+from harness.forms import problems
 from harness.plugins import find_backends
 from harness.result import digest
 from harness.running.process import run_worker
@@ -21,6 +24,31 @@ from harness.storage.sealed import read_sealed, write_json, write_sealed
 from harness.worker.code_hash import code_of
 
 TIMEOUT = 120.0
+
+
+class FailedForm(Struct):
+    """The answer about a backend that does not work."""
+
+    reason: str
+
+
+class WorksForm(Struct):
+    """The answer about a backend that works."""
+
+    reason: None
+    modes: list[str]
+    precisions: list[str]
+    device: str
+    versions: dict[str, str]
+    settings: dict[str, str]
+
+
+def _checked(answer: Any) -> dict[str, Any]:
+    """The answer of a worker. Raises ValueError with the path of a problem."""
+    works = isinstance(answer, dict) and answer.get("reason", "") is None
+    for problem in problems(answer, WorksForm if works else FailedForm, "its answer"):
+        raise ValueError(problem)
+    return dict(answer)
 
 
 def probe(backend: str, places: Places, device: str = "auto", timeout: float = TIMEOUT) -> dict[str, Any]:
@@ -34,12 +62,12 @@ def probe(backend: str, places: Places, device: str = "auto", timeout: float = T
             environment=worker_environment(), timeout=timeout,
         )  # fmt: skip
         try:
-            found: dict[str, Any] = read_json(folder / "result.json")
-            if not isinstance(found, dict) or "reason" not in found:
-                raise ValueError("its answer has another form")
-        except (OSError, ValueError):
+            found = _checked(read_json(folder / "result.json"))
+        except FileNotFoundError:
             status, reason = ended.explain()
             found = {"reason": f"{status} when it was started: {reason.partition(' its log')[0].rstrip(';:')}"}
+        except ValueError as error:
+            found = {"reason": f"invalid when it was started: {error}"}
     found["seconds"] = ended.seconds
     write_sealed(_file(backend, places), found)
     return found
@@ -48,7 +76,7 @@ def probe(backend: str, places: Places, device: str = "auto", timeout: float = T
 def last_probe(backend: str, places: Places) -> dict[str, Any] | None:
     """The answer of the last probe; None if there is none, or if the backend or a package has changed since."""
     try:
-        return read_sealed(_file(backend, places))
+        return _checked(read_sealed(_file(backend, places)))
     except (OSError, ValueError):
         return None
 

@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from harness.errors import UsageError
-from harness.forms import case_problems, certificate_problems, fields_of, is_plain_name
+from harness.forms import case_problems, certificate_problems, is_plain_name, problems
 from harness.metric import Metric
 from harness.report.declared import declared_metrics, stored_metrics
 from harness.result import SCHEMA, Cell, Result, cell_of
@@ -42,8 +44,23 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Errors of the disk. They are not errors of the user's choice of a folder."""
 
 RECORD = "run.json"
-RECORDED = {"id": str, "started": str, "finished": str | None, "host": dict, "config": dict, "plan": list}
-"""The fields of the record of a run, with their types."""
+
+
+class SchemaForm(Struct):
+    """The version of the form of a record. It decides whether the rest can be read."""
+
+    schema: int
+
+
+class RecordForm(SchemaForm):
+    """The record of a run: run.json. The metrics and the cells of the plan have forms of their own."""
+
+    id: str
+    started: str
+    finished: str | None
+    host: dict[str, Any]
+    config: dict[str, Any]
+    plan: list[Any]
 
 
 class Store:
@@ -133,16 +150,16 @@ class Store:
     def run(self) -> dict[str, Any]:
         """The record of the run: run.json."""
         try:
-            data = read_json(self.folder / RECORD)
-            if not isinstance(data, dict) or type(data.get("schema")) is not int:
-                raise ValueError("it does not say its schema")
+            data: dict[str, Any] = read_json(self.folder / RECORD)
+            for problem in problems(data, SchemaForm):
+                raise ValueError(problem)
             if data["schema"] > SCHEMA:
                 raise UsageError(
                     f"{self.folder} was written by a newer samebench (schema {data['schema']}; this one reads {SCHEMA}): "
                     "update samebench",
                     code="wrong-version",
                 )
-            for problem in fields_of(data, RECORDED, ""):
+            for problem in problems(data, RecordForm):
                 raise ValueError(problem)
             stored_metrics(data)
         except (OSError, ValueError) as error:
@@ -260,7 +277,7 @@ class Store:
     def _load(self, cell: Cell, certificate: dict[str, Any] | None) -> Result | None:
         try:
             data = read_sealed(self.cell_folder(cell) / "result.json")
-            result = Result.from_json(data, self.metrics_of(cell.task))
+            result = Result.from_json(data, self.metrics_of(cell.task), cell)
         except FileNotFoundError:
             return None
         if result.cell != cell and result.cell.key != cell.key:

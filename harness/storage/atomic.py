@@ -7,16 +7,19 @@ replaced, never written to. Reading: only regular files of a limited size are re
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.forms import containers_in
+import msgspec
+
+from harness.forms import Plain, is_too_large, parts_of
 
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags for a new file: opening fails if anything has this name, even a link."""
@@ -26,6 +29,8 @@ TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.samebench-part")
 
 JSON_BYTES, JSON_DEPTH = 64 * 2**20, 100
 """The maximum size and depth of JSON files. samebench writes no larger ones."""
+
+DECODER = msgspec.json.Decoder(Plain)
 
 
 @contextmanager
@@ -117,20 +122,44 @@ def read_file(path: Path, limit: int) -> bytes:
 
 def read_json(path: Path) -> Any:
     """The contents of a JSON file. Raises FileNotFoundError if there is no file, ValueError for every other problem."""
+    return parse_json(read_text(path), path.name)
+
+
+def read_text(path: Path) -> bytes:
+    """The bytes of a JSON file. Raises FileNotFoundError if there is no file, ValueError if it cannot be read."""
     try:
-        text = read_file(path, JSON_BYTES)
+        return read_file(path, JSON_BYTES)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
+
+
+def parse_json(text: bytes, name: str) -> Any:
+    """The value of a JSON text; `name` says in errors what has this text. Raises ValueError if it is not JSON, is nested too
+    deeply, or has a whole number that is too large."""
     try:
-        data = json.loads(text, parse_constant=_refuse)
+        return DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return _parse_slowly(text, name)
+
+
+def _parse_slowly(text: bytes, name: str) -> Any:
+    """`parse_json` for texts that msgspec or the type `Plain` refuses: they are wrong, deep, or have half of a surrogate pair, as
+    the names of some files do."""
+    try:
+        data = json.loads(text.decode("utf-8", "surrogatepass"), parse_constant=_refuse)
     except ValueError as error:
-        raise ValueError(f"{path.name} is incomplete or not JSON: {error}") from None
+        raise ValueError(f"{name} is incomplete or not JSON: {error}") from None
     except (RecursionError, MemoryError):
-        raise ValueError(f"{path.name} is nested too deeply, or too large") from None
+        raise ValueError(f"{name} is nested too deeply, or too large") from None
     if _is_deeper(data, JSON_DEPTH):
-        raise ValueError(f"{path.name} is nested too deeply: at most {JSON_DEPTH} levels are allowed")
+        raise ValueError(f"{name} is nested too deeply: at most {JSON_DEPTH} levels are allowed")
+    for path, value in parts_of(data):
+        if is_too_large(value):
+            raise ValueError(f"{name}: {path or 'its number'} is too large: whole numbers are smaller than 2**63")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name}: {path or 'its number'} is too large for a number")
     return data
 
 
@@ -139,10 +168,12 @@ def _refuse(word: str) -> None:
 
 
 def _is_deeper(data: Any, limit: int) -> bool:
-    """Whether a value has more than `limit` levels."""
-    level = containers_in([[data]])
+    """Whether a value has more than `limit` levels of objects and lists."""
+    level = _containers([data])
     for _ in range(limit):
-        if not level:
-            return False
-        level = containers_in(level)
-    return True
+        level = [part for value in level for part in _containers(value.values() if type(value) is dict else value)]
+    return bool(level)
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if type(value) is dict or type(value) is list]

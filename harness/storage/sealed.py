@@ -1,9 +1,16 @@
-"""Files of a run: JSON with a hash of its contents, and named arrays. Each is written completely or not at all."""
+"""Files of a run: JSON with a seal, and named arrays. Each is written completely or not at all.
+
+A seal is a hash that shows damage: any change of the file after it was written. It is the last key of the object, and the hash
+is that of all bytes before its line. Files of earlier versions have the hash of their contents instead; they are accepted too.
+A seal is no signature: whoever changes a file on purpose can also make its seal.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,25 +19,40 @@ import numpy as np
 
 from harness.result import digest
 from harness.spec import Array
-from harness.storage.atomic import read_json, regular_file, written_whole
+from harness.storage.atomic import parse_json, read_text, regular_file, written_whole
 
-SEAL = "sha256"
+SEAL, OF_BYTES = "sha256", "bytes before this line: "
+"""The key of the seal, and the words in front of a hash of bytes."""
+
+SEAL_LINE = re.compile(rb'\n "%b": "%b([0-9a-f]{64})"\n}\n' % (SEAL.encode(), OF_BYTES.encode()))
+SEAL_BYTES = len(f'\n "{SEAL}": "{OF_BYTES}"\n}}\n') + 64
+"""The end of a sealed file, and its length."""
+
 ARTIFACTS, PICTURES = "artifacts", "pictures.npz"
 """The folder for the files that a cell makes, and the file for its pictures."""
 
 
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file. Numbers that are not finite become strings, because JSON has no such numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_in_words(data), indent=1, allow_nan=False)
-    with written_whole(path) as file:
-        file.write(text.encode())
+    _write(path, _text(data))
 
 
 def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
-    """Write a JSON object with a hash of its contents."""
-    plain = _in_words(data)
-    write_json(path, plain | {SEAL: digest(plain)})
+    """Write a JSON object with a seal."""
+    kept = {name: value for name, value in data.items() if name != SEAL}
+    body = _text(kept).removesuffix(b"}").rstrip() + (b"," if kept else b"")
+    seal = f'\n "{SEAL}": "{OF_BYTES}{hashlib.sha256(body).hexdigest()}"\n}}\n'
+    _write(path, body + seal.encode())
+
+
+def _text(data: Any) -> bytes:
+    return json.dumps(_in_words(data), indent=1, allow_nan=False).encode()
+
+
+def _write(path: Path, text: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as file:
+        file.write(text)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
@@ -48,10 +70,19 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 def read_sealed(path: Path) -> dict[str, Any]:
     """The inverse of `write_sealed`. Raises ValueError if the file is damaged, FileNotFoundError if it does not exist."""
-    data = read_json(path)
-    if not isinstance(data, dict) or data.pop(SEAL, None) != digest(data):
+    text = read_text(path)
+    data = parse_json(text, path.name)
+    if not isinstance(data, dict) or not _is_sealed(text, data.pop(SEAL, None), data):
         raise ValueError(f"{path.name} was changed after it was written: its hash does not match its contents")
     return data
+
+
+def _is_sealed(text: bytes, seal: Any, data: dict[str, Any]) -> bool:
+    """Whether the seal fits the bytes of the file, or its contents if an earlier version has written it."""
+    if isinstance(seal, str) and seal.startswith(OF_BYTES):
+        end = SEAL_LINE.fullmatch(text, len(text) - SEAL_BYTES)
+        return end is not None and end[1].decode() == hashlib.sha256(text[:-SEAL_BYTES]).hexdigest()
+    return bool(seal == digest(data))
 
 
 def _in_words(data: Any) -> Any:

@@ -6,7 +6,6 @@ It imports one framework and writes its answer to the file RESULT. Nothing reads
 from __future__ import annotations
 
 import faulthandler
-import json
 import resource
 import sys
 import traceback
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.environment import keep_within
 from harness.errors import WrongDevice
-from harness.result import Cell, Result, diverged
+from harness.result import Cell, Result, cell_of, diverged
+from harness.storage.atomic import read_json
 from harness.storage.sealed import ARTIFACTS, write_json, write_sealed
 from harness.verdict import no_certificate
 from harness.worker.failures import explain
@@ -51,11 +51,11 @@ OWN_SEGMENTS = Timing()
 def main(request_file: str, result_file: str) -> None:
     stand_guard()
     faulthandler.enable()
-    request = json.loads(Path(request_file).read_text())
+    request = read_json(Path(request_file))
     keep_within(**request["limits"])
     if "cell" in request:
         result, timing = Path(result_file), Timing(**request.get("timing", {}))
-        done = run_cell(Cell(**request["cell"]), result.parent / ARTIFACTS, teller(), timing)
+        done = run_cell(cell_of(request["cell"]), result.parent / ARTIFACTS, teller(), timing)
         write_sealed(result, done.as_json())
     elif "overhead" in request:
         from harness.worker.overhead import compare

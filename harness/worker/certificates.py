@@ -8,12 +8,14 @@ for all seeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.backend import Backend, Precision
 from harness.environment import describe_host
+from harness.forms import certificate_problems
 from harness.parity import certify
 from harness.plugins import load_backend
 from harness.result import digest
@@ -57,10 +59,10 @@ def _largest(found: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[s
 def certificate_of(conditions: Conditions, subject: Subject, places: Places) -> dict[str, Any]:
     """The certificate of one subject, from the cache or made now."""
     file = places.cache / "certificates" / f"{_key(conditions, subject)}.json"
-    try:
-        return read_sealed(file) | {"cached": True}
-    except (OSError, ValueError):
-        pass
+    with suppress(OSError, ValueError):
+        kept = read_sealed(file)
+        if not any(certificate_problems(kept)):
+            return kept | {"cached": True}
     backend, versions = load_backend(conditions.backend), dict[str, str]()
 
     def make(precision: Precision) -> Backend[Any]:

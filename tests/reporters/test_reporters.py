@@ -17,6 +17,7 @@ from reports import CELL, DIFFERS, NASTY, REPORTERS, certified, ok, report
 
 from harness import Point, evaluate
 from harness.result import Cell, Result
+from harness.storage.sealed import read_sealed, write_sealed
 from harness.verdict import Verdict, no_certificate
 
 
@@ -74,9 +75,10 @@ TIME = {"total_s": 2.0, "first_step_s": 0.5, "images_per_s": [100.0]}
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_invalid_stored_result_is_refused_with_the_path_of_its_problem(changes, path):
+def test_an_invalid_stored_result_is_refused_with_the_path_of_its_problem(tmp_path, changes, path):
+    write_sealed(tmp_path / "result.json", ok(**changes).as_json())
     with pytest.raises(ValueError, match=re.escape(path)):
-        Result.from_json(ok(**changes).as_json())
+        Result.from_json(read_sealed(tmp_path / "result.json"))
 
 
 def test_confusions_are_left_out_if_a_seed_lacks_them():
@@ -209,7 +211,7 @@ def test_csv_has_the_rate_of_the_row_with_its_interval():
 
 def test_csv_has_a_column_for_each_value():
     (row,) = csv.DictReader(io.StringIO(REPORTERS["csv"](report(ok()))))
-    assert (row["metrics.test_accuracy"], row["time.images_per_s"]) == ("0.9", "[100.0, 110.0]")
+    assert (row["metrics.test_accuracy"], row["time.images_per_s"]) == ("0.9", "[100.0,110.0]")
     assert row["options.epochs"] == "1" and row["parity.verdict"] == "not-checked"
 
 

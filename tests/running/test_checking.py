@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from click.testing import CliRunner
 from command import backend
@@ -84,10 +86,10 @@ def test_a_backend_that_removes_the_rules_does_not_pass(tmp_path):
 def test_messages_of_the_process_are_received():
     told: list[Outcome] = []
     held = Held(told.append)
-    held.hear({"name": "mine"})
-    held.hear({"begins": FIRST})
-    held.hear({"outcome": [FIRST, "passed", ""]})
-    held.hear({"begins": SECOND})
+    held.hear(b'{"name": "mine"}')
+    held.hear(f'{{"begins": "{FIRST}"}}'.encode())
+    held.hear(f'{{"outcome": ["{FIRST}", "passed", ""]}}'.encode())
+    held.hear(f'{{"begins": "{SECOND}"}}'.encode())
     held.ended(-9)
     assert [(outcome.rule, outcome.status) for outcome in told] == [(FIRST, "passed"), (SECOND, "failed")]
     assert "SIGKILL" in told[1].message and held.missing == list(RULES)[2:]
@@ -96,7 +98,19 @@ def test_messages_of_the_process_are_received():
 def test_an_error_keeps_its_message_and_fails_no_rule():
     for usage, kind in ((True, UsageError), (False, SamebenchError)):
         held = Held(lambda outcome: None)
-        held.hear({"begins": FIRST})
-        held.hear({"error": "no such thing", "usage": usage})
+        held.hear(f'{{"begins": "{FIRST}"}}'.encode())
+        held.hear(json.dumps({"error": "no such thing", "usage": usage}).encode())
         held.ended(0)
         assert type(held.error) is kind and str(held.error) == "no such thing" and not held.outcomes
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{", b"3", b"[" * 200_000, b"\xff", b'{"name": 3}', b'{"outcome": ["x"]}', b'{"outcome": ["x", "y", ""]}',
+             b'{"usage": "yes"}', b'{"error": null}'],
+    ids=lambda line: repr(line[:40]),
+)  # fmt: skip
+def test_a_message_of_another_form_is_an_error_in_one_sentence(line):
+    held = Held(lambda outcome: None)
+    held.hear(line + b"\n")
+    assert "has sent a message that samebench cannot read" in str(held.error) and "\n" not in str(held.error)
+    assert not held.outcomes
