@@ -67,8 +67,8 @@ class TaskContext:
     start: Trained | None = None
     """The trained network to start from; None for a task that starts from random weights."""
 
-    segment_s: float | None = None
-    """The shortest timed segment in seconds. If None, work is never repeated."""
+    segment_s: float = 0.0
+    """The shortest timed segment in seconds. With 0, work is never repeated."""
 
     def first_weights(self, model: Model) -> Weights:
         """The first weights of the harness; with native semantics, those of the framework."""
@@ -100,7 +100,7 @@ class TaskContext:
 
         Call it after everything else has been read from the networks: `work` may change them.
         """
-        if self.segment_s is None or are_enough(own, self.segment_s):
+        if not self.segment_s or are_enough(own, self.segment_s):
             return list(own)
         self.tell("timing")
         return repeated(self.clock, work, units_for(own, items, self.segment_s), self.segment_s)

@@ -20,6 +20,8 @@ SMALL = [
     "scratch-cnn.epochs=1",
     "--set",
     "scratch-cnn.train_limit=96",
+    "--set",
+    "segment_s=0",
 ]
 """Options for a quick cell with the reference."""
 

@@ -138,6 +138,7 @@ def quick(words: list[str], every_task: bool, seeds: bool = False) -> tuple[list
     ]
     if "learning-curve" in kept or any("train_limit" in word for word in kept):
         settings = [text for text in settings if "train_limit" not in text]
+    settings += [] if "segment_s" in given or "rerun" in kept else ["segment_s=0"]
     return kept, [*added, *(word for text in settings for word in ("--set", text))]
 
 

@@ -36,7 +36,7 @@ MEMORY = Range(0, 2**20, without_low=True)
 """The memory limit in GiB. The system does not accept much larger limits."""
 
 SEGMENT = Range(0, 3600)
-"""The shortest timed segment in seconds. With 0, only the number of segments counts."""
+"""The shortest timed segment in seconds."""
 
 SEED, SEED_COUNT = Range(0, 2**32 - 1), Range(1, 2**20)
 """The numbers that every framework accepts as seeds, and the number of seeds of a run."""
@@ -69,7 +69,7 @@ class Config:
     timeout: float = 3600.0
     segment_s: float = 2.0
     """The shortest timed segment in seconds. A training that is too short for five of them is repeated, on a network that is
-    thrown away."""
+    thrown away. With 0, nothing is repeated, and speeds are only rough."""
     compiler_caches: Literal["fresh", "kept"] = "fresh"
     """Whether each cell starts with empty compiler caches, or may use those of earlier cells. With `kept`, first steps are not
     comparable."""

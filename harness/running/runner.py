@@ -49,8 +49,8 @@ class Limits:
     timeout: float = 3600.0
     threads: int | None = None
     memory_bytes: int | None = None
-    segment_s: float | None = None
-    """The shortest timed segment in seconds. If None, work is never repeated."""
+    segment_s: float = 0.0
+    """The shortest timed segment in seconds. With 0, work is never repeated."""
 
     fresh_caches: bool = True
     """Whether each cell starts with empty compiler caches, so that the first step compiles in every framework."""

@@ -10,11 +10,11 @@ from harness.timing.load import Usage, load_problem
 from harness.timing.steady import steady_from, steady_part, unsteady
 
 
-def as_record(rates: Sequence[float], shortest: float | None = None) -> dict[str, Any]:
+def as_record(rates: Sequence[float], shortest: float = 0.0) -> dict[str, Any]:
     """The speeds of the steady state, the speeds of all segments, and the use of the processor in each.
 
     `rates` are instances of `Rate`, or plain numbers that a task has measured by its own clock. `shortest` is the shortest
-    segment that was asked for, in seconds.
+    segment that was asked for, in seconds; 0 for segments of any length, whose steadiness is not judged.
     """
     usages = [rate.usage for rate in rates if isinstance(rate, Rate)]
     named = {f"segment_{name}": [getattr(usage, name) for usage in usages] for name in Usage._fields}
@@ -24,7 +24,7 @@ def as_record(rates: Sequence[float], shortest: float | None = None) -> dict[str
         {"images_per_s": list(map(float, steady_part(rates))), "segment_rates": list(map(float, rates))}
         | used
         | ({} if start is None else {"steady_from": start})
-        | ({} if shortest is None else {"shortest_segment": shortest})
+        | ({"shortest_segment": shortest} if shortest else {})
     )
 
 

@@ -37,8 +37,8 @@ PHASES = ("start", "data", "import", "build", "first_step", "warm_up", "train", 
 class Timing(NamedTuple):
     """How a cell is timed."""
 
-    segment_s: float | None = None
-    """The shortest timed segment in seconds. If None, work is never repeated."""
+    segment_s: float = 0.0
+    """The shortest timed segment in seconds. With 0, work is never repeated."""
 
     started: float | None = None
     """The value of `time.monotonic` when this process was started."""
@@ -123,7 +123,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timin
         subjects = fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))
         about, versions, settings = provenance(backend), backend.versions(), backend.settings()
     peak = None
-    if timing.segment_s is not None and outcome.flops and outcome.rates:
+    if timing.segment_s and outcome.flops and outcome.rates:
         with clock.phase("peak"):
             peak = peak_flops(backend)
         problem = problem or above_peak(median_rate(outcome.rates) * outcome.flops, peak, clock.usage["peak"][-1])
