@@ -17,11 +17,11 @@ SMALL = [
     "--precision",
     "float64",
     "--set",
+    "segment_s=0",
+    "--set",
     "scratch-cnn.epochs=1",
     "--set",
     "scratch-cnn.train_limit=96",
-    "--set",
-    "segment_s=0",
 ]
 """Options for a quick cell with the reference."""
 
