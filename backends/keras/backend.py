@@ -77,6 +77,8 @@ class Net:
             upto: keras.Model(inputs, layers.Activation("linear", dtype=keras.config.floatx())(values[model.end(upto)]))
             for upto in ("logits", "features")
         }
+        self.training = keras.Model(inputs, self.keras["logits"].output)
+        """The same layers. Keras compiles training separately from prediction, so both remain compiled."""
 
     def seed_dropout(self, seed: int) -> None:
         """Give each dropout layer its own random stream."""
@@ -93,24 +95,12 @@ class Net:
         }
 
 
-class Recorder(keras.callbacks.Callback):
-    """Records the loss of each step. `fit` logs a running mean, which is reset after every step here."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.losses: list[float] = []
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
-        self.losses.append(logs["loss"])
-        self.model.reset_metrics()
-
-
 MakeOptimizer = Callable[[Recipe, Model, Mapping[str, keras.Variable], TableOfRates], keras.optimizers.Optimizer]
 
 
 class KerasTrainer(Trainer):
     def __init__(self, backend: KerasBackend, net: Net, recipe: Recipe, seed: int, make: MakeOptimizer) -> None:
-        self.backend, self.net, self.recipe, self.keras = backend, net, recipe, net.keras["logits"]
+        self.backend, self.net, self.recipe, self.keras = backend, net, recipe, net.training
         self.rates = TableOfRates()
         self.optimizer = make(recipe, net.model, net.variables(), self.rates)
         self.rates.keep_in(self.optimizer)
@@ -122,30 +112,29 @@ class KerasTrainer(Trainer):
         """Compile the Keras model for this trainer. A Keras model has only one optimiser at a time."""
         for name, layer in self.net.owners.items():
             layer.trainable = self.recipe.rate(name) != 0
-        self.keras.compile(self.optimizer, loss_of(self.recipe.loss), jit_compile=self.backend.jit_compile)
+        self.keras.compile(
+            self.optimizer, loss_of(self.recipe.loss), jit_compile=self.backend.jit_compile,
+            steps_per_execution=self.backend.steps_per_execution,
+        )  # fmt: skip
 
     def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         if self.keras.optimizer is not self.optimizer:
             self.take_over()
-        size = TableOfRates.SIZE
+        size = 1 if record else TableOfRates.SIZE
         parts = [slice(start, start + size) for start in range(0, len(batches), size)]
-        losses = [self.fit(batches[part], lr[part], record) for part in parts]
-        if record:
-            return np.concatenate(losses)
-        return np.average(losses, axis=0, weights=[len(batches[part]) for part in parts])
+        losses = np.array([self.fit(batches[part], lr[part]) for part in parts])
+        return losses if record else np.average(losses, weights=[len(batches[part]) for part in parts]).reshape(1)
 
-    def fit(self, batches: Batches, lr: Array, record: bool) -> Array:
-        """Run the whole segment in a single call of `fit`."""
+    def fit(self, batches: Batches, lr: Array) -> float:
+        """Run all steps in a single call of `fit`. Returns their mean loss, which is all that Keras logs."""
         self.rates.fill(lr)
-        recorder = Recorder()
         history = self.keras.fit(
             self.backend.feed(batches),
             steps_per_epoch=len(batches),
             shuffle=False,  # the harness gives the order
             verbose=0,
-            callbacks=[recorder] if record else [],
         )
-        return np.array(recorder.losses if record else history.history["loss"], np.float64)
+        return float(history.history["loss"][0])
 
 
 def loss_of(loss: LossName, reduction: str = "sum_over_batch_size") -> keras.losses.Loss:
@@ -174,6 +163,9 @@ class KerasBackend(Backend[Net]):
         "decay is decoupled",
         "AdamW": "keras.optimizers.AdamW: betas 0.9 and 0.999, epsilon 1e-7, added before the bias correction",
     }
+
+    steps_per_execution: ClassVar[int] = 16
+    """The number of steps that Keras runs at once. After each execution, `fit` waits for the losses and logs them."""
 
     auto: ClassVar[Mapping[str, str]]
     """The meaning of `jit_compile="auto"` on each device, for this engine."""
@@ -219,6 +211,7 @@ class KerasBackend(Backend[Net]):
             "engine": keras.backend.backend(),
             "jit_compile": str(self.jit_compile).replace("auto", f"auto: {self.auto[self.device]}"),
             "floatx": keras.config.floatx(),
+            "steps_per_execution": str(self.steps_per_execution),
             "pictures": "gathered on the host, ahead of time",
         }
 

@@ -63,12 +63,16 @@ class KerasTensorFlow(KerasBackend):
             images, labels = tf.constant(examples.images), tf.constant(examples.labels)
             order = tf.Variable(np.zeros((1, 1), np.int32), shape=(None, None), trainable=False)
 
+        def is_left(step: tf.Tensor) -> tf.Tensor:
+            return step < tf.shape(order, tf.int64)[0]
+
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows = order[tf.minimum(step, tf.shape(order, tf.int64)[0] - 1)]  # the pipeline reads ahead
+            rows = order[step]
             pixels = tf.cast(tf.gather(images, rows), dtype) / tf.constant(divisor, dtype)
             return pixels, tf.gather(labels, rows)
 
-        return Uploaded(order, tf.data.Dataset.counter().map(batch).prefetch(AHEAD).with_options(fixed_pipeline()))
+        pipeline = tf.data.Dataset.counter().take_while(is_left).map(batch).prefetch(AHEAD)
+        return Uploaded(order, pipeline.with_options(fixed_pipeline()))
 
     def feed(self, batches: Batches) -> tf.data.Dataset:
         uploaded = self.on_device(batches.examples)

@@ -19,6 +19,7 @@ from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples,
 class KerasTorch(KerasBackend):
     name = "keras-on-torch"
     auto = {"cpu": "eager", "gpu": "eager"}
+    steps_per_execution = 1  # Keras has no more on PyTorch
 
     def start(self, device: str) -> Device:
         on_gpu = device != "cpu" and torch.cuda.is_available()
