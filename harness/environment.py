@@ -40,10 +40,56 @@ def fresh_caches(folder: Path) -> dict[str, str]:
     return {FRESH: str(folder), **NO_CACHES} | {name: str(folder / place) for name, place in CACHES.items()}
 
 
-def worker_environment(threads: int | None = None) -> dict[str, str]:
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+GPUS = Path("/proc/driver/nvidia/gpus")
+"""A folder for each NVIDIA GPU. Its file `information` has a line "GPU UUID: GPU-..."."""
+
+OTHER_GPUS = (Path("/dev/kfd"), Path("/dev/dxg"))
+"""Files of the system if there is a GPU of AMD, or a GPU of Windows."""
+
+NO_GPU = {VISIBLE: "", "HIP_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+"""Variables that hide every GPU from every framework. Some frameworks look for a GPU when they are imported."""
+
+
+def gpus() -> list[str]:
+    """The NVIDIA GPUs that this process may use, by their UUIDs. No framework is asked."""
+    installed = [uuid for folder in sorted(GPUS.glob("*")) if (uuid := _uuid(folder / "information"))]
+    if (chosen := os.environ.get(VISIBLE)) is None:
+        return installed
+    found: list[str] = []
+    for name in chosen.split(","):
+        named = [installed[int(name)]] if name.isdecimal() and int(name) < len(installed) else []
+        named = named or [uuid for uuid in installed if name and uuid.startswith(name)]
+        if not named:  # CUDA ignores all names after one that is not valid
+            break
+        found += named[:1]
+    return found
+
+
+def may_have_gpu() -> bool:
+    """Whether this machine has a GPU that this process may use, as far as the system tells."""
+    return bool(gpus()) or any(file.exists() for file in OTHER_GPUS)
+
+
+def _uuid(information: Path) -> str | None:
+    try:
+        lines = information.read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("GPU UUID")), None)
+
+
+def device_variables(device: str) -> dict[str, str]:
+    """Variables for the device of a run: they hide all GPUs, or all but one."""
+    if device == "cpu":
+        return dict(NO_GPU)
+    return {VISIBLE: found[0]} if device == "gpu" and (found := gpus()) else {}
+
+
+def worker_environment(threads: int | None = None, device: str = "auto") -> dict[str, str]:
     """The environment of a worker. The number of threads is `threads`, or the user's own setting, or the number of cores."""
     limits = dict.fromkeys(THREADS, str(threads)) if threads else {}
-    return WORKER | dict.fromkeys(THREADS, str(cores())) | os.environ | limits
+    return WORKER | dict.fromkeys(THREADS, str(cores())) | os.environ | limits | device_variables(device)
 
 
 def keep_within(threads: int | None, memory_bytes: int | None) -> None:

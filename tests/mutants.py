@@ -266,6 +266,37 @@ def rounded(x: Any) -> Any:
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32).astype(np.float64)
 
 
+def _with_11_digits(apply: Any) -> Any:
+    """A layer that rounds its inputs to 11 binary digits, as TF32 does."""
+
+    def short(x: Any) -> Any:
+        bits = np.asarray(x, np.float32).view(np.uint32)
+        return ((bits + 0x1000) & 0xFFFFE000).astype(np.uint32).view(np.float32).astype(np.float64)
+
+    def multiplied(layer: Any, context: Any, x: Any) -> Any:
+        weights = {name: short(tensor) if name == "kernel" else tensor for name, tensor in context.weights.items()}
+        return apply(layer, context._replace(weights=weights), short(x))
+
+    return multiplied
+
+
+class _Tf32(_Float32):
+    """A backend on a GPU that multiplies in TF32 in every precision."""
+
+    precisions = ("float32", "tf32", "float64")
+    network = type(
+        "Tf32Net",
+        (NumPy.network,),
+        {
+            "layers": NumPy.network.layers
+            | {Conv: _with_11_digits(reference.conv), Dense: _with_11_digits(reference.dense)}
+        },
+    )
+
+    def start(self, device: str) -> Any:
+        return "gpu"
+
+
 def _in_bfloat16(apply: Any) -> Any:
     def multiplied(layer: Any, context: Any, x: Any) -> Any:
         weights = {name: rounded(tensor) if name == "kernel" else tensor for name, tensor in context.weights.items()}
@@ -438,6 +469,10 @@ FAULTS: dict[str, list[tuple[Real, str]]] = {
     "float32": [
         (wrap(_Float32, error=1e-3), "the logits"),
         (wrap(NumPy, precisions=("float32", "float64")), "came back as float64"),
+    ],
+    "float32_products": [(_Tf32, r"returned 1\.00000000, not 1\.00024414.*Switch TF32 off")],
+    "tf32_products": [
+        (wrap(_Float32, precisions=("float32", "tf32", "float64"), start=_Tf32.start), "TF32 is not in use"),
     ],
     "bfloat16": [
         (wrap(Bfloat16, network=NumPy.network), "a convolution deviates .* by only .* not in bfloat16"),

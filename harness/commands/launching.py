@@ -23,6 +23,7 @@ from harness.pictures.inputs import load
 from harness.plugins import Plugins, load_plugins
 from harness.report.summary import Report
 from harness.running.config import Settings, Source, each_once, from_file, from_profile, from_words, seeds_of
+from harness.running.doctor import one_device
 from harness.running.experiments import Experiment, experiments
 from harness.running.plan import TRAIN_LIMIT, plan_cells
 from harness.running.progress import watching
@@ -181,9 +182,11 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
         _check(experiment, plugins, settings)
     store = Store(typed["out"] or Path("runs", datetime.now().strftime("%Y-%m-%d-%H%M%S")))
     memory = int(config.memory_gb * 2**30) if config.memory_gb else None
+    backends = dict.fromkeys(cell.backend for cell in cells)
     limits = Limits(
-        config.timeout, config.threads, memory, config.segment_s, config.compiler_caches == "fresh", settings.python
-    )
+        config.timeout, config.threads, memory, config.segment_s, config.compiler_caches == "fresh",
+        one_device(config.device, backends, Places.from_environment(), settings.python), settings.python,
+    )  # fmt: skip
     with _ending_well(store.folder), watching(len(cells)) as watcher:
         if warning := busy_since(start, before):
             watcher.say(warning)

@@ -11,7 +11,7 @@ from harness.data import Batches, Examples
 from harness.errors import Unsupported
 from harness.parity.probes import LIMITS, awkward_examples, generic_weights
 from harness.recipe import SGD, Recipe
-from harness.spec import NAME, Array, BatchNorm, Conv, Layer, MaxPool, Residual, relu, swish
+from harness.spec import NAME, Array, BatchNorm, Conv, Dense, Flatten, Layer, MaxPool, Model, Residual, relu, swish
 
 NETWORK = network(Conv(4, 3, padding=1), BatchNorm(), relu, Residual((Conv(4, 1, groups=2),)), MaxPool(2))
 SGD_1 = Recipe(SGD(lr=0.1))
@@ -215,3 +215,57 @@ def check_float32(kit: Kit) -> None:
         return {"the logits": backend.forward(backend.build(NETWORK, generic_weights(NETWORK)), batches)}
 
     kit.agree(observe, "float32", LIMITS["float32"])
+
+
+@optional_rule
+def check_float32_products(kit: Kit) -> None:
+    """In float32, convolutions and dense layers multiply with 24 binary digits, forward and backward: TF32 is off."""
+    for what, product in _products(kit.backend("float32")).items():
+        kit.demand(
+            abs(product - FINE) < CLOSE,
+            f"{what} multiplied 1 by 1 + 2^-12 and returned {product:.8f}, not {FINE:.8f}: it rounds its inputs. Switch TF32 off, "
+            "or whatever multiplies with fewer digits",
+        )
+
+
+@optional_rule
+def check_tf32_products(kit: Kit) -> None:
+    """In tf32, convolutions and dense layers round their inputs to 11 binary digits: TF32 is on."""
+    for what, product in _products(kit.backend("tf32")).items():
+        kit.demand(
+            abs(product - 1) < CLOSE,
+            f"{what} multiplied 1 by 1 + 2^-12 and returned {product:.8f}, not 1: TF32 is not in use",
+        )
+
+
+FINE = 1 + 2.0**-12
+"""A number that float32 holds exactly, and that TF32 and bfloat16 round to 1."""
+
+CLOSE = 2.0**-15
+"""Fast algorithms for convolutions round a little, but by less than this."""
+
+CHANNELS = 32
+IDENTITY = {
+    "a convolution": Model("convolution", (16, 16, CHANNELS), (Conv(CHANNELS, 3, padding=1),), (Flatten(), Dense(2))),
+    "a dense layer": Model("dense", (1, 1, 64), (Flatten(), Dense(64)), (Dense(2),)),
+}
+"""Networks whose layer multiplies each of its inputs by a number."""
+
+
+def _products(backend: AnyBackend) -> dict[str, float]:
+    """What the layers return for 1 times `FINE`, and the derivatives with respect to their inputs."""
+    found = {}
+    for what, model in IDENTITY.items():
+        weights = {name: np.zeros(parameter.shape) for name, parameter in model.parameters.items()}
+        kernels = [tensor for name, tensor in weights.items() if name.endswith("kernel")]
+        center = kernels[0][1, 1] if kernels[0].ndim == 4 else kernels[0]
+        np.fill_diagonal(center, FINE)
+        kernels[1][0, 1] = 1.0  # the logit of class 1 is the first product
+        net = backend.build(model, weights)
+        ones = np.full((8, *model.input_shape), 255, np.uint8)
+        examples = Examples(ones, np.ones(8, np.int32))
+        found[what] = float(backend.forward(net, Batches.in_order(examples, 8), upto="features").reshape(-1)[0])
+        pixels = np.ones((8, *model.input_shape), np.float32)
+        gradient = backend.input_gradient(net, pixels, np.ones(8, np.int32), "logit")
+        found[f"the backward pass of {what}"] = float(np.abs(gradient).max())
+    return found

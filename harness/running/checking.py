@@ -107,7 +107,7 @@ def check_apart(backend: str, device: str, mode: str, listen: Listen) -> Held:
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.running.checking", str(write_end), backend, device, mode],
-            env=worker_environment(), pass_fds=(write_end,),
+            env=worker_environment(device=device), pass_fds=(write_end,),
         )  # fmt: skip
     finally:
         os.close(write_end)

@@ -6,14 +6,18 @@ The answer is cached until the backend's code or the installed packages change.
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
 
-from harness.environment import describe_host, worker_environment
+from harness.environment import describe_host, may_have_gpu, worker_environment
+from harness.errors import UsageError
 from harness.forms import problems
 from harness.plugins import find_backends
 from harness.result import digest
@@ -51,7 +55,33 @@ def _checked(answer: Any) -> dict[str, Any]:
     return dict(answer)
 
 
-def probe(backend: str, places: Places, device: str = "auto", timeout: float = TIMEOUT) -> dict[str, Any]:
+def one_device(
+    device: str, backends: Iterable[str], places: Places, pythons: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The device of a whole run: "cpu" or "gpu". "auto" is the GPU if this machine has one. All backends are then asked which
+    device they use. Raises UsageError if they use different ones."""
+    if device != "auto":
+        return device
+    if not may_have_gpu():
+        return "cpu"
+    found = {name: probe(name, places, python=pythons.get(name, sys.executable)) for name in backends}
+    used = {name: answer["device"] for name, answer in found.items() if answer["reason"] is None}
+    if len({*used.values()}) > 1:
+        on = " and ".join(
+            f"{', '.join(name for name, at in used.items() if at == place)} on the {place}"
+            for place in sorted({*used.values()})
+        )
+        raise UsageError(
+            f"the backends would run on different devices: {on}. Choose --device cpu, leave a backend out, or install its packages "
+            "for GPUs",
+            code="conflicting-options",
+        )
+    return next(iter(used.values()), "cpu")
+
+
+def probe(
+    backend: str, places: Places, device: str = "auto", timeout: float = TIMEOUT, python: str = sys.executable
+) -> dict[str, Any]:
     """Start the backend in a process. `reason` says why that failed; it is None if it worked."""
     with tempfile.TemporaryDirectory(prefix="samebench-probe-") as name:
         folder = Path(name)
@@ -59,7 +89,7 @@ def probe(backend: str, places: Places, device: str = "auto", timeout: float = T
         write_json(folder / "request.json", request)
         ended = run_worker(
             folder / "request.json", folder / "result.json", folder / "log.txt",
-            environment=worker_environment(), timeout=timeout,
+            environment=worker_environment(device=device), timeout=timeout, python=python,
         )  # fmt: skip
         try:
             found = _checked(read_json(folder / "result.json"))

@@ -55,6 +55,9 @@ class Limits:
     fresh_caches: bool = True
     """Whether each cell starts with empty compiler caches, so that the first step compiles in every framework."""
 
+    device: str = "auto"
+    """The device of the whole run."""
+
     python: Mapping[str, str] = field(default_factory=dict)
     """The interpreter of each backend that does not run in this one."""
 
@@ -120,7 +123,8 @@ class Runner:
         of execution."""
         folder = self.store.room("cells", cell.key)
         self.store.clear_artifacts(cell)
-        request = {"cell": asdict(cell), "timing": {"segment_s": self.limits.segment_s, "started": time.monotonic()}}
+        conditions = {"segment_s": self.limits.segment_s, "device": self.limits.device, "started": time.monotonic()}
+        request = {"cell": asdict(cell), "conditions": conditions}
         with tempfile.TemporaryDirectory(prefix="samebench-caches-", ignore_cleanup_errors=True) as caches:
             fresh = fresh_caches(Path(caches)) if self.limits.fresh_caches else {}
             ended = self._start_worker(folder, request, cell.backend, "cell.json", fresh)
@@ -161,7 +165,7 @@ class Runner:
             old = self.store.certificate(cell)
             missing = old is None or not verdict_in(old).is_checked
             if cell.semantics == "aligned" and (missing or cell.configuration in wanted):
-                group = cell.backend, cell.mode, cell.precision, cell.device
+                group = cell.backend, cell.mode, cell.precision, self.limits.device
                 groups.setdefault(group, {})[cell.configuration] = cell
         for (backend, mode, precision, device), subjects in groups.items():
             request = {
@@ -213,7 +217,7 @@ class Runner:
         result = free(folder / "result.json")
         return run_worker(
             folder / name, result, folder / "log.txt",
-            environment={**worker_environment(self.limits.threads), **environment},
+            environment={**worker_environment(self.limits.threads, self.limits.device), **environment},
             timeout=self.limits.timeout,
             python=self.limits.python.get(backend, sys.executable),
             listen=self.watcher.progress,

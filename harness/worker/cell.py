@@ -34,8 +34,8 @@ PHASES = ("start", "data", "import", "build", "first_step", "warm_up", "train", 
 """The phases that every finished cell has, in their order. Tasks may add others."""
 
 
-class Timing(NamedTuple):
-    """How a cell is timed."""
+class Conditions(NamedTuple):
+    """The conditions of a run that do not decide the numbers of a cell."""
 
     segment_s: float = 0.0
     """The shortest timed segment in seconds. With 0, work is never repeated."""
@@ -43,8 +43,11 @@ class Timing(NamedTuple):
     started: float | None = None
     """The value of `time.monotonic` when this process was started."""
 
+    device: str | None = None
+    """The device of the whole run; None for that of the cell."""
 
-OWN_SEGMENTS = Timing()
+
+OWN_SEGMENTS = Conditions()
 """Only the segments of the task itself, of any length."""
 
 
@@ -54,8 +57,8 @@ def main(request_file: str, result_file: str) -> None:
     request = read_json(Path(request_file))
     keep_within(**request["limits"])
     if "cell" in request:
-        result, timing = Path(result_file), Timing(**request.get("timing", {}))
-        done = run_cell(cell_of(request["cell"]), result.parent / ARTIFACTS, teller(), timing)
+        result, conditions = Path(result_file), Conditions(**request.get("conditions", {}))
+        done = run_cell(cell_of(request["cell"]), result.parent / ARTIFACTS, teller(), conditions)
         write_sealed(result, done.as_json())
     elif "overhead" in request:
         from harness.worker.overhead import compare
@@ -69,18 +72,18 @@ def main(request_file: str, result_file: str) -> None:
 
 
 def run_cell(
-    cell: Cell, artifacts: Path, tell: Callable[[str], None] = lambda line: None, timing: Timing = OWN_SEGMENTS
+    cell: Cell, artifacts: Path, tell: Callable[[str], None] = lambda line: None, conditions: Conditions = OWN_SEGMENTS
 ) -> Result:
     """Run one cell. An error becomes its status and its reason."""
     try:
-        return _run(cell, artifacts, tell, timing)
+        return _run(cell, artifacts, tell, conditions)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status, reason = explain(error)
         return Result(cell, status, reason)
 
 
-def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timing) -> Result:
+def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: Conditions) -> Result:
     from harness.environment import describe_host
     from harness.options import change
     from harness.pictures import inputs
@@ -95,7 +98,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timin
     from harness.worker.peak import above_peak, peak_flops
     from harness.worker.provenance import provenance
 
-    clock = Clock(timing.started)
+    clock = Clock(conditions.started)
     with clock.phase("machine_probe"):
         probes = [machine_probe()]
     with clock.phase("data"):
@@ -104,18 +107,19 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timin
         data_options, options = inputs.split_options(cell.options)
         network, start = network_of(cell.model, cell.weights, plugins, places)
         dataset = inputs.load(cell.dataset, plugins.datasets, network, data_options, places)
+    device = conditions.device or cell.device
     tell("importing")
     with clock.phase("import"):
-        backend = load_backend(cell.backend)(cell.device, cell.mode, cell.precision)
+        backend = load_backend(cell.backend)(device, cell.mode, cell.precision)
     build, chosen = builder_of(task, network, start), change(task.options(), options)
     context = TaskContext(
         backend, build, dataset, cell.seed, chosen, clock, cell.semantics, tell,
-        start=trained_network(start, names=task.keeps_head) if start else None, segment_s=timing.segment_s,
+        start=trained_network(start, names=task.keeps_head) if start else None, segment_s=conditions.segment_s,
     )  # fmt: skip
     outcome = task.run(context)
-    if cell.device not in ("auto", outcome.evidence["device"]):
+    if device not in ("auto", outcome.evidence["device"]):
         raise WrongDevice(
-            f"{cell.backend} should run on the {cell.device}, but its tensors are on the {outcome.evidence['device']}"
+            f"{cell.backend} should run on the {device}, but its tensors are on the {outcome.evidence['device']}"
         )
     problem = lost = diverged(outcome.metrics)
     with clock.phase("save"):
@@ -123,7 +127,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timin
         subjects = fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))
         about, versions, settings = provenance(backend), backend.versions(), backend.settings()
     peak = None
-    if timing.segment_s and outcome.flops and outcome.rates:
+    if conditions.segment_s and outcome.flops and outcome.rates:
         with clock.phase("peak"):
             peak = peak_flops(backend)
         problem = problem or above_peak(median_rate(outcome.rates) * outcome.flops, peak, clock.usage["peak"][-1])
@@ -139,7 +143,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], timing: Timin
         | {"rate": task.rate, "probe_s": probes}
         | ({"flops": float(outcome.flops)} if outcome.flops else {})
         | ({"peak_flops": peak} if peak else {})
-        | as_record(outcome.rates, timing.segment_s),
+        | as_record(outcome.rates, conditions.segment_s),
         parameters=outcome.parameters._asdict(),
         memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
         evidence=outcome.evidence
