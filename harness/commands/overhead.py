@@ -49,7 +49,7 @@ def bench_overhead_command(
     in turn, in one process. Exits with 1 if a backend is slower."""
     from harness.running.overhead import as_text, failures, measure, pairings, tasks_of
 
-    chosen, wanted = pairings(backends, modes or ("default",), against), tasks_of(tasks)
+    wanted, chosen = tasks_of(tasks), pairings(backends, modes or ("default",), against)
     found = measure(chosen, wanted, pairs, lambda line: click.echo(printable(line), err=True))
     text = json.dumps(found, indent=1) if form == "json" else printable(as_text(found))
     if output is None:

@@ -83,7 +83,7 @@ def test_a_very_large_log_is_cut(tmp_path, lines):
     text = log.read_text()
     assert len(text) < 3 * 2**20
     assert text.startswith("first words") and text.endswith("last words\n") and "bytes left out here]" in text
-    assert lines < 1000 or largest > 64 * 2**20, "it was cut while it grew"
+    assert lines < 1000 or largest < lines * 10_001, "it was cut while it grew"
 
 
 def test_memory_can_be_limited(tmp_path):
