@@ -61,3 +61,40 @@ def _lowered(backend: Any, precision: str) -> list[tuple[str, str, str]]:
             both = set(PRECISIONS.findall(line))
             operations.append((found[1], both.pop() if len(both) == 1 else str(both), found[2]))
     return operations
+
+
+IN_HLO = {
+    "float32": ("highest", "f32"),
+    "tf32": (None, "f32"),
+    "bfloat16": (None, "bf16"),
+    "float64": ("highest", "f64"),
+}
+"""TensorFlow's HLO: the precision of the operands, where None allows TF32, and the type of each result."""
+
+HLO_OPERATION = re.compile(r"= (\w+)\[[\d,]*\]\S* (convolution|dot)\(")
+HLO_PRECISION = re.compile(r"operand_precision=\{(\w+),(\w+)\}")
+
+
+@pytest.mark.parametrize("precision", IN_HLO.keys())
+def test_tensorflow_multiplies_in_the_chosen_precision_in_its_hlo(backend: type, precision: str) -> None:
+    if backend.name != "keras":
+        pytest.skip("TensorFlow shows the HLO of its functions")
+    found = _hlo(on_gpu(backend), precision)
+    assert {kind for kind, _, _ in found} == {"convolution", "dot"} and len(found) > 8
+    assert {(chosen, dtype) for _, chosen, dtype in found} == {IN_HLO[precision]}
+
+
+def _hlo(backend: Any, precision: str) -> list[tuple[str, str | None, str]]:
+    """The convolutions and matrix products of a gradient: the operation, the precision of its operands, and the type of its
+    result."""
+    import tensorflow as tf
+
+    runner = backend("auto", "compiled", precision)
+    gradient = runner.build(MODEL, MODEL.init(0)).gradient_of("softmax")
+    pixels = tf.zeros((8, *MODEL.input_shape), "float64" if precision == "float64" else "float32")
+    operations = []
+    for line in gradient.experimental_get_compiler_ir(pixels, tf.zeros(8, tf.int32))(stage="hlo").splitlines():
+        if found := HLO_OPERATION.search(line):
+            both = HLO_PRECISION.search(line)
+            operations.append((found[2], both[1] if both and both[1] == both[2] else None, found[1]))
+    return operations
