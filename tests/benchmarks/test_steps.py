@@ -25,7 +25,7 @@ Measure = Callable[[str, int, Callable[[], Any]], Any]
 
 
 @pytest.fixture
-def measured(benchmark: Any, backend: type, mode: str, quick_compiler: None) -> Measure:
+def measured(quick_compiler: None, benchmark: Any, backend: type, mode: str) -> Measure:
     """Benchmarks a function after a call that compiles, and returns its last result."""
 
     def run(group: str, pictures: int, function: Callable[[], Any]) -> Any:
