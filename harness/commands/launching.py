@@ -21,13 +21,16 @@ from harness.errors import UsageError
 from harness.options import flatten
 from harness.pictures.inputs import load
 from harness.plugins import Plugins, load_plugins
+from harness.report.compare import FORMATS, Comparison
+from harness.report.stats import FEWEST_RATES
 from harness.report.summary import Report
+from harness.result import Cell
 from harness.running.config import Settings, Source, each_once, from_file, from_profile, from_words, seeds_of
 from harness.running.doctor import one_device
 from harness.running.experiments import Experiment, experiments
 from harness.running.plan import TRAIN_LIMIT, plan_cells
 from harness.running.progress import watching
-from harness.running.runner import Limits, Runner
+from harness.running.runner import Limits, Runner, Watcher
 from harness.running.store import Store
 from harness.storage.places import Places
 from harness.text import is_file, printable
@@ -39,7 +42,7 @@ HALVES, FEWEST = 5, 64
 fewer do not fill the usual batches."""
 
 NAMES = {"task": "tasks", "backend": "backends", "mode": "modes"}
-ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes", "dry_run")
+ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes", "dry_run", "aa")
 """Options that are not settings, or that need parsing before they become settings."""
 
 
@@ -48,6 +51,8 @@ class Terminated(BaseException):
 
 
 def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> None:
+    if typed["aa"]:
+        typed = _twice(typed)
     sources = [from_file(file)] if file else []
     named = sources[0].settings.get("profile", "quick") if sources else "quick"
     sources = [from_profile(named if profile is None else profile)] + [
@@ -55,6 +60,15 @@ def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> Non
         for source in sources
     ]
     run_sources([*sources, *typed_sources(typed)], typed)
+
+
+def _twice(typed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a run of one backend against itself. It has enough seeds for a verdict, if the user names none."""
+    if typed["backend"]:
+        raise UsageError(
+            "--aa BACKEND names the only backend of the run: leave --backend out", code="conflicting-options"
+        )
+    return {**typed, "backend": (typed["aa"],), "seeds": typed["seeds"] or str(FEWEST_RATES)}
 
 
 def learning_curve(counts: str | None, typed: Mapping[str, Any]) -> None:
@@ -190,7 +204,13 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
     with _ending_well(store.folder), watching(len(cells)) as watcher:
         if warning := busy_since(start, before):
             watcher.say(warning)
-        Runner(store, limits, watcher).run(cells, settings.as_record(cells), config.parity)
+        if typed.get("aa"):
+            folders = run_twice(store.folder, limits, watcher, cells, settings)
+        else:
+            Runner(store, limits, watcher).run(cells, settings.as_record(cells), config.parity)
+    if typed.get("aa"):
+        _report_twice(folders)
+        return
     report = Report.of(store, full=form != OVERVIEW)
     click.echo("\n" + plugins.reporters[form](report))
     click.echo(f"\n{details(store.folder, report)}")
@@ -199,6 +219,35 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
     if problems := list(shortfalls(store.folder, cells, report.results, demands)):
         click.echo("\n" + printable("\n".join(problems)), err=True)
         sys.exit(NOT_OK)
+
+
+def run_twice(
+    folder: Path, limits: Limits, watcher: Watcher, cells: Sequence[Cell], settings: Settings
+) -> tuple[Path, Path]:
+    """Run the cells twice, in two folders. For each seed both runs take their turn, and the order alternates."""
+    folders, record = (folder / "a", folder / "b"), settings.as_record(cells)
+    seeds = list(dict.fromkeys(cell.seed for cell in cells))
+    for number in range(len(seeds)):
+        so_far = [cell for cell in cells if cell.seed in seeds[: number + 1]]
+        for place in folders if number % 2 == 0 else folders[::-1]:
+            Runner(Store(place), limits, watcher).run(so_far, record, settings.config.parity)
+    return folders
+
+
+def _report_twice(folders: tuple[Path, Path]) -> None:
+    """Compare both runs. A difference between them is a false alarm."""
+    first, second = (Report.of(Store.open(place)) for place in folders)
+    found = Comparison.of(first, second, (str(folders[0]), str(folders[1])))
+    click.echo("\n" + FORMATS["table"](found))
+    different = [change for change in (*found.speeds, *found.accuracies) if change.verdict in ("higher", "lower")]
+    judged = [change for change in found.speeds if change.verdict and change.n >= FEWEST_RATES]
+    if different or not judged:
+        reason = "a backend differs from itself" if different else "no speed could be judged"
+        click.echo(f"\n{reason}: this machine is too noisy to compare backends on", err=True)
+        sys.exit(NOT_OK)
+    click.echo(
+        "\nThe backend does not differ from itself: differences that this machine shows between backends are real."
+    )
 
 
 def _refuse_two_limits(settings: Settings, plugins: Plugins, chosen: Sequence[Experiment]) -> None:

@@ -57,6 +57,12 @@ def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.argument("file", metavar="[CONFIG.toml]", required=False, type=click.Path(path_type=Path))
 @option("--profile", help="quick, standard or rigorous. Default: quick.")
+@option(
+    "--aa",
+    metavar="BACKEND",
+    shell_complete=names.BACKENDS,
+    help="Run one backend twice in turn, and compare the two: a measure of the machine. Exits with 1 if they differ.",
+)
 @option("--dry-run", is_flag=True, help="Print the cells, their time, downloads and disk space. Run nothing.")
 @_what_to_run
 @_where_to
