@@ -6,7 +6,7 @@ import gc
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from harness.commands.once import option
 from harness.commands.output import write_output
 from harness.errors import UsageError
 from harness.text import printable
+
+if TYPE_CHECKING:
+    from harness.report.summary import Report
 
 PLUGIN_KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters")
 
@@ -62,8 +65,13 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
     help="See: samebench list reporters",
 )
 @option("--full", is_flag=True, help="Print all tables and notes instead of the overview (format table).")
+@option(
+    "--steps",
+    type=click.IntRange(1),
+    help="Print how long a training of this many steps takes on each backend (formats table and markdown).",
+)
 @option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")
-def report_command(folder: Path, name: str, full: bool, output: Path | None) -> None:
+def report_command(folder: Path, name: str, full: bool, steps: int | None, output: Path | None) -> None:
     """Write the report of a run from its stored cells. The run may be partial or failed."""
     from harness.commands.ending import OVERVIEW, details
     from harness.plugins import load_plugins
@@ -73,11 +81,26 @@ def report_command(folder: Path, name: str, full: bool, output: Path | None) -> 
     gc.disable()  # a report keeps all objects, and garbage collection would take a third of the time
     store = Store.open(folder)
     report = Report.of(store, full or name != OVERVIEW)
-    text = load_plugins().reporters[name](report)
+    text = load_plugins().reporters[name](report) if steps is None else _times(report, steps, name)
     text = text.encode(errors="backslashreplace").decode()  # half of a surrogate pair, in the name of a file
     if output is None:
         click.echo(text)
-        if not report.full:
+        if not report.full and steps is None:
             click.echo(f"\n{details(folder, report)}")
         return
     write_output(text, output, "report")
+
+
+def _times(report: Report, steps: int, form: str) -> str:
+    """The time of a training of this many steps, for each experiment."""
+    from harness.report.markdown import markdown_table
+    from harness.report.terminal import draw_table
+    from harness.report.text.costs import training_times
+
+    draw = {"table": draw_table, "markdown": markdown_table}.get(form)
+    if draw is None:
+        raise UsageError(f"--steps is for the formats table and markdown, not for {form}", code="conflicting-options")
+    tables = training_times(report, steps)
+    if not tables:
+        raise UsageError("--steps: the run has no finished training with an undisturbed speed", code="not-found")
+    return "\n\n".join(map(draw, tables))

@@ -9,6 +9,7 @@ from harness.parity.probes import LIMITS
 from harness.report.agreement import Agreement
 from harness.report.crosscheck import judged_metric
 from harness.report.summary import Report
+from harness.report.text.costs import break_evens
 from harness.report.text.footer import footer
 from harness.report.text.results import one_each
 from harness.report.text.tables import experiment_title, seeds_text, short_hash, within
@@ -29,6 +30,7 @@ def report_notes(report: Report) -> Iterator[list[str]]:
     ]
     yield list(dict.fromkeys(line for result in one_each(report.results) for line in _verdict(result)))
     yield list(map(_failure, _not_ok(report.results)))
+    yield list(break_evens(report))
     yield list(_starts(report.results))
     yield list(_own_ways(report.results))
     yield [problem for found in report.judgements for problem in found["problems"]]
