@@ -227,6 +227,8 @@ def _row(group: Sequence[Result], known: Basis, metrics: Sequence[Metric]) -> di
         row["work_s"] = geometric_interval([work_seconds(result.time) for result in good])
         if peaks := [peak for result in good if (peak := peak_bytes(result.memory))]:
             row["peak_bytes"] = max(peaks)
+        if shares := [share for result in good if (share := _peak_share(result))]:
+            row["peak_share"] = geometric_interval(shares)["median"]
         row["first_step_s"] = geometric_interval([result.time["first_step_s"] for result in good])
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters
@@ -239,6 +241,14 @@ def work_seconds(time: Mapping[str, Any]) -> float:
     """The seconds of training or attack, first steps included: all phases of the cell but those of `AROUND`."""
     phases = {name.removesuffix("_s"): seconds for name, seconds in time.items() if name.endswith("_s")}
     return sum(s for name, s in phases.items() if isinstance(s, int | float) and name.split("_")[-1] not in AROUND)
+
+
+def _peak_share(result: Result) -> float | None:
+    """The arithmetic of the cell per second, as a share of the peak that was measured in its process; None if it is not known."""
+    time = result.time
+    if not (time["images_per_s"] and time.get("flops") and time.get("peak_flops")):
+        return None
+    return float(statistics.median(time["images_per_s"]) * time["flops"] / time["peak_flops"])
 
 
 def peak_bytes(memory: Mapping[str, int | None]) -> int | None:

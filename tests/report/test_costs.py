@@ -1,4 +1,5 @@
-"""The cost of a training with any number of steps, and the step at which one backend overtakes another."""
+"""The cost of a training with any number of steps, the step at which one backend overtakes another, the share of the peak, and the
+drift of the machine."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from reports import CELL, Kept, ok
 
 from harness.report.summary import Report
 from harness.report.text.costs import Cost, break_even, break_evens, costs, training_times
+from harness.report.text.notes import run_warnings
+from harness.report.text.results import report_tables
 from harness.result import Result
 
 BATCH = 50
@@ -91,3 +94,30 @@ def test_times_of_a_training_that_the_user_names():
     assert table.rows[1][-2:] == ("8.3 min (8.3 to 8.3)", "6")
     [table] = training_times(report(*seeds(1)), 10)
     assert [row[0] for row in table.rows] == ["eager", "compiled"] and table.rows[0][-2:] == ("0.5 s", "1")
+
+
+def test_the_share_of_the_peak_has_a_column_if_it_is_known():
+    plain = trained("a", 1.0, 100.0)
+    known = trained("b", 1.0, 200.0, flops=1e6, peak_flops=4e8)
+    [table] = [table for table in report_tables(report(plain, known)) if "images/s" in table.headers]
+    assert [row[table.headers.index("of peak")] for row in table.rows] == ["-", "50%"]
+    assert not any("of peak" in table.headers for table in report_tables(report(plain)))
+    assert report(known).summary[0]["peak_share"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("probes", "said"),
+    [
+        ([0.001 * (1 + 0.05 * turn) for turn in range(8)], "became slower during the run"),
+        ([0.001 * (2 - 0.05 * turn) for turn in range(8)], "became faster during the run"),
+        ([0.001, 0.0011, 0.00105, 0.001, 0.0011, 0.00105, 0.001, 0.0011], None),
+        ([0.001, 0.002, 0.003], None),
+    ],
+)
+def test_a_machine_that_changes_its_speed_is_named(probes, said):
+    results = [
+        trained("a", 1.0, 100.0, seed=seed, probe_s=[probe, probe * 1.2], turn=seed + 1)
+        for seed, probe in reversed(list(enumerate(probes)))
+    ]
+    warnings = [line for line in run_warnings(report(*results)) if "machine" in line]
+    assert len(warnings) == (said is not None) and all(said in line for line in warnings)

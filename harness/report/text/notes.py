@@ -14,9 +14,13 @@ from harness.report.text.footer import footer
 from harness.report.text.results import one_each
 from harness.report.text.tables import experiment_title, seeds_text, short_hash, within
 from harness.result import Result
+from harness.timing.steady import FEWEST, drift
 
 UNKNOWN = ("unknown", "not said")
 """The values of unknown facts about weights. Older results have "not said"."""
+
+MACHINE_DRIFT = 0.10
+"""A larger change of the machine's own speed during a run is a warning."""
 
 LABELS = {"variant": "variant", "trained_on": "training data", "licence": "licence"}
 """The facts about weights that a reader needs, with their names in the text."""
@@ -42,7 +46,7 @@ def report_notes(report: Report) -> Iterator[list[str]]:
 
 def run_warnings(report: Report) -> list[str]:
     """Warnings about the whole run: rows that cannot be compared, and backends whose versions changed."""
-    return [*_kept_apart(report.summary), *_mixed_versions(report.results)]
+    return [*_kept_apart(report.summary), *_mixed_versions(report.results), *_machine_drift(report.results)]
 
 
 def _agreements(found: Sequence[Agreement]) -> Iterator[str]:
@@ -199,6 +203,18 @@ def _warnings(results: Sequence[Result]) -> Iterator[str]:
     for result in results:
         cell = result.cell
         yield from (f"Warning: {cell.task}, {result.who}, seed {cell.seed}: {warning}" for warning in result.warnings)
+
+
+def _machine_drift(results: Sequence[Result]) -> Iterator[str]:
+    """A warning if the machine became faster or slower during the run, by the probe of each cell."""
+    probed = [result for result in results if result.time.get("probe_s") and "turn" in result.time]
+    in_order = sorted(probed, key=lambda result: int(result.time["turn"]))
+    speeds = [1 / min(result.time["probe_s"]) for result in in_order]
+    if len(speeds) >= FEWEST and abs(change := drift(speeds)) > MACHINE_DRIFT:
+        yield (
+            f"The machine became {'faster' if change > 0 else 'slower'} during the run: the speed of a fixed piece of work changed "
+            f"by {change:+.0%}. Backends run in a random order, so that this affects all of them alike."
+        )
 
 
 def _mixed_versions(results: Sequence[Result]) -> Iterator[str]:

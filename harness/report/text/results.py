@@ -26,6 +26,9 @@ EXACT = {"logits": "logits", "gradients": "gradients", "trajectory": "losses, we
 TIMED = {"logits": "timed logits", "losses": "timed losses", "limit": "limit"}
 """Numbers of a certificate in the table of proofs, with their headers."""
 
+OF_PEAK = "of peak"
+"""The column of the arithmetic per second, as a share of what matrix products and convolutions reach in the same process."""
+
 PROOF = ("backend", "mode", "steps", *EXACT.values(), *TIMED.values())
 
 
@@ -34,8 +37,9 @@ def report_tables(report: Report) -> Iterator[Table]:
     for title, rows in report_experiments(report).items():
         (headers, names), metrics = row_names(rows), report.metrics[rows[0]["task"]]
         shown = columns(metrics)
-        cells = [(*name, *_cells(row, shown)) for name, row in zip(names, rows, strict=True)]
-        yield Table(title, (*headers, *_headers(rows, shown)), cells)
+        heads = _headers(rows, shown)
+        cells = [(*name, *_cells(row, shown, OF_PEAK in heads)) for name, row in zip(names, rows, strict=True)]
+        yield Table(title, (*headers, *heads), cells)
         yield from curves(title, rows, metrics)
         yield from judgements(report, title, rows, metrics)
     yield from (_without_empty_columns(table) for table in _proofs(report.results))
@@ -74,16 +78,18 @@ def one_each(results: Sequence[Result]) -> list[Result]:
 def _headers(rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
     """The headers of the columns of numbers. The rate has the unit that it counts: images, features."""
     counted = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
-    return "n", *(metric.header for metric in metrics), f"{counted}/s", "first step", "parameters", "parity"
+    share = [OF_PEAK] if any("peak_share" in row for row in rows) else []
+    return "n", *(metric.header for metric in metrics), f"{counted}/s", *share, "first step", "parameters", "parity"
 
 
-def _cells(row: Row, metrics: Sequence[Metric]) -> tuple[str, ...]:
+def _cells(row: Row, metrics: Sequence[Metric], with_share: bool) -> tuple[str, ...]:
     first = parameters = "-"
     if row["n"]:
         first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]
         parameters = f"{counts['total']:,}" + (f", {counts['trainable']:,} learn" if counts["frozen"] else "")
     speed, numbers = _speed(row), (metric_text(metric, row) for metric in metrics)
-    return seed_count(row), *numbers, speed, first, parameters, row["parity"].kind
+    share = [f"{row['peak_share']:.0%}" if "peak_share" in row else "-"] if with_share else []
+    return seed_count(row), *numbers, speed, *share, first, parameters, row["parity"].kind
 
 
 def _speed(row: Row) -> str:
