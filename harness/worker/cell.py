@@ -145,7 +145,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         | ({"peak_flops": peak} if peak else {})
         | as_record(outcome.rates, conditions.segment_s),
         parameters=outcome.parameters._asdict(),
-        memory={"peak_rss_bytes": _peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
+        memory={"peak_rss_bytes": peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
         evidence=outcome.evidence
         | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": context.own_ways}
         | {"subjects": subjects}
@@ -190,9 +190,17 @@ def _write_weights(trained: Trained, dataset: Dataset, cell: Cell, folder: Path)
     return folder / FILE
 
 
-def _peak_rss() -> int:
-    """The peak memory of this process in bytes. Linux counts in KiB, macOS in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def peak_rss() -> int:
+    """The peak memory of this process in bytes.
+
+    Linux counts it in `VmHWM`. The usual `ru_maxrss` also holds the memory of the parent when it started this process. Elsewhere
+    there is nothing else; macOS counts it in bytes.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":
