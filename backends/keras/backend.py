@@ -164,6 +164,8 @@ class KerasBackend(Backend[Net]):
         "AdamW": "keras.optimizers.AdamW: betas 0.9 and 0.999, epsilon 1e-7, added before the bias correction",
     }
 
+    optimizer: ClassVar[type[PublishedOptimizer]] = PublishedOptimizer
+
     steps_per_execution: ClassVar[int] = 16
     """The number of steps that Keras runs at once. After each execution, `fit` waits for the losses and logs them."""
 
@@ -239,7 +241,7 @@ class KerasBackend(Backend[Net]):
         return net.keras[upto].predict(self.feed(batches), steps=len(batches), verbose=0)
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> KerasTrainer:
-        return KerasTrainer(self, net, recipe, seed, PublishedOptimizer)
+        return KerasTrainer(self, net, recipe, seed, self.optimizer)
 
     def native_weights(self, model: Model, seed: int) -> dict[str, Array]:
         random.seed(seed)  # Keras draws the seeds of layers from it; `set_random_seed` would import TensorFlow

@@ -13,11 +13,64 @@ from torch import Tensor
 
 from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
 from backends.keras.host_batches import HostBatches, HostPictures
-from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, attack_step
+from backends.keras.optimizer import PublishedOptimizer
+from harness import SGD, Adam, Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, attack_step
+
+
+class ParallelOptimizer(PublishedOptimizer):
+    """The same arithmetic for all tensors at once, with PyTorch's operations on lists, as Keras' own optimisers do on PyTorch."""
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        super().build(variables)
+        tensors = [variable.value for variable in variables]
+        self.weights = tensors
+        self.slots = [[moments[number].value for moments in self.moments] for number in range(len(self.moments[0]))]
+        self.decayed = [number for number, decays in enumerate(self.decays) if decays]
+
+    @torch.no_grad()
+    def _backend_update_step(self, gradients: list[Tensor], variables: list[keras.Variable], lr: Tensor) -> None:
+        optimizer = self.recipe.optimizer
+        weights = [self.weights[number] for number in self.decayed]
+        if self.decayed and (optimizer.l1 or not optimizer.decoupled):
+            gradients = [gradient.clone() for gradient in gradients]
+            given = [gradients[number] for number in self.decayed]
+            if optimizer.l1:
+                torch._foreach_add_(given, torch._foreach_sign(weights), alpha=optimizer.l1)
+            if not optimizer.decoupled:
+                torch._foreach_add_(given, weights, alpha=optimizer.weight_decay)
+        direction = self.adam(optimizer, gradients) if isinstance(optimizer, Adam) else self.sgd(optimizer, gradients)
+        if optimizer.decoupled and self.decayed:
+            shrunk = [direction[number] for number in self.decayed]
+            torch._foreach_add_(shrunk, weights, alpha=optimizer.weight_decay)
+        torch._foreach_mul_(direction, self.factors)
+        torch._foreach_mul_(direction, lr)
+        torch._foreach_sub_(self.weights, direction)
+
+    def adam(self, optimizer: Adam, gradients: list[Tensor]) -> list[Tensor]:
+        """The direction of Adam. The moments are updated."""
+        (first, second), step = self.slots, (self.iterations.value + 1).to(self.weights[0].dtype)
+        torch._foreach_lerp_(first, gradients, 1 - optimizer.beta1)
+        torch._foreach_mul_(second, optimizer.beta2)
+        torch._foreach_addcmul_(second, gradients, gradients, 1 - optimizer.beta2)
+        root = torch._foreach_sqrt(torch._foreach_div(second, 1 - optimizer.beta2**step))
+        torch._foreach_add_(root, optimizer.epsilon)
+        return torch._foreach_div(torch._foreach_div(first, 1 - optimizer.beta1**step), root)
+
+    def sgd(self, optimizer: SGD, gradients: list[Tensor]) -> list[Tensor]:
+        """The direction of SGD. The velocity is updated."""
+        if not self.slots:
+            return torch._foreach_mul(gradients, 1.0)
+        [velocity] = self.slots
+        torch._foreach_mul_(velocity, optimizer.momentum)
+        torch._foreach_add_(velocity, gradients)
+        if not optimizer.nesterov:
+            return torch._foreach_mul(velocity, 1.0)
+        return torch._foreach_add(gradients, velocity, alpha=optimizer.momentum)
 
 
 class KerasTorch(KerasBackend):
     name = "keras-on-torch"
+    optimizer = ParallelOptimizer
     auto = {"cpu": "eager", "gpu": "eager"}
     steps_per_execution = 1  # Keras has no more on PyTorch
 

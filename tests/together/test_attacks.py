@@ -64,6 +64,8 @@ def test_accuracies_on_attacked_digits_are_within_half_a_point_for_all_backends(
         "adversarial",
         "--seeds",
         "2",
+        "--set",
+        "segment_s=0",
         "--out",
         str(tmp_path / "run"),
     ]
