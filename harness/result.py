@@ -38,7 +38,15 @@ from harness.text import shown_names
 from harness.verdict import Verdict, no_certificate, verdict_in
 
 SCHEMA = 1
-Semantics = Literal["aligned", "native"]
+Semantics = Literal["aligned", "native-weights", "native"]
+WATERFALL: tuple[Semantics, ...] = ("aligned", "native-weights", "native")
+"""From aligned to native semantics, one default at a time: first the framework's own first weights, then its own optimiser too."""
+
+OWN_WAYS: Mapping[str, str] = {
+    "native-weights": "each framework's own first weights",
+    "native": "each framework's own optimiser and first weights",
+}
+"""What differs from aligned semantics, in words."""
 Status = Literal[
     "ok",
     "failed",

@@ -71,7 +71,7 @@ class TaskContext:
     """The shortest timed segment in seconds. With 0, work is never repeated."""
 
     def first_weights(self, model: Model) -> Weights:
-        """The first weights of the harness; with native semantics, those of the framework."""
+        """The first weights of the harness; unless semantics are aligned, those of the framework."""
         if self.semantics == "aligned":
             return model.init(self.seed)
         self._record_own_way("first weights")
@@ -79,7 +79,7 @@ class TaskContext:
 
     def trainer(self, net: Any, recipe: Recipe) -> Trainer:
         """The trainer of the recipe; with native semantics, it uses the framework's own optimiser."""
-        if self.semantics == "aligned":
+        if self.semantics != "native":
             return self.backend.trainer(net, recipe, self.seed)
         self._record_own_way(type(recipe.optimizer).__name__)
         return self.backend.native_trainer(net, recipe, self.seed)

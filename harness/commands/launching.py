@@ -53,6 +53,8 @@ class Terminated(BaseException):
 def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> None:
     if typed["aa"]:
         typed = _twice(typed)
+    if typed["waterfall"] and not file:
+        typed = {**typed, "task": typed["task"] or ("scratch-cnn",)}
     sources = [from_file(file)] if file else []
     named = sources[0].settings.get("profile", "quick") if sources else "quick"
     sources = [from_profile(named if profile is None else profile)] + [

@@ -40,7 +40,7 @@ def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
         option("--seeds", help="The number of seeds, such as 3, or the seeds, such as 0,1,2. Default: 1."),
         option("--device", help="auto, cpu or gpu. Default: auto."),
         option("--precision", help="float32, tf32, bfloat16 or float64. Default: float32."),
-        option("--semantics", help="aligned, or native: each framework's own optimiser and first weights."),
+        option("--semantics", help="aligned, native-weights (each framework's own first weights), or native (its own optimiser too)."),
         option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting of CONFIG.toml: scratch-cnn.epochs=3."),
         option("--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="The Python interpreter of a backend."),
         option("--data-dir", help="The folder of your data. Default: SAMEBENCH_DATA_DIR."),
@@ -57,6 +57,11 @@ def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.argument("file", metavar="[CONFIG.toml]", required=False, type=click.Path(path_type=Path))
 @option("--profile", help="quick, standard or rigorous. Default: quick.")
+@option(
+    "--waterfall",
+    is_flag=True,
+    help="Run from aligned to native semantics, one default at a time. Default task: scratch-cnn.",
+)
 @option(
     "--aa",
     metavar="BACKEND",

@@ -64,6 +64,8 @@ class Config:
     precision: Precision = "float32"
     """The precision of matrix products and convolutions."""
     semantics: Semantics = "aligned"
+    waterfall: bool = False
+    """Whether each cell runs with every semantics, from aligned to native, one default at a time."""
     parity: bool = True
     """Whether to make certificates. Without them, verdicts are not-checked."""
     timeout: float = 3600.0
@@ -87,6 +89,11 @@ class Config:
         )  # fmt: skip
         if len(set(self.train_limits)) < len(self.train_limits):
             raise UsageError(f"train_limits must be different numbers, not {self.train_limits}", code="given-twice")
+        if self.waterfall and self.semantics != "aligned":
+            raise UsageError(
+                f"waterfall runs all semantics, and semantics is {self.semantics}: leave one of them out",
+                code="conflicting-options",
+            )
         numbers = self.seed_numbers
         if not numbers or len(set(numbers)) < len(numbers):
             raise UsageError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.options import flatten, nearest
 from harness.plugins import declared_modes, find_backends, no_such_file, own_names, unknown_backend
-from harness.result import Cell
+from harness.result import WATERFALL, Cell
 from harness.running.config import Settings
 from harness.running.experiments import Experiment
 from harness.text import is_file, shown_names
@@ -33,8 +33,11 @@ def plan_cells(
     config = settings.config
     runners, modes = _backends(settings, start), tuple(dict.fromkeys(config.modes))
     _check_modes(modes, runners, settings.python)
+    chain = WATERFALL if config.waterfall else (config.semantics,)
     limits = [{TRAIN_LIMIT: limit} for limit in config.train_limits] or [{}]
-    if (count := len(chosen) * len(limits) * len(runners) * len(modes) * len(config.seed_numbers)) > MANY and not yes:
+    if (
+        count := len(chosen) * len(limits) * len(runners) * len(modes) * len(chain) * len(config.seed_numbers)
+    ) > MANY and not yes:
         raise UsageError(f"this run has {count:,} cells: if that is intended, add --yes", code="needs-confirmation")
     data = {f"data.{path}": value for path, value in flatten(settings.data).items()}
     options = {experiment.task: flatten(settings.tasks[experiment.task]) for experiment in chosen}
@@ -43,12 +46,13 @@ def plan_cells(
     return [
         Cell(
             experiment.task, backend, mode, config.precision, config.device, experiment.model, experiment.dataset, experiment.weights, seed,
-            options[experiment.task] | limit | data, config.semantics,
+            options[experiment.task] | limit | data, semantics,
         )
         for experiment in chosen
         for limit in limits
         for backend in runners
         for mode in modes
+        for semantics in chain
         for seed in config.seed_numbers
     ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.environment import keep_within
 from harness.errors import WrongDevice
-from harness.result import Cell, Result, cell_of, diverged
+from harness.result import OWN_WAYS, Cell, Result, cell_of, diverged
 from harness.storage.atomic import read_json
 from harness.storage.sealed import ARTIFACTS, write_json, write_sealed
 from harness.verdict import no_certificate
@@ -26,8 +26,6 @@ from harness.worker.progress import teller
 if TYPE_CHECKING:
     from harness.data import Dataset
     from harness.task import TaskResult, Trained
-
-NATIVE = "native semantics: each framework uses its own optimiser and first weights"
 
 
 PHASES = ("start", "data", "import", "build", "first_step", "warm_up", "train", "curve", "eval", "repeat", "save")
@@ -152,7 +150,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         | {"host": describe_host()}
         | ({"start": start.about | {"name": start.name}} if start else {}),
         versions=versions,
-        parity=no_certificate(NATIVE if cell.semantics == "native" else ""),
+        parity=no_certificate(f"native semantics: {OWN_WAYS[cell.semantics]}" if cell.semantics in OWN_WAYS else ""),
         settings=settings,
         provenance=about,
         artifacts=written,

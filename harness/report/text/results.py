@@ -19,6 +19,7 @@ from harness.report.text.tables import (
     seed_count,
     tiny,
 )
+from harness.report.text.waterfall import waterfalls
 from harness.result import Result
 
 Row = dict[str, Any]
@@ -33,7 +34,8 @@ PROOF = ("backend", "mode", "steps", *EXACT.values(), *TIMED.values())
 
 
 def report_tables(report: Report) -> Iterator[Table]:
-    """For each experiment its results, curves and judgements; then the deviations from the reference."""
+    """For each experiment its results, curves and judgements; then the steps from aligned to native semantics, and the deviations
+    from the reference."""
     for title, rows in report_experiments(report).items():
         (headers, names), metrics = row_names(rows), report.metrics[rows[0]["task"]]
         shown = columns(metrics)
@@ -42,6 +44,7 @@ def report_tables(report: Report) -> Iterator[Table]:
         yield Table(title, (*headers, *heads), cells)
         yield from curves(title, rows, metrics)
         yield from judgements(report, title, rows, metrics)
+    yield from waterfalls(report)
     yield from (_without_empty_columns(table) for table in _proofs(report.results))
 
 

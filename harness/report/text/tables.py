@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from harness.metric import Metric, interval_text, number_text
 from harness.report.stats import FEWEST_RATES, Typical
+from harness.result import OWN_WAYS
 
 KEPT_APART = "kept apart"
 """The header of the column that tells rows of one backend apart."""
 
-LEFT_COLUMNS = ("task", "network", "backend", "mode", KEPT_APART, "parity", "class", "truth", "made on")
+LEFT_COLUMNS = ("task", "network", "backend", "mode", KEPT_APART, "parity", "class", "truth", "made on", "step")
 """The columns that are aligned to the left. Other columns are numbers, aligned to the right."""
 
 MOST = 2
@@ -47,7 +48,7 @@ def experiment_title(row: Mapping[str, Any]) -> str:
     title += "".join(
         f", {name} {short_hash(value)}" for name, value in row["apart"].items() if name in row["of_experiment"]
     )
-    return title + ("" if row["semantics"] == "aligned" else ", each framework's own optimiser and first weights")
+    return title + (f", {OWN_WAYS[row['semantics']]}" if row["semantics"] in OWN_WAYS else "")
 
 
 def row_names(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
