@@ -1,7 +1,8 @@
 """JAX: a Flax NNX module, an Optax chain, a jitted training step with donated buffers.
 
 A segment is a Python loop over the step. Dispatch is asynchronous, so the loop runs ahead of the device. A scan over
-the steps would save little, and on a CPU XLA runs convolutions inside a loop many times slower.
+the steps would save little, and on a CPU XLA runs convolutions inside a loop many times slower. The rows and the rates of
+many steps are copied to the device at once, and the losses of many steps are copied back at once.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ class Uploaded(NamedTuple):
 
     images: jax.Array
     labels: jax.Array
-    divisor: int
+    divisor: jax.Array
 
     def batch(self, rows: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
         return self.images[rows].astype(dtype) / jnp.asarray(self.divisor, dtype), self.labels[rows]
@@ -200,6 +201,35 @@ def stock(recipe: Recipe, model: Model, learned: Any) -> Optimizer:
     return partial(optax.sgd, momentum=optimizer.momentum or None, nesterov=optimizer.nesterov)
 
 
+CHUNK = 64
+"""The number of steps whose rows, rates and losses are copied at once. Their arrays always have this size, because a compiled
+function takes arrays of one shape."""
+
+
+class Chunk(NamedTuple):
+    """Some steps of a segment, on the device."""
+
+    rows: jax.Array
+    rates: jax.Array
+
+    @classmethod
+    def of(cls, order: Array, rates: Array) -> Chunk:
+        """The next steps, filled up to `CHUNK` with the last one, which is not run again."""
+        steps = np.minimum(np.arange(CHUNK), len(order) - 1)
+        return cls(*jax.device_put((order[steps], rates[steps])))
+
+
+class Progress(NamedTuple):
+    """The number of steps of a chunk that have been run, and their losses, on the device."""
+
+    steps: jax.Array
+    losses: jax.Array
+
+    @classmethod
+    def start(cls, dtype: Any) -> Progress:
+        return cls(*jax.device_put((np.zeros((), np.int32), np.zeros(CHUNK, dtype))))
+
+
 class JaxTrainer(Trainer):
     def __init__(self, backend: Jax, net: Net, recipe: Recipe, seed: int, make: Callable[..., Optimizer]) -> None:
         network = net.network
@@ -213,9 +243,9 @@ class JaxTrainer(Trainer):
         optimizer = make(recipe, network.model, learned)
         self.state = optimizer(0.0).init(learned)
 
-        @partial(jax.jit, donate_argnums=(0, 1, 2))
-        def step(learned: Any, rest: Any, state: Any, examples: Uploaded, rows: jax.Array, lr: jax.Array) -> Any:
-            pixels, labels = examples.batch(rows, network.dtype)
+        @partial(jax.jit, donate_argnums=(0, 1, 2, 3))
+        def step(learned: Any, rest: Any, state: Any, done: Progress, examples: Uploaded, chunk: Chunk) -> Any:
+            pixels, labels = examples.batch(chunk.rows[done.steps], network.dtype)
 
             def loss_of(learned: Any) -> tuple[jax.Array, Any]:
                 running = nnx.merge(graph, learned, rest, copy=True)  # statistics change inside the trace
@@ -223,22 +253,26 @@ class JaxTrainer(Trainer):
                 return loss, nnx.state(running, nnx.Not(self.learns))
 
             (loss, rest), gradients = jax.value_and_grad(loss_of, has_aux=True)(learned)
-            updates, state = optimizer(lr).update(gradients, state, learned)
-            return optax.apply_updates(learned, updates), rest, state, loss
+            updates, state = optimizer(chunk.rates[done.steps]).update(gradients, state, learned)
+            done = Progress(done.steps + 1, done.losses.at[done.steps].set(loss))
+            return optax.apply_updates(learned, updates), rest, state, done
 
         self.step = step
 
     def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
         examples = self.backend.on_device(batches.examples)
         _, learned, rest = nnx.split(self.network, self.learns, ...)
-        state, rates, losses = self.state, lr.astype(self.network.dtype), []
-        for rows, rate in zip(batches.order, rates, strict=True):
-            learned, rest, state, loss = self.step(learned, rest, state, examples, rows, rate)
-            losses.append(loss)
+        state, order, rates, losses = self.state, batches.order, lr.astype(self.network.dtype), []
+        for start in range(0, len(batches), CHUNK):
+            chunk = Chunk.of(order[start : start + CHUNK], rates[start : start + CHUNK])
+            done = Progress.start(self.network.dtype)
+            for _ in range(min(CHUNK, len(batches) - start)):
+                learned, rest, state, done = self.step(learned, rest, state, done, examples, chunk)
+            losses.append(done.losses)
         self.state = state
         nnx.update(self.network, learned, rest)
         jax.block_until_ready((learned, rest))
-        return np.array(jax.device_get(losses), np.float64)
+        return np.concatenate(jax.device_get(losses))[: len(batches)].astype(np.float64)
 
 
 class Jax(Backend[Net]):
@@ -281,7 +315,7 @@ class Jax(Backend[Net]):
         }
 
     def upload(self, examples: Examples) -> Uploaded:
-        return Uploaded(jnp.asarray(examples.images), jnp.asarray(examples.labels), examples.divisor)
+        return Uploaded(jnp.asarray(examples.images), jnp.asarray(examples.labels), jnp.asarray(examples.divisor))
 
     def build(self, model: Model, weights: Weights) -> Net:
         multiply_dtype = jnp.dtype("bfloat16") if self.precision == "bfloat16" else self.dtype

@@ -49,12 +49,16 @@ def _lowered(backend: Any, precision: str) -> list[tuple[str, str, str]]:
     """The convolutions and matrix products of a training step: the operation, its precision, and the type of its result."""
     from flax import nnx
 
+    from backends.jax.backend import Chunk, Progress
+
     runner = backend("auto", "default", precision)
     trainer = runner.trainer(runner.build(MODEL, MODEL.init(0)), Recipe(Adam()))
     examples = Examples(np.zeros((8, *MODEL.input_shape), np.uint8), np.zeros(8, np.int32))
     _, learned, rest = nnx.split(trainer.network, trainer.learns, ...)
-    rows, rate = np.arange(8, dtype=np.int32), np.asarray(0.1, runner.dtype)
-    traced = trainer.step.trace(learned, rest, trainer.state, runner.on_device(examples), rows, rate)
+    order, rates = np.zeros((1, 8), np.int32), np.asarray([0.1], runner.dtype)
+    traced = trainer.step.trace(
+        learned, rest, trainer.state, Progress.start(runner.dtype), runner.on_device(examples), Chunk.of(order, rates)
+    )
     operations = []
     for line in traced.lower(lowering_platforms=("cuda",)).as_text().splitlines():
         if found := OPERATION.search(line):
