@@ -224,7 +224,7 @@ def parse(block: Block) -> None:
         if reason and words[1] == "run" and not reason.startswith("your"):
             more = [] if "--dry-run" in words else ["--dry-run"]
             planned = "pytorch" if "--mode" in words else "numpy"  # no framework need be installed for a dry run
-            more += [] if "--backend" in words else ["--backend", planned]
+            more += [] if {"--backend", "--aa"} & {*words} else ["--backend", planned]
             done = CliRunner().invoke(main, [*words[1:], *more])
             assert done.exit_code == 0, f"{block.where}: {shlex.join(words)}: {done.output}"
 
