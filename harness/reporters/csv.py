@@ -13,8 +13,9 @@ from harness import Cell, Report, Result, hookimpl, json_line
 
 def as_csv(report: Report) -> str:
     rows_of = {
-        (row["subject"], seed): _of_row(number, row, report)
+        (row["subject"], seed): shared
         for number, row in enumerate(report.summary, 1)
+        for shared in [_of_row(number, row, report)]
         for seed in row["seeds"]
     }
     rows = [_flat(result) | rows_of.get((result.cell.configuration, result.cell.seed), {}) for result in report.results]
