@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
+from harness.timing.gpu import Gpu, GpuReading, Unreadable
 from harness.timing.load import Reading, Usage
 
 
 class Rate(float):
-    """Items per second in a timed segment. It is a number that knows its count of items and its use of the processor."""
+    """Items per second in a timed segment. It is a number that knows its count of items, its use of the processor, and the state
+    of the GPU meanwhile."""
 
     count: float
     usage: Usage
+    gpu: Mapping[str, Any] | None
 
-    def __new__(cls, count: float, usage: Usage) -> Self:
+    def __new__(cls, count: float, usage: Usage, gpu: Mapping[str, Any] | None = None) -> Self:
         rate = super().__new__(cls, count / usage.seconds)
-        rate.count, rate.usage = count, usage
+        rate.count, rate.usage, rate.gpu = count, usage, gpu
         return rate
 
     def __reduce__(self) -> Any:
-        return Rate, (self.count, self.usage)
+        return Rate, (self.count, self.usage, self.gpu)
 
 
 class Clock:
     """Seconds by phase. Each section of a phase is kept; the time of a phase is their sum."""
 
-    def __init__(self, started: float | None = None) -> None:
+    def __init__(self, started: float | None = None, gpu: Gpu | None = None) -> None:
         """`started` is the value of `time.monotonic` when this process was started. The time since then is the phase
-        "start"."""
+        "start". The state of `gpu` is read before and after each section."""
         now = time.monotonic()
         self.started = now if started is None else started
         self.usage: dict[str, list[Usage]] = {}
@@ -39,6 +42,7 @@ class Clock:
         self.beside: dict[str, float] = {}
         """Seconds of work in other threads during phases, such as augmentation."""
         self._running: str | None = None
+        self._gpu, self._on_gpu = gpu, dict[str, Mapping[str, Any] | None]()
         if started is not None:
             self.usage["start"] = [Usage(now - started, time.process_time(), None, None)]
 
@@ -47,18 +51,26 @@ class Clock:
         """Time the body of the `with` statement as a section of the phase `name`. Phases do not nest."""
         if self._running:
             raise RuntimeError(f"the phase {self._running!r} is still running; {name!r} cannot start inside it")
-        self._running, before = name, Reading.now()
+        self._running, before, gpu = name, Reading.now(), self._read_gpu()
         start = time.monotonic()
         try:
             yield
         finally:
             seconds = time.monotonic() - start
-            self._running = None
+            self._running, later = None, self._read_gpu()
+            self._on_gpu[name] = gpu.until(later) if gpu and later else None
             self.usage.setdefault(name, []).append(before.until(Reading.now(), seconds))
 
     def rate(self, name: str, count: float) -> Rate:
         """The rate of the last section of a phase, in which `count` items were processed."""
-        return Rate(count, self.usage[name][-1])
+        return Rate(count, self.usage[name][-1], self._on_gpu.get(name))
+
+    def _read_gpu(self) -> GpuReading | None:
+        """The state of the GPU; None if there is none, or if it does not tell."""
+        try:
+            return self._gpu.read() if self._gpu else None
+        except Unreadable:
+            return None
 
     @property
     def phases(self) -> dict[str, list[float]]:

@@ -9,9 +9,9 @@ import faulthandler
 import resource
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.environment import keep_within
 from harness.errors import WrongDevice
@@ -26,6 +26,7 @@ from harness.worker.progress import teller
 if TYPE_CHECKING:
     from harness.data import Dataset
     from harness.task import TaskResult, Trained
+    from harness.timing.gpu import Gpu
 
 
 PHASES = ("start", "data", "import", "build", "first_step", "warm_up", "train", "curve", "eval", "repeat", "save")
@@ -96,7 +97,9 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
     from harness.worker.peak import above_peak, peak_flops
     from harness.worker.provenance import provenance
 
-    clock = Clock(conditions.started)
+    device = conditions.device or cell.device
+    gpu, no_gpu = gpu_of(device)
+    clock = Clock(conditions.started, gpu)
     with clock.phase("machine_probe"):
         probes = [machine_probe()]
     with clock.phase("data"):
@@ -105,7 +108,6 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         data_options, options = inputs.split_options(cell.options)
         network, start = network_of(cell.model, cell.weights, plugins, places)
         dataset = inputs.load(cell.dataset, plugins.datasets, network, data_options, places)
-    device = conditions.device or cell.device
     tell("importing")
     with clock.phase("import"):
         backend = load_backend(cell.backend)(device, cell.mode, cell.precision)
@@ -127,7 +129,8 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
     peak = None
     if conditions.segment_s and outcome.flops and outcome.rates:
         with clock.phase("peak"):
-            peak = peak_flops(backend)
+            plain = backend if cell.mode == "default" else type(backend)(device, "default", cell.precision)
+            peak = peak_flops(plain)  # other modes may compile for minutes
         problem = problem or above_peak(median_rate(outcome.rates) * outcome.flops, peak, clock.usage["peak"][-1])
     with clock.phase("machine_probe"):
         probes.append(machine_probe())
@@ -146,7 +149,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         memory={"peak_rss_bytes": peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
         evidence=outcome.evidence
         | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": context.own_ways}
-        | {"subjects": subjects}
+        | {"subjects": subjects, "gpu": {"segments": on_gpu(outcome.rates) if gpu else None, "reason": no_gpu}}
         | {"host": describe_host()}
         | ({"start": start.about | {"name": start.name}} if start else {}),
         versions=versions,
@@ -155,6 +158,26 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         provenance=about,
         artifacts=written,
     )
+
+
+def gpu_of(device: str) -> tuple[Gpu | None, str | None]:
+    """The GPU whose state is read while the cell runs; or None, and the reason."""
+    from harness.environment import gpus
+    from harness.timing.gpu import Gpu, Unreadable
+
+    if device != "gpu":
+        return None, "the cell ran on the CPU"
+    if not (found := gpus()):
+        return None, "the system names no NVIDIA GPU"
+    try:
+        return Gpu(found[0]), None
+    except Unreadable as error:
+        return None, str(error)
+
+
+def on_gpu(rates: Sequence[float]) -> list[Mapping[str, Any] | None]:
+    """The state of the GPU in each timed segment."""
+    return [getattr(rate, "gpu", None) for rate in rates]
 
 
 def _write_artifacts(outcome: TaskResult, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, str]:
