@@ -24,6 +24,7 @@ from harness.worker.guard import stand_guard
 from harness.worker.progress import teller
 
 if TYPE_CHECKING:
+    from harness.backend import Backend
     from harness.data import Dataset
     from harness.task import TaskResult, Trained
     from harness.timing.gpu import Gpu
@@ -94,7 +95,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
     from harness.timing.record import as_record
     from harness.timing.steady import median_rate
     from harness.worker.networks import builder_of, network_of, trained_network
-    from harness.worker.peak import above_peak, peak_flops
+    from harness.worker.peak import above_peak
     from harness.worker.provenance import provenance
 
     device = conditions.device or cell.device
@@ -126,12 +127,13 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         written = {} if problem else _write_artifacts(outcome, dataset, cell, artifacts)
         subjects = fingerprint_of(task.subjects(build, dataset.shape, len(dataset.classes), chosen))
         about, versions, settings = provenance(backend), backend.versions(), backend.settings()
+    memory = {"peak_rss_bytes": peak_rss(), "peak_device_bytes": backend.peak_device_bytes()}
     peak = None
     if conditions.segment_s and outcome.flops and outcome.rates:
         with clock.phase("peak"):
-            plain = backend if cell.mode == "default" else type(backend)(device, "default", cell.precision)
-            peak = peak_flops(plain)  # other modes may compile for minutes
-        problem = problem or above_peak(median_rate(outcome.rates) * outcome.flops, peak, clock.usage["peak"][-1])
+            peak = _peak_of(backend, device)
+        speed = median_rate(outcome.rates) * outcome.flops
+        problem = problem or (above_peak(speed, peak, clock.usage["peak"][-1]) if peak else None)
     with clock.phase("machine_probe"):
         probes.append(machine_probe())
     return Result(
@@ -146,7 +148,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         | ({"peak_flops": peak} if peak else {})
         | as_record(outcome.rates, conditions.segment_s),
         parameters=outcome.parameters._asdict(),
-        memory={"peak_rss_bytes": peak_rss(), "peak_device_bytes": backend.peak_device_bytes()},
+        memory=memory,
         evidence=outcome.evidence
         | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": context.own_ways}
         | {"subjects": subjects, "gpu": {"segments": on_gpu(outcome.rates) if gpu else None, "reason": no_gpu}}
@@ -158,6 +160,18 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         provenance=about,
         artifacts=written,
     )
+
+
+def _peak_of(backend: Backend[Any], device: str) -> float | None:
+    """The speed limit of the machine for this backend, in the mode "default", because other modes may compile for minutes. None
+    if the backend lacks one of the layers, or fails: the cell has done its work."""
+    from harness.worker.peak import peak_flops
+
+    try:
+        return peak_flops(backend if backend.mode == "default" else type(backend)(device, "default", backend.precision))
+    except Exception:
+        traceback.print_exc()
+        return None
 
 
 def gpu_of(device: str) -> tuple[Gpu | None, str | None]:
