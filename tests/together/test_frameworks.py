@@ -76,7 +76,7 @@ def test_native_semantics_are_described_and_not_certified(tmp_path):
     scratch = ["--task", "scratch-cnn", "--set", "scratch-cnn.epochs=5", "--set", "segment_s=0"]
     done = samebench("run", "--semantics", "native", *scratch, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    assert "each framework uses its own optimiser and first weights" in " ".join(done.stdout.split())
+    assert "native semantics: each framework's own optimiser and first weights" in " ".join(done.stdout.split())
     assert "Native semantics of keras: first weights: " in samebench("report", tmp_path / "run", "--full").stdout
     cells = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)["cells"]
     assert {cell["parity"]["verdict"].partition(":")[0] for cell in cells} == {"not-checked"}
