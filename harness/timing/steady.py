@@ -21,6 +21,9 @@ TREND = 0.05
 trend if it is significant at 5 %."""
 
 SIGNIFICANT = 1.96
+MOST = 200
+"""A longer series is replaced by the medians of this number of blocks, because the time of a test of trend grows with the square."""
+
 STARTS = 20
 """The largest number of segments that are tried as the start of the steady state."""
 
@@ -70,7 +73,8 @@ def spread(rates: Sequence[float]) -> float:
 def drift(rates: Sequence[float]) -> float:
     """The change from the first to the last speed as a share of the median, by the Theil-Sen line; 0 if it is at most `TREND` or
     not significant by the Mann-Kendall test."""
-    values, n = np.asarray(rates, float), len(rates)
+    blocks = np.array_split(np.asarray(rates, float), min(len(rates), MOST))
+    values, n = np.array([np.median(block) for block in blocks]), len(blocks)
     earlier, later = np.triu_indices(n, 1)
     rises = values[later] - values[earlier]
     z = (abs(np.sign(rises).sum()) - 1) / math.sqrt(n * (n - 1) * (2 * n + 5) / 18)

@@ -71,7 +71,7 @@ def test_child_processes_of_a_cell_end_with_it(tmp_path):
 
 @pytest.mark.parametrize("lines", [300, 12_000], ids=["long", "flood"])
 def test_a_very_large_log_is_cut(tmp_path, lines):
-    write = f"print('first words'); [print('flood' * 2000) for _ in range({lines})]"
+    write = f"print('first words'); [(print('flood' * 2000), time.sleep(1e-4)) for _ in range({lines})]"
     file = backend(tmp_path, f"{write}; time.sleep(1); print('last words')")
     run = subprocess.Popen(command("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL))
     largest = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,14 @@ def test_noise_is_seldom_taken_for_a_trend():
     alarms = [drift(100 * np.exp(0.05 * random.normal(size=size))) != 0 for size in (5, 8, 10) for _ in range(700)]
     print(f"trends found in noise of 5 %: {np.mean(alarms):.1%}")
     assert np.mean(alarms) < 0.06
+
+
+def test_the_trend_of_a_long_series_is_found_in_a_short_time():
+    random = np.random.default_rng(2)
+    noise = np.exp(0.02 * random.normal(size=20_000))
+    start = time.process_time()
+    assert drift(100 * noise) == 0 and drift(noise * np.linspace(1, 1.2, 20_000)) == pytest.approx(0.18, abs=0.02)
+    assert time.process_time() - start < 2
 
 
 def test_a_drift_of_a_fifth_is_found():

@@ -5,6 +5,7 @@ A backend that compiles longer may be faster afterwards. So the faster of two ba
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -13,7 +14,6 @@ from harness.report.stats import Typical, geometric_interval
 from harness.report.summary import Report, disturbed
 from harness.report.text.results import report_experiments
 from harness.report.text.tables import Table, row_names
-from harness.timing.steady import median_rate
 
 Row = dict[str, Any]
 
@@ -43,7 +43,7 @@ def costs(report: Report, row: Row) -> dict[int, Cost]:
     return {
         result.cell.seed: Cost(
             result.time.get("build_s", 0.0) + result.time["first_step_s"],
-            batch_size / median_rate(result.time["images_per_s"]),
+            batch_size / statistics.median(result.time["images_per_s"]),
         )
         for result in report.results_of(row)
         if result.status == "ok" and result.time["images_per_s"] and not disturbed(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,6 @@ from harness.report.stats import FEWEST_MEANS, FEWEST_RATES, interval, paired_di
 from harness.report.summary import Report, disturbed
 from harness.report.text.tables import Table, metric_text, rate, seed_count
 from harness.result import WATERFALL, Result
-from harness.timing.steady import median_rate
 
 Row = dict[str, Any]
 
@@ -81,7 +81,7 @@ def _difference(main: Metric | None, before: Sequence[Result], after: Sequence[R
 def _ratio(before: Sequence[Result], after: Sequence[Result]) -> str:
     """The geometric mean of the ratios of speeds, with its interval."""
     pairs = [
-        (median_rate(first.time["images_per_s"]), median_rate(second.time["images_per_s"]))
+        (statistics.median(first.time["images_per_s"]), statistics.median(second.time["images_per_s"]))
         for first, second in _pairs(before, after)
         if first.time["images_per_s"] and second.time["images_per_s"] and not (disturbed(first) or disturbed(second))
     ]
