@@ -60,7 +60,7 @@ def gpus() -> list[str]:
     for name in chosen.split(","):
         named = [installed[int(name)]] if name.isdecimal() and int(name) < len(installed) else []
         named = named or [uuid for uuid in installed if name and uuid.startswith(name)]
-        if not named:  # CUDA ignores all names after one that is not valid
+        if not named:  # CUDA stops at the first wrong name
             break
         found += named[:1]
     return found

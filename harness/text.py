@@ -36,6 +36,12 @@ def json_line(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence lists them: pytorch, keras and jax."""
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last
+
+
 def format_size(sides: Sequence[int]) -> str:
     """A size as text, such as "224x224x3"."""
     return "x".join(map(str, sides))

@@ -22,8 +22,7 @@ class ParallelOptimizer(PublishedOptimizer):
 
     def build(self, variables: list[keras.Variable]) -> None:
         super().build(variables)
-        tensors = [variable.value for variable in variables]
-        self.weights = tensors
+        self.weights = [variable.value for variable in variables]
         self.slots = [[moments[number].value for moments in self.moments] for number in range(len(self.moments[0]))]
         self.decayed = [number for number, decays in enumerate(self.decays) if decays]
 

@@ -60,7 +60,7 @@ class Options:
     """The maximum norm of the change, for pixels from 0 to 1: of each pixel (linf) or of the whole picture (l2). None
     depends on the input: 0.1 (linf) or 0.5 (l2) for grey pictures; for colours 8/255, or 0.5 at 32x32 and 3.5 at 224x224."""
     norm: Literal["linf", "l2"] = "linf"
-    """How a change is measured: its largest change of a pixel (linf), or its length as a vector (l2)."""
+    """The size of a change: the largest change of a pixel (linf), or the length of the change as a vector (l2)."""
     method: Literal["pgd", "fgsm"] = "pgd"
     """Several small steps (pgd), or one step of the full size (fgsm)."""
     steps: int = 10

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.timing.clock import Rate
 from harness.timing.load import Usage, load_problem
-from harness.timing.steady import steady_from, steady_part, unsteady
+from harness.timing.steady import steady_from, unsteady
 
 
 def as_record(rates: Sequence[float], shortest: float = 0.0) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def as_record(rates: Sequence[float], shortest: float = 0.0) -> dict[str, Any]:
     used = {name: values for name, values in named.items() if values and None not in values}
     start = steady_from(rates)
     return (
-        {"images_per_s": list(map(float, steady_part(rates))), "segment_rates": list(map(float, rates))}
+        {"images_per_s": list(map(float, rates[start or 0 :])), "segment_rates": list(map(float, rates))}
         | used
         | ({} if start is None else {"steady_from": start})
         | ({"shortest_segment": shortest} if shortest else {})

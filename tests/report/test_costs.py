@@ -35,7 +35,7 @@ def report(*results: Result) -> Report:
 
 
 def seeds(count: int) -> list[Result]:
-    """A backend that starts at once with 50 ms a step, and one that compiles for about 10 s and has 25 ms a step."""
+    """Two backends: one compiles nothing and takes 50 ms a step; the other compiles for 10 s and takes 25 ms a step."""
     return [
         trained(*both, seed)
         for seed in range(count)

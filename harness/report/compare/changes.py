@@ -38,6 +38,7 @@ from harness.report.stats import (
     smallest_effect,
 )
 from harness.report.summary import disturbed
+from harness.text import listed
 
 ACCURACY_MARGIN = 0.01
 """Accuracies within one percentage point are equivalent."""
@@ -256,8 +257,3 @@ def overall(changes: Sequence[Change]) -> Overall:
     means = [statistics.fmean(row[place] for row in by_place) for place in common]
     matched = sum(bool(change.n) for change in changes)
     return Overall(len(used), matched, pairs_of(means) if means else None, any(one.is_forced for one in used))
-
-
-def listed(names: Sequence[str]) -> str:
-    *before, last = names
-    return f"{', '.join(before)} and {last}" if before else last

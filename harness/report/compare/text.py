@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from harness.metric import number_text
 from harness.report.basis import differing
-from harness.report.compare.changes import ACCURACY_MARGIN, Change, listed
+from harness.report.compare.changes import ACCURACY_MARGIN, Change
 from harness.report.compare.comparison import Comparison, Parity, Side
 from harness.report.compare.conditions import SPEED_MARGIN
 from harness.report.compare.gates import Outcome
@@ -15,6 +15,7 @@ from harness.report.compare.matching import Row, RowName
 from harness.report.stats import FEWEST_MEANS, FEWEST_RATES, MOST_PAIRS
 from harness.report.text.tables import LEFT_COLUMNS, Table, network_text, seeds_text, short_hash, tiny
 from harness.result import Result
+from harness.text import listed
 
 LEFT = (
     *LEFT_COLUMNS,

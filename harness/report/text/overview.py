@@ -14,6 +14,7 @@ from harness.report.text.notes import run_warnings
 from harness.report.text.results import report_experiments
 from harness.report.text.tables import Table, kept_apart, metric_text, network_text, number_of, seeds_text, short_hash
 from harness.result import Result
+from harness.text import listed
 
 Row = Mapping[str, Any]
 
@@ -148,7 +149,7 @@ def _without_repeats(cells: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _title(report: Report) -> str:
-    """The number of tasks, backends, seeds and cells, what all rows share, and the machine."""
+    """The numbers of tasks, backends, seeds and cells; the values that all rows share; and the machine."""
     rows, finished = report.summary, [result for result in report.results if result.status == "ok"]
     tasks, backends = dict.fromkeys(row["task"] for row in rows), dict.fromkeys(row["backend"] for row in rows)
     seeds = sorted({seed for row in rows for seed in row["seeds"]})
@@ -176,7 +177,7 @@ def _legend(report: Report, mains: Mapping[str, str], measure: str, unit: str) -
     rates = [f"{unit}/s: {other}/s of {task}" for task, other in counted.items() if other != unit]
     time = "time: training or attack, with compilation"
     facts = [
-        f"{kind}: {', '.join(f'{value} ({_list(tasks)})' for value, tasks in values.items())}"
+        f"{kind}: {', '.join(f'{value} ({listed(tasks)})' for value, tasks in values.items())}"
         for kind, values in _facts(report.summary).items()
         if len(values) > 1 and sum(map(len, values.values())) == len(mains)
     ]
@@ -220,7 +221,7 @@ def _sameness(rows: Sequence[Row]) -> str:
         if kinds["equal"]
         else []
     )
-    parts += [f"{_list(different)} computed something else"] if different else []
+    parts += [f"{listed(different)} computed something else"] if different else []
     parts += [] if parts else ["Nothing is proven: there are no certificates"]
     return ", ".join(parts)
 
@@ -240,7 +241,7 @@ def _fastest(report: Report) -> str:
     tasks = len({rows[0]["task"] for rows in stable}) == len(stable)
     what = "tasks" if tasks else "experiments"
     of = f"{len(stable)} {what}" if len(stable) == len(experiments) else f"the {len(stable)} {what} with stable speeds"
-    text = f"{_list(leaders)} {'was' if len(leaders) == 1 else 'were'} fastest in {most} of {of}"
+    text = f"{listed(leaders)} {'was' if len(leaders) == 1 else 'were'} fastest in {most} of {of}"
     if len(experiments) == 1:
         text = f"{leaders[0]} was the fastest"
     once = max(row["n"] for rows in stable for row in rows) == 1
@@ -309,13 +310,8 @@ def _where(places: Mapping[tuple[str, str], Sequence[int]], every: Iterable[str]
     of_seeds = f", {seeds_text(seeds)}" if seeds else ""
     if len(places) != len(tasks) * len(backends):
         return "; ".join(f"{task} on {backend}" for task, backend in places) + of_seeds
-    on = "" if {*every} == {*backends} and len(backends) > 1 else f" on {_list(backends)}"
-    return f"{_list(tasks)}{on}{of_seeds}"
-
-
-def _list(names: Iterable[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
+    on = "" if {*every} == {*backends} and len(backends) > 1 else f" on {listed(backends)}"
+    return f"{listed(tasks)}{on}{of_seeds}"
 
 
 def _count(number: int, what: str) -> str:
