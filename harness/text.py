@@ -42,6 +42,11 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(before)} and {last}" if before else last
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things in words: 1 cell, 1,200 cells."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def format_size(sides: Sequence[int]) -> str:
     """A size as text, such as "224x224x3"."""
     return "x".join(map(str, sides))

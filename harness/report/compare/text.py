@@ -15,7 +15,7 @@ from harness.report.compare.matching import Row, RowName
 from harness.report.stats import FEWEST_MEANS, FEWEST_RATES, MOST_PAIRS
 from harness.report.text.tables import LEFT_COLUMNS, Table, network_text, seeds_text, short_hash, tiny
 from harness.result import Result
-from harness.text import listed
+from harness.text import counted, listed
 
 LEFT = (
     *LEFT_COLUMNS,
@@ -145,7 +145,7 @@ def _cells(found: Comparison) -> Section:
     removed, added = found.unpaired
     paired = sum(len(row.pairs) for row in found.rows)
     label = labels(found.rows)
-    lines = [f"{_count(paired, 'cell')} {'is' if paired == 1 else 'are'} in both runs."]
+    lines = [f"{counted(paired, 'cell')} {'is' if paired == 1 else 'are'} in both runs."]
     for letter, results in (("A", removed), ("B", added)):
         lines += [f"Only in {letter}: {text}." for text in _by_row(results, found.rows, label)]
     lines += [_why_unmatched(first, second) for first, second in _near(found.rows)]
@@ -218,7 +218,7 @@ def _speeds(found: Comparison) -> Section:
         cells,
     )
     judged = sum(change.p_different is not None for change in changes)
-    corrected = f" Verdicts are corrected for {_count(judged, 'row')} (Holm); intervals are not." if judged else ""
+    corrected = f" Verdicts are corrected for {counted(judged, 'row')} (Holm); intervals are not." if judged else ""
     lines = [
         "A, B: geometric means of the median speeds of the paired cells, per second. B / A ( to ): ratio of the pairs and its "
         f"95 % confidence interval, from {FEWEST_RATES} pairs on. detectable: the smallest change that such pairs show in 8 of "
@@ -250,7 +250,7 @@ def _detectable(change: Change) -> str:
 def speed_text(change: Change) -> str:
     """A change of a speed in one line: 100, then 90 images/s; B / A 0.900 (0.880 to 0.920), 6 pairs: slower."""
     speeds = f"{_rate(change.first)}, then {_rate(change.second)} {change.measure.header}"
-    return f"{speeds}; B / A {_ratio(change)}, {_count(change.n, 'pair')}: {_verdict(change)}"
+    return f"{speeds}; B / A {_ratio(change)}, {counted(change.n, 'pair')}: {_verdict(change)}"
 
 
 def _verdict(change: Change) -> str:
@@ -295,11 +295,11 @@ def _mean(found: Comparison) -> str:
     low, high = mean.limits or (None, None)
     limits = f" ({low:.3f} to {high:.3f})" if low and high else f", without an interval: n = {n}"
     of = (
-        f"{_count(mean.rows, 'matched row')}"
+        f"{counted(mean.rows, 'matched row')}"
         if mean.rows == mean.of
         else f"{mean.rows} of {mean.of} matched rows, those judged"
     )
-    return f"Geometric mean of the ratios B / A: {mean.value:.3f}{limits}, over {of} and {_count(n, 'seed')} that all of them have.{forced}"
+    return f"Geometric mean of the ratios B / A: {mean.value:.3f}{limits}, over {of} and {counted(n, 'seed')} that all of them have.{forced}"
 
 
 def _accuracies(changes: Sequence[Change]) -> Iterator[tuple[Table, Sequence[str]]]:
@@ -447,7 +447,3 @@ def _value(row: Row, name: str) -> str:
 
 def _header(name: str) -> str:
     return "network" if name == "model" else name
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -14,7 +14,7 @@ from harness.report.text.notes import run_warnings
 from harness.report.text.results import report_experiments
 from harness.report.text.tables import Table, kept_apart, metric_text, network_text, number_of, seeds_text, short_hash
 from harness.result import Result
-from harness.text import listed
+from harness.text import counted, listed
 
 Row = Mapping[str, Any]
 
@@ -157,10 +157,10 @@ def _title(report: Report) -> str:
     devices = dict.fromkeys(str(result.evidence.get("device", "")).upper() for result in finished)
     machine = " of ".join(filter(None, (" and ".join(filter(None, devices)), str(host.get("processor") or ""))))
     parts = [
-        f"{_count(len(tasks), 'task')} on {_count(len(backends), 'backend')}",
+        f"{counted(len(tasks), 'task')} on {counted(len(backends), 'backend')}",
         *_shared(rows),
         seeds_text(seeds) if seeds else "",
-        f"{len(finished)} of {_count(len(report.results), 'cell')} finished",
+        f"{len(finished)} of {counted(len(report.results), 'cell')} finished",
         f"on the {machine}" if machine else "",
     ]
     return ", ".join(filter(None, parts))
@@ -217,7 +217,7 @@ def _sameness(rows: Sequence[Row]) -> str:
         return f"{'Both' if len(backends) == 2 else f'All {len(backends)}'} backends computed the same"
     different = dict.fromkeys(row["backend"] for row in rows if row["parity"].is_different)
     parts = (
-        [f"{kinds['equal']} of {_count(len(rows), 'row')} {_is(kinds['equal'])} proven the same"]
+        [f"{kinds['equal']} of {counted(len(rows), 'row')} {_is(kinds['equal'])} proven the same"]
         if kinds["equal"]
         else []
     )
@@ -312,10 +312,6 @@ def _where(places: Mapping[tuple[str, str], Sequence[int]], every: Iterable[str]
         return "; ".join(f"{task} on {backend}" for task, backend in places) + of_seeds
     on = "" if {*every} == {*backends} and len(backends) > 1 else f" on {listed(backends)}"
     return f"{listed(tasks)}{on}{of_seeds}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _is(number: int) -> str:
