@@ -29,6 +29,7 @@ _HOMES = {
     "harness.metric": "Metric headline_of number_text",
     "harness.pictures.augmentation": "Augmentation",
     "harness.pictures.files": "RESIZE_VERSION read_picture",
+    "harness.pictures.own_pipeline": "FileExamples Pipeline",
     "harness.pictures.inputs": "DatasetLoader LoadRequest",
     "harness.pretrained.entries": "Pretrained from_keras in_package verified",
     "harness.options": "ABOVE_0 AT_LEAST_0 AT_LEAST_1 BELOW_1 FACTOR Range check_ranges",
@@ -110,6 +111,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.pictures.files import read_picture as read_picture
     from harness.pictures.inputs import DatasetLoader as DatasetLoader
     from harness.pictures.inputs import LoadRequest as LoadRequest
+    from harness.pictures.own_pipeline import FileExamples as FileExamples
+    from harness.pictures.own_pipeline import Pipeline as Pipeline
     from harness.pretrained.entries import Pretrained as Pretrained
     from harness.pretrained.entries import from_keras as from_keras
     from harness.pretrained.entries import in_package as in_package

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Literal, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,6 +24,9 @@ from harness.data import Batches, Examples
 from harness.errors import ContractError, SpecError, Unsupported, WrongDevice
 from harness.recipe import LossName, Objective, Recipe
 from harness.spec import Array, Model, Upto, Weights
+
+if TYPE_CHECKING:
+    from harness.pictures.own_pipeline import FileExamples, Pipeline
 
 Net = TypeVar("Net")
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
@@ -138,9 +141,13 @@ class Backend(ABC, Generic[Net]):
 
     @final
     def on_device(self, examples: Examples) -> Any:
-        """The result of `upload` for these examples. `upload` runs on the first call only."""
+        """The result of `upload` for these examples, or of `own_pipeline` if they are to be read from their files. Both run on the
+        first call only."""
         if examples not in self._uploads:
-            self._uploads[examples] = self.upload(examples)
+            if examples.are_read_from_files:
+                self._uploads[examples] = self.own_pipeline(cast("FileExamples", examples))
+            else:
+                self._uploads[examples] = self.upload(examples)
         return self._uploads[examples]
 
     # Methods that a backend must implement
@@ -237,6 +244,15 @@ class Backend(ABC, Generic[Net]):
         option; never imitate the option.
         """
         raise Unsupported(f"{self.name} has no optimisers of its own")
+
+    def own_pipeline(self, examples: FileExamples) -> Pipeline:
+        """The framework's own input pipeline for these pictures: it reads, decodes, resizes, crops and changes them at random, with
+        the tuning that its documentation recommends, and with a thread or a process for each core.
+
+        `--pipeline own` trains with it. Then the `examples` of a trainer's batches are `FileExamples`, and `on_device` returns the
+        pipeline. Its start belongs here, because this method is called only once.
+        """
+        raise Unsupported(f"{self.name} has no input pipeline of its own")
 
     def settings(self) -> dict[str, str]:
         """The current values of all settings that change speed or rounding, for the record."""

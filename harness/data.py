@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +25,12 @@ class Examples:
     images: Array
     labels: Array
     pixel_max: int = 255
+    files: Array | None = None
+    """The paths of the files that hold the pictures; None if the pictures are not in files of their own."""
+
+    are_read_from_files: ClassVar[bool] = False
+    """Whether backends read the pictures from their files: see `harness.pictures.own_pipeline`."""
+
     divisor: int = field(init=False)
     """Pixels are divided by this before they enter a network."""
 
@@ -46,7 +53,8 @@ class Examples:
 
     def take(self, rows: Array) -> Examples:
         """Some of these examples, as new arrays."""
-        return Examples(self.images[rows], self.labels[rows], self.pixel_max)
+        files = None if self.files is None else self.files[rows]
+        return Examples(self.images[rows], self.labels[rows], self.pixel_max, files)
 
     def limited(self, count: int | None) -> Examples:
         """A fixed, stratified choice of `count` examples; all of them, without a copy, if `count` is None or too large.
@@ -109,9 +117,17 @@ class Dataset:
 
     def with_notes(self, *notes: str) -> Dataset:
         """The same dataset, with more notes."""
-        noted = replace(self, notes=(*self.notes, *notes))
-        object.__setattr__(noted, "kept_fingerprint", self.kept_fingerprint)
-        return noted
+        return self._with(notes=(*self.notes, *notes))
+
+    def with_files(self, train: Array | None, test: Array | None) -> Dataset:
+        """The same dataset, with the paths of the files that hold its pictures."""
+        return self._with(train=replace(self.train, files=train), test=replace(self.test, files=test))
+
+    def _with(self, **changes: Any) -> Dataset:
+        """The same pictures, with other information about them."""
+        changed = replace(self, **changes)
+        object.__setattr__(changed, "kept_fingerprint", self.kept_fingerprint)
+        return changed
 
     @property
     def fingerprint(self) -> str:

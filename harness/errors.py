@@ -28,7 +28,7 @@ CODES: dict[str, str] = {
     "data": "A dataset cannot be found, read or used.",
     "plugin": "A plugin lacks a hook or a method, or has a hook that samebench does not know.",
     "unavailable": "A backend cannot run here.",
-    "unsupported": "A backend does not support an optimiser, or native semantics.",
+    "unsupported": "A backend does not support an optimiser, native semantics, or an input pipeline of its own.",
     "contract": "A backend returned a value, or changed one, against the contract.",
     "broken-rule": "A backend breaks a rule of conformance.",
     # Names and options.

@@ -91,6 +91,13 @@ class Cell:
                 if problem := _unstorable(value):
                     raise OutOfRange("", path, f"{problem}: results cannot store it", code="not-finite")
 
+    @property
+    def own(self) -> str:
+        """What is each framework's own way in this cell, so that there is no certificate; empty if all do the same."""
+        pipeline = ["own pipeline"] if self.options.get("data.pipeline") == "own" else []
+        semantics = [f"native semantics: {OWN_WAYS[self.semantics]}"] if self.semantics in OWN_WAYS else []
+        return ", ".join([*pipeline, *semantics])
+
     @cached_property
     def _stem(self) -> str:
         """The backend's name, or the name of its file, for names of files. Long names are cut."""
@@ -242,7 +249,10 @@ class TimeForm(Struct, kw_only=True):
     turn: int = 0
     flops: AtLeast0 = 0.0
     peak_flops: AtLeast0 = 0.0
-    """Older cells lack the speeds of all segments, the probes of the machine, the turn, and the operations of an item."""
+    read_per_s: list[AtLeast0] = []
+    in_memory_per_s: list[AtLeast0] = []
+    """Older cells lack the speeds of all segments, the probes of the machine, the turn, and the operations of an item. Only cells with an own pipeline have
+    the last two."""
 
 
 class PhasesForm(Struct):

@@ -98,6 +98,12 @@ class Window(NamedTuple):
         return sides[0], sides[1]
 
     @property
+    def separated(self) -> tuple[Window, Window]:
+        """A window of a single row, and then one of a single column. Together they cover the same pixels."""
+        (rows, columns), (down, right), (above, beside) = self
+        return Window((1, columns), (1, right), ((0, 0), beside)), Window((rows, 1), (down, 1), (above, (0, 0)))
+
+    @property
     def padded(self) -> bool:
         return self.padding != ((0, 0), (0, 0))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from harness.attack import Attack
 from harness.backend import Backend, Trainer
@@ -62,13 +62,20 @@ class TaskContext:
     """Reports progress to the user. Do not call it inside a phase of the clock."""
 
     own_ways: dict[str, str] = field(default_factory=dict)
-    """Descriptions of what native semantics have changed so far."""
+    """Descriptions of what the framework has done in its own way so far."""
 
     start: Trained | None = None
     """The trained network to start from; None for a task that starts from random weights."""
 
     segment_s: float = 0.0
     """The shortest timed segment in seconds. With 0, work is never repeated."""
+
+    pipeline: Literal["harness", "own"] = "harness"
+    """The source of training batches: see `harness.pictures.inputs.DataOptions`."""
+
+    input_rates: dict[str, list[float]] = field(default_factory=dict)
+    """With an own pipeline: pictures per second of reading alone ("read"), and of training on pictures in memory
+    ("in_memory")."""
 
     def first_weights(self, model: Model) -> Weights:
         """The first weights of the harness; unless semantics are aligned, those of the framework."""
@@ -150,6 +157,9 @@ class Task(ABC):
     weights: ClassVar[str | None] = None
     """The defaults for a user who names no model, dataset or weights. A task with weights starts from trained weights and
     uses their network."""
+
+    own_pipeline: ClassVar[bool] = False
+    """Whether `--pipeline own` has a meaning for this task, because it trains with `EpochGroups`."""
 
     keeps_head: ClassVar[bool] = False
     """Whether the task keeps the head of the trained network, whose classes may differ from those of the dataset."""

@@ -1,4 +1,4 @@
-"""Keras on any engine: a functional model, `compile` and `fit`.
+"""Keras on any engine: a functional model.
 
 The engines differ in data feeding, gradients and devices. This code is in `on_tensorflow.py`, `on_jax.py` and
 `on_torch.py`. Each of them chooses its engine before it imports Keras.
@@ -18,20 +18,17 @@ from keras import layers, ops
 from keras.src.backend.common import dtypes
 
 from backends.keras.layers import FreezableDropout, lower
-from backends.keras.optimizer import PublishedOptimizer, TableOfRates, stock_optimizer
 from harness import (
     Array,
     Attack,
     AttackKind,
     AttackNumbers,
     Backend,
-    Batches,
     LossName,
     Model,
     Node,
     Objective,
     Recipe,
-    Trainer,
     Unavailable,
     Upto,
     Weights,
@@ -59,7 +56,10 @@ class Net:
     attack_of: Callable[[AttackKind, Objective], Any]
     """The engine's functions. Each is made on its first use."""
 
-    def __init__(self, model: Model, multiply_dtype: Any) -> None:
+    call: Mapping[str, Callable[..., Any]]
+    """The networks as functions, on an engine that does not compile them in `fit` and `predict`."""
+
+    def __init__(self, model: Model, multiply_dtype: Any, model_class: type[keras.Model] = keras.Model) -> None:
         self.model = model
         inputs = keras.Input(model.input_shape, name=Model.INPUT)
         values = {Model.INPUT: inputs}
@@ -74,11 +74,16 @@ class Net:
 
         model.run(apply, inputs)
         self.keras: dict[Upto, keras.Model] = {
-            upto: keras.Model(inputs, layers.Activation("linear", dtype=keras.config.floatx())(values[model.end(upto)]))
+            upto: model_class(inputs, layers.Activation("linear", dtype=keras.config.floatx())(values[model.end(upto)]))
             for upto in ("logits", "features")
         }
-        self.training = keras.Model(inputs, self.keras["logits"].output)
+        self.training = model_class(inputs, self.keras["logits"].output)
         """The same layers. Keras compiles training separately from prediction, so both remain compiled."""
+
+    def train_only(self, recipe: Recipe) -> None:
+        """Freeze the layers that do not learn."""
+        for name, layer in self.owners.items():
+            layer.trainable = recipe.rate(name) != 0
 
     def seed_dropout(self, seed: int) -> None:
         """Give each dropout layer its own random stream."""
@@ -93,48 +98,6 @@ class Net:
             for node in self.model.nodes
             for name in node.parameters
         }
-
-
-MakeOptimizer = Callable[[Recipe, Model, Mapping[str, keras.Variable], TableOfRates], keras.optimizers.Optimizer]
-
-
-class KerasTrainer(Trainer):
-    def __init__(self, backend: KerasBackend, net: Net, recipe: Recipe, seed: int, make: MakeOptimizer) -> None:
-        self.backend, self.net, self.recipe, self.keras = backend, net, recipe, net.training
-        self.rates = TableOfRates()
-        self.optimizer = make(recipe, net.model, net.variables(), self.rates)
-        self.rates.keep_in(self.optimizer)
-        net.seed_dropout(seed)
-        self.take_over()
-        self.optimizer.build(self.keras.trainable_variables)
-
-    def take_over(self) -> None:
-        """Compile the Keras model for this trainer. A Keras model has only one optimiser at a time."""
-        for name, layer in self.net.owners.items():
-            layer.trainable = self.recipe.rate(name) != 0
-        self.keras.compile(
-            self.optimizer, loss_of(self.recipe.loss), jit_compile=self.backend.jit_compile,
-            steps_per_execution=self.backend.steps_per_execution,
-        )  # fmt: skip
-
-    def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
-        if self.keras.optimizer is not self.optimizer:
-            self.take_over()
-        size = 1 if record else TableOfRates.SIZE
-        parts = [slice(start, start + size) for start in range(0, len(batches), size)]
-        losses = np.array([self.fit(batches[part], lr[part]) for part in parts])
-        return losses if record else np.average(losses, weights=[len(batches[part]) for part in parts]).reshape(1)
-
-    def fit(self, batches: Batches, lr: Array) -> float:
-        """Run all steps in a single call of `fit`. Returns their mean loss, which is all that Keras logs."""
-        self.rates.fill(lr)
-        history = self.keras.fit(
-            self.backend.feed(batches),
-            steps_per_epoch=len(batches),
-            shuffle=False,  # the harness gives the order
-            verbose=0,
-        )
-        return float(history.history["loss"][0])
 
 
 def loss_of(loss: LossName, reduction: str = "sum_over_batch_size") -> keras.losses.Loss:
@@ -164,17 +127,10 @@ class KerasBackend(Backend[Net]):
         "AdamW": "keras.optimizers.AdamW: betas 0.9 and 0.999, epsilon 1e-7, added before the bias correction",
     }
 
-    optimizer: ClassVar[type[PublishedOptimizer]] = PublishedOptimizer
-
-    steps_per_execution: ClassVar[int] = 16
-    """The number of steps that Keras runs at once. After each execution, `fit` waits for the losses and logs them."""
+    model_class: ClassVar[type[keras.Model]] = keras.Model
 
     auto: ClassVar[Mapping[str, str]]
     """The meaning of `jit_compile="auto"` on each device, for this engine."""
-
-    @abstractmethod
-    def feed(self, batches: Batches) -> Any:
-        """A source of batches (pixels, labels) for `fit` and `predict`. The examples are uploaded only once."""
 
     @abstractmethod
     def gradient_function(self, net: Net, objective: Objective) -> Any:
@@ -213,12 +169,11 @@ class KerasBackend(Backend[Net]):
             "engine": keras.backend.backend(),
             "jit_compile": str(self.jit_compile).replace("auto", f"auto: {self.auto[self.device]}"),
             "floatx": keras.config.floatx(),
-            "steps_per_execution": str(self.steps_per_execution),
-            "pictures": "gathered on the host, ahead of time",
         }
 
     def build(self, model: Model, weights: Weights) -> Net:
-        net = Net(model, keras.DTypePolicy("mixed_bfloat16") if self.precision == "bfloat16" else None)
+        policy = keras.DTypePolicy("mixed_bfloat16") if self.precision == "bfloat16" else None
+        net = Net(model, policy, self.model_class)
         net.gradient_of = cache(partial(self.gradient_function, net))
         net.attack_of = cache(partial(self.attack_function, net))
         self.load(net, weights)
@@ -237,18 +192,9 @@ class KerasBackend(Backend[Net]):
         for name, variable in net.variables().items():
             variable.assign(np.reshape(weights[name], variable.shape))
 
-    def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
-        return net.keras[upto].predict(self.feed(batches), steps=len(batches), verbose=0)
-
-    def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> KerasTrainer:
-        return KerasTrainer(self, net, recipe, seed, self.optimizer)
-
     def native_weights(self, model: Model, seed: int) -> dict[str, Array]:
         random.seed(seed)  # Keras draws the seeds of layers from it; `set_random_seed` would import TensorFlow
         return {
             name: tensor.astype(np.float32)
             for name, tensor in self.weights(Net(model, keras.DTypePolicy("float32"))).items()
         }
-
-    def native_trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> KerasTrainer:
-        return KerasTrainer(self, net, recipe, seed, stock_optimizer)

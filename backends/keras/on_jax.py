@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
-from backends.keras.host_batches import HostBatches, HostPictures
-from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, attack_step
+from backends.jax.pipeline import GrainPipeline
+from backends.keras.backend import Net, hookimpl, keras, objective_of, ops
+from backends.keras.fit import FitBackend
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, FileExamples, Objective, attack_step
+
+
+class HostPictures:
+    """Pictures and labels on the host."""
+
+    def __init__(self, examples: Examples, dtype: str) -> None:
+        self.images, self.labels = examples.images, examples.labels
+        self.divisor = np.asarray(examples.divisor, dtype)
+
+    def batch(self, rows: Array) -> tuple[Array, Array]:
+        return self.images[rows].astype(self.divisor.dtype) / self.divisor, self.labels[rows]
+
+
+class HostBatches(keras.utils.PyDataset):
+    """A batch for each row of `order`."""
+
+    def __init__(self, pictures: HostPictures, order: Array) -> None:
+        super().__init__()
+        self.pictures, self.order = pictures, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, step: int) -> tuple[Array, Array]:
+        return self.pictures.batch(self.order[step])
 
 
 def state_of(net: Net) -> list[list[jax.Array]]:
@@ -23,7 +50,7 @@ def state_of(net: Net) -> list[list[jax.Array]]:
     return [[v.value for v in variables] for variables in (model.trainable_variables, model.non_trainable_variables)]
 
 
-class KerasJax(KerasBackend):
+class KerasJax(FitBackend):
     name = "keras-on-jax"
     modes = ("default",)  # always compiled
     auto = {"cpu": "jit", "gpu": "jit"}
@@ -40,11 +67,21 @@ class KerasJax(KerasBackend):
     def versions(self) -> dict[str, str]:
         return {"keras": keras.__version__, "jax": jax.__version__}
 
+    def settings(self) -> dict[str, str]:
+        return super().settings() | {"pictures": "gathered on the host"}
+
     def upload(self, examples: Examples) -> HostPictures:
         return HostPictures(examples, keras.config.floatx())
 
-    def feed(self, batches: Batches) -> HostBatches:
-        return HostBatches(self.on_device(batches.examples), batches.order)
+    def own_pipeline(self, examples: FileExamples) -> GrainPipeline:
+        return GrainPipeline(examples)
+
+    def feed(self, model: keras.Model, batches: Batches) -> HostBatches | Iterator[tuple[Array, Array]]:
+        source = self.on_device(batches.examples)
+        if isinstance(source, HostPictures):
+            return HostBatches(source, batches.order)
+        divisor = np.asarray(batches.examples.divisor, keras.config.floatx())
+        return ((images.astype(divisor.dtype) / divisor, labels) for images, labels in source.batches(batches.order))
 
     def device_of(self, net: Net) -> Device:
         (device,) = net.keras["logits"].variables[0].value.devices()

@@ -10,37 +10,92 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read by Keras when it is imported,
 import numpy as np
 import tensorflow as tf
 
-from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
-from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, attack_step
+from backends.keras.backend import Net, hookimpl, keras, objective_of, ops
+from backends.keras.fit import FitBackend
+from backends.keras.pipeline import TensorFlowPipeline, without_autotuning
+from harness import Array, AttackKind, AttackNumbers, Batches, Device, Examples, FileExamples, Objective, attack_step
 
 AHEAD = 2
 """The number of batches that the pipeline prepares ahead."""
 
 
-def fixed_pipeline() -> tf.data.Options:
-    """Options of a pipeline without autotuning.
-
-    With autotuning, the end of `fit` waits for the tuner's thread. This thread sleeps for 10, 20, 40, ... ms, so every
-    call takes 1.27, 2.55 or 5.11 s.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return options
-
-
 class Uploaded(NamedTuple):
-    """A pipeline that gathers batches of the examples in the order that the variable `order` holds.
+    """Examples on the device. Pictures are as they are stored."""
 
-    The pipeline is built once. Each segment assigns its order.
-    """
-
-    order: tf.Variable
-    pipeline: tf.data.Dataset
+    images: tf.Tensor
+    labels: tf.Tensor
+    divisor: tf.Tensor
 
 
-class KerasTensorFlow(KerasBackend):
+class Pictures:
+    """Variables with uploaded examples, so that a compiled step can have other examples of the same type and size. They share the
+    memory of the examples."""
+
+    def __init__(self, uploaded: Uploaded) -> None:
+        self.kept = uploaded
+        self.variables = [
+            tf.Variable(part, shape=(None, *part.shape[1:]) if part.shape.rank else (), trainable=False)
+            for part in uploaded
+        ]
+
+    def fit(self, uploaded: Uploaded) -> bool:
+        """Whether these variables can have the examples."""
+        return all(
+            variable.dtype == part.dtype and variable.shape.is_compatible_with(part.shape)
+            for variable, part in zip(self.variables, uploaded)
+        )
+
+    def keep(self, uploaded: Uploaded) -> None:
+        if self.kept is not uploaded:
+            for variable, part in zip(self.variables, uploaded):
+                variable.assign(part)
+            self.kept = uploaded
+
+    def batch(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels, divisor = (variable.value() for variable in self.variables)
+        return tf.cast(tf.gather(images, rows), divisor.dtype) / divisor, tf.gather(labels, rows)
+
+
+class GatheringModel(keras.Model):
+    """A functional model whose steps gather the pictures of a batch from their rows. The batches of an own pipeline are complete."""
+
+    pictures: Pictures | None = None
+
+    def keep(self, uploaded: Uploaded) -> None:
+        """Prepare the steps for these examples."""
+        if self.pictures is None or not self.pictures.fit(uploaded):
+            self.pictures = Pictures(uploaded)
+            self.train_function = self.predict_function = None  # they have the old variables
+        self.pictures.keep(uploaded)
+
+    def batch(self, data: Any) -> Any:
+        return data if self.pictures is None or isinstance(data, tuple) else self.pictures.batch(data)
+
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(self.batch(data))
+
+    def predict_step(self, data: Any) -> Any:
+        return super().predict_step(self.batch(data))
+
+
+class Rows:
+    """A pipeline of the rows of each batch. It is built once; each segment assigns its order."""
+
+    def __init__(self) -> None:
+        with tf.device("CPU:0"):  # tf.data runs on the CPU, and a GPU gets the rows ahead of time
+            self.order = tf.Variable(np.zeros((1, 1), np.int32), shape=(None, None), trainable=False)
+        steps = tf.data.Dataset.counter().take_while(lambda step: step < tf.shape(self.order, tf.int64)[0])
+        self.pipeline = without_autotuning(steps.map(lambda step: self.order[step]).prefetch(AHEAD))
+
+    def batches(self, order: Array) -> tf.data.Dataset:
+        self.order.assign(order)
+        return self.pipeline
+
+
+class KerasTensorFlow(FitBackend):
     name = "keras"
     auto = {"cpu": "no XLA", "gpu": "XLA"}
+    model_class = GatheringModel
 
     def start(self, device: str) -> Device:
         gpus = tf.config.list_physical_devices("GPU")
@@ -49,6 +104,7 @@ class KerasTensorFlow(KerasBackend):
         tf.config.experimental.enable_tensor_float_32_execution(self.precision in ("tf32", "bfloat16"))
         tf.get_logger().setLevel("ERROR")  # no warnings about retracing, which many networks in a process cause
         self.start_keras("tensorflow")
+        self.rows = Rows()
         return "gpu" if gpus and device != "cpu" else "cpu"
 
     def settings(self) -> dict[str, str]:
@@ -58,26 +114,18 @@ class KerasTensorFlow(KerasBackend):
         return {"keras": keras.__version__, "tensorflow": tf.__version__}
 
     def upload(self, examples: Examples) -> Uploaded:
-        dtype, divisor = keras.config.floatx(), examples.divisor  # the pipeline must not hold the examples
-        with tf.device("CPU:0"):  # tf.data runs on the CPU, and a GPU gets its batches ahead of time
-            images, labels = tf.constant(examples.images), tf.constant(examples.labels)
-            order = tf.Variable(np.zeros((1, 1), np.int32), shape=(None, None), trainable=False)
+        divisor = tf.constant(examples.divisor, keras.config.floatx())
+        return Uploaded(tf.constant(examples.images), tf.constant(examples.labels), divisor)
 
-        def is_left(step: tf.Tensor) -> tf.Tensor:
-            return step < tf.shape(order, tf.int64)[0]
+    def own_pipeline(self, examples: FileExamples) -> TensorFlowPipeline:
+        return TensorFlowPipeline(examples, AHEAD)
 
-        def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows = order[step]
-            pixels = tf.cast(tf.gather(images, rows), dtype) / tf.constant(divisor, dtype)
-            return pixels, tf.gather(labels, rows)
-
-        pipeline = tf.data.Dataset.counter().take_while(is_left).map(batch).prefetch(AHEAD)
-        return Uploaded(order, pipeline.with_options(fixed_pipeline()))
-
-    def feed(self, batches: Batches) -> tf.data.Dataset:
-        uploaded = self.on_device(batches.examples)
-        uploaded.order.assign(batches.order)
-        return uploaded.pipeline
+    def feed(self, model: GatheringModel, batches: Batches) -> tf.data.Dataset:
+        source = self.on_device(batches.examples)
+        if isinstance(source, TensorFlowPipeline):
+            return source.batches(batches.order)
+        model.keep(source)
+        return self.rows.batches(batches.order)
 
     def device_of(self, net: Net) -> Device:
         return "gpu" if "GPU" in net.keras["logits"].variables[0].value.device else "cpu"

@@ -1,9 +1,10 @@
-"""Keras on PyTorch: batches from a `PyDataset`, gradients from autograd."""
+"""Keras on PyTorch: a training loop and gradients of PyTorch, as Keras' guide for PyTorch shows them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 os.environ["KERAS_BACKEND"] = "torch"  # read by Keras when it is imported, below
 
@@ -12,66 +13,66 @@ import torch
 from torch import Tensor
 
 from backends.keras.backend import KerasBackend, Net, hookimpl, keras, objective_of, ops
-from backends.keras.host_batches import HostBatches, HostPictures
-from backends.keras.optimizer import PublishedOptimizer
-from harness import SGD, Adam, Array, AttackKind, AttackNumbers, Batches, Device, Examples, Objective, attack_step
+from backends.keras.optimizer import stock_optimizer
+from backends.pytorch.inputs import LoaderPipeline, Uploaded, on_device
+from backends.pytorch.training import Optimizer, PublishedOptimizer, TrainingLoop, allow_many_networks
+from harness import (
+    Array,
+    AttackKind,
+    AttackNumbers,
+    Batches,
+    Device,
+    Examples,
+    FileExamples,
+    Model,
+    Objective,
+    Recipe,
+    Upto,
+    Weights,
+    attack_step,
+)
 
 
-class ParallelOptimizer(PublishedOptimizer):
-    """The same arithmetic for all tensors at once, with PyTorch's operations on lists, as Keras' own optimisers do on PyTorch."""
+class StockOptimizer:
+    """Keras' own optimiser of the same name."""
 
-    def build(self, variables: list[keras.Variable]) -> None:
-        super().build(variables)
-        self.weights = [variable.value for variable in variables]
-        self.slots = [[moments[number].value for moments in self.moments] for number in range(len(self.moments[0]))]
-        self.decayed = [number for number, decays in enumerate(self.decays) if decays]
+    def __init__(self, recipe: Recipe, net: Net) -> None:
+        self.optimizer = stock_optimizer(recipe, net.model, net.variables(), 0.0)
+        self.variables = net.training.trainable_variables
+        self.optimizer.build(self.variables)
+
+    def zero_grad(self) -> None:
+        for variable in self.variables:
+            variable.value.grad = None
 
     @torch.no_grad()
-    def _backend_update_step(self, gradients: list[Tensor], variables: list[keras.Variable], lr: Tensor) -> None:
-        optimizer = self.recipe.optimizer
-        weights = [self.weights[number] for number in self.decayed]
-        if self.decayed and (optimizer.l1 or not optimizer.decoupled):
-            gradients = [gradient.clone() for gradient in gradients]
-            given = [gradients[number] for number in self.decayed]
-            if optimizer.l1:
-                torch._foreach_add_(given, torch._foreach_sign(weights), alpha=optimizer.l1)
-            if not optimizer.decoupled:
-                torch._foreach_add_(given, weights, alpha=optimizer.weight_decay)
-        direction = self.adam(optimizer, gradients) if isinstance(optimizer, Adam) else self.sgd(optimizer, gradients)
-        if optimizer.decoupled and self.decayed:
-            shrunk = [direction[number] for number in self.decayed]
-            torch._foreach_add_(shrunk, weights, alpha=optimizer.weight_decay)
-        torch._foreach_mul_(direction, self.factors)
-        torch._foreach_mul_(direction, lr)
-        torch._foreach_sub_(self.weights, direction)
+    def step(self, lr: float) -> None:
+        self.optimizer.learning_rate = lr
+        self.optimizer.apply([variable.value.grad for variable in self.variables], self.variables)
 
-    def adam(self, optimizer: Adam, gradients: list[Tensor]) -> list[Tensor]:
-        """The direction of Adam. The moments are updated."""
-        (first, second), step = self.slots, (self.iterations.value + 1).to(self.weights[0].dtype)
-        torch._foreach_lerp_(first, gradients, 1 - optimizer.beta1)
-        torch._foreach_mul_(second, optimizer.beta2)
-        torch._foreach_addcmul_(second, gradients, gradients, 1 - optimizer.beta2)
-        root = torch._foreach_sqrt(torch._foreach_div(second, 1 - optimizer.beta2**step))
-        torch._foreach_add_(root, optimizer.epsilon)
-        return torch._foreach_div(torch._foreach_div(first, 1 - optimizer.beta1**step), root)
 
-    def sgd(self, optimizer: SGD, gradients: list[Tensor]) -> list[Tensor]:
-        """The direction of SGD. The velocity is updated."""
-        if not self.slots:
-            return torch._foreach_mul(gradients, 1.0)
-        [velocity] = self.slots
-        torch._foreach_mul_(velocity, optimizer.momentum)
-        torch._foreach_add_(velocity, gradients)
-        if not optimizer.nesterov:
-            return torch._foreach_mul(velocity, 1.0)
-        return torch._foreach_add(gradients, velocity, alpha=optimizer.momentum)
+class KerasTorchTrainer(TrainingLoop):
+    def __init__(self, backend: KerasTorch, net: Net, recipe: Recipe, seed: int, native: bool = False) -> None:
+        self.net, self.batches, self.recipe = net, backend.batches, recipe
+        self.network = partial(net.call["training"], training=True)
+        net.seed_dropout(seed)
+        net.train_only(recipe)
+        self.optimizer = self.make_optimizer(native)
+
+    def make_optimizer(self, native: bool) -> Optimizer:
+        if native:
+            return StockOptimizer(self.recipe, self.net)
+        tensors = {name: variable.value for name, variable in self.net.variables().items()}
+        return PublishedOptimizer(self.recipe, self.net.model, tensors)
+
+    def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
+        self.net.train_only(self.recipe)  # another trainer may have frozen other layers
+        return super().segment(batches, lr, record)
 
 
 class KerasTorch(KerasBackend):
     name = "keras-on-torch"
-    optimizer = ParallelOptimizer
     auto = {"cpu": "eager", "gpu": "eager"}
-    steps_per_execution = 1  # Keras has no more on PyTorch
 
     def start(self, device: str) -> Device:
         on_gpu = device != "cpu" and torch.cuda.is_available()
@@ -80,17 +81,42 @@ class KerasTorch(KerasBackend):
         torch.backends.cudnn.allow_tf32 = tf32
         self.torch_device = "cuda" if on_gpu else "cpu"
         torch.set_default_device(self.torch_device)
+        if self.mode == "compiled":
+            allow_many_networks()
         self.start_keras("torch")
         return "gpu" if on_gpu else "cpu"
 
     def versions(self) -> dict[str, str]:
         return {"keras": keras.__version__, "torch": torch.__version__}
 
-    def upload(self, examples: Examples) -> HostPictures:
-        return HostPictures(examples, keras.config.floatx())
+    def upload(self, examples: Examples) -> Uploaded:
+        return Uploaded.of(examples, self.torch_device)
 
-    def feed(self, batches: Batches) -> HostBatches:
-        return HostBatches(self.on_device(batches.examples), batches.order)
+    def own_pipeline(self, examples: FileExamples) -> LoaderPipeline:
+        return LoaderPipeline(examples, self.torch_device)
+
+    def batches(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pixels and the labels of each batch, on the device."""
+        dtype = getattr(torch, keras.config.floatx())
+        return on_device(self.on_device(batches.examples), batches, self.torch_device, dtype)
+
+    def build(self, model: Model, weights: Weights) -> Net:
+        net = super().build(model, weights)
+        net.call = {"training": net.training} | dict(net.keras.items())
+        if self.mode == "compiled":
+            net.call = {name: torch.compile(network) for name, network in net.call.items()}
+        return net
+
+    @torch.no_grad()
+    def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
+        outputs = [net.call[upto](pixels, training=False) for pixels, _ in self.batches(batches)]
+        return torch.cat(outputs).cpu().numpy()
+
+    def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> KerasTorchTrainer:
+        return KerasTorchTrainer(self, net, recipe, seed)
+
+    def native_trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> KerasTorchTrainer:
+        return KerasTorchTrainer(self, net, recipe, seed, native=True)
 
     def device_of(self, net: Net) -> Device:
         return "gpu" if net.keras["logits"].variables[0].value.is_cuda else "cpu"
@@ -103,7 +129,7 @@ class KerasTorch(KerasBackend):
     def gradient_function(self, net: Net, objective: Objective) -> Callable[[Tensor, Tensor], Tensor]:
         def gradient(pixels: Tensor, labels: Tensor) -> Tensor:
             pixels = pixels.detach().requires_grad_()
-            total = objective_of(objective)(labels, net.keras["logits"](pixels, training=False))
+            total = objective_of(objective)(labels, net.call["logits"](pixels, training=False))
             return torch.autograd.grad(total, pixels)[0]
 
         return gradient

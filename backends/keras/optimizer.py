@@ -70,7 +70,7 @@ class PublishedOptimizer(keras.optimizers.Optimizer):
 
 
 def stock_optimizer(
-    recipe: Recipe, model: Model, variables: Mapping[str, keras.Variable], lr: TableOfRates
+    recipe: Recipe, model: Model, variables: Mapping[str, keras.Variable], lr: TableOfRates | float
 ) -> keras.optimizers.Optimizer:
     """Keras' own optimiser of the same name, without a subclass: a subclass would lose the fast updates of PyTorch."""
     optimizer = recipe.optimizer

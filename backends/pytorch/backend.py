@@ -6,18 +6,18 @@ mode "compiled" also compiles the network with `torch.compile`.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from backends.pytorch.inputs import LoaderPipeline, Uploaded, on_device
 from backends.pytorch.layers import InBfloat16, lower, to_host_order
 from backends.pytorch.operations import TORCH
+from backends.pytorch.training import PublishedOptimizer, TrainingLoop, allow_many_networks, loss_of
 from harness import (
-    SGD,
-    Adam,
     Array,
     Attack,
     Backend,
@@ -27,18 +27,16 @@ from harness import (
     Dense,
     Device,
     Examples,
+    FileExamples,
     LossName,
     Model,
     Node,
     Objective,
     Recipe,
-    Trainer,
-    Unsupported,
     Upto,
     Weights,
     attack_step,
     hookimpl,
-    picture_losses,
 )
 
 # The attribute of each tensor in PyTorch, and the permutations of axes. PyTorch's convolution kernels are (outputs,
@@ -53,10 +51,6 @@ ATTRIBUTES = {
 }
 TO_OURS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
 TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
-
-
-NETWORKS = 4096
-"""The number of networks that a process may compile; `samebench check` compiles hundreds."""
 
 
 class Net(nn.Module):
@@ -102,94 +96,19 @@ class Net(nn.Module):
                 tensor.requires_grad_(name.rpartition(".")[0] not in frozen)
 
 
-def loss_of(loss: Objective, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
-    if loss == "logit":
-        return picture_losses(TORCH, loss, logits, labels).sum()
-    if loss == "softmax":
-        return F.cross_entropy(logits, labels, reduction=reduction)
-    return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype), reduction=reduction)
-
-
-class Uploaded(NamedTuple):
-    """Examples on the device."""
-
-    images: Tensor
-    labels: Tensor
-    divisor: int
-
-    def batch(self, rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        pixels = self.images.index_select(0, rows).to(dtype)  # new memory, so that the division may be in place
-        return pixels.div_(self.divisor), self.labels[rows]
-
-
-def check_native(recipe: Recipe) -> None:
-    """Raise if PyTorch's optimisers lack an option of the recipe. The native trainer does not add it."""
-    optimizer = recipe.optimizer
-    if optimizer.l1:
-        raise Unsupported("PyTorch's own optimisers have no L1")
-    if isinstance(optimizer, SGD) and optimizer.decoupled and optimizer.weight_decay:
-        raise Unsupported("torch.optim.SGD adds weight decay to the gradient; it has no decoupled decay")
-
-
-class TorchTrainer(Trainer):
+class TorchTrainer(TrainingLoop):
     def __init__(self, backend: PyTorch, net: Net, recipe: Recipe, seed: int, native: bool = False) -> None:
-        if native:
-            check_native(recipe)
         torch.manual_seed(seed)
-        self.backend, self.net, self.recipe = backend, net, recipe
-        self.frozen = recipe.frozen(net.model)
-        self.decayed: list[tuple[Tensor, float]] = []  # tensors with decay or L1, and their rates
-        self.optimizer = self.make_optimizer(native)
-
-    def make_optimizer(self, native: bool) -> torch.optim.Optimizer:
-        """PyTorch's optimiser. Each group holds the tensors with the same rate and the same decay."""
-        optimizer, tensors = self.recipe.optimizer, self.net.tensors()
-        groups: dict[tuple[float, bool], list[Tensor]] = {}
-        for name in self.recipe.learned(self.net.model):
-            key = self.recipe.rate(name), optimizer.decays(self.net.model.parameters[name])
-            groups.setdefault(key, []).append(tensors[name])
-        self.decayed = [(tensor, rate) for (rate, decays), members in groups.items() if decays for tensor in members]
-        parameters = [
-            {"params": members, "weight_decay": optimizer.weight_decay * decays, "rate": rate}
-            for (rate, decays), members in groups.items()
-        ]
-        if isinstance(optimizer, Adam):
-            kind = torch.optim.AdamW if optimizer.decoupled else torch.optim.Adam
-            options = {} if native else {"betas": (optimizer.beta1, optimizer.beta2), "eps": optimizer.epsilon}
-            return kind(parameters, **options, fused=True)
-        if optimizer.decoupled:  # PyTorch's SGD has coupled decay only: `update` decays instead
-            for group in parameters:
-                group["weight_decay"] = 0.0
-        return torch.optim.SGD(parameters, momentum=optimizer.momentum, nesterov=optimizer.nesterov, fused=True)
+        self.network = self.net = net
+        self.batches, self.recipe, self.frozen = backend.batches, recipe, recipe.frozen(net.model)
+        self.optimizer = PublishedOptimizer(recipe, net.model, net.tensors(), native)
 
     def segment(self, batches: Batches, lr: Array, record: bool) -> Array:
-        net, uploaded = self.net, self.backend.on_device(batches.examples)
-        net.train_all_but(self.frozen)
+        self.net.train_all_but(self.frozen)
         variances = {node: norm.running_var.clone() for node, _, norm in self.norms()}
-        rows = torch.from_numpy(batches.order).to(self.backend.torch_device)
-        losses = []
-        for step in range(len(batches)):
-            pixels, labels = uploaded.batch(rows[step], self.backend.dtype)
-            loss = loss_of(self.recipe.loss, net(pixels), labels, "mean")
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.update(float(lr[step]))
-            losses.append(loss.detach())
+        losses = super().segment(batches, lr, record)
         self.bias_variances(variances, batches)
-        return torch.stack(losses).double().cpu().numpy()
-
-    def update(self, lr: float) -> None:
-        """A step of the optimiser, with L1 and decoupled decay of SGD, which PyTorch's optimisers lack."""
-        optimizer = self.recipe.optimizer
-        with torch.no_grad():
-            for tensor, rate in self.decayed:
-                if optimizer.l1:
-                    tensor.grad.add_(tensor.sign(), alpha=optimizer.l1)
-                if isinstance(optimizer, SGD) and optimizer.decoupled:
-                    tensor.mul_(1 - lr * rate * optimizer.weight_decay)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["rate"]
-        self.optimizer.step()
+        return losses
 
     def norms(self) -> list[tuple[Node, BatchNorm, Any]]:
         """The batch norms that learn: the node, the layer and the module of each."""
@@ -229,8 +148,7 @@ class PyTorch(Backend[Net]):
         torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
         if self.mode == "compiled":
-            # All networks of a process share `Net.forward`. PyTorch's default limits are 8 and, in total, 256.
-            torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = NETWORKS
+            allow_many_networks()
         self.torch_device = torch.device("cuda" if on_gpu else "cpu")
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32
         return "gpu" if on_gpu else "cpu"
@@ -250,9 +168,14 @@ class PyTorch(Backend[Net]):
         }
 
     def upload(self, examples: Examples) -> Uploaded:
-        images = torch.from_numpy(np.array(examples.images)).to(self.torch_device)  # a copy: files may be mapped
-        labels = torch.from_numpy(examples.labels.astype(np.int64)).to(self.torch_device)
-        return Uploaded(images, labels, examples.divisor)
+        return Uploaded.of(examples, self.torch_device)
+
+    def own_pipeline(self, examples: FileExamples) -> LoaderPipeline:
+        return LoaderPipeline(examples, self.torch_device)
+
+    def batches(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pixels and the labels of each batch, on the device."""
+        return on_device(self.on_device(batches.examples), batches, self.torch_device, self.dtype)
 
     def build(self, model: Model, weights: Weights) -> Net:
         net = Net(model, multiply_in_bfloat16=self.precision == "bfloat16")
@@ -280,10 +203,7 @@ class PyTorch(Backend[Net]):
     @torch.inference_mode()
     def forward(self, net: Net, batches: Batches, *, upto: Upto = "logits") -> Array:
         net.eval()
-        uploaded = self.on_device(batches.examples)
-        rows = torch.from_numpy(batches.order).to(self.torch_device)
-        outputs = [net(uploaded.batch(row, self.dtype)[0], upto) for row in rows]
-        return torch.cat(outputs).cpu().numpy()
+        return torch.cat([net(pixels, upto) for pixels, _ in self.batches(batches)]).cpu().numpy()
 
     def trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> TorchTrainer:
         return TorchTrainer(self, net, recipe, seed)

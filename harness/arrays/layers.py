@@ -123,8 +123,10 @@ def window_places(ops: ArrayOperations, window: Window, x: Any, border: float = 
 
 def max_pool(ops: ArrayOperations, window: Window, x: Any) -> Any:
     """The maximum of each window. The first of equal values gets the whole gradient."""
-    places = window_places(ops, window, x, -math.inf)
-    return reduce(lambda best, place: ops.where(place > best, place, best), places)
+    for one_way in window.separated:  # first along each row and then down: fewer comparisons, and the same order
+        places = window_places(ops, one_way, x, -math.inf)
+        x = reduce(lambda best, place: ops.where(place > best, place, best), places)
+    return x
 
 
 def avg_pool(ops: ArrayOperations, layer: AvgPool, x: Any) -> Any:

@@ -19,7 +19,9 @@ from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
 from harness.commands.ending import OVERVIEW, Demands, details, shortfalls
 from harness.errors import UsageError
 from harness.options import flatten
+from harness.pictures.augmentation import Augmentation
 from harness.pictures.inputs import load
+from harness.pictures.own_pipeline import FileExamples
 from harness.plugins import Plugins, load_plugins
 from harness.report.compare import FORMATS, Comparison
 from harness.report.stats import FEWEST_RATES
@@ -41,7 +43,7 @@ HALVES, FEWEST = 5, 64
 """The number of points of a learning curve, each with half of the pictures of the next; and its smallest number of pictures:
 fewer do not fill the usual batches."""
 
-NAMES = {"task": "tasks", "backend": "backends", "mode": "modes"}
+NAMES = {"task": "tasks", "backend": "backends", "mode": "modes", "pipeline": "data.pipeline"}
 ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes", "dry_run", "aa")
 """Options that are not settings, or that need parsing before they become settings."""
 
@@ -165,7 +167,7 @@ def _numbers(text: str) -> list[int]:
 def _halves(settings: Settings, plugins: Plugins) -> list[int]:
     """The number of training pictures, its half, and so on."""
     set_places(settings)
-    first, places = experiments(plugins, settings.config).chosen[0], Places.from_environment()
+    first, places = experiments(plugins, settings.config, settings.data.pipeline).chosen[0], Places.from_environment()
     network, _ = network_of(first.model, first.weights, plugins, places)
     size = len(load(first.dataset, plugins.datasets, network, settings.data, places).train)
     return [size // 2**step for step in reversed(range(HALVES)) if size // 2**step >= FEWEST] or [size]
@@ -178,7 +180,7 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
     settings = Settings.of(plugins, sources)
     config = settings.config
     set_places(settings)
-    chosen, left_out = experiments(plugins, config)
+    chosen, left_out = experiments(plugins, config, settings.data.pipeline)
     if not any(source.recorded for source in sources):
         _refuse_two_limits(settings, plugins, chosen)
     dry = typed.get("dry_run", False)
@@ -271,6 +273,8 @@ def _check(experiment: Experiment, plugins: Plugins, settings: Settings) -> None
     data = load(experiment.dataset, plugins.datasets, network, settings.data, places)
     if start:
         start.load()
+    if settings.data.pipeline == "own":
+        FileExamples.of(data.train, Augmentation(), 0)
     task.subjects(builder_of(task, network, start), data.shape, len(data.classes), settings.tasks[experiment.task])
 
 

@@ -41,6 +41,7 @@ def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
         option("--device", help="auto, cpu or gpu. Default: auto."),
         option("--precision", help="float32, tf32, bfloat16 or float64. Default: float32."),
         option("--semantics", help="aligned, native-weights (each framework's own first weights), or native (its own optimiser too)."),
+        option("--pipeline", help="harness, or own: each framework reads the picture files by its own input pipeline. Default: harness."),
         option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting of CONFIG.toml: scratch-cnn.epochs=3."),
         option("--python", "pythons", multiple=True, metavar="BACKEND=PATH", help="The Python interpreter of a backend."),
         option("--data-dir", help="The folder of your data. Default: SAMEBENCH_DATA_DIR."),

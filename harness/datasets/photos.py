@@ -102,7 +102,14 @@ def decoded(photos: Photos, request: LoadRequest) -> Dataset:
     folder = request.places.keep(f"photos-{_key(photos, request)}", fill, count * math.prod(request.shape))
     broken = json.loads((folder / "broken.json").read_text())
     dataset = open_cached(folder, photos.name, photos.classes)
+    dataset = dataset.with_files(*(_paths(photos.root, part, broken) for part in (photos.train, photos.test)))
     return dataset.with_notes(f"{_unreadable(broken, count)}: left out") if broken else dataset
+
+
+def _paths(root: Path, photos: Sequence[Photo], broken: Sequence[str]) -> Array:
+    """The path of each photo that can be read."""
+    left_out = set(broken)
+    return np.array([str(root / file) for file, _ in photos if shown(file) not in left_out], object)
 
 
 def shown(name: str) -> str:

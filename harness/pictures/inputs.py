@@ -32,8 +32,18 @@ class DataOptions:
     steps: tuple[str, ...] = ()
     """Filters for all pictures, in this order, such as grey or canny:100-200; see harness/pictures/filters.py."""
 
+    pipeline: Literal["harness", "own"] = "harness"
+    """The source of training batches: pictures in memory, the same for all frameworks (harness); or each framework's own input
+    pipeline, which reads the files in every epoch (own)."""
+
     def __post_init__(self) -> None:
         check_steps(self.steps)
+        if self.pipeline == "own" and self.steps:
+            raise UsageError(
+                "data.steps are filters of samebench, and the own pipelines of frameworks do not have them: leave out data.steps, "
+                "or --pipeline own",
+                code="conflicting-options",
+            )
         check_ranges(self, size=AT_LEAST_1)
         if self.broken not in ("refuse", "skip"):
             raise UsageError(f"data.broken must be 'refuse' or 'skip', not {self.broken!r}", code="unknown-name")
@@ -149,4 +159,4 @@ def _remade(
 
     count = len(dataset.train) + len(dataset.test)
     changed = cached_if_large(places, key, dataset.name, dataset.classes, shape, splits, count)
-    return changed.with_notes(*dataset.notes, note)
+    return changed.with_files(dataset.train.files, dataset.test.files).with_notes(*dataset.notes, note)

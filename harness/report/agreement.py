@@ -70,7 +70,7 @@ def agreements(results: Iterable[Result], declared: Declared) -> Iterator[Agreem
     """The agreement of each experiment and seed that two or more cells have finished."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        if result.status == "ok" and "weights" in result.evidence and result.cell.semantics == "aligned":
+        if result.status == "ok" and "weights" in result.evidence and not result.cell.own:
             groups.setdefault(result.cell.comparison_key, []).append(result)
     for group in groups.values():
         if len(group) > 1:

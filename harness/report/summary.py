@@ -229,6 +229,11 @@ def _row(group: Sequence[Result], known: Basis, metrics: Sequence[Metric]) -> di
             row["peak_bytes"] = max(peaks)
         if shares := [share for result in good if (share := _peak_share(result))]:
             row["peak_share"] = geometric_interval(shares)["median"]
+        if inputs := [found for result in good if (found := _input(result.time))]:
+            row["input"] = {
+                name: geometric_interval([one[name] for one in inputs]) for name in ("read_per_s", "in_memory_per_s")
+            }
+            row["input"]["waiting"] = statistics.fmean(one["waiting"] for one in inputs)
         row["first_step_s"] = geometric_interval([result.time["first_step_s"] for result in good])
         row["parameters"] = good[0].parameters["total"]
         row["parameter_counts"] = good[0].parameters
@@ -241,6 +246,16 @@ def work_seconds(time: Mapping[str, Any]) -> float:
     """The seconds of training or attack, first steps included: all phases of the cell but those of `AROUND`."""
     phases = {name.removesuffix("_s"): seconds for name, seconds in time.items() if name.endswith("_s")}
     return sum(s for name, s in phases.items() if isinstance(s, int | float) and name.split("_")[-1] not in AROUND)
+
+
+def _input(time: Mapping[str, Any]) -> dict[str, float]:
+    """The speeds of a cell with an own pipeline: of reading alone, and of training on pictures in memory; and the share of its time
+    that it loses to its input. Empty for other cells."""
+    if not (time["images_per_s"] and time.get("read_per_s") and time.get("in_memory_per_s")):
+        return {}
+    read, in_memory = (statistics.median(time[name]) for name in ("read_per_s", "in_memory_per_s"))
+    waiting = max(0.0, 1 - statistics.median(time["images_per_s"]) / in_memory)
+    return {"read_per_s": read, "in_memory_per_s": in_memory, "waiting": waiting}
 
 
 def _peak_share(result: Result) -> float | None:

@@ -30,13 +30,13 @@ class Experiments(NamedTuple):
     left_out: list[str]
 
 
-def experiments(plugins: Plugins, config: Config) -> Experiments:
-    """An experiment for each requested task. A task that has no fitting weights is left out. If the user has named this task,
-    UsageError is raised."""
+def experiments(plugins: Plugins, config: Config, pipeline: str = "harness") -> Experiments:
+    """An experiment for each requested task. A task that has no fitting weights, or no training for an own pipeline, is left out.
+    If the user has named this task, UsageError is raised."""
     tasks = [plugins.tasks[name] for name in dict.fromkeys(config.tasks or plugins.tasks)]
     found = Experiments([], [])
     for task in tasks:
-        problem = _lacks_weights(task, plugins, config)
+        problem = _lacks_training(task, pipeline) or _lacks_weights(task, plugins, config)
         if not problem:
             found.chosen.append(_experiment(task, plugins, config))
         elif config.tasks:
@@ -48,6 +48,12 @@ def experiments(plugins: Plugins, config: Config) -> Experiments:
     if config.model:
         _check_model(config.model, found.chosen, plugins)
     return found
+
+
+def _lacks_training(task: Task, pipeline: str) -> str | None:
+    if pipeline == "harness" or task.own_pipeline:
+        return None
+    return f"{task.name} does not train on pictures, so --pipeline own has no meaning for it"
 
 
 def _lacks_weights(task: Task, plugins: Plugins, config: Config) -> str | None:

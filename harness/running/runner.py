@@ -164,7 +164,7 @@ class Runner:
         for cell in cells:
             old = self.store.certificate(cell)
             missing = old is None or not verdict_in(old).is_checked
-            if cell.semantics == "aligned" and (missing or cell.configuration in wanted):
+            if not cell.own and (missing or cell.configuration in wanted):
                 group = cell.backend, cell.mode, cell.precision, self.limits.device
                 groups.setdefault(group, {})[cell.configuration] = cell
         for (backend, mode, precision, device), subjects in groups.items():

@@ -103,6 +103,7 @@ class FineTuning(Task):
         Metric("best_epoch", "best epoch", "count", shown="no"),
     )
     dataset = "digits:5-9"
+    own_pipeline = True
     weights = "two-block-cnn-digits04"
 
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:

@@ -66,6 +66,7 @@ class ScratchCNN(Task):
     rate = "training images"
     options = Options
     metrics = TRAINING_METRICS
+    own_pipeline = True
 
     def subjects(self, model: ModelBuilder, input_shape: Shape, classes: int, options: Options) -> list[Subject]:
         return [Subject(model(input_shape, classes), options.recipe)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.environment import keep_within
 from harness.errors import WrongDevice
-from harness.result import OWN_WAYS, Cell, Result, cell_of, diverged
+from harness.result import Cell, Result, cell_of, diverged
 from harness.storage.atomic import read_json
 from harness.storage.sealed import ARTIFACTS, write_json, write_sealed
 from harness.verdict import no_certificate
@@ -116,6 +116,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
     context = TaskContext(
         backend, build, dataset, cell.seed, chosen, clock, cell.semantics, tell,
         start=trained_network(start, names=task.keeps_head) if start else None, segment_s=conditions.segment_s,
+        pipeline=data_options.pipeline,
     )  # fmt: skip
     outcome = task.run(context)
     if device not in ("auto", outcome.evidence["device"]):
@@ -144,6 +145,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         time={f"{name}_s": seconds for name, seconds in clock.record(*PHASES).items()}
         | {f"{name}_beside_s": seconds for name, seconds in clock.beside.items()}
         | {"rate": task.rate, "probe_s": probes}
+        | {f"{name}_per_s": rates for name, rates in context.input_rates.items()}
         | ({"flops": float(outcome.flops)} if outcome.flops else {})
         | ({"peak_flops": peak} if peak else {})
         | as_record(outcome.rates, conditions.segment_s),
@@ -155,7 +157,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         | {"host": describe_host()}
         | ({"start": start.about | {"name": start.name}} if start else {}),
         versions=versions,
-        parity=no_certificate(f"native semantics: {OWN_WAYS[cell.semantics]}" if cell.semantics in OWN_WAYS else ""),
+        parity=no_certificate(cell.own),
         settings=settings,
         provenance=about,
         artifacts=written,

@@ -217,7 +217,7 @@ def keras_mutants(backend, monkeypatch):
         return keras.optimizers.Adam(rates, adam.beta1, adam.beta2, adam.epsilon)
 
     with monkeypatch.context() as patch:
-        patch.setattr(backend, "optimizer", staticmethod(stock_adam))
+        use_keras_optimizer(backend, stock_adam, patch)
         caught("adam", backend, "as in Keras' Adam")
     with monkeypatch.context() as patch:
         always = type(
@@ -231,6 +231,22 @@ def keras_mutants(backend, monkeypatch):
             swapped(keras_shared.lower, Dropout, lambda node, _: (always(node.layer.rate, name=node.name),)),
         )
         caught("dropout_evaluation", backend, "dropout")
+
+
+def use_keras_optimizer(backend, make, patch):
+    """Train with an optimiser of Keras."""
+    if backend.name == "keras-on-torch":
+        from backends.keras import on_torch
+
+        patch.setattr(on_torch, "stock_optimizer", make)
+        patch.setattr(
+            on_torch.KerasTorchTrainer, "make_optimizer",
+            lambda trainer, native: on_torch.StockOptimizer(trainer.recipe, trainer.net),
+        )  # fmt: skip
+    else:
+        from backends.keras import fit
+
+        patch.setattr(fit, "PublishedOptimizer", make)
 
 
 def jax_mutants(backend, monkeypatch):

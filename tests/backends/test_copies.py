@@ -21,8 +21,7 @@ FEW, MANY = 16, 48
 TORCH_CALLS = ("as_tensor", "tensor", "from_numpy")
 TORCH_METHODS = ("item", "cpu", "numpy", "tolist", "__float__", "__int__", "__bool__")
 
-BUDGETS = {"pytorch": 0.0, "keras-on-torch": 8.0}
-"""The largest number of these calls in a step. Keras on PyTorch copies a batch, reads the loss, and converts a few numbers."""
+BACKENDS = ("pytorch", "keras-on-torch")
 
 
 def training(backend: type) -> Any:
@@ -41,8 +40,8 @@ def training(backend: type) -> Any:
     return run
 
 
-def test_pytorch_copies_within_its_budget(backend: type, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if backend.name not in BUDGETS:
+def test_pytorch_copies_nothing_in_a_step(backend: type, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if backend.name not in BACKENDS:
         pytest.skip("its copies are counted in another way")
     if mode != "default":
         pytest.skip("compiled code is not counted")
@@ -73,7 +72,7 @@ def test_pytorch_copies_within_its_budget(backend: type, mode: str, monkeypatch:
     a_step = {name: (many[name] - few[name]) / (MANY - FEW) for name in many}
     print(f"{backend.name}: calls in a step: { {name: number for name, number in a_step.items() if number} }")
     assert sum(few.values()), "nothing was counted"
-    assert sum(a_step.values()) <= BUDGETS[backend.name], a_step
+    assert not sum(a_step.values()), a_step
 
 
 def test_jax_copies_nothing_in_a_step(backend: type) -> None:

@@ -155,13 +155,13 @@ def _weights_text(start: Mapping[str, str]) -> str:
 
 
 def _own_ways(results: Sequence[Result]) -> Iterator[str]:
-    """The changes by native semantics, a line for each backend."""
+    """What each framework does in its own way, a line for each backend."""
     changes: dict[str, dict[str, str]] = {}
     for result in results:
-        if result.cell.semantics != "aligned" and result.status == "ok":
+        if result.cell.own and result.status == "ok":
             changes.setdefault(result.shown, {}).update(result.evidence.get("own_ways", {}))
     for backend, ways in changes.items():
-        yield f"Native semantics of {backend}: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
+        yield f"Own ways of {backend}: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
 
 
 def _disturbed(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from harness.metric import Metric
 from harness.report.summary import Report
 from harness.report.text.curves import curves, judgements
 from harness.report.text.headlines import columns
+from harness.report.text.inputs import pipelines
 from harness.report.text.tables import (
     Table,
     experiment_title,
@@ -42,6 +43,7 @@ def report_tables(report: Report) -> Iterator[Table]:
         heads = _headers(rows, shown)
         cells = [(*name, *_cells(row, shown, OF_PEAK in heads)) for name, row in zip(names, rows, strict=True)]
         yield Table(title, (*headers, *heads), cells)
+        yield from pipelines(title, rows)
         yield from curves(title, rows, metrics)
         yield from judgements(report, title, rows, metrics)
     yield from waterfalls(report)

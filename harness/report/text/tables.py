@@ -48,7 +48,13 @@ def experiment_title(row: Mapping[str, Any]) -> str:
     title += "".join(
         f", {name} {short_hash(value)}" for name, value in row["apart"].items() if name in row["of_experiment"]
     )
+    title += ", each framework's own input pipeline" if reads_files(row) else ""
     return title + (f", {OWN_WAYS[row['semantics']]}" if row["semantics"] in OWN_WAYS else "")
+
+
+def reads_files(row: Mapping[str, Any]) -> bool:
+    """Whether the backends of this row read the picture files by their own input pipelines."""
+    return bool(row["options"].get("data.pipeline") == "own")
 
 
 def row_names(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

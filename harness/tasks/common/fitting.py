@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,12 +15,14 @@ from harness.data import Batches, Examples
 from harness.errors import renamed_method
 from harness.metric import Metric
 from harness.pictures.augmentation import Ahead, Augmentation, augmented
+from harness.pictures.own_pipeline import FileExamples
 from harness.recipe import Recipe
 from harness.reference.losses import mean_loss
 from harness.spec import Array, BatchNorm, Conv, Dense, Flatten, Model, fingerprint
 from harness.task import TaskContext
 from harness.tasks.common.evaluation import Evaluation, Point, evaluate, overfitting_gap
 from harness.timing.clock import Rate
+from harness.timing.segments import Work, repeated, units_for
 
 SEGMENTS = 5
 """Minimum number of timed segments of a training, so that their spread is known."""
@@ -59,6 +61,8 @@ class EpochGroups:
 
     An epoch of augmented pictures is a group of its own. A thread makes it during the previous epoch; the clock counts that
     work as "input", beside the phases. If it is not ready in time, the phase "wait" counts the rest.
+
+    With `--pipeline own`, the framework reads and changes the pictures itself, in the same order.
     """
 
     def __init__(
@@ -66,15 +70,16 @@ class EpochGroups:
         augmentation: Augmentation = NONE, at_once: int | None = None,
     ) -> None:  # fmt: skip
         self.context, self.examples, self.batch_size, self.epochs = context, examples, batch_size, epochs
-        self.augmentation = augmentation
+        self.own = FileExamples.of(examples, augmentation, context.seed) if context.pipeline == "own" else None
+        self.augmentation = NONE if self.own else augmentation
         self._augmented: dict[str, str] = {}
         steps = max(len(examples) // batch_size, 1)
         several = max(1, min(-(-SEGMENT_STEPS // steps), epochs // SEGMENTS))
-        self.at_once = 1 if augmentation else at_once or several
+        self.at_once = 1 if self.augmentation else at_once or several
 
     def order(self, first: int, last: int, seed: int | None = None) -> Batches:
         seed = self.context.seed if seed is None else seed
-        return Batches.shuffled(self.examples, self.batch_size, seed, range(first, last))
+        return Batches.shuffled(self.own or self.examples, self.batch_size, seed, range(first, last))
 
     @property
     def rules(self) -> dict[str, str]:
@@ -146,14 +151,41 @@ class Fit:
     def timed(self) -> list[Rate]:
         """The rates of timed segments. If the training has too few segments, or too short ones, its last steps are repeated.
         Call it last: the network is thrown away afterwards."""
+        batches, _ = self._last
+        rates = self.context.timed(self.rates, self._again(batches.examples), batches.batch_size)
+        if isinstance(batches.examples, FileExamples):
+            self.context.own_ways["input pipeline"] = self.context.backend.on_device(batches.examples).about
+            if self.context.segment_s:
+                self._time_input(batches.examples, rates)
+        return rates
+
+    def _again(self, examples: Examples) -> Work:
+        """A function that repeats the last steps, as many as it is told, with the pictures of these examples."""
         batches, lr = self._last
 
         def repeat(steps: int) -> float:
             rows = np.resize(batches.rows, steps * batches.batch_size)
-            self.trainer.run(Batches(batches.examples, rows, batches.batch_size), np.resize(lr, steps))
+            self.trainer.run(Batches(examples, rows, batches.batch_size), np.resize(lr, steps))
             return len(rows)
 
-        return self.context.timed(self.rates, repeat, batches.batch_size)
+        return repeat
+
+    def _time_input(self, examples: FileExamples, rates: Sequence[Rate]) -> None:
+        """Time the own pipeline without training, and training without the pipeline."""
+        batches, _ = self._last
+        pipeline, context = self.context.backend.on_device(examples), self.context
+
+        def read(steps: int) -> float:
+            order = np.resize(batches.rows, (steps, batches.batch_size))
+            return batches.batch_size * sum(1 for _ in pipeline.batches(order))
+
+        in_memory = self._again(Examples(examples.images, examples.labels, examples.pixel_max))
+        in_memory(1)  # it may compile
+        for name, work in {"read": read, "in_memory": in_memory}.items():
+            found = repeated(
+                context.clock, work, units_for(rates, batches.batch_size, context.segment_s), context.segment_s
+            )
+            context.input_rates[name] = [float(rate) for rate in found]
 
     def _begin(self, batches: Batches, lr: Array, segments: int) -> int:
         """Run the first steps, which are not timed. Returns their number: only one if the training is short."""

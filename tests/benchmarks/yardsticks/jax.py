@@ -14,6 +14,12 @@ import optax
 from flax import nnx
 
 
+def pooled(x):
+    """Max pooling of 2 by 2 pixels. On a CPU it is faster than `nnx.max_pool`, whose gradient is a scatter."""
+    n, rows, columns, channels = x.shape
+    return x.reshape(n, rows // 2, 2, columns // 2, 2, channels).max((2, 4))
+
+
 class TwoBlockCNN(nnx.Module):
     def __init__(self, rngs):
         self.conv1, self.conv2 = nnx.Conv(3, 32, (3, 3), rngs=rngs), nnx.Conv(32, 64, (3, 3), rngs=rngs)
@@ -21,7 +27,7 @@ class TwoBlockCNN(nnx.Module):
 
     def __call__(self, x):
         for conv in (self.conv1, self.conv2):
-            x = nnx.max_pool(nnx.relu(conv(x)), (2, 2), (2, 2))
+            x = pooled(nnx.relu(conv(x)))
         return self.dense2(nnx.relu(self.dense1(x.reshape(len(x), -1))))
 
     def layers(self):
