@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ class Usage(NamedTuple):
 
     seconds: float
     own_s: float
-    """Of this process, over all its threads."""
+    """Of this process and its child processes, over all their threads."""
 
     others_s: float | None
     """Of all other processes, and of a hypervisor that took the cores away; None if it is not counted."""
@@ -61,7 +62,7 @@ class Reading(NamedTuple):
 
     @classmethod
     def now(cls) -> Reading:
-        return cls(time.process_time(), _busy(), _waited(), _delayed())
+        return cls(time.process_time() + _by_children(), _busy(), _waited(), _delayed())
 
     def until(self, later: Reading, seconds: float) -> Usage:
         """The usage between this reading and a later one, which are `seconds` apart."""
@@ -120,6 +121,32 @@ def stalled(seconds: Sequence[float], own: Sequence[float], delayed: Sequence[fl
         for number, (taken, work) in enumerate(zip(seconds, active))
         if taken / shortest > STALL * max(1.0, work / least)
     ]
+
+
+def _by_children() -> float:
+    """Processor seconds of all child processes: of those that run, such as the workers of an input pipeline, and of those that have
+    ended."""
+    ended = os.times()
+    return ended.children_user + ended.children_system + sum(map(_seconds_of, _children("self")))
+
+
+def _children(process: str) -> list[str]:
+    """The numbers of the child processes that run, and of their children; empty if the system does not list them."""
+    found = []
+    with suppress(OSError):
+        for thread in Path("/proc", process, "task").iterdir():
+            for child in (thread / "children").read_text().split():
+                found += [child, *_children(child)]
+    return found
+
+
+def _seconds_of(process: str) -> float:
+    """The processor seconds of a process, and of its children that have ended; 0 if it has ended too."""
+    try:
+        numbers = Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[11:15]
+    except OSError:
+        return 0.0
+    return sum(map(int, numbers)) / os.sysconf("SC_CLK_TCK")
 
 
 def _busy() -> float | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -24,15 +27,15 @@ QUIET = {"segment_seconds": [1.0, 1.1], "segment_own_s": [2.0, 2.2], "segment_ot
 
 @contextlib.contextmanager
 def busy_neighbours(count: int):
-    """Run `count` processes that only compute."""
-    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    """Run `count` processes that only compute, and that are not children of this process: a shell starts each of them and ends."""
+    start = ["sh", "-c", f"{shlex.quote(sys.executable)} -c 'while True: pass' > {os.devnull} & echo $!"]
+    hogs = [int(subprocess.run(start, stdout=subprocess.PIPE, check=True).stdout) for _ in range(count)]
     try:
         time.sleep(0.3)
         yield
     finally:
         for hog in hogs:
-            hog.kill()
-            hog.wait()
+            os.kill(hog, signal.SIGKILL)
 
 
 def worked(seconds: float) -> Usage:
@@ -50,6 +53,22 @@ def test_work_of_other_processes_is_counted_separately():
         disturbed = worked(0.6)
     assert disturbed.others_s > 0.15 and disturbed.own_s < 0.6 * 1.1
     assert "other processes used" in disturbance(as_record([Rate(1.0, disturbed)]))
+
+
+@pytest.mark.skipif(not load.STAT.exists(), reason="only Linux counts the processor time of a whole machine")
+@pytest.mark.parametrize("ends", [False, True])
+def test_work_of_child_processes_is_own_work(ends):
+    """The workers of an input pipeline are no neighbours."""
+    program = "import time\nwhile time.process_time() < 0.5: pass\ntime.sleep(60)"
+    before = Reading.now()
+    with subprocess.Popen([sys.executable, "-c", program]) as child:
+        time.sleep(1.0)
+        if ends:
+            child.kill()
+            child.wait()
+        usage = before.until(Reading.now(), 1.0)
+        child.kill()
+    assert usage.own_s > 0.4
 
 
 @pytest.mark.skipif(not load.STAT.exists(), reason="only Linux counts the processor time of a whole machine")
