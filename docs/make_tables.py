@@ -1,6 +1,6 @@
 """Write the tables in README.md and docs/ anew, from the cells in results/: python docs/make_tables.py
 
-A comment above a block names the command (`report` or `compare`), and how much of its output the page shows:
+A comment above a block names the command (`report`, `compare` or `bench-overhead`), and how much of its output the page shows:
 <!-- all: samebench report results/digits -->, or <!-- first 2 tables: samebench report results/attacks --full -->
 """
 
@@ -16,7 +16,8 @@ from harness.cli import main
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(
-    r"(<!-- (all|first \d+ tables): samebench ((?:report|compare) .*?) -->\n```\n)(.*?)(\n```\n<!-- end -->)", re.DOTALL
+    r"(<!-- (all|first \d+ tables): samebench ((?:report|compare|bench-overhead) .*?) -->\n```\n)(.*?)(\n```\n<!-- end -->)",
+    re.DOTALL,
 )
 
 
@@ -25,7 +26,7 @@ def printed(extent: str, command: str) -> str:
     before = Path.cwd()
     os.chdir(ROOT)
     try:
-        parts = CliRunner().invoke(main, command.split(), catch_exceptions=False).output.rstrip("\n")
+        parts = CliRunner().invoke(main, command.split(), catch_exceptions=False).stdout.rstrip("\n")
     finally:
         os.chdir(before)
     paragraphs = parts.split("\n\n")

@@ -52,7 +52,7 @@ _HOMES = {
     "harness.tasks.common.stopping": "Stopping Watch",
     "harness.tasks.common.transfer": "FROZEN_TRUNK Head Trunk changed_tensors learn_head unfrozen_rates",
     "harness.tasks.common.victim": "Victim check_class choose_pictures predictions",
-    "harness.text": "format_size json_line printable",
+    "harness.text": "format_size json_line one_line printable",
     "harness.timing.clock": "Rate",
     "harness.timing.steady": "median_rate",
     "harness.verdict": "Verdict",
@@ -221,6 +221,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.tasks.common.victim import predictions as predictions
     from harness.text import format_size as format_size
     from harness.text import json_line as json_line
+    from harness.text import one_line as one_line
     from harness.text import printable as printable
     from harness.timing.clock import Rate as Rate
     from harness.timing.steady import median_rate as median_rate

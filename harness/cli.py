@@ -34,6 +34,9 @@ GROUPS = {
 
 COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
 
+LONGEST = 2000
+"""The maximum number of characters of an error. A value that it repeats may be very long."""
+
 SENTENCE = 120
 """`--help` shows the first sentence about each command, up to this many characters."""
 
@@ -69,9 +72,9 @@ class Commands(click.Group):
 
             raise with_settings(error) from None
         except SamebenchError as error:
-            from harness.text import printable
+            from harness.text import printable, shortened
 
-            click.echo(f"Error: {printable(str(error))}", err=True)
+            click.echo(f"Error: {printable(shortened(str(error), LONGEST))}", err=True)
             sys.exit(USAGE if isinstance(error, UsageError) else NOT_OK)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,12 +14,30 @@ REFERENCE = "numpy"
 """The backend that judges the pictures of every run. A file with this name is shown with its path."""
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""The control characters of ASCII, without tabs and line breaks."""
+
+
 def printable(text: str) -> str:
     """The text with escaped control characters, so that a terminal does not execute them."""
+    if text.isascii():  # a report in JSON may be large
+        return CONTROL.sub(lambda found: _escaped(found[0]), text)
     return "".join(
         character if character in "\n\t" or unicodedata.category(character)[0] != "C" else _escaped(character)
         for character in text
     )
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text, without its middle if it is longer than `longest` characters."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]} [{len(text) - longest:,} characters left out] {text[-longest // 2 :]}"
+
+
+def one_line(text: str) -> str:
+    """The text as `printable` returns it, with escaped line breaks and tabs too: for a name, which must not make lines of its own."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _escaped(character: str) -> str:
@@ -42,9 +61,9 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(before)} and {last}" if before else last
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things in words: 1 cell, 1,200 cells."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def counted(number: int, what: str, several: str = "") -> str:
+    """A number of things in words: 1 cell, 1,200 cells. `several` is the plural, if it does not end in s."""
+    return f"{number:,} {what if number == 1 else several or f'{what}s'}"
 
 
 def format_size(sides: Sequence[int]) -> str:

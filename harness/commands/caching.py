@@ -13,6 +13,7 @@ import click
 
 from harness.commands import NOT_OK
 from harness.commands.once import option
+from harness.commands.output import say
 from harness.errors import UsageError
 from harness.storage.cache import KINDS, RECORDS, cache_entries, chosen_entries, remove_entry
 from harness.text import format_bytes, printable
@@ -38,11 +39,11 @@ def list_command(as_json: bool) -> None:
     cache = Places.from_environment().cache
     entries = cache_entries(cache)
     if as_json:
-        click.echo(json.dumps({"cache": str(cache), "entries": [_plain(entry) for entry in entries]}, indent=1))
+        say(json.dumps({"cache": str(cache), "entries": [_plain(entry) for entry in entries]}, indent=1))
         return
-    click.echo(printable(f"{cache}: {_total(entries)}"))
+    say(f"{cache}: {_total(entries)}")
     if entries:
-        click.echo(printable(_table(entries)))
+        say(_table(entries))
 
 
 @cache_command.command("clean", epilog="Example: samebench cache clean --kind downloads --older-than 30d")
@@ -63,16 +64,16 @@ def clean_command(kinds: Sequence[str], age: str | None, yes: bool) -> None:
     since = None if age is None else time.time() - _seconds(age)
     entries = chosen_entries(cache_entries(cache), kinds, since)
     if not entries:
-        click.echo(printable(f"{cache}: nothing to remove"))
+        say(f"{cache}: nothing to remove")
         return
-    click.echo(printable(_table(entries)))
+    say(_table(entries))
     if not yes:
         click.confirm(printable(f"Remove {_total(entries)} from {cache}?"), abort=True)
     kept = [(entry, reason) for entry in entries if (reason := remove_entry(cache, entry))]
     removed = [entry for entry in entries if entry not in [stays for stays, _ in kept]]
-    click.echo(printable(f"Removed {_total(removed)} from {cache}"))
+    say(f"Removed {_total(removed)} from {cache}")
     for entry, reason in kept:
-        click.echo(printable(f"Error: {entry.name} was not removed: {reason}"), err=True)
+        say(f"Error: {entry.name} was not removed: {reason}", err=True)
     if kept:
         sys.exit(NOT_OK)
 

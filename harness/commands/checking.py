@@ -10,7 +10,7 @@ import click
 
 from harness.commands import NOT_OK, names
 from harness.commands.once import option
-from harness.text import printable
+from harness.commands.output import say
 
 
 @click.command("check", epilog="Example: samebench check my_backend.py")
@@ -24,23 +24,23 @@ def check_command(backend: str, device: str, mode: str) -> None:
 
     def show(outcome: Outcome) -> None:
         message = f": {outcome.message}" if outcome.status != "passed" else ""
-        click.echo(printable(f"{outcome.status:<16}{outcome.rule}{message}"))
+        say(f"{outcome.status:<16}{outcome.rule}{message}")
         if outcome.status == "failed":
-            click.echo(f"{'':16}The rule: {RULES[outcome.rule].__doc__}")
+            say(f"{'':16}The rule: {RULES[outcome.rule].__doc__}")
 
     held = check_apart(backend, device, mode, show)
     if held.error:
         raise held.error
     statuses = Counter(outcome.status for outcome in held.outcomes.values())
     for rule in held.missing:
-        click.echo(f"{'not run':<16}{rule}")
+        say(f"{'not run':<16}{rule}")
     counts = ", ".join(f"{statuses[status]} {status}" for status in STATUSES if statuses[status])
     ran = f"{len(held.outcomes)} of {len(RULES)} rules ran"
-    click.echo(printable(f"{held.name or backend}: {counts}{'; ' if counts else ''}{ran}"))
+    say(f"{held.name or backend}: {counts}{'; ' if counts else ''}{ran}")
     if held.missing:
-        click.echo(f"Error: {backend} ended its process before every rule had run ({held.how})", err=True)
+        say(f"Error: {backend} ended its process before every rule had run ({held.how})", err=True)
     elif held.code:
-        click.echo(f"Warning: the process of {backend} failed after the last rule ({held.how})", err=True)
+        say(f"Warning: the process of {backend} failed after the last rule ({held.how})", err=True)
     if held.missing or not statuses["passed"] or any(outcome.bad for outcome in held.outcomes.values()):
         sys.exit(NOT_OK)
 
@@ -54,6 +54,6 @@ def doctor_command(as_json: bool) -> None:
     from harness.storage.places import Places
 
     found = examine(Places.from_environment())
-    click.echo(json.dumps(found, indent=1) if as_json else printable(as_text(found)))
+    say(json.dumps(found, indent=1) if as_json else as_text(found))
     if any(backend["status"] == "broken" for backend in found["backends"].values()):
         sys.exit(NOT_OK)

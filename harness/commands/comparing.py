@@ -9,7 +9,7 @@ import click
 
 from harness.commands import REGRESSION
 from harness.commands.once import option
-from harness.commands.output import write_output
+from harness.commands.output import say, write_output
 
 RUN = click.Path(path_type=Path)
 
@@ -50,6 +50,6 @@ def compare_command(
     if output:
         write_output(text, output, "comparison")
     else:
-        click.echo(text)
+        say(text)
     if found.has_regressed:
         sys.exit(REGRESSION)

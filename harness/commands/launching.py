@@ -13,10 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import click
-
 from harness.commands import INTERRUPTED, NOT_OK, NOTHING, TERMINATED
 from harness.commands.ending import OVERVIEW, Demands, details, shortfalls
+from harness.commands.output import say
 from harness.errors import UsageError
 from harness.options import flatten
 from harness.pictures.augmentation import Augmentation
@@ -35,7 +34,7 @@ from harness.running.progress import watching
 from harness.running.runner import Limits, Runner, Watcher
 from harness.running.store import Store
 from harness.storage.places import Places
-from harness.text import is_file, printable
+from harness.text import is_file
 from harness.timing.load import Reading, busy_since
 from harness.worker.networks import builder_of, network_of
 
@@ -186,15 +185,15 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
     dry = typed.get("dry_run", False)
     cells = plan_cells(settings, chosen, yes=typed["yes"] or dry, start=not dry)
     if not cells:
-        click.echo("Nothing to run: no backend is installed; see: samebench list backends", err=True)
+        say("Nothing to run: no backend is installed; see: samebench list backends", err=True)
         sys.exit(NOTHING)
     for reason in left_out:
-        click.echo(f"Left out: {reason}", err=True)
+        say(f"Left out: {reason}", err=True)
     if dry:
         from harness.running.forecast import forecast
 
         folder = typed["out"] or Path("runs", "DATE-TIME")
-        click.echo(printable(forecast(cells, chosen, plugins, settings, folder)))
+        say(forecast(cells, chosen, plugins, settings, folder))
         return
     for experiment in chosen:
         _check(experiment, plugins, settings)
@@ -216,12 +215,12 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
         _report_twice(folders)
         return
     report = Report.of(store, full=form != OVERVIEW)
-    click.echo("\n" + plugins.reporters[form](report))
-    click.echo(f"\n{details(store.folder, report)}")
+    say("\n" + plugins.reporters[form](report))
+    say(f"\n{details(store.folder, report)}")
     named = {backend for source in sources for backend in source.named}
     demands = Demands(named, typed["strict"], typed["allow_differs"])
     if problems := list(shortfalls(store.folder, cells, report.results, demands)):
-        click.echo("\n" + printable("\n".join(problems)), err=True)
+        say("\n" + "\n".join(problems), err=True)
         sys.exit(NOT_OK)
 
 
@@ -242,16 +241,14 @@ def _report_twice(folders: tuple[Path, Path]) -> None:
     """Compare both runs. A difference between them is a false alarm."""
     first, second = (Report.of(Store.open(place)) for place in folders)
     found = Comparison.of(first, second, (str(folders[0]), str(folders[1])))
-    click.echo("\n" + FORMATS["table"](found))
+    say("\n" + FORMATS["table"](found))
     different = [change for change in (*found.speeds, *found.accuracies) if change.verdict in ("higher", "lower")]
     judged = [change for change in found.speeds if change.verdict and change.n >= FEWEST_RATES]
     if different or not judged:
         reason = "a backend differs from itself" if different else "no speed could be judged"
-        click.echo(f"\n{reason}: this machine is too noisy to compare backends on", err=True)
+        say(f"\n{reason}: this machine is too noisy to compare backends on", err=True)
         sys.exit(NOT_OK)
-    click.echo(
-        "\nThe backend does not differ from itself: differences that this machine shows between backends are real."
-    )
+    say("\nThe backend does not differ from itself: differences that this machine shows between backends are real.")
 
 
 def _refuse_two_limits(settings: Settings, plugins: Plugins, chosen: Sequence[Experiment]) -> None:
@@ -296,10 +293,10 @@ def _ending_well(folder: Path) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Terminated) as ending:
-        click.echo(f"\nStopped. To resume: {_again(folder)}", err=True)
+        say(f"\nStopped. To resume: {_again(folder)}", err=True)
         sys.exit(TERMINATED if isinstance(ending, Terminated) else INTERRUPTED)
     except OSError as error:
-        click.echo(f"Error: {error}. To resume when this is repaired: {_again(folder)}", err=True)
+        say(f"Error: {error}. To resume when this is repaired: {_again(folder)}", err=True)
         sys.exit(NOT_OK)
 
 

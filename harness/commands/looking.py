@@ -12,9 +12,8 @@ import click
 
 from harness.commands import names
 from harness.commands.once import option
-from harness.commands.output import write_output
+from harness.commands.output import say, write_output
 from harness.errors import UsageError
-from harness.text import printable
 
 if TYPE_CHECKING:
     from harness.report.summary import Report
@@ -32,7 +31,7 @@ def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
 
     found = everything(probe)
     found = {kind: found[kind]} if kind else found
-    click.echo(json.dumps(found, indent=1) if as_json else printable(as_text(found)))
+    say(json.dumps(found, indent=1) if as_json else as_text(found))
 
 
 @click.command("show", epilog="Example: samebench show two-block-cnn --input 8x8x1")
@@ -51,7 +50,7 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
                 f"--input takes rows x columns x channels, such as 32x32x3; not {shape!r}", code="wrong-form"
             )
         given["input_shape"] = tuple(map(int, shape.split("x")))
-    click.echo(layer_table(load_plugins().models[model](**given)))
+    say(layer_table(load_plugins().models[model](**given)))
 
 
 @click.command("report", epilog="Example: samebench report runs/2026-11-21-101500 --format markdown -o report.md")
@@ -84,9 +83,9 @@ def report_command(folder: Path, name: str, full: bool, steps: int | None, outpu
     text = load_plugins().reporters[name](report) if steps is None else _times(report, steps, name)
     text = text.encode(errors="backslashreplace").decode()  # half of a surrogate pair, in the name of a file
     if output is None:
-        click.echo(text)
+        say(text)
         if not report.full and steps is None:
-            click.echo(f"\n{details(folder, report)}")
+            say(f"\n{details(folder, report)}")
         return
     write_output(text, output, "report")
 

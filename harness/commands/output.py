@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
 from harness.errors import UsageError
+from harness.text import printable
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text. Control characters are escaped, so that a terminal does not execute them."""
+    click.echo(printable(text), err=err)
 
 
 def write_output(text: str, output: Path, what: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 from harness.commands import NOT_OK, names
 from harness.commands.once import option
-from harness.commands.output import write_output
-from harness.text import printable
+from harness.commands.output import say, write_output
 
 
 @click.command(
@@ -39,24 +39,32 @@ from harness.text import printable
     "--against", type=click.Path(path_type=Path),
     help="A file with yardsticks of your own for one backend. docs/overhead.md describes it.",
 )  # fmt: skip
+@option(
+    "--from", "files", multiple=True, type=click.Path(path_type=Path),
+    help="A file that --format json has written; may be repeated. Print it, and measure nothing.",
+)  # fmt: skip
 @option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")
 def bench_overhead_command(
     backends: tuple[str, ...], modes: tuple[str, ...], tasks: tuple[str, ...], pairs: int, against: Path | None,
-    form: str, output: Path | None,
+    files: tuple[Path, ...], form: str, output: Path | None,
 ) -> None:  # fmt: skip
     """Compare the speed of backends with programs that experienced users of the frameworks would write. Both do the same work
     in turn, in one process. Exits with 1 if a backend is slower."""
-    from harness.running.overhead import as_text, failures, measure, pairings, tasks_of
+    from harness.running.overhead import as_text, failures, measure, pairings, stored, tasks_of
 
-    wanted, chosen = tasks_of(tasks), pairings(backends, modes or ("default",), against)
-    found = measure(chosen, wanted, pairs, lambda line: click.echo(printable(line), err=True))
-    text = json.dumps(found, indent=1) if form == "json" else printable(as_text(found))
+    wanted = tasks_of(tasks)
+    if files:
+        found = stored(files, backends, modes, wanted)
+    else:
+        chosen = pairings(backends, modes or ("default",), against)
+        found = measure(chosen, wanted, pairs, partial(say, err=True))
+    text = json.dumps(found, indent=1) if form == "json" else as_text(found)
     if output is None:
-        click.echo(text)
+        say(text)
     else:
         write_output(text, output, "result")
     if reasons := list(failures(found)):
         for reason in reasons:
-            click.echo(printable(f"Error: {reason}"), err=True)
+            say(f"Error: {reason}", err=True)
         sys.exit(NOT_OK)

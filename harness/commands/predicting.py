@@ -11,8 +11,9 @@ import click
 
 from harness.commands import names
 from harness.commands.once import option
+from harness.commands.output import say
 from harness.errors import SamebenchError, UsageError
-from harness.text import is_file, printable
+from harness.text import is_file
 
 
 @click.command("predict", epilog="Example: samebench predict cat.jpg --weights efficientnet-lite0")
@@ -57,10 +58,10 @@ def predict_command(
     except SamebenchError as error:
         names, origin = numbered(len(shares)), f"none: {error}"
     rows, columns, _ = start.model.input_shape
-    click.echo(printable(f"{image}, its middle at {rows}x{columns}, as {start.name} sees it on {name}:"))
+    say(f"{image}, its middle at {rows}x{columns}, as {start.name} sees it on {name}:")
     for number in shares.argsort()[::-1][:top]:
-        click.echo(printable(f"  {shares[number]:7.2%}  {names[number]} ({number})"))
-    click.echo(printable(f"Names of classes: {origin}"))
+        say(f"  {shares[number]:7.2%}  {names[number]} ({number})")
+    say(f"Names of classes: {origin}")
 
 
 def _trusted(backend: str) -> str:

@@ -9,6 +9,7 @@ import click
 
 from harness.commands import names
 from harness.commands.once import option
+from harness.commands.output import say
 from harness.errors import SamebenchError, UsageError
 from harness.text import format_size
 
@@ -48,12 +49,12 @@ def prepare_command(
     starts = [start_from(name, model, plugins.weights, plugins.models, places) for name in weights]
     for start in starts:
         start.load()
-        click.echo(_weights_in_words(start) + f"\n  names of its classes: {_names_in_words(start)}")
+        say(_weights_in_words(start) + f"\n  names of its classes: {_names_in_words(start)}")
     networks = [NetworkInput.untrained(plugins.models[model or "two-block-cnn"])] if model or not starts else []
     networks += [NetworkInput(start.build, start.model.input_shape, trained=True) for start in starts]
     for name in datasets:
         for network in networks:
-            click.echo(_data_in_words(name, load(name, plugins.datasets, network, settings.data, places)))
+            say(_data_in_words(name, load(name, plugins.datasets, network, settings.data, places)))
 
 
 def _weights_in_words(start: Start) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ def folder(request: LoadRequest) -> Dataset:
     """The pictures in PATH. It is relative to the current folder, or else to the data folder."""
     if not request.argument:
         raise UsageError("the dataset folder needs a path: write folder:PATH", code="missing-option")
-    here = Path(request.argument).expanduser()
+    here = Path(os.path.expanduser(request.argument))
     root = here if here.is_dir() else request.places.find(request.argument)
     if root is None or not root.is_dir():
         raise DataError(

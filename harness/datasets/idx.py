@@ -51,6 +51,20 @@ def load_idx(
     return Dataset(name, classes, split(*FILES["train"]), split(*FILES["test"]))
 
 
+EXPANSION = 100
+"""Maximum size of the values, as a multiple of the size of a compressed file. Handwritten digits grow six times."""
+
+
+def _check_growth(file: Path, count: int) -> None:
+    """Raise DataError before memory is used, if the file is too small for so many values."""
+    size = file.stat().st_size
+    if count > size * (EXPANSION if file.suffix == ".gz" else 1):
+        raise DataError(
+            f"{file} claims to have {count:,} values, too many for a file of {size:,} bytes; remove it and get it again",
+            code="malformed-file",
+        )
+
+
 def read_idx(file: Path, dimensions: int) -> Array:
     """Read the values of one file."""
     try:
@@ -63,6 +77,7 @@ def read_idx(file: Path, dimensions: int) -> Array:
                     code="unknown-format",
                 )
             shape = struct.unpack(f">{dimensions}I", header[4:])
+            _check_growth(file, math.prod(shape))
             values = source.read(math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(

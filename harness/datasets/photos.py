@@ -7,13 +7,13 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from harness import (
     RESIZE_VERSION,
@@ -25,6 +25,7 @@ from harness import (
     Shape,
     cores,
     fixed_share,
+    one_line,
     open_cached,
     read_picture,
     save_cached,
@@ -32,8 +33,8 @@ from harness import (
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_SHARE = 0.2
-SHOWN = 10
-"""Maximum number of unreadable pictures in a message. The others are counted."""
+SHOWN, LONGEST = 10, 100
+"""Maximum number of unreadable pictures in a message, and of characters of each reason. The other pictures are counted."""
 
 AHEAD = 256
 """Maximum number of decoded pictures that are not yet written."""
@@ -88,7 +89,7 @@ def decoded(photos: Photos, request: LoadRequest) -> Dataset:
     count = len(photos.train) + len(photos.test)
 
     def fill(folder: Path) -> None:
-        broken: list[str] = []
+        broken: dict[str, str] = {}
         for split, part in (("train", photos.train), ("test", photos.test)):
             save_cached(folder, split, request.shape, _pixels(photos.root, part, request.shape, broken))
         if broken and request.broken == "refuse":
@@ -106,20 +107,21 @@ def decoded(photos: Photos, request: LoadRequest) -> Dataset:
     return dataset.with_notes(f"{_unreadable(broken, count)}: left out") if broken else dataset
 
 
-def _paths(root: Path, photos: Sequence[Photo], broken: Sequence[str]) -> Array:
+def _paths(root: Path, photos: Sequence[Photo], broken: Collection[str]) -> Array:
     """The path of each photo that can be read."""
-    left_out = set(broken)
-    return np.array([str(root / file) for file, _ in photos if shown(file) not in left_out], object)
+    return np.array([str(root / file) for file, _ in photos if shown(file) not in broken], object)
 
 
 def shown(name: str) -> str:
-    """The name of a file for output. Bytes that are not valid text are escaped."""
-    return name.encode(errors="backslashreplace").decode()
+    """The name of a file for output, in one line. Bytes that are not valid text are escaped, and so are control characters."""
+    return one_line(name.encode(errors="backslashreplace").decode())
 
 
 def class_folders(folder: Path) -> list[str]:
     """The names of the sub-folders, except hidden folders."""
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(
+        entry.name for entry in os.scandir(folder) if os.path.isdir(entry.path) and not entry.name.startswith(".")
+    )
 
 
 def _listed(name: str, root: Path, top: str, classes: Sequence[str]) -> list[Photo]:
@@ -150,22 +152,35 @@ def _key(photos: Photos, request: LoadRequest) -> str:
     digest = hashlib.sha256(repr((RESIZE_VERSION, request.shape, request.broken)).encode())
     for part in (photos.train, photos.test):
         for file, label in part:
-            about = (photos.root / file).stat()
-            digest.update(os.fsencode(file) + f"\0{label} {about.st_size} {about.st_mtime_ns}\0".encode())
+            digest.update(os.fsencode(file) + f"\0{label} {_stamp(photos.root / file)}\0".encode())
         digest.update(b"\0")
     return digest.hexdigest()[:16]
 
 
-def _pixels(root: Path, photos: Sequence[Photo], shape: Shape, broken: list[str]) -> LabelledPictures:
-    """The pixels of each photo. The names of files that cannot be read are added to `broken`."""
+def _stamp(file: Path) -> str:
+    """The size and the time of the last change of a file; empty for a link that leads nowhere."""
+    try:
+        about = file.stat()
+    except OSError:
+        return ""
+    return f"{about.st_size} {about.st_mtime_ns}"
 
-    def read(photo: Photo) -> Array | None:
+
+def _pixels(root: Path, photos: Sequence[Photo], shape: Shape, broken: dict[str, str]) -> LabelledPictures:
+    """The pixels of each photo. The names of files that cannot be read are added to `broken`, with the reasons."""
+
+    def read(photo: Photo) -> Array | str:
+        file = root / photo[0]
+        if not file.is_file():
+            return "not a regular file" if file.exists() else "a link that leads nowhere"
         try:
-            return read_picture(root / photo[0], shape)
+            return read_picture(file, shape)
         except (MemoryError, DataError):
             raise
-        except Exception:  # Pillow raises many kinds of errors for damaged files
-            return None
+        except UnidentifiedImageError:
+            return "not a picture in a format that samebench reads"
+        except Exception as error:  # Pillow raises many kinds of errors for damaged files
+            return one_line(f"{error}" or type(error).__name__)[:LONGEST]
 
     with ThreadPoolExecutor(cores()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings about files that can be read
@@ -173,12 +188,16 @@ def _pixels(root: Path, photos: Sequence[Photo], shape: Shape, broken: list[str]
         for start in range(0, len(photos), AHEAD):
             part = photos[start : start + AHEAD]
             for (file, label), picture in zip(part, pool.map(read, part), strict=True):
-                if picture is None:
-                    broken.append(shown(file))
+                if isinstance(picture, str):
+                    broken[shown(file)] = picture
                 else:
                     yield picture, label
 
 
-def _unreadable(broken: Sequence[str], count: int) -> str:
-    more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-    return f"{len(broken)} of {count} pictures cannot be read ({', '.join(sorted(broken)[:SHOWN])}{more})"
+def _unreadable(broken: Mapping[str, str], count: int) -> str:
+    names: dict[str, list[str]] = {}
+    for name in sorted(broken)[:SHOWN]:
+        names.setdefault(broken[name], []).append(name)
+    named = "; ".join(f"{', '.join(alike)}: {reason}" for reason, alike in names.items())
+    more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+    return f"{len(broken)} of {count} pictures cannot be read ({named}{more})"

@@ -15,15 +15,21 @@ from PIL import Image, ImageOps
 from harness.errors import DataError
 from harness.spec import Array, Shape
 
-RESIZE_VERSION = 1
+RESIZE_VERSION = 2
 """Increased when the same file or array gives other pixels, so that older cached pictures are not used."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""The formats that are read. Pillow knows more, and for some of them it starts other programs."""
+
+NO_RANGE = ("I", "F")
+"""The modes of pictures of 32-bit numbers. Nobody knows which number is white."""
 
 MODES = {1: "L", 3: "RGB"}
 
 
 def read_picture(file: Path, shape: Shape) -> Array:
     """Read a picture file, upright, as whole numbers from 0 to 255."""
-    with Image.open(file) as image:
+    with Image.open(file, formats=FORMATS) as image:
         ImageOps.exif_transpose(image, in_place=True)
         return _fitted(image, shape)
 
@@ -51,6 +57,8 @@ def in_bytes(picture: Array, pixel_max: int) -> Array:
 def _fitted(image: Image.Image, shape: Shape) -> Array:
     """The largest centred box with the aspect of the shape, resized to the shape."""
     rows, columns, channels = shape
+    if image.mode in NO_RANGE:
+        raise ValueError("it has 32-bit numbers, whose range is unknown: save it with 8 or 16 bits")
     if image.mode.startswith("I;16"):  # Pillow would clip these at 255
         image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.width * rows < image.height * columns:

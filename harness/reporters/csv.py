@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from harness import Cell, Report, Result, hookimpl, json_line
+from harness import Cell, Report, Result, hookimpl, json_line, one_line
+
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""The first characters of formulas. The last four are wide characters."""
 
 
 def as_csv(report: Report) -> str:
@@ -54,8 +57,12 @@ def _paths(data: Mapping[str, Any], start: str = "") -> list[tuple[str, Any]]:
 
 
 def _safe(value: Any) -> Any:
-    """The value. A text that a spreadsheet would read as a formula gets a mark in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    """The value. Text is in one line. If a spreadsheet would read it as a formula, it gets a mark in front: some programs skip
+    spaces, and some read wide characters like usual ones."""
+    if not isinstance(value, str):
+        return value
+    text = one_line(value)
+    return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
 @hookimpl

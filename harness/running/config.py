@@ -94,6 +94,10 @@ class Config:
                 f"waterfall runs all semantics, and semantics is {self.semantics}: leave one of them out",
                 code="conflicting-options",
             )
+        if not self.modes:
+            raise UsageError(
+                'modes is an empty list: name one or more modes, such as ["default"]', code="missing-option"
+            )
         numbers = self.seed_numbers
         if not numbers or len(set(numbers)) < len(numbers):
             raise UsageError(
@@ -259,8 +263,8 @@ def _from_word(text: str) -> Source:
 
 
 def from_profile(name: str) -> Source:
-    if name not in PROFILES:
-        raise UsageError(f"there is no profile {name!r}; {nearest(name, PROFILES)}", code="unknown-name")
+    if not isinstance(name, str) or name not in PROFILES:
+        raise UsageError(f"there is no profile {name!r}; {nearest(f'{name}', PROFILES)}", code="unknown-name")
     return Source(f"profile {name}", PROFILES[name])  # type: ignore[index]
 
 

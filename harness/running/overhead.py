@@ -10,11 +10,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
+
+from msgspec import Struct
 
 import harness
 from harness.environment import describe_host, worker_environment
 from harness.errors import UsageError
+from harness.forms import problems
 from harness.options import nearest
 from harness.plugins import declared_modes, find_backends, no_such_file, unknown_backend
 from harness.report.stats import median_interval
@@ -113,6 +116,92 @@ def measure(chosen: Sequence[tuple[str, str, Path]], tasks: Sequence[str], pairs
         for row in _rows(backend, mode, file, tasks, pairs, partial(_tell_of, f"{stem(backend)} {mode}", tell))
     ]
     return {"schema": 1, "floor": FLOOR, "host": describe_host(), "rows": rows}
+
+
+def stored(
+    files: Sequence[Path], backends: Collection[str], modes: Collection[str], tasks: Collection[str]
+) -> dict[str, Any]:
+    """The rows of several files, as if they were measured together. Without backends or modes, those of all."""
+    rows: list[dict[str, Any]] = []
+    host = None
+    for file in files:
+        found = _read(file)
+        if host not in (None, found["host"]):
+            raise UsageError(
+                f"{file} was measured on another machine than {files[0]}: print each alone", code="conflicting-options"
+            )
+        rows, host = rows + found["rows"], found["host"]
+    chosen = [
+        row
+        for row in rows
+        if row["task"] in tasks
+        and row["backend"] in (backends or [row["backend"]])
+        and row["mode"] in (modes or [row["mode"]])
+    ]
+    return {"schema": 1, "floor": FLOOR, "host": host, "rows": chosen}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = read_json(file)
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {file}", code="not-found") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read: {error}", code="unreadable-file") from None
+    wrong = list(problems(found, StoredForm)) or [
+        problem for row in found["rows"] if row["status"] == "ok" for problem in problems(row, MeasuredForm)
+    ]
+    if wrong:
+        raise UsageError(
+            f"{file} is not a result of samebench bench-overhead --format json: {wrong[0]}", code="malformed-file"
+        )
+    return cast(dict[str, Any], found)
+
+
+class RowForm(Struct):
+    """A row in a file of results."""
+
+    backend: str
+    mode: str
+    task: str
+    status: str
+    reason: str | None
+    verdict: str | None
+
+
+class SidesForm(Struct):
+    """A value for each side."""
+
+    ours: float
+    yardstick: float
+
+
+class ReasonsForm(Struct):
+    ours: str | None
+    yardstick: str | None
+
+
+class RatioForm(Struct):
+    median: float
+    low: float | None
+    high: float | None
+
+
+class MeasuredForm(RowForm):
+    """A row with numbers."""
+
+    form: str
+    images_per_s: SidesForm
+    ratio: RatioForm
+    ratios: list[float]
+    disturbed: ReasonsForm
+
+
+class StoredForm(Struct):
+    """The results of a measurement in a file."""
+
+    host: dict[str, Any]
+    rows: list[RowForm]
 
 
 def _tell_of(who: str, tell: Tell, line: str) -> None:

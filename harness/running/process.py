@@ -18,6 +18,7 @@ from harness.result import Status
 from harness.storage.atomic import NEW, free
 from harness.text import printable
 from harness.worker import guard
+from harness.worker.descendants import MARK, below, end_below, end_marked
 from harness.worker.failures import OUT_OF_MEMORY
 from harness.worker.progress import PROGRESS
 
@@ -33,6 +34,9 @@ LOG_END, LAST = 64 * 1024, 20
 
 LINE = 1000
 """Longer lines of progress are split."""
+
+OF_DEVICE = ("CUDA", "cuda", "GPU", "HIP", "HBM")
+"""Parts of messages about the memory of an accelerator."""
 
 NOT_STARTED = 127
 """The exit code of a process that could not be started, as in a shell."""
@@ -69,8 +73,10 @@ class Ended:
         if self.code == 0:
             return "invalid", f"the worker ended without a valid result; its log: {self.log}"
         how = how_ended(self.code)
-        if self.by_kernel or any(word in line for line in self.last_lines for word in OUT_OF_MEMORY):
-            return "oom", f"host memory ran out ({how}); {self._last_words()}"
+        lines = [line for line in self.last_lines if any(word in line for word in OUT_OF_MEMORY)]
+        if self.by_kernel or lines:
+            where = "device" if not self.by_kernel and any(word in lines[-1] for word in OF_DEVICE) else "host"
+            return "oom", f"{where} memory ran out ({how}); {self._last_words()}"
         return "crashed", f"{how}; {self._last_words()}"
 
     def _last_words(self) -> str:
@@ -93,14 +99,15 @@ def run_worker(
     progress."""
     alive, ours = os.pipe()  # the system closes it when this process ends, for any reason
     read_end, write_end = os.pipe()
-    start, kills = time.monotonic(), _kernel_kills()
+    start, kills, mark = time.monotonic(), _kernel_kills(), os.urandom(16).hex()
     try:
         with Log(log) as output:
             try:
                 process = subprocess.Popen(
                     [python, "-P", "-m", "harness.worker.cell", str(request), str(result)],
                     stdin=subprocess.DEVNULL, stdout=output.end, stderr=subprocess.STDOUT, start_new_session=True,
-                    env={**environment, guard.PIPE: str(alive), PROGRESS: str(write_end)}, pass_fds=(alive, write_end),
+                    env={**environment, guard.PIPE: str(alive), PROGRESS: str(write_end), MARK: mark},
+                    pass_fds=(alive, write_end),
                 )  # fmt: skip
             except OSError as error:
                 os.close(read_end)
@@ -112,7 +119,7 @@ def run_worker(
             try:
                 code = _wait(process, start + timeout, output)
             finally:
-                _end_group(process)
+                _end_all(process, mark)
             hearing.join(1.0)
             output.cap(LOG_LIMIT)
             last_lines = output.last_lines()
@@ -177,16 +184,28 @@ def _hear(pipe: int, listen: Callable[[str], None]) -> None:
             listen(printable(line.rstrip("\n")))
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def _end_all(process: subprocess.Popen[bytes], mark: str) -> None:
     """Ask the process to end, then kill it and all processes that it has started. A second Ctrl-C skips the wait."""
     try:
         if process.poll() is None:
             _signal_group(process, signal.SIGTERM)
+            for member in below(process.pid):
+                _signal_outside(process.pid, member)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
     finally:
+        if process.poll() is None:
+            end_below(process.pid)  # before the guard, which adopts those whose parents end
         _signal_group(process, signal.SIGKILL)
         process.wait()
+        end_marked(mark)
+
+
+def _signal_outside(group: int, process: int) -> None:
+    """Ask a process to end that has left its group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(process) != group:
+            os.kill(process, signal.SIGTERM)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -15,7 +15,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -25,6 +25,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from harness.errors import DataError
 from harness.storage.archives import unpack
+from harness.text import format_bytes
 
 ATTEMPTS = 3
 PAUSE = 1.0
@@ -32,6 +33,10 @@ PAUSE = 1.0
 
 CONNECT, READ = 4.0, 30.0
 """Timeouts in seconds: for a connection, and for the next bytes of a download."""
+
+SLOWEST, WINDOW = 1000, 30.0
+"""A download must bring this many bytes in a second, on average over a window of this many seconds. A server could send a byte now
+and then, for ever."""
 
 PORTS = {"http": 80, "https": 443}
 
@@ -69,8 +74,8 @@ class Places:
         """The places from SAMEBENCH_DATA_DIR, SAMEBENCH_CACHE_DIR and SAMEBENCH_OFFLINE."""
         data, cache = os.environ.get("SAMEBENCH_DATA_DIR"), os.environ.get("SAMEBENCH_CACHE_DIR")
         return cls(
-            Path(data).expanduser().absolute() if data else None,
-            Path(cache).expanduser().absolute() if cache else _usual_cache(),
+            Path(os.path.expanduser(data)).absolute() if data else None,
+            Path(os.path.expanduser(cache)).absolute() if cache else _usual_cache(),
             os.environ.get("SAMEBENCH_OFFLINE", "") not in ("", "0"),
         )
 
@@ -129,6 +134,7 @@ class Places:
         if not folder.is_dir():
             with _making(folder) as part:
                 if not folder.is_dir():
+                    _check_room(part, size or 0)
                     fill(part)
                     part.rename(folder)
         return folder
@@ -187,6 +193,16 @@ def _making(target: Path) -> Iterator[Path]:
         ) from error
 
 
+def _check_room(folder: Path, size: int) -> None:
+    """Raise DataError if the disk of a folder has no room for so many bytes."""
+    if size > (free := shutil.disk_usage(folder).free):
+        raise DataError(
+            f"{folder} needs {format_bytes(size)}, and its disk has {format_bytes(free)} left; choose fewer or smaller pictures, free "
+            "some space, or set SAMEBENCH_CACHE_DIR to another folder",
+            code="not-writable",
+        )
+
+
 def _download(download: Download, folder: Path) -> Path:
     """Download a file into `folder`. Its hash is checked before it gets its name."""
     import pooch
@@ -199,10 +215,46 @@ def _download(download: Download, folder: Path) -> Path:
 
     for failed in range(ATTEMPTS - 1):
         try:
-            return attempt()
+            return _while_it_grows(folder, attempt)
         except (OSError, ValueError):
             time.sleep(PAUSE * 2**failed)
-    return attempt()
+    return _while_it_grows(folder, attempt)
+
+
+def _while_it_grows(folder: Path, attempt: Callable[[], Path]) -> Path:
+    """The result of `attempt`, which downloads into a folder. Raises TimeoutError if it brings too few bytes. Then its thread goes on
+    until the process ends."""
+    outcome: list[Path | BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(attempt())
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    size, deadline = 0, time.monotonic() + WINDOW
+    while thread.is_alive():
+        thread.join(0.1)
+        now = _size_of(folder)
+        if now - size >= SLOWEST * WINDOW:
+            size, deadline = now, time.monotonic() + WINDOW
+        elif thread.is_alive() and time.monotonic() > deadline:
+            raise TimeoutError(f"the server sent less than {SLOWEST:,} bytes in a second for {WINDOW:g} seconds")
+    [found] = outcome
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _size_of(folder: Path) -> int:
+    """The bytes of all files in a folder. Some of them may vanish meanwhile."""
+    size = 0
+    for file in folder.iterdir():
+        with suppress(OSError):
+            size += file.stat().st_size
+    return size
 
 
 def _unreachable(url: str) -> str | None:
@@ -210,15 +262,20 @@ def _unreachable(url: str) -> str | None:
     attempt. A thread connects, because the look-up of an address may take minutes without a network."""
     parts = urlsplit(url)
     proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
-    server = urlsplit(proxy if proxy and "://" in proxy else f"http://{proxy}" if proxy else url)
-    address = (server.hostname or "", server.port or PORTS.get(server.scheme, 1080))
+    try:
+        server = urlsplit(proxy if proxy and "://" in proxy else f"http://{proxy}" if proxy else url)
+        address = (server.hostname or "", server.port or PORTS.get(server.scheme, 1080))
+    except ValueError as error:  # such as a port that is not a number
+        return f"{f'the proxy {proxy!r}' if proxy else url} is not an address: {error}"
+    if not address[0]:
+        return f"{f'the proxy {proxy!r}' if proxy else url} names no server"
     outcome: list[str | None] = []
 
     def connect() -> None:
         try:
             socket.create_connection(address, timeout=CONNECT).close()
             outcome.append(None)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             outcome.append(str(error))
 
     thread = Thread(target=connect, daemon=True)

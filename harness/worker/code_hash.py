@@ -19,11 +19,16 @@ OURS = ("harness", "backends")
 
 
 def backend_files(name: str) -> list[Path]:
-    """The Python files of a backend: the .py file, or all files of its package."""
+    """The Python files of a backend: the .py file, or all files of its package, and those of other backends that they import."""
     if name.endswith(".py"):
         return [Path(name)]
     entry = find_backend(name)
-    return package_files(entry.module) if entry else []
+    found, left = set[Path](), package_files(entry.module) if entry else []
+    while left:
+        if (file := left.pop()) not in found:
+            found.add(file)
+            left += [_file_of(module) for module in imports_of(file) if module.startswith("backends.")]
+    return sorted(found)
 
 
 def package_files(module: str) -> list[Path]:
@@ -63,7 +68,7 @@ def harness_code_of(name: str) -> str:
 
 
 def imported_modules(modules: Iterable[str]) -> set[str]:
-    """These modules of the harness, and all modules of the harness that they import, directly or not."""
+    """These modules of samebench, and all modules of samebench that they import, directly or not."""
     found: set[str] = set()
     left = list(modules)
     while left:
@@ -75,7 +80,7 @@ def imported_modules(modules: Iterable[str]) -> set[str]:
 
 @cache
 def imports_of(file: Path) -> frozenset[str]:
-    """The modules of the harness that a file imports, except imports under `if TYPE_CHECKING`."""
+    """The modules of samebench that a file imports, except imports under `if TYPE_CHECKING`."""
     return frozenset(
         module
         for node in _run_nodes(ast.parse(file.read_text(errors="replace")))
@@ -94,18 +99,18 @@ def _run_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _named_by(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """The modules of the harness in an import. A public name counts as the module that defines it."""
+    """The modules of samebench in an import. A public name counts as the module that defines it."""
     for alias in node.names:
         if isinstance(node, ast.Import):
             names = [alias.name]
         else:
             names = [f"{node.module}.{alias.name}", str(node.module)]
-        if names[-1].partition(".")[0] != "harness":
+        if (top := names[-1].partition(".")[0]) not in OURS:
             continue
         if names[-1] == "harness" and (home := harness.home_of(alias.name)):
             yield home
         else:
-            yield next((name for name in names if _exists(name)), "harness")
+            yield next((name for name in names if _exists(name)), top)
 
 
 def _exists(module: str) -> bool:

@@ -87,6 +87,24 @@ def idx_files(count: int = 20) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("count", [2**31, 2**32 - 1])
+def test_a_file_that_claims_more_than_it_can_hold_is_refused_before_memory_is_used(tmp_path, count, end):
+    file = tmp_path / f"x{end}"
+    content = bytes([0, 0, 8, 3]) + struct.pack(">3I", count, 28, 28) + bytes(100)
+    file.write_bytes(gzip.compress(content) if end else content)
+    with refused(DataError, "malformed-file", file):
+        read_idx(file, 3)
+
+
+def test_a_bomb_is_refused(tmp_path):
+    """60 kB that would become 60 MB of zeros."""
+    file = tmp_path / "x.gz"
+    file.write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + struct.pack(">3I", 60_000, 28, 36) + bytes(60_480_000)))
+    with refused(DataError, "malformed-file", file):
+        read_idx(file, 3)
+
+
 @pytest.mark.parametrize(
     ("place", "loader", "end"),
     [
@@ -487,7 +505,9 @@ def test_cats_vs_dogs_come_from_their_archive_without_the_pictures_that_are_brok
     monkeypatch.setattr(cats_vs_dogs, "ARCHIVE", download)
     found = cats_vs_dogs.cats_vs_dogs(load_request())
     assert found.classes == ("Cat", "Dog") and (len(found.train), len(found.test)) == (16, 4)
-    assert found.notes == ("1 of 21 pictures cannot be read (Cat/666.jpg): left out",)
+    assert found.notes == (
+        "1 of 21 pictures cannot be read (Cat/666.jpg: not a picture in a format that samebench reads): left out",
+    )
 
 
 @pytest.mark.parametrize("place", ["cats-vs-dogs", "cats_vs_dogs"])

@@ -431,6 +431,16 @@ def test_faults_of_a_legacy_file_are_refused(tmp_path):
     refused_file(file, "malformed-file", "'0'", -16)
 
 
+def test_nested_keys_of_a_small_file_do_not_take_for_ever(tmp_path, nothing_hangs):
+    """A pair of pairs of pairs, each stored once: to compare two of them takes 2**60 steps."""
+    nest = b"N" + b"".join(b"q" + bytes([level]) + b"h" + bytes([level]) + b"\x86" for level in range(60)) + b"q\xf0"
+    keys = b"\x80\x02](" + nest + nest + b"e."
+    numbers = storages_of({"a": np.ones(2)})
+    file = write_legacy(tmp_path / "x.pth", state_dict({"a": np.ones(2)}, legacy=True), {})
+    file.write_bytes(file.read_bytes().removesuffix(pickled([])) + keys + numbers["0"].tobytes())
+    refused_file(file, "malformed-file", "storages")
+
+
 def test_faults_of_a_zip_file_are_refused(tmp_path):
     good, numbers = {"w": tensor(np.ones(2))}, {"0": np.ones(2)}
     file = tmp_path / "x"

@@ -18,6 +18,7 @@ from reports import CELL, DIFFERS, NASTY, REPORTERS, certified, ok, report
 from harness import Point, evaluate
 from harness.result import Cell, Result
 from harness.storage.sealed import read_sealed, write_sealed
+from harness.text import one_line
 from harness.verdict import Verdict, no_certificate
 
 
@@ -181,15 +182,18 @@ def test_names_do_not_break_markdown(nasty):
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 3
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1, "every row has as many columns"
-    assert not re.search(r"(?<!\\)[<`\[]", text) and "\x1b" not in text and "\u202e" not in text
+    plain = re.sub(r"(`+).+?\1", "code", text)
+    assert not re.search(r"(?<!\\)[<`\[]", plain) and "\x1b" not in text and "\u202e" not in text
+    assert not re.search(r"@someone|\$|&lt|://|www|:tada:|#12", plain), "a website would make something of it"
 
 
 @pytest.mark.parametrize("nasty", NASTY)
 def test_names_do_not_break_csv(nasty):
     text = REPORTERS["csv"](report(Result(replace(CELL, backend=nasty), "failed", nasty)))
     (row,) = csv.DictReader(io.StringIO(text))
-    assert row["reason"].removeprefix("'") == nasty
-    assert not row["backend"].startswith(("=", "+", "-", "@"))
+    assert row["reason"].removeprefix("'") == one_line(nasty)
+    assert not row["backend"].startswith(("=", "+", "-", "@", "＝"))
+    assert text.count("\n") == 1 and "\r" not in text and "\x1b" not in text
 
 
 @pytest.mark.parametrize("nasty", NASTY)

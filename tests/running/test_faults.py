@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from command import SMALL, backend, cells, command, lives, report, samebench, slowness, wait_for, words
@@ -27,6 +28,12 @@ from refusals import has
         ("raise MemoryError('no room')", "oom", "no room"),
         ("raise RuntimeError('CUDA out of memory. Tried to')", "oom", "CUDA out of memory"),
         ("print('terminate: std::bad_alloc', flush=True); os.abort()", "oom", "host memory ran out (SIGABRT)"),
+        ("print('CUDA error: out of memory', flush=True); os.abort()", "oom", "device memory ran out (SIGABRT)"),
+        (
+            "raise type('Rude', (Exception,), {'__str__': lambda self: 1 / 0})",
+            "failed",
+            "Rude: its message cannot be shown",
+        ),
         ("time.sleep(600)", "timeout", "still running after"),
         ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", "timeout", "still running after"),
         ("open(sys.argv[2], 'w').write('{\"task\": \"scr'); os._exit(0)", "invalid", "not JSON"),
@@ -67,6 +74,61 @@ def test_child_processes_of_a_cell_end_with_it(tmp_path):
     file = backend(tmp_path, f"open({str(pid)!r}, 'w').write(str(subprocess.Popen({child}).pid))")
     assert samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL).returncode == 0
     assert not lives(int(pid.read_text()))
+
+
+PID = "open('pid', 'w').write(str(os.getpid()))"
+LEAVING = {
+    "a session of its own": f"os.setsid(); {PID}; time.sleep(600)",
+    "a group of its own": f"os.setpgid(0, 0); {PID}; time.sleep(600)",
+    "without its guard": f"{PID}; os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)",
+    "deaf": f"os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_IGN); {PID}; time.sleep(600)",
+}
+"""Ways in which a cell leaves its group and works on."""
+
+SLEEPER = f"[{sys.executable!r}, '-c', 'import time; time.sleep(600)']"
+LEAVES_BEHIND = {
+    "a child with a session": f"open('pid', 'w').write(str(subprocess.Popen({SLEEPER}, start_new_session=True).pid))",
+    "a daemon": "subprocess.run(['sh', '-c', 'setsid sleep 600 > /dev/null 2>&1 & echo $! > pid'])",
+    "a child without a mark": f"open('pid', 'w').write(str(subprocess.Popen({SLEEPER}, env={{}}, start_new_session=True).pid))",
+}
+"""Processes that a cell starts and does not end."""
+
+
+def pid_in(folder: Path) -> int:
+    wait_for(lambda: (folder / "pid").exists() and (folder / "pid").read_text().strip())
+    return int((folder / "pid").read_text())
+
+
+@pytest.mark.parametrize("way", LEAVING)
+def test_a_cell_that_leaves_its_group_ends_at_the_time_limit(tmp_path, monkeypatch, way):
+    monkeypatch.chdir(tmp_path)
+    file = backend(tmp_path, LEAVING[way])
+    done = samebench("run", "--backend", file, "--no-parity", "--timeout", 3, "--out", "run", *SMALL)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert cells(tmp_path / "run")["mine"][0] in ("timeout", "crashed")
+    assert not lives(pid_in(tmp_path))
+
+
+@pytest.mark.parametrize("way", LEAVING)
+def test_a_cell_that_leaves_its_group_ends_with_a_killed_runner(tmp_path, monkeypatch, way):
+    if way == "without its guard":
+        pytest.skip("the guard ends such a cell, and the cell has killed it")
+    monkeypatch.chdir(tmp_path)
+    run = subprocess.Popen(command("run", "--backend", backend(tmp_path, LEAVING[way]), "--no-parity", *SMALL))
+    pid = pid_in(tmp_path)
+    run.kill()
+    run.wait()
+    wait_for(lambda: not lives(pid), seconds=5)
+
+
+@pytest.mark.parametrize("what", LEAVES_BEHIND)
+def test_nothing_outlives_a_good_cell(tmp_path, monkeypatch, what):
+    monkeypatch.chdir(tmp_path)
+    file = backend(tmp_path, LEAVES_BEHIND[what])
+    assert samebench("run", "--backend", file, "--no-parity", "--out", "run", *SMALL).returncode == 0
+    assert not lives(pid_in(tmp_path))
+    (log,) = tmp_path.glob("run/cells/*/log.txt")
+    assert "samebench: the cell left 1 process, now ended" in log.read_text()
 
 
 @pytest.mark.parametrize("lines", [300, 12_000], ids=["long", "flood"])

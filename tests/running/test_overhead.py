@@ -89,6 +89,46 @@ def test_a_backend_that_is_faster_than_its_yardstick_passes(sleepy):
     assert "95 % interval" in done.stdout and "as fast" in done.stdout
 
 
+def test_stored_results_are_printed_again(sleepy, tmp_path):
+    sleepy(0.06, "--format", "json", "-o", "found.json")
+    again = samebench("bench-overhead", "--from", "found.json", cwd=tmp_path)
+    assert again.returncode == 0 and "as fast" in again.stdout and not again.stderr
+    twice = samebench(
+        "bench-overhead", "--from", "found.json", "--from", "found.json", "--format", "json", cwd=tmp_path
+    )
+    assert [row["backend"] for row in json.loads(twice.stdout)["rows"]] == ["sleepy", "sleepy"]
+    none = samebench("bench-overhead", "--from", "found.json", "--mode", "compiled", cwd=tmp_path)
+    assert none.returncode == 1 and "nothing was measured" in none.stderr
+
+
+def test_stored_results_of_two_machines_are_not_mixed(tmp_path):
+    for name in "one", "two":
+        (tmp_path / f"{name}.json").write_text(json.dumps({"host": {"processor": name}, "rows": []}))
+    with refused(UsageError, "conflicting-options", tmp_path / "two.json"):
+        overhead.stored([tmp_path / "one.json", tmp_path / "two.json"], (), (), WORKS)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "value"),
+    [
+        ("{", "unreadable-file", "here.json"),
+        ("[]", "malformed-file", "here.json"),
+        ('{"host": {}, "rows": [{"backend": 1}]}', "malformed-file", "rows[0]"),
+        (
+            '{"host": {}, "rows": [{"backend": "a", "mode": "b", "task": "c", "status": "ok", "reason": null, "verdict": "d"}]}',
+            "malformed-file",
+            "form",
+        ),
+        (None, "not-found", "here.json"),
+    ],
+)
+def test_a_file_without_results_is_refused(text, code, value, tmp_path):
+    if text is not None:
+        (tmp_path / "here.json").write_text(text)
+    with refused(UsageError, code, value):
+        overhead.stored([tmp_path / "here.json"], (), (), WORKS)
+
+
 def test_a_yardstick_that_does_other_work_is_refused(sleepy):
     done = sleepy(0.06, added=1.0)
     assert done.returncode == 1

@@ -46,6 +46,10 @@ class Answer(BaseHTTPRequestHandler):
         self.send_response(404 if fault == "missing" else 200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
+        if fault == "trickles":
+            while not self.server.closing.wait(0.05):
+                self.wfile.write(b"p")
+            return
         self.wfile.write({"cut": CONTENT[:100], "wrong": CONTENT[::-1]}.get(fault, CONTENT))
 
     def log_message(self, *_):
@@ -69,6 +73,23 @@ def files(folder: Path) -> list[str]:
     return sorted(
         str(file.relative_to(folder)) for file in folder.rglob("*") if file.suffix != ".lock" and file.is_file()
     )
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "WINDOW", 0.5)
+    server.faults = ["trickles"] * 2
+    found = Places(None, tmp_path).fetch(server.download())
+    assert found.read_bytes() == CONTENT and server.asked == 3
+    server.faults = ["trickles"] * 3
+    with refused(DataError, "not-downloaded", "1,000 bytes"):
+        Places(None, tmp_path / "other").fetch(server.download())
+    assert server.asked == 6
+
+
+def test_an_entry_that_does_not_fit_on_the_disk_is_refused_before_it_is_made(tmp_path):
+    with refused(DataError, "not-writable", "SAMEBENCH_CACHE_DIR"):
+        Places(None, tmp_path).keep("large", lambda folder: pytest.fail("it was made"), 10**18)
+    assert not files(tmp_path)
 
 
 def test_a_download_is_checked_kept_and_not_repeated(server, tmp_path, caplog, capfd):

@@ -20,8 +20,16 @@ def names(files):
 
 
 def test_ours_are_one_package_a_framework():
-    assert names(backend_files("jax")) == {f"backends/jax/{name}.py" for name in ("__init__", "backend", "layers")}
+    assert names(backend_files("jax")) == {
+        f"backends/jax/{name}.py" for name in ("__init__", "backend", "layers", "pipeline")
+    }
     assert all(name.startswith("harness/reference/") for name in names(backend_files("numpy")))
+
+
+def test_code_that_a_backend_shares_with_another_counts():
+    found = names(backend_files("keras-on-torch"))
+    assert found >= {"backends/keras/on_torch.py", "backends/pytorch/training.py", "backends/pytorch/operations.py"}
+    assert "backends/pytorch/backend.py" not in found
 
 
 @pytest.fixture

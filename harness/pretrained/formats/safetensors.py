@@ -68,9 +68,10 @@ def load_safetensors(path: Path) -> TensorFile:
 def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> None:
     """Write a file completely or not at all. The same tensors and notes give the same bytes, in any order.
 
-    Notes are facts about the weights: the model, its classes, the source, the licence.
+    Notes are facts about the weights: the model, its classes, the source, the licence. Bytes in them that are not valid text, as
+    in the name of a folder, are escaped.
     """
-    header: dict[str, Any] = {NOTES: dict(sorted(notes.items()))} if notes else {}
+    header: dict[str, Any] = {NOTES: {name: _as_text(note) for name, note in sorted(notes.items())}} if notes else {}
     if wrong := [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype.str[1:] not in CODES]:
         raise SpecError(
             f"safetensors supports the types {', '.join(CODES.values())}, not {listed(wrong)}", code="wrong-type"
@@ -94,6 +95,10 @@ def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> 
         file.write(struct.pack("<Q", len(text)) + text)
         for name in order:
             file.write(tensors[name].astype(tensors[name].dtype.newbyteorder("<")).tobytes())
+
+
+def _as_text(note: str) -> str:
+    return note.encode(errors="backslashreplace").decode()
 
 
 def read_safetensors(file: BinaryIO) -> TensorFile:
