@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.commands import NOT_OK, USAGE
+from harness.commands import INTERRUPTED, NOT_OK, USAGE
 from harness.errors import SamebenchError, UsageError
 
 GROUPS = {
@@ -71,6 +71,9 @@ class Commands(click.Group):
             from harness.commands.unknown import with_settings
 
             raise with_settings(error) from None
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("\nStopped.", err=True)
+            sys.exit(INTERRUPTED)
         except SamebenchError as error:
             from harness.text import printable, shortened
 

@@ -22,8 +22,8 @@ from harness.worker.descendants import MARK, below, end_below, end_marked
 from harness.worker.failures import OUT_OF_MEMORY
 from harness.worker.progress import PROGRESS
 
-GRACE = 5.0
-"""Seconds between SIGTERM and SIGKILL."""
+GRACE, QUICK = 5.0, 0.5
+"""Seconds between SIGTERM and SIGKILL: after the time limit, and if the user or the system ends the run."""
 
 LOG_HEAD, LOG_LIMIT, FLOOD = 256 * 1024, 2 * 1024 * 1024, 64 * 1024 * 1024
 """Sizes in bytes. A log above LOG_LIMIT keeps only its head and its end. It is cut after its writer has ended. Above FLOOD it
@@ -116,10 +116,12 @@ def run_worker(
             write_end = -1
             hearing = threading.Thread(target=_hear, args=(read_end, listen), daemon=True)
             hearing.start()
+            grace = QUICK
             try:
                 code = _wait(process, start + timeout, output)
+                grace = GRACE
             finally:
-                _end_all(process, mark)
+                _end_all(process, mark, grace)
             hearing.join(1.0)
             output.cap(LOG_LIMIT)
             last_lines = output.last_lines()
@@ -184,7 +186,7 @@ def _hear(pipe: int, listen: Callable[[str], None]) -> None:
             listen(printable(line.rstrip("\n")))
 
 
-def _end_all(process: subprocess.Popen[bytes], mark: str) -> None:
+def _end_all(process: subprocess.Popen[bytes], mark: str, grace: float) -> None:
     """Ask the process to end, then kill it and all processes that it has started. A second Ctrl-C skips the wait."""
     try:
         if process.poll() is None:
@@ -192,7 +194,7 @@ def _end_all(process: subprocess.Popen[bytes], mark: str) -> None:
             for member in below(process.pid):
                 _signal_outside(process.pid, member)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
+                process.wait(grace)
     finally:
         if process.poll() is None:
             end_below(process.pid)  # before the guard, which adopts those whose parents end

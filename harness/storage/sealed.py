@@ -11,11 +11,13 @@ import hashlib
 import json
 import math
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib import format as npy
 
 from harness.result import digest
 from harness.spec import Array
@@ -27,6 +29,9 @@ SEAL, OF_BYTES = "sha256", "bytes before this line: "
 SEAL_LINE = re.compile(rb'\n "%b": "%b([0-9a-f]{64})"\n}\n' % (SEAL.encode(), OF_BYTES.encode()))
 SEAL_BYTES = len(f'\n "{SEAL}": "{OF_BYTES}"\n}}\n') + 64
 """The end of a sealed file, and its length."""
+
+ARRAYS_BYTES = 2 * 2**30
+"""The maximum size of all arrays of a file. samebench stores a few hundred pictures."""
 
 ARTIFACTS, PICTURES = "artifacts", "pictures.npz"
 """The folder for the files that a cell makes, and the file for its pictures."""
@@ -63,9 +68,26 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    """The inverse of `write_arrays`."""
-    with regular_file(path) as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+    """The inverse of `write_arrays`. Raises ValueError, before memory is used, if the arrays are too large or do not fit their
+    headers."""
+    with regular_file(path) as file:
+        _check_arrays(file)
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+def _check_arrays(file: BinaryIO) -> None:
+    with zipfile.ZipFile(file) as archive:
+        if (size := sum(info.file_size for info in archive.infolist())) > ARRAYS_BYTES:
+            raise ValueError(f"its arrays have {size:,} bytes, more than the limit of {ARRAYS_BYTES:,}")
+        for info in archive.infolist():
+            with archive.open(info) as stored:
+                version = npy.read_magic(stored)
+                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                shape, _, dtype = read(stored)
+                if math.prod(shape) * dtype.itemsize != info.file_size - stored.tell():
+                    raise ValueError(f"{info.filename} does not have the size that its header says")
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
