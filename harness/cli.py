@@ -71,7 +71,7 @@ class Commands(click.Group):
             from harness.commands.unknown import with_settings
 
             raise with_settings(error) from None
-        except (KeyboardInterrupt, click.Abort):
+        except KeyboardInterrupt:
             click.echo("\nStopped.", err=True)
             sys.exit(INTERRUPTED)
         except SamebenchError as error:

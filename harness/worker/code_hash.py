@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,10 @@ OURS = ("harness", "backends")
 """Top-level packages that ship with samebench. In them each framework has a package of its own."""
 
 
+OTHER_BACKEND = re.compile(r"^\s*(?:from|import) (backends\.[\w.]+)", re.MULTILINE)
+"""An import of a module that ships with a backend. It is found without parsing, because `samebench list` needs it."""
+
+
 def backend_files(name: str) -> list[Path]:
     """The Python files of a backend: the .py file, or all files of its package, and those of other backends that they import."""
     if name.endswith(".py"):
@@ -27,7 +32,7 @@ def backend_files(name: str) -> list[Path]:
     while left:
         if (file := left.pop()) not in found:
             found.add(file)
-            left += [_file_of(module) for module in imports_of(file) if module.startswith("backends.")]
+            left += map(_file_of, OTHER_BACKEND.findall(file.read_text(errors="replace")))
     return sorted(found)
 
 
@@ -68,7 +73,7 @@ def harness_code_of(name: str) -> str:
 
 
 def imported_modules(modules: Iterable[str]) -> set[str]:
-    """These modules of samebench, and all modules of samebench that they import, directly or not."""
+    """These modules of the harness, and all modules of the harness that they import, directly or not."""
     found: set[str] = set()
     left = list(modules)
     while left:
@@ -80,7 +85,7 @@ def imported_modules(modules: Iterable[str]) -> set[str]:
 
 @cache
 def imports_of(file: Path) -> frozenset[str]:
-    """The modules of samebench that a file imports, except imports under `if TYPE_CHECKING`."""
+    """The modules of the harness that a file imports, except imports under `if TYPE_CHECKING`."""
     return frozenset(
         module
         for node in _run_nodes(ast.parse(file.read_text(errors="replace")))
@@ -99,18 +104,18 @@ def _run_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _named_by(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """The modules of samebench in an import. A public name counts as the module that defines it."""
+    """The modules of the harness in an import. A public name counts as the module that defines it."""
     for alias in node.names:
         if isinstance(node, ast.Import):
             names = [alias.name]
         else:
             names = [f"{node.module}.{alias.name}", str(node.module)]
-        if (top := names[-1].partition(".")[0]) not in OURS:
+        if names[-1].partition(".")[0] != "harness":
             continue
         if names[-1] == "harness" and (home := harness.home_of(alias.name)):
             yield home
         else:
-            yield next((name for name in names if _exists(name)), top)
+            yield next((name for name in names if _exists(name)), "harness")
 
 
 def _exists(module: str) -> bool:

@@ -77,7 +77,12 @@ def test_a_command_whose_backend_is_deaf_ends(tmp_path, name):
 def test_a_download_ends(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         proxy = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        empty = {"SAMEBENCH_CACHE_DIR": str(tmp_path / "cache"), "SAMEBENCH_DATA_DIR": "", "NO_PROXY": "", "no_proxy": ""}
+        empty = {
+            "SAMEBENCH_CACHE_DIR": str(tmp_path / "cache"),
+            "SAMEBENCH_DATA_DIR": "",
+            "NO_PROXY": "",
+            "no_proxy": "",
+        }
         process = started(tmp_path, ["prepare", "--dataset", "cifar10"], https_proxy=proxy, **empty)
         connections = [deaf.accept() for _ in range(2)]  # one tests whether the server answers, and one downloads
         interrupted(process)
