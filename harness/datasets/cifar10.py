@@ -90,6 +90,8 @@ def read_batch(pickled: bytes, origin: str) -> LabelledPictures:
 
 def _array(kind: object, shape: Shape, code: bytes) -> Array:
     """The empty array with which NumPy's pickles begin, before they set its type and values."""
+    if shape != (0,):
+        raise pickle.UnpicklingError(f"an array begins with the shape {shape}, and not empty")
     return np.ndarray(shape, np.dtype(code.decode()))
 
 
