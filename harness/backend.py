@@ -233,7 +233,7 @@ class Backend(ABC, Generic[Net]):
         They are float32 in every precision, with the names and axes of `model.parameters`. The same seed gives the same
         weights. Raise `Unsupported` as `build` does.
         """
-        raise Unsupported(f"{self.name} has no first weights of its own")
+        raise Unsupported(f"{self.name} has no first weights of its own: use aligned semantics")
 
     def native_trainer(self, net: Net, recipe: Recipe, seed: int = 0) -> Trainer:
         """As `trainer`, but with the framework's own optimiser of the same name.
@@ -243,7 +243,7 @@ class Backend(ABC, Generic[Net]):
         and layers stay those of the specification. Raise `Unsupported` with the reason if the optimiser lacks an
         option; never imitate the option.
         """
-        raise Unsupported(f"{self.name} has no optimisers of its own")
+        raise Unsupported(f"{self.name} has no optimisers of its own: use aligned semantics")
 
     def own_pipeline(self, examples: FileExamples) -> Pipeline:
         """The framework's own input pipeline for these pictures: it reads, decodes, resizes, crops and changes them at random, with
@@ -252,7 +252,7 @@ class Backend(ABC, Generic[Net]):
         `--pipeline own` trains with it. Then the `examples` of a trainer's batches are `FileExamples`, and `on_device` returns the
         pipeline. Its start belongs here, because this method is called only once.
         """
-        raise Unsupported(f"{self.name} has no input pipeline of its own")
+        raise Unsupported(f"{self.name} has no input pipeline of its own: leave --pipeline own out")
 
     def settings(self) -> dict[str, str]:
         """The current values of all settings that change speed or rounding, for the record."""

@@ -63,7 +63,7 @@ def unknown_backend(name: str, known: Iterable[str]) -> UsageError:
 
 def no_such_file(file: str | Path, kind: str) -> UsageError:
     """The error for a file of the user that does not exist. `kind` says what the file is for, such as "backend"."""
-    return UsageError(f"there is no {kind} file {file}", code="not-found")
+    return UsageError(f"there is no {kind} file {file}: give the path of a file that exists", code="not-found")
 
 
 def load_backend(name: str) -> type[Any]:

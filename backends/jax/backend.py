@@ -195,9 +195,9 @@ def stock(recipe: Recipe, model: Model, learned: Any) -> Optimizer:
     """Optax's own optimiser of the same name."""
     optimizer = recipe.optimizer
     if optimizer.l1:
-        raise Unsupported("Optax's own optimisers have no L1")
+        raise Unsupported("Optax's own optimisers have no L1: set l1 to 0, or use aligned semantics")
     if any(rate not in (0, 1) for _, rate in recipe.rates):
-        raise Unsupported("Optax's own optimisers have one learning rate for all tensors")
+        raise Unsupported("Optax's own optimisers have one learning rate for all tensors: use aligned semantics")
     if isinstance(optimizer, Adam) and optimizer.decoupled:
         decays = by_name(model, learned, lambda name: optimizer.decays(model.parameters[name]))
         return partial(optax.adamw, weight_decay=optimizer.weight_decay, mask=decays)

@@ -57,12 +57,17 @@ class PublishedOptimizer(keras.optimizers.Optimizer):
             for variable in variables
         ]
 
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        # Once for all tensors: TensorFlow would compute the powers of the betas again for each of them.
+        self.step = ops.cast(self.iterations + 1, keras.config.floatx())
+        super().apply(grads, trainable_variables)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index, weight = self._get_variable_index(variable), ops.convert_to_tensor(variable)
         slots = self.moments[index]
         direction, moments = update_direction(
             ops, self.recipe.optimizer, self.decays[index], weight, gradient,
-            tuple(ops.convert_to_tensor(slot) for slot in slots), ops.cast(self.iterations + 1, weight.dtype),
+            tuple(ops.convert_to_tensor(slot) for slot in slots), self.step,
         )  # fmt: skip
         for slot, moment in zip(slots, moments, strict=True):
             self.assign(slot, moment)
@@ -75,9 +80,9 @@ def stock_optimizer(
     """Keras' own optimiser of the same name, without a subclass: a subclass would lose the fast updates of PyTorch."""
     optimizer = recipe.optimizer
     if optimizer.l1:
-        raise Unsupported("Keras' own optimisers have no L1")
+        raise Unsupported("Keras' own optimisers have no L1: set l1 to 0, or use aligned semantics")
     if any(rate not in (0, 1) for _, rate in recipe.rates):
-        raise Unsupported("Keras' own optimisers have one learning rate for all tensors")
+        raise Unsupported("Keras' own optimisers have one learning rate for all tensors: use aligned semantics")
     decay = optimizer.weight_decay or None
     if isinstance(optimizer, SGD):
         made = keras.optimizers.SGD(lr, float(optimizer.momentum), optimizer.nesterov, weight_decay=decay)

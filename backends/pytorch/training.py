@@ -87,7 +87,7 @@ def check_native(recipe: Recipe) -> None:
     """Raise if PyTorch's optimisers lack an option of the recipe. The native trainer does not add it."""
     optimizer = recipe.optimizer
     if optimizer.l1:
-        raise Unsupported("PyTorch's own optimisers have no L1")
+        raise Unsupported("PyTorch's own optimisers have no L1: set l1 to 0, or use aligned semantics")
     if isinstance(optimizer, SGD) and optimizer.decoupled and optimizer.weight_decay:
         raise Unsupported("torch.optim.SGD adds weight decay to the gradient; it has no decoupled decay")
 

@@ -279,7 +279,10 @@ def set_places(settings: Settings) -> None:
     """Set the places of data for this process and its workers."""
     if settings.config.data_dir:
         if not Path(settings.config.data_dir).is_dir():
-            raise UsageError(f"the data folder {settings.config.data_dir} does not exist", code="not-found")
+            raise UsageError(
+                f"the data folder {settings.config.data_dir} does not exist: create it, or give another --data-dir",
+                code="not-found",
+            )
         os.environ["SAMEBENCH_DATA_DIR"] = os.path.abspath(settings.config.data_dir)
     if settings.config.offline:
         os.environ["SAMEBENCH_OFFLINE"] = "1"

@@ -20,4 +20,6 @@ def write_output(text: str, output: Path, what: str) -> None:
     try:
         output.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise UsageError(f"the {what} cannot be written to {output}: {error.strerror}", code="not-writable") from None
+        raise UsageError(
+            f"the {what} cannot be written to {output}: {error.strerror}; choose another file", code="not-writable"
+        ) from None

@@ -41,7 +41,7 @@ from harness.commands.output import say, write_output
 )  # fmt: skip
 @option(
     "--from", "files", multiple=True, type=click.Path(path_type=Path),
-    help="A file that --format json has written; may be repeated. Print it, and measure nothing.",
+    help="A file that --format json has written, or a folder of them; may be repeated. Print them, and measure nothing.",
 )  # fmt: skip
 @option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")

@@ -65,7 +65,9 @@ def _batch(file: Path, expected: str) -> LabelledPictures:
     try:
         actual = file_hash(file, expected)
     except OSError as error:
-        raise DataError(f"cifar10: {file} cannot be read: {error.strerror}", code="unreadable-file") from error
+        raise DataError(
+            f"cifar10: {file} cannot be read: {error.strerror}; remove it and get it again", code="unreadable-file"
+        ) from error
     if actual != expected:
         raise DataError(
             f"cifar10: {file} is not the official file: its hash is {actual}, not {expected}; remove the folder, and "
@@ -83,7 +85,8 @@ def read_batch(pickled: bytes, origin: str) -> LabelledPictures:
         images = np.asarray(data, np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     except Exception as error:  # a pickle may raise any error
         raise DataError(
-            f"cifar10: {origin} is not a batch of CIFAR-10: {type(error).__name__}: {error}", code="unreadable-file"
+            f"cifar10: {origin} is not a batch of CIFAR-10: {type(error).__name__}: {error}; remove it and get it again",
+            code="unreadable-file",
         ) from error
     return list(zip(images, labels, strict=True))
 

@@ -22,6 +22,7 @@ from harness.storage.atomic import parse_json, written_whole
 from harness.storage.cache import WEIGHTS
 from harness.storage.places import Download, Places, file_hash
 from harness.task import ModelBuilder
+from harness.text import one_line
 
 FILE, SEAL = WEIGHTS, "weights.sha256"
 """A converted copy in the cache, and the file with its hash."""
@@ -180,7 +181,10 @@ def _mend(folder: Path, convert: Callable[[Path], None]) -> None:
 
 def _from_file(path: Path, model: str | None, builders: Named) -> Start:
     if not path.is_file():
-        raise UsageError(f"there is no weight file {path}", code="not-found")
+        raise UsageError(
+            f"there is no weight file {path}: give the path of a file, or a name of samebench list weights",
+            code="not-found",
+        )
     notes = safetensors_notes(path) if path.suffix == ".safetensors" else {}
     if NETWORK in notes:
         try:
@@ -201,8 +205,8 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
             raise DataError(f"{path} does not name its classes", code="wrong-classes")
         return names, f"{path} itself"
 
-    facts = {name: notes.get(name, UNKNOWN) for name in FACTS} | {"hash": file_hash(path, "sha256:")}
-    facts["source"] = notes.get("source", str(path))
+    facts = {name: one_line(notes.get(name, UNKNOWN)) for name in FACTS} | {"hash": file_hash(path, "sha256:")}
+    facts["source"] = one_line(notes.get("source", str(path)))
     return Start(
         str(path),
         model,
@@ -220,7 +224,7 @@ def _noted_words(notes: Mapping[str, str], name: str) -> list[str]:
     words = parse_json(notes.get(name, "[]").encode(), f"its note {name}")
     for problem in problems(words, list[str], name):
         raise ValueError(problem)
-    return list(words)
+    return list(map(one_line, words))
 
 
 def _imported(network: Model, path: Path, origin: str) -> Weights:

@@ -239,7 +239,9 @@ def from_file(file: Path) -> Source:
         source = Source(str(file), tomllib.loads(file.read_text(encoding="utf-8")))
         source.by_path  # noqa: B018 - raises RecursionError if a dotted key has too many steps
     except FileNotFoundError:
-        raise UsageError(f"there is no configuration file {file}", code="not-found") from None
+        raise UsageError(
+            f"there is no configuration file {file}: give the path of a file that exists", code="not-found"
+        ) from None
     except (ValueError, RecursionError, OSError) as error:
         raise UsageError(f"{file} cannot be read as TOML: {error}", code="unreadable-file") from None
     return source

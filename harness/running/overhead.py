@@ -121,7 +121,9 @@ def measure(chosen: Sequence[tuple[str, str, Path]], tasks: Sequence[str], pairs
 def stored(
     files: Sequence[Path], backends: Collection[str], modes: Collection[str], tasks: Collection[str]
 ) -> dict[str, Any]:
-    """The rows of several files, as if they were measured together. Without backends or modes, those of all."""
+    """The rows of several files, or of all files in a folder, as if they were measured together. Without backends or modes, those
+    of all."""
+    files = [file for place in files for file in (sorted(place.glob("*.json")) if place.is_dir() else [place])]
     rows: list[dict[str, Any]] = []
     host = None
     for file in files:
@@ -145,9 +147,11 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         found = read_json(file)
     except FileNotFoundError:
-        raise UsageError(f"there is no file {file}", code="not-found") from None
+        raise UsageError(
+            f"there is no file {file}: give one that --format json has written", code="not-found"
+        ) from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"{file} cannot be read: {error}", code="unreadable-file") from None
+        raise UsageError(f"{file} cannot be read: {error}; measure it again", code="unreadable-file") from None
     wrong = list(problems(found, StoredForm)) or [
         problem for row in found["rows"] if row["status"] == "ok" for problem in problems(row, MeasuredForm)
     ]

@@ -75,7 +75,9 @@ class Store:
         """An existing run."""
         store = cls(folder)
         if not store.exists:
-            raise UsageError(f"{folder} is not a run: there is no run.json in it", code="not-a-run")
+            raise UsageError(
+                f"{folder} is not a run: there is no run.json in it; give the folder of --out", code="not-a-run"
+            )
         return store
 
     @contextlib.contextmanager

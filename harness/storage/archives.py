@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import posixpath
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -23,7 +25,11 @@ bomb grows more than this."""
 FAULTS = (
     tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError,
     RuntimeError,  # encrypted, or an unsupported compression
+    ValueError, OverflowError, struct.error,  # sizes and times that make no sense
 )  # fmt: skip
+
+OF_ARCHIVES = (errno.EINVAL, errno.ENAMETOOLONG)
+"""Errors of the system that an archive causes, by places and names that make no sense."""
 
 
 class Member(NamedTuple):
@@ -47,14 +53,22 @@ def unpack(archive: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source = member.open()
                 if source is None:
-                    raise DataError(f"{archive}: {member.name!r} has no contents", code="unreadable-file")
+                    raise DataError(f"{archive}: {member.name!r} has no contents; get it again", code="unreadable-file")
                 with source, target.open("xb") as file:
                     shutil.copyfileobj(source, file)
     except FAULTS as error:
-        raise DataError(
-            f"{archive} is damaged or not an archive: {type(error).__name__}: {error}; remove it and get it again",
-            code="unreadable-file",
-        ) from None
+        raise _damaged(archive, error) from None
+    except OSError as error:
+        if error.errno in OF_ARCHIVES:
+            raise _damaged(archive, error) from None
+        raise
+
+
+def _damaged(archive: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{archive} is damaged or not an archive: {type(error).__name__}: {error}; remove it and get it again",
+        code="unreadable-file",
+    )
 
 
 def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
@@ -65,14 +79,18 @@ def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
         name = posixpath.normpath(member.name)
         if "\\" in name or "\0" in name or posixpath.isabs(name) or ".." in member.name.split("/"):
             raise DataError(
-                f"{archive} is refused: the name {member.name!r} leads out of the folder", code="unsafe-file"
+                f"{archive} is refused: the name {member.name!r} leads out of the folder; get it from its publisher",
+                code="unsafe-file",
             )
         if name in checked:
-            raise DataError(f"{archive} is refused: it has the name {member.name!r} twice", code="name-taken")
+            raise DataError(
+                f"{archive} is refused: it has the name {member.name!r} twice; get it from its publisher",
+                code="name-taken",
+            )
         size += member.size
         if size > limit:
             raise DataError(
-                f"{archive} is refused: it would grow from {archive.stat().st_size:,} to more than {limit:,} bytes",
+                f"{archive} is refused: it would grow from {archive.stat().st_size:,} to more than {limit:,} bytes; get it from its publisher",
                 code="unsafe-file",
             )
         checked[name] = member._replace(name=name)
@@ -101,6 +119,6 @@ def _members(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> Iterat
 
 def _neither(archive: Path, name: str) -> DataError:
     return DataError(
-        f"{archive} is refused: {name!r} is a link or a device, and only files and folders are allowed",
+        f"{archive} is refused: {name!r} is a link or a device, and only files and folders are allowed; get it from its publisher",
         code="not-a-regular-file",
     )

@@ -244,9 +244,10 @@ def prepared(bench: Bench, file: Path) -> tuple[Sides, dict[str, Any]]:
         sides = Sides(bench, ours, forms, 2 * sides.steps)
         seconds = _seconds(sides)
     again = _seconds(sides)
-    best = {name: min(seconds[name], again[name]) for name in forms}
-    fastest = min(best, key=best.__getitem__)
-    about = {"form": fastest, "forms": best, "steps": sides.steps, "images": sides.steps * bench.work.batch_size}
+    # The slower of two times: a form that stalls now and then is not the best that a user can write.
+    taken = {name: max(seconds[name], again[name]) for name in forms}
+    fastest = min(taken, key=taken.__getitem__)
+    about = {"form": fastest, "forms": taken, "steps": sides.steps, "images": sides.steps * bench.work.batch_size}
     return sides.only(fastest), about | {"differences": apart}
 
 

@@ -167,6 +167,21 @@ def test_a_file_of_ours_needs_nothing_else(tmp_path, find):
     assert found.about.items() >= TOLD.items() and found.about["hash"].startswith("sha256:")
 
 
+def test_what_a_file_says_about_itself_is_shown_in_one_line_and_does_nothing(tmp_path, find):
+    network = Model("mine", (4, 4, 1), trunk=(*lenet5((28, 28, 1)).trunk[-1:],), head=(Dense(2),))
+    nasty = TOLD | {"licence": "CC0\nError: a line of its own", "source": "\x1b]0;title\x07here"}
+    save_trained(tmp_path / "mine.safetensors", network, network.init(3), ("cat\nError: no", "dog"), nasty)
+    about, names = (
+        find(str(tmp_path / "mine.safetensors")).about,
+        find(str(tmp_path / "mine.safetensors")).class_names()[0],
+    )
+    for text in (*about.values(), *names):
+        assert "\n" not in text and "\x1b" not in text
+    done = samebench("prepare", "--weights", tmp_path / "mine.safetensors")
+    assert done.returncode == 0 and "\x1b" not in done.stdout and "\x07" not in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith("Error")]
+
+
 def test_a_file_of_others_needs_the_name_of_its_network(tmp_path, find):
     save_safetensors(tmp_path / "other.safetensors", weights_of(lenet5()), {})
     with refused(UsageError, "missing-option", tmp_path / "other.safetensors", "--model NAME"):

@@ -97,6 +97,8 @@ def test_stored_results_are_printed_again(sleepy, tmp_path):
         "bench-overhead", "--from", "found.json", "--from", "found.json", "--format", "json", cwd=tmp_path
     )
     assert [row["backend"] for row in json.loads(twice.stdout)["rows"]] == ["sleepy", "sleepy"]
+    in_folder = samebench("bench-overhead", "--from", ".", cwd=tmp_path)
+    assert in_folder.stdout == again.stdout
     none = samebench("bench-overhead", "--from", "found.json", "--mode", "compiled", cwd=tmp_path)
     assert none.returncode == 1 and "nothing was measured" in none.stderr
 

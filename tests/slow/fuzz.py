@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
-import json
 import pickle
 import struct
 import subprocess
@@ -74,7 +73,9 @@ def is_clean(name: str, seconds: int) -> bool:
         done = subprocess.run(
             [sys.executable, __file__, "--inside", name, *options, str(corpus)], capture_output=True, text=True
         )
-        inputs = next((line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line), "?")
+        inputs = next(
+            (line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line), "?"
+        )
         new = set(place.iterdir()) - before
         taken = time.monotonic() - start
         print(f"{date.today()}: {name}: {inputs} files in {taken:.0f} s, {len(new)} findings", flush=True)
