@@ -55,9 +55,14 @@ EXPANSION = 100
 """Maximum size of the values, as a multiple of the size of a compressed file. Handwritten digits grow six times."""
 
 
-def _check_growth(file: Path, count: int) -> None:
-    """Raise DataError before memory is used, if the file is too small for so many values."""
-    size = file.stat().st_size
+def _check_size(file: Path, shape: Sequence[int]) -> None:
+    """Raise DataError before memory is used, if the file has no values or is too small for so many."""
+    size, count = file.stat().st_size, math.prod(shape)
+    if not count:
+        raise DataError(
+            f"{file} has no values: its shape is {' x '.join(map(str, shape))}; remove it and get it again",
+            code="malformed-file",
+        )
     if count > size * (EXPANSION if file.suffix == ".gz" else 1):
         raise DataError(
             f"{file} claims to have {count:,} values, too many for a file of {size:,} bytes; remove it and get it again",
@@ -77,7 +82,7 @@ def read_idx(file: Path, dimensions: int) -> Array:
                     code="unknown-format",
                 )
             shape = struct.unpack(f">{dimensions}I", header[4:])
-            _check_growth(file, math.prod(shape))
+            _check_size(file, shape)
             values = source.read(math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(

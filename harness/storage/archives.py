@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import lzma
 import posixpath
 import shutil
 import stat
@@ -23,12 +24,12 @@ EXPANSION = 1000
 bomb grows more than this."""
 
 FAULTS = (
-    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError,
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
     RuntimeError,  # encrypted, or an unsupported compression
     ValueError, OverflowError, struct.error,  # sizes and times that make no sense
 )  # fmt: skip
 
-OF_ARCHIVES = (errno.EINVAL, errno.ENAMETOOLONG)
+OF_ARCHIVES = (None, errno.EINVAL, errno.ENAMETOOLONG)
 """Errors of the system that an archive causes, by places and names that make no sense."""
 
 
@@ -59,7 +60,7 @@ def unpack(archive: Path, folder: Path) -> None:
     except FAULTS as error:
         raise _damaged(archive, error) from None
     except OSError as error:
-        if error.errno in OF_ARCHIVES:
+        if error.errno in OF_ARCHIVES:  # decompressors give no number
             raise _damaged(archive, error) from None
         raise
 
@@ -80,6 +81,11 @@ def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
         if "\\" in name or "\0" in name or posixpath.isabs(name) or ".." in member.name.split("/"):
             raise DataError(
                 f"{archive} is refused: the name {member.name!r} leads out of the folder; get it from its publisher",
+                code="unsafe-file",
+            )
+        if name == ".":
+            raise DataError(
+                f"{archive} is refused: a file in it has the name {member.name!r}; get it from its publisher",
                 code="unsafe-file",
             )
         if name in checked:
@@ -113,7 +119,7 @@ def _members(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> Iterat
         for info in opened.infolist():
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _neither(archive, info.filename)
-            if not info.is_dir():
+            if not info.filename.endswith("/"):
                 yield Member(info.filename, info.file_size, partial(opened.open, info))
 
 
