@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from harness import __version__
 from harness.commands import INTERRUPTED, NOT_OK, USAGE
-from harness.errors import SamebenchError, UsageError
+from harness.errors import FULL_DISK, SamebenchError, UsageError
 
 GROUPS = {
     "Run": {
@@ -43,6 +46,19 @@ SENTENCE = 120
 
 class Commands(click.Group):
     """Imports a command when it is used. Errors of samebench end it with one line and an exit code."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command. Characters that the terminal does not have are escaped, and a full disk ends the command with one line."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+            _drop_output()
+            click.echo(f"Error: {error}. Repeat the command when this is repaired; stored results are kept.", err=True)
+            sys.exit(NOT_OK)
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -79,6 +95,12 @@ class Commands(click.Group):
 
             click.echo(f"Error: {printable(shortened(str(error), LONGEST))}", err=True)
             sys.exit(USAGE if isinstance(error, UsageError) else NOT_OK)
+
+
+def _drop_output() -> None:
+    """Let the rest of the output go nowhere. Python writes it when the process ends, and that would fail again."""
+    with suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

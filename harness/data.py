@@ -85,6 +85,13 @@ class Dataset:
                 f"{self.train.images.shape[1:]}, and those of the test split {self.test.images.shape[1:]}",
                 code="wrong-shape",
             )
+        if self.train.divisor != self.test.divisor:
+            raise DataError(
+                f"{self.name}: the pixels of both splits must have the same range, but those of the train split "
+                f"({self.train.images.dtype}) are divided by {self.train.divisor}, and those of the test split "
+                f"({self.test.images.dtype}) by {self.test.divisor}",
+                code="wrong-type",
+            )
         for split, examples in (("train", self.train), ("test", self.test)):
             present = np.unique(examples.labels)
             if len(present) < 2:

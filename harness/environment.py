@@ -7,6 +7,8 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 # These are set before a framework is imported, unless the user has set them. Without them, XLA and TensorFlow take nearly
@@ -44,6 +46,9 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 GPUS = Path("/proc/driver/nvidia/gpus")
 """A folder for each NVIDIA GPU. Its file `information` has a line "GPU UUID: GPU-..."."""
 
+PART = "MIG-"
+"""The start of the UUID of a part of a GPU."""
+
 OTHER_GPUS = (Path("/dev/kfd"), Path("/dev/dxg"))
 """Files of the system if there is a GPU of AMD, or a GPU of Windows."""
 
@@ -52,18 +57,22 @@ NO_GPU = {VISIBLE: "", "HIP_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
 
 
 def gpus() -> list[str]:
-    """The NVIDIA GPUs that this process may use, by their UUIDs. No framework is asked."""
+    """The NVIDIA GPUs, or parts of GPUs (MIG), that this process may use, by their UUIDs. No framework is asked."""
     installed = [uuid for folder in sorted(GPUS.glob("*")) if (uuid := _uuid(folder / "information"))]
     if (chosen := os.environ.get(VISIBLE)) is None:
         return installed
-    found: list[str] = []
-    for name in chosen.split(","):
-        named = [installed[int(name)]] if name.isdecimal() and int(name) < len(installed) else []
-        named = named or [uuid for uuid in installed if name and uuid.startswith(name)]
-        if not named:  # CUDA stops at the first wrong name
-            break
-        found += named[:1]
-    return found
+    named = (_gpu_named(name, installed) for name in chosen.split(","))
+    return list(takewhile(bool, named))  # CUDA stops at the first wrong name
+
+
+def _gpu_named(name: str, installed: Sequence[str]) -> str:
+    """The GPU that CUDA_VISIBLE_DEVICES names: by its number, by its UUID or the start of it, or as a part of a GPU. The system does
+    not list parts of GPUs, so their names are not checked. Empty if there is no such GPU."""
+    if name.isdecimal():
+        return installed[int(name)] if int(name) < len(installed) else ""
+    if name.startswith(PART):
+        return name if installed else ""
+    return next((uuid for uuid in installed if name and uuid.startswith(name)), "")
 
 
 def may_have_gpu() -> bool:

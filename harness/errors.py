@@ -17,8 +17,12 @@ Each error has a code from `CODES`. Programs and tests match the type and the co
 
 from __future__ import annotations
 
+import errno
 import warnings
 from typing import Any
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of the disk. They are not errors of the user's choice of a folder."""
 
 CODES: dict[str, str] = {
     # The codes of the classes, for errors without a code of their own.

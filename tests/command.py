@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import resource
 import subprocess
 import sys
@@ -26,7 +28,7 @@ SMALL = [
 """Options for a quick cell with the reference."""
 
 FILE = """
-import os, signal, subprocess, sys, threading, time
+import ctypes, locale, os, signal, subprocess, sys, threading, time
 from harness import Unsupported, hookimpl
 from harness.reference.backend import NumPy
 
@@ -49,6 +51,21 @@ def command(*arguments: Any) -> list[str]:
 
 def samebench(*arguments: Any, timeout: float = 300, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, **options)
+
+
+def on_a_terminal(*arguments: Any, **environment: str) -> tuple[int, str]:
+    """The exit code and the output of a command that runs on a terminal."""
+    process, terminal = pty.fork()
+    if not process:
+        os.execvpe(
+            sys.executable, command(*arguments), os.environ | {"TERM": "xterm-256color", "COLUMNS": "120"} | environment
+        )
+    said = b""
+    with contextlib.suppress(OSError):  # which is how a terminal says that nobody writes any more
+        while part := os.read(terminal, 65536):
+            said += part
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said.decode()
 
 
 def words(text: str) -> str:

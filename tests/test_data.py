@@ -1,5 +1,7 @@
 """Data: the seed decides the order, splits are fixed, and unusable data are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from refusals import refused
@@ -46,6 +48,8 @@ def test_unusable_data_are_refused():
         Examples(np.zeros((3, 4)), np.zeros(3))
     with refused(DataError, "wrong-classes", "odd", "test", 0, 2):
         Dataset("odd", ("a", "b"), examples(), examples(classes=3))
+    with refused(DataError, "wrong-classes", "empty", "test", 0):
+        Dataset("empty", ("a", "b"), examples(), examples(0))
     with refused(DataError, "wrong-classes", "dull", "train", 10, 1):
         Dataset("dull", ("a", "b"), examples(classes=1), examples())
 
@@ -56,6 +60,14 @@ def test_both_splits_have_pictures_of_the_same_shape():
     odd = Examples(np.zeros((4, 2, 3, 1), np.uint8), np.arange(4) % 2)
     with refused(DataError, "wrong-shape", "odd", (2, 2, 1), (2, 3, 1)):
         Dataset("odd", ("a", "b"), examples(), odd)
+
+
+def test_pixels_of_both_splits_have_the_same_range():
+    real = replace(examples(), images=np.zeros((10, 2, 2, 1), np.float32))
+    with refused(DataError, "wrong-type", "mixed", "uint8", 255, "float32", 1):
+        Dataset("mixed", ("a", "b"), examples(), real)
+    with refused(DataError, "wrong-type", "mixed", 16, 255):
+        Dataset("mixed", ("a", "b"), replace(examples(), pixel_max=16), examples())
 
 
 def test_digits_have_their_fixed_split(tmp_path):

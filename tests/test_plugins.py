@@ -208,6 +208,23 @@ def test_a_broken_plugin_does_not_hide_the_others(announce, module):
     assert "'../escaped' is not a valid name for a dataset" in found.refused()["../escaped"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["", "a/b", "..", "/etc/x", "a\0b", "x" * 300, "e\u0301", "é", " a", "a\n", "-a"],
+    ids=lambda name: ascii(name[:9]),
+)
+def test_a_name_that_could_harm_a_file_or_a_terminal_is_refused(tmp_path, announce, module, name):
+    with refused(PluginError, "wrong-form", repr(name)):
+        load_backend(write(tmp_path, BACKEND.replace('"mine"', repr(name))))
+    announce(
+        ("samebench.backends", name, module("mine_backend", BACKEND), "one"),
+        ("samebench.plugins", "theirs", module("theirs_plugin", model_of("models", f"{{{name!r}: None}}")), "two"),
+    )
+    assert find_backends()[name].status == "broken" and repr(name) in find_backends()[name].reason
+    found = load_plugins()
+    assert list(found.models) == [] and "theirs" not in found.broken and repr(name) in found.refused()[name]
+
+
 def test_the_error_for_an_unknown_name_lists_the_known_names():
     with refused(UsageError, "unknown-name", "'lenet'", "'lenet5'", "alexnet", "vgg19"):
         load_plugins().models["lenet"]

@@ -16,9 +16,17 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def write_output(text: str, output: Path, what: str) -> None:
-    """Write a text to a file that the user has named. `what` names the text in an error."""
+    """Write a text to a file that the user has named. A file that is there stays whole until the new one is. `what` names the text
+    in an error."""
+    from harness.storage.atomic import written_whole  # here, because every command imports this module
+
+    data = (text + "\n").encode(errors="backslashreplace")
     try:
-        output.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        if output.is_symlink() or (output.exists() and not output.is_file()):  # /dev/stdout, or a pipe
+            output.write_bytes(data)
+        else:
+            with written_whole(output) as file:
+                file.write(data)
     except OSError as error:
         raise UsageError(
             f"the {what} cannot be written to {output}: {error.strerror}; choose another file", code="not-writable"

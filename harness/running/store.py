@@ -11,14 +11,13 @@ name is checked before it becomes a path, and every file is checked when it is r
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from harness.errors import UsageError
+from harness.errors import FULL_DISK, UsageError
 from harness.forms import case_problems, certificate_problems, is_plain_name, problems
 from harness.metric import Metric
 from harness.report.declared import declared_metrics, stored_metrics
@@ -39,9 +38,6 @@ from harness.storage.sealed import ARTIFACTS, PICTURES, read_arrays, read_sealed
 
 ASKED, ANSWER = "asked", ("request.json", "result.json")
 """The folder of requests to judges, which has a folder for each judge; and the files in such a folder."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Errors of the disk. They are not errors of the user's choice of a folder."""
 
 RECORD = "run.json"
 
@@ -91,7 +87,7 @@ class Store:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(held(self.folder))
             except OSError as error:
-                if error.errno in FULL:
+                if error.errno in FULL_DISK:
                     raise
                 raise UsageError(
                     f"{self.folder} cannot hold a run: {error.strerror}: choose another --out", code="not-writable"
@@ -146,7 +142,13 @@ class Store:
 
     @property
     def exists(self) -> bool:
-        return (self.folder / RECORD).exists()
+        """Whether the folder has the record of a run. Raises UsageError if it cannot be read."""
+        try:
+            return (self.folder / RECORD).exists()
+        except OSError as error:
+            raise UsageError(
+                f"{self.folder} cannot be read: {error.strerror}: choose another folder", code="unreadable-file"
+            ) from None
 
     @property
     def run(self) -> dict[str, Any]:

@@ -54,21 +54,21 @@ OWN_SEGMENTS = Conditions()
 def main(request_file: str, result_file: str) -> None:
     stand_guard()
     faulthandler.enable()
-    request = read_json(Path(request_file))
+    request, result = read_json(Path(request_file)), Path(result_file).absolute()  # a backend may change the folder
     keep_within(**request["limits"])
     if "cell" in request:
-        result, conditions = Path(result_file), Conditions(**request.get("conditions", {}))
+        conditions = Conditions(**request.get("conditions", {}))
         done = run_cell(cell_of(request["cell"]), result.parent / ARTIFACTS, teller(), conditions)
         write_sealed(result, done.as_json())
     elif "overhead" in request:
         from harness.worker.overhead import compare
 
-        write_json(Path(result_file), compare(request, teller()))
+        write_json(result, compare(request, teller()))
     else:
         from harness.worker.jobs import certify, judge, probe
 
         answer = {"probe": probe, "judge": judge, "subjects": certify}
-        write_json(Path(result_file), next(answer[name](request) for name in answer if name in request))
+        write_json(result, next(answer[name](request) for name in answer if name in request))
 
 
 def run_cell(

@@ -17,6 +17,7 @@ from harness.commands.ending import Demands, shortfalls
 from harness.commands.launching import typed_sources
 from harness.errors import UsageError
 from harness.result import Result
+from harness.running import plan
 from harness.running.config import Source, each_once, from_file, from_words
 
 CONTEXT = click.Context(main)
@@ -232,6 +233,12 @@ def test_an_option_of_a_task_on_the_command_line_suggests_how_to_set_it(words, s
     assert all(setting in done.stderr for setting in settings)
     assert ("--set" in done.stderr) == any("--set" in setting for setting in settings)
     assert "fine-tuning.head" not in done.stderr, "only the shortest paths are suggested"
+
+
+def test_a_run_without_backends_has_its_own_exit_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "SHIPPED", ())
+    done = CliRunner().invoke(main, ["run", "--out", str(tmp_path / "run")])
+    assert done.exit_code == 5 and "samebench list backends" in done.stderr and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", [*COMMAND_NAMES, "cache"])

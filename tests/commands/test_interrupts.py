@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from command import SMALL, command, lives, slowness, wait_for
+from command import SMALL, cells, command, lives, slowness, wait_for
+from runs import stored_run, timed
 
 FILE = """
 import os, signal, time
@@ -72,6 +73,25 @@ def test_a_command_whose_backend_is_deaf_ends(tmp_path, name):
     assert process.poll() is None, process.communicate()
     interrupted(process)
     assert not lives(int((tmp_path / "pid").read_text()))
+
+
+def test_a_second_ctrl_c_ends_a_run_too(tmp_path):
+    (tmp_path / "deaf.py").write_text(FILE)
+    process = started(tmp_path, COMMANDS["run"])
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)  # the run waits for its worker, which is deaf
+    assert "To resume: samebench run" in interrupted(process)
+    wait_for(lambda: not lives(int((tmp_path / "pid").read_text())), seconds=5)
+    assert cells(tmp_path / "run")["deaf"][0] == "interrupted"
+    assert not list(tmp_path.rglob("*.samebench-part")), "nothing is half written"
+
+
+def test_a_report_ends_whose_reader_waits(tmp_path):
+    stored_run(tmp_path / "run", timed([100.0] * 200))
+    process = started(tmp_path, ["report", "run", "--format", "json"])
+    assert os.read(process.stdout.fileno(), 1) == b"{", "the rest is more than a pipe can hold"
+    interrupted(process)
 
 
 def test_a_download_ends(tmp_path):

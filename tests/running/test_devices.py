@@ -15,6 +15,7 @@ from harness.errors import UsageError
 from harness.running import doctor
 from harness.running.doctor import one_device
 from harness.storage.places import Places
+from harness.worker.provenance import relevant_variables
 
 FIRST, SECOND = "GPU-11111111-aaaa", "GPU-22222222-bbbb"
 
@@ -53,7 +54,7 @@ def places(tmp_path) -> Places:
     ("chosen", "found"),
     [
         (None, [FIRST, SECOND]), ("", []), ("1", [SECOND]), ("1,0", [SECOND, FIRST]), ("GPU-222", [SECOND]), ("-1", []),
-        ("0,7,1", [FIRST]), ("x", []),
+        ("0,7,1", [FIRST]), ("x", []), ("MIG-1234", ["MIG-1234"]),
     ],
 )  # fmt: skip
 def test_gpus_are_those_of_the_system_that_the_user_leaves_visible(two_gpus, monkeypatch, chosen, found):
@@ -76,6 +77,29 @@ def test_the_cpu_hides_every_gpu_and_the_gpu_is_pinned(two_gpus, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     assert worker_environment(device="cpu")["JAX_PLATFORMS"] == "cpu"
     assert worker_environment(device="gpu")["JAX_PLATFORMS"] == "cuda"
+
+
+def test_a_part_of_a_gpu_that_the_user_has_chosen_is_used(two_gpus, monkeypatch):
+    monkeypatch.setenv(VISIBLE, "MIG-1234")
+    assert may_have_gpu() and worker_environment(device="gpu")[VISIBLE] == "MIG-1234"
+    monkeypatch.setattr(environment, "GPUS", two_gpus / "none")
+    assert gpus() == [], "it is a part of nothing"
+
+
+@pytest.mark.parametrize("chosen", ["", "-1", "x"])
+def test_gpus_that_the_user_hides_stay_hidden(two_gpus, monkeypatch, chosen):
+    monkeypatch.setenv(VISIBLE, chosen)
+    assert not gpus() and worker_environment(device="gpu")[VISIBLE] == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"), [("XLA_PYTHON_CLIENT_PREALLOCATE", "false"), ("TF_FORCE_GPU_ALLOW_GROWTH", "true")]
+)
+def test_memory_is_taken_when_it_is_needed_unless_the_user_has_chosen(monkeypatch, name, usual):
+    monkeypatch.delenv(name, raising=False)
+    assert worker_environment()[name] == usual
+    monkeypatch.setenv(name, "own")
+    assert worker_environment()[name] == "own" and relevant_variables(worker_environment())[name] == "own"
 
 
 def test_auto_is_the_cpu_without_a_gpu(tmp_path, monkeypatch, answers, places):

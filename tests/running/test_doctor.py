@@ -12,7 +12,7 @@ from harness.running.doctor import last_probe, probe
 from harness.storage.places import Places
 
 FILE = """
-import os, sys, time
+import os, signal, sys, time
 from harness import hookimpl
 from harness.reference.backend import NumPy
 FAULT
@@ -34,6 +34,7 @@ def samebench_backend():
         ("sys.exit(0)", "SystemExit"),
         ("os.kill(os.getpid(), 11)", "crashed when it was started: SIGSEGV"),
         ("time.sleep(600)", "timeout when it was started"),
+        ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", "timeout when it was started"),
     ],
 )
 def test_a_probe_survives_a_crash_of_the_backend(tmp_path, fault, reason):

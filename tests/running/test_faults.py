@@ -5,42 +5,54 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from command import SMALL, backend, cells, command, lives, report, samebench, slowness, wait_for, words
 from refusals import has
+from runs import cell, run_here
+
+FAILURES = {
+    "an exception": ("raise ValueError('too bad')", "failed", "ValueError: too bad (mine.py:"),
+    "an exit": ("sys.exit(0)", "failed", "SystemExit: 0"),
+    "a quiet end": ("os._exit(0)", "invalid", "ended without a valid result"),
+    "an exit code": ("os._exit(3)", "crashed", "exit code 3"),
+    "SIGSEGV": ("os.kill(os.getpid(), 11)", "crashed", "SIGSEGV"),
+    "SIGKILL": ("os.kill(os.getpid(), 9)", "crashed", "SIGKILL"),
+    "no memory": ("raise MemoryError('no room')", "oom", "no room"),
+    "no memory on the device": ("raise RuntimeError('CUDA out of memory. Tried to')", "oom", "CUDA out of memory"),
+    "no memory in C++": ("print('terminate: std::bad_alloc', flush=True); os.abort()", "oom", "host memory ran out (SIGABRT)"),
+    "no memory in CUDA": ("print('CUDA error: out of memory', flush=True); os.abort()", "oom", "device memory ran out (SIGABRT)"),
+    "an exception without words": (
+        "raise type('Rude', (Exception,), {'__str__': lambda self: 1 / 0})",
+        "failed",
+        "Rude: its message cannot be shown",
+    ),
+    "a hang": ("time.sleep(600)", "timeout", "still running after"),
+    "a deaf hang": ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", "timeout", "still running after"),
+    "a hang in C": (
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); ctypes.PyDLL(None).sleep(600)",  # no Python code runs meanwhile
+        "timeout",
+        "still running after",
+    ),
+    "half a result": ("open(sys.argv[2], 'w').write('{\"task\": \"scr'); os._exit(0)", "invalid", "not JSON"),
+    "an empty result": ("open(sys.argv[2], 'w').close(); os._exit(0)", "invalid", "not JSON"),
+    "another result": ("open(sys.argv[2], 'w').write('{}'); os._exit(0)", "invalid", "its hash does not match"),
+}  # fmt: skip
+"""What a cell does, its status, and a part of the reason."""
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "reason"),
-    [
-        ("raise ValueError('too bad')", "failed", "ValueError: too bad (mine.py:"),
-        ("sys.exit(0)", "failed", "SystemExit: 0"),
-        ("os._exit(0)", "invalid", "ended without a valid result"),
-        ("os._exit(3)", "crashed", "exit code 3"),
-        ("os.kill(os.getpid(), 11)", "crashed", "SIGSEGV"),
-        ("os.kill(os.getpid(), 9)", "crashed", "SIGKILL"),
-        ("raise MemoryError('no room')", "oom", "no room"),
-        ("raise RuntimeError('CUDA out of memory. Tried to')", "oom", "CUDA out of memory"),
-        ("print('terminate: std::bad_alloc', flush=True); os.abort()", "oom", "host memory ran out (SIGABRT)"),
-        ("print('CUDA error: out of memory', flush=True); os.abort()", "oom", "device memory ran out (SIGABRT)"),
-        (
-            "raise type('Rude', (Exception,), {'__str__': lambda self: 1 / 0})",
-            "failed",
-            "Rude: its message cannot be shown",
-        ),
-        ("time.sleep(600)", "timeout", "still running after"),
-        ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", "timeout", "still running after"),
-        ("open(sys.argv[2], 'w').write('{\"task\": \"scr'); os._exit(0)", "invalid", "not JSON"),
-        ("open(sys.argv[2], 'w').write('{}'); os._exit(0)", "invalid", "its hash does not match"),
-    ],
-)
-def test_a_failed_cell_is_a_row_and_the_others_run(tmp_path, fault, status, reason):
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failed_cell_is_a_row_and_the_others_run(tmp_path, name):
+    fault, status, reason = FAILURES[name]
     file, start = backend(tmp_path, fault), time.monotonic()
     limit = "3" if status == "timeout" else "60"
     arguments = ["--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", "--timeout", limit]
@@ -51,6 +63,92 @@ def test_a_failed_cell_is_a_row_and_the_others_run(tmp_path, fault, status, reas
     assert found["mine"][0] == status and reason in found["mine"][1]
     assert f"{status}: " in words(done.stdout)
     assert time.monotonic() - start < 60
+
+
+def test_a_crash_leaves_its_stack_in_the_log(tmp_path):
+    file = backend(tmp_path, "os.kill(os.getpid(), 11)")
+    samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL)
+    (log,) = tmp_path.glob("run/cells/*/log.txt")
+    assert re.search(r"Segmentation fault.*File \".*mine\.py\", line \d+ in build", log.read_text(), re.DOTALL)
+
+
+NOISE = (
+    "sys.stdout.buffer.write(bytes(range(256)) * 40_000); sys.stdout.flush(); "
+    "print('\\x1b[31mred\\x1b]0;title\\x07', file=sys.stderr, flush=True)"
+)
+"""Ten megabytes of every byte, and sequences that act on a terminal."""
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("pass", "ok"), ("raise ValueError('\\x1b[31mred')", "failed"), ("os._exit(3)", "crashed")]
+)
+def test_what_a_cell_prints_changes_no_result_and_acts_on_no_terminal(tmp_path, end, status):
+    arguments = [
+        "--backend",
+        backend(tmp_path, f"{NOISE}; {end}"),
+        "--backend",
+        "numpy",
+        "--no-parity",
+        "--out",
+        tmp_path / "run",
+    ]
+    done = samebench("run", *arguments, *SMALL)
+    mine, reference = sorted(report(tmp_path / "run")["cells"], key=lambda cell: cell["backend"] == "numpy")
+    assert mine["status"] == status and "\x1b" not in done.stdout + done.stderr
+    assert status != "ok" or mine["metrics"] == reference["metrics"]
+    (log,) = (path for path in tmp_path.glob("run/cells/*/log.txt") if "mine" in path.parent.name)
+    assert b"\x1b[31mred" in log.read_bytes() and log.stat().st_size < 3 * 2**20
+
+
+LEAVES_CHANGES = """if "LEFT" not in os.environ:
+            state = os.getcwd(), os.umask(0o077), signal.getsignal(signal.SIGTERM), locale.setlocale(locale.LC_ALL)
+            with open(SEEN, "a") as seen:
+                seen.write(f"{state}\\n")
+        os.environ["LEFT"] = "x"
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        locale.setlocale(locale.LC_ALL, "C")
+        os.chdir("/")"""
+"""Code of a cell that writes down the state of its process, and changes it."""
+
+
+def test_what_a_cell_changes_in_its_process_ends_with_it(tmp_path):
+    (seen := tmp_path / "seen").touch()
+    file = backend(tmp_path, LEAVES_CHANGES.replace("SEEN", repr(str(seen))))
+    arguments = ["--backend", file, "--no-parity", "--seeds", "3", "--out", "run"]
+    assert samebench("run", *arguments, *SMALL, cwd=tmp_path).returncode == 0, (
+        "a cell that changes its folder can be stored"
+    )
+    lines = seen.read_text().splitlines()
+    assert len(lines) == 3 and len({*lines}) == 1 and str(tmp_path) in lines[0]
+
+
+def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path):
+    file = backend(tmp_path, "time.time = iter(range(2 * 10**9, 0, -1)).__next__")
+    assert samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL).returncode == 0
+    (cell,) = report(tmp_path / "run")["cells"]
+    seconds = {name: value for name, value in cell["time"].items() if name.endswith("_s") and isinstance(value, float)}
+    assert seconds.keys() >= {"first_step_s", "train_s", "total_s", "process_s"}
+    assert all(0 <= value < 1000 for value in seconds.values()), seconds
+
+
+SECRET = "hunter2-correct-horse"
+SECRETS = dict.fromkeys(
+    ("GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "TF_API_KEY", "XLA_PASSWORD", "MY_OWN_VARIABLE"), SECRET
+)
+
+
+def test_secrets_of_the_environment_are_stored_nowhere(tmp_path):
+    file = backend(tmp_path, "raise ValueError('too bad')")
+    arguments = ["--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL]
+    done = samebench("run", *arguments, env=os.environ | SECRETS)
+    shown = [
+        samebench("report", tmp_path / "run", "--format", name, env=os.environ | SECRETS).stdout
+        for name in ("json", "table")
+    ]
+    stored = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.name == "log.txt" for path in stored) and any(path.name == "result.json" for path in stored)
+    assert not [path for path in stored if SECRET.encode() in path.read_bytes()]
+    assert SECRET not in "".join([done.stdout, done.stderr, *shown])
 
 
 def test_an_invalid_result_is_kept_as_evidence(tmp_path):
@@ -175,7 +273,7 @@ def test_another_interpreter_can_run_a_backend(tmp_path):
     assert done.returncode == 2 and has(done.stderr, "/bin/false") and has(done.stderr, "numpy"), done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_stopped_run_prints_how_to_resume(tmp_path, number):
     file = backend(tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
     process = subprocess.Popen(
@@ -238,7 +336,8 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
     first = subprocess.Popen(command("run", "--backend", file, *arguments), stderr=subprocess.DEVNULL)
     wait_for(lambda: (tmp_path / "pid").exists())
     second = samebench("run", "--backend", "numpy", *arguments)
-    assert second.returncode == 2 and has(second.stderr, first.pid) and has(second.stderr, tmp_path / "run")
+    assert second.returncode == 2 and has(second.stderr, tmp_path / "run")
+    assert has(second.stderr, first.pid) and has(second.stderr, socket.gethostname())
     first.kill()
     first.wait()
     assert samebench("run", "--backend", "numpy", *arguments).returncode == 0, "the lock went with its process"
@@ -327,6 +426,12 @@ def test_a_cell_costs_little_beyond_its_own_process(tmp_path):
     assert min(ours) < 0.05 * slowness()
 
 
+def held() -> tuple[int, int, str]:
+    """The open files, the threads, and the children of this process, also those that have ended."""
+    children = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    return len(os.listdir("/proc/self/fd")), threading.active_count(), "".join(children)
+
+
 def test_processes_and_files_do_not_accumulate(tmp_path):
     from harness.running.process import run_worker
 
@@ -336,7 +441,17 @@ def test_processes_and_files_do_not_accumulate(tmp_path):
         )
 
     assert run_one().code == 1, "there is no such request"
-    before = len(os.listdir("/proc/self/fd"))
+    before = held()
     for _ in range(5):
         run_one()
-    assert len(os.listdir("/proc/self/fd")) == before
+    wait_for(lambda: held() == before, seconds=5)
+
+
+def test_a_run_of_many_cells_leaves_nothing_open(tmp_path, monkeypatch):
+    """The cells themselves take no time. tests/slow/soak.py has hundreds of real ones."""
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    run_here(tmp_path / "run", [cell()], monkeypatch)
+    before = held()
+    found = run_here(tmp_path / "run", [cell(seed=seed) for seed in range(200)], monkeypatch)
+    assert found == {"numpy": ("ok", None)} and held() == before and not list(temporary.iterdir())

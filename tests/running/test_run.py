@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import pty
 import re
 import sys
 
 import pytest
-from command import SMALL, backend, command, processor_seconds, report, samebench, words
+from command import SMALL, backend, command, on_a_terminal, processor_seconds, report, samebench, words
 from refusals import has
 
 from harness.cli import COMMANDS
@@ -47,16 +44,10 @@ def test_a_run_prints_its_table(run):
 
 
 def test_a_terminal_shows_the_progress_of_a_run(tmp_path):
-    process, terminal = pty.fork()
-    if not process:
-        arguments = ["run", "--backend", "numpy", "--no-parity", "--seeds", "2", "--out", tmp_path / "run", *SMALL]
-        os.execvpe(sys.executable, command(*arguments), os.environ | {"TERM": "xterm-256color", "COLUMNS": "120"})
-    said = b""
-    with contextlib.suppress(OSError):  # which is how a terminal says that nobody writes any more
-        while part := os.read(terminal, 65536):
-            said += part
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
+    arguments = ["run", "--backend", "numpy", "--no-parity", "--seeds", "2", "--out", tmp_path / "run", *SMALL]
+    code, said = on_a_terminal(*arguments)
+    assert code == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)
     assert "0/2" in text and "1/2" in text
     assert "scratch-cnn numpy/default seed 0: epoch 1 of 1, loss " in text and " left" in text
     assert "[2/2] scratch-cnn numpy/default seed 1: ok" in text

@@ -14,6 +14,7 @@ from command import SMALL, backend, cells, samebench
 from refusals import refused
 from runs import HASH, Silent, answer, cell, certificate, finished, pictured, run_here
 
+from harness.errors import UsageError
 from harness.forms import NAMED, problems
 from harness.plugins import load_plugins
 from harness.report.summary import Report
@@ -163,6 +164,19 @@ def test_a_folder_that_was_closed_is_moved_aside(as_a_user, monkeypatch, mode, w
         found = run_here(as_a_user / "out", [cell("bad"), cell("good")], monkeypatch, work, parity=True)
         assert found["good"] == ("ok", None)
         assert found["bad"][0] == ("invalid" if what == "cell" else "ok")
+
+
+@pytest.mark.parametrize(("mode", "code"), [(0o000, "unreadable-file"), (0o500, "not-writable")])
+def test_a_folder_that_is_closed_to_the_user_is_refused_before_any_cell(as_a_user, monkeypatch, mode, code):
+    (closed := as_a_user / "closed").mkdir()
+    closed.chmod(mode)
+    done = []
+    for out in (closed, closed / "run"):
+        with refused(UsageError, code, out):
+            run_here(out, [cell()], monkeypatch, lambda *given: done.append(given))
+        with refused(UsageError, "unreadable-file" if mode == 0 else "not-a-run", out):
+            Store.open(out)
+    assert not done
 
 
 def test_a_backend_that_removes_its_own_file_ends_its_certificate_only(tmp_path, monkeypatch):
@@ -486,8 +500,6 @@ def test_pictures_that_are_no_arrays_are_left_out(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("change", [{"plan": [3]}, {"plan": {}}, {"host": "x"}, {"config": None}, {"started": 3}])
 def test_a_record_of_another_form_is_refused_with_its_path(tmp_path, monkeypatch, change):
-    from harness.errors import UsageError
-
     run_here(tmp_path, [cell()], monkeypatch)
     write_json(tmp_path / "run.json", json.loads((tmp_path / "run.json").read_text()) | change)
     with refused(UsageError, "unreadable-file", "run.json", next(iter(change))):
