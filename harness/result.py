@@ -251,8 +251,8 @@ class TimeForm(Struct, kw_only=True):
     peak_flops: AtLeast0 = 0.0
     read_per_s: list[AtLeast0] = []
     in_memory_per_s: list[AtLeast0] = []
-    """Older cells lack the speeds of all segments, the probes of the machine, the turn, and the operations of an item. Only cells with an own pipeline have
-    the last two."""
+    """Older cells lack the speeds of all segments, the probes of the machine, the turn, and the operations of an item. Only cells
+    with `--pipeline own` have the last two."""
 
 
 class PhasesForm(Struct):

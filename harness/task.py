@@ -74,7 +74,7 @@ class TaskContext:
     """The source of training batches: see `harness.pictures.inputs.DataOptions`."""
 
     input_rates: dict[str, list[float]] = field(default_factory=dict)
-    """With an own pipeline: pictures per second of reading alone ("read"), and of training on pictures in memory
+    """With `--pipeline own`: pictures per second of reading alone ("read"), and of training on pictures in memory
     ("in_memory")."""
 
     def first_weights(self, model: Model) -> Weights:

@@ -352,7 +352,7 @@ class Jax(Backend[Net]):
         return GrainPipeline(examples)
 
     def sources(self, batches: Batches) -> tuple[Iterator[Uploaded], Array]:
-        """The examples on the device for each step, and their rows: all examples and the rows of a batch; or, with an own pipeline,
+        """The examples on the device for each step, and their rows: all examples and the rows of a batch; or, with `--pipeline own`,
         a batch and all its rows."""
         source = self.on_device(batches.examples)
         if isinstance(source, Uploaded):

@@ -57,7 +57,7 @@ class Pictures:
 
 
 class GatheringModel(keras.Model):
-    """A functional model whose steps gather the pictures of a batch from their rows. The batches of an own pipeline are complete."""
+    """A functional model whose steps gather the pictures of a batch from their rows. With `--pipeline own`, batches are complete."""
 
     pictures: Pictures | None = None
 

@@ -34,8 +34,8 @@ class FileExamples(Examples):
     def of(cls, examples: Examples, augmentation: Augmentation, seed: int) -> Self:
         if examples.files is None:
             raise UsageError(
-                "an own pipeline reads picture files, and this dataset has none: use folder:PATH or another dataset of photos, or "
-                "leave out --pipeline own",
+                "--pipeline own reads picture files, and this dataset has none: use folder:PATH or another dataset of photos, or "
+                "leave the option out",
                 code="conflicting-options",
             )
         return cls(

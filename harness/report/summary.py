@@ -249,7 +249,7 @@ def work_seconds(time: Mapping[str, Any]) -> float:
 
 
 def _input(time: Mapping[str, Any]) -> dict[str, float]:
-    """The speeds of a cell with an own pipeline: of reading alone, and of training on pictures in memory; and the share of its time
+    """The speeds of a cell with `--pipeline own`: of reading alone, and of training on pictures in memory; and the share of its time
     that it loses to its input. Empty for other cells."""
     if not (time["images_per_s"] and time.get("read_per_s") and time.get("in_memory_per_s")):
         return {}

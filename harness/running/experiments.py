@@ -31,7 +31,7 @@ class Experiments(NamedTuple):
 
 
 def experiments(plugins: Plugins, config: Config, pipeline: str = "harness") -> Experiments:
-    """An experiment for each requested task. A task that has no fitting weights, or no training for an own pipeline, is left out.
+    """An experiment for each requested task. A task that has no fitting weights, or does not train with `--pipeline own`, is left out.
     If the user has named this task, UsageError is raised."""
     tasks = [plugins.tasks[name] for name in dict.fromkeys(config.tasks or plugins.tasks)]
     found = Experiments([], [])

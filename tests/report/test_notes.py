@@ -143,7 +143,7 @@ def test_all_native_semantics_of_a_backend_are_listed():
         return ok(replace(CELL, task=task, semantics="native"), evidence={"device": "cpu", "own_ways": ways})
 
     said = shown("table", native("scratch-cnn", Adam="epsilon 1e-7"), native("fine-tuning", SGD="no dampening"))
-    assert "Own ways of numpy: Adam: epsilon 1e-7; SGD: no dampening" in said
+    assert "Specific to numpy: Adam: epsilon 1e-7; SGD: no dampening" in said
 
 
 @pytest.mark.parametrize("unknown", ["unknown", "not said"])

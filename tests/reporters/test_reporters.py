@@ -236,7 +236,7 @@ def test_native_runs_are_separate_and_explained():
     )
     text = " ".join(REPORTERS["table"](report(ok(), native)).split())
     assert (
-        "each framework's own optimiser and first weights" in text and "Own ways of numpy: Adam: epsilon 1e-7" in text
+        "each framework's own optimiser and first weights" in text and "Specific to numpy: Adam: epsilon 1e-7" in text
     )
     assert len(report(ok(), native).summary) == 2
 

@@ -84,7 +84,7 @@ def test_the_report_has_the_speeds_of_reading_and_training(run):
     assert "each framework's own input pipeline: images/s" in words(text)
     for header in ("reading alone", "training in memory", "training from files", "waiting"):
         assert header in words(text)
-    assert "Own ways of reading: input pipeline: a loop that takes its time" in words(text)
+    assert "Specific to reading: input pipeline: a loop that takes its time" in words(text)
     [row] = [row for row in json.loads(samebench("report", folder, "--format", "json").stdout)["summary"] if row["n"]]
     read, in_memory = (row["input"][name]["median"] for name in ("read_per_s", "in_memory_per_s"))
     assert read < 1 / 0.002  # a picture takes 2 ms

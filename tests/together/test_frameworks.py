@@ -77,7 +77,7 @@ def test_native_semantics_are_described_and_not_certified(tmp_path):
     done = samebench("run", "--semantics", "native", *scratch, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "native semantics: each framework's own optimiser and first weights" in " ".join(done.stdout.split())
-    assert "Own ways of keras: first weights: " in samebench("report", tmp_path / "run", "--full").stdout
+    assert "Specific to keras: first weights: " in samebench("report", tmp_path / "run", "--full").stdout
     cells = json.loads(samebench("report", tmp_path / "run", "--format", "json").stdout)["cells"]
     assert {cell["parity"]["verdict"].partition(":")[0] for cell in cells} == {"not-checked"}
     assert len({cell["evidence"]["weights"] for cell in cells}) == 3, "each framework draws its own weights"

@@ -161,7 +161,7 @@ def _own_ways(results: Sequence[Result]) -> Iterator[str]:
         if result.cell.own and result.status == "ok":
             changes.setdefault(result.shown, {}).update(result.evidence.get("own_ways", {}))
     for backend, ways in changes.items():
-        yield f"Own ways of {backend}: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
+        yield f"Specific to {backend}: " + "; ".join(f"{name}: {how}" for name, how in ways.items())
 
 
 def _disturbed(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
