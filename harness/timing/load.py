@@ -127,16 +127,16 @@ def _by_children() -> float:
     """Processor seconds of all child processes: of those that run, such as the workers of an input pipeline, and of those that have
     ended."""
     ended = os.times()
-    return ended.children_user + ended.children_system + sum(map(_seconds_of, _children("self")))
+    return ended.children_user + ended.children_system + sum(map(_seconds_of, descendants("self")))
 
 
-def _children(process: str) -> list[str]:
-    """The numbers of the child processes that run, and of their children; empty if the system does not list them."""
+def descendants(process: str) -> list[str]:
+    """The numbers of the child processes, and of their children; empty if the system does not list them."""
     found = []
     with suppress(OSError):
         for thread in Path("/proc", process, "task").iterdir():
             for child in (thread / "children").read_text().split():
-                found += [child, *_children(child)]
+                found += [child, *descendants(child)]
     return found
 
 

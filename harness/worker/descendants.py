@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from harness.timing.load import descendants
+
 MARK = "SAMEBENCH_CELL_PROCESS"
 """The environment variable that marks all processes of a cell, with a value of its own."""
 
@@ -32,12 +34,7 @@ def adopt_orphans() -> None:
 
 def below(process: int) -> list[int]:
     """The children of a process, their children, and so on, without those that have ended. Empty if the system does not list them."""
-    found = []
-    for child in _children(process):
-        found += below(child)
-        if runs(child):
-            found.append(child)
-    return found
+    return [child for child in map(int, descendants(str(process))) if runs(child)]
 
 
 def marked(value: str) -> list[int]:
@@ -78,11 +75,3 @@ def _end(find: Callable[[], list[int]]) -> int:
         ended.update(found)
         time.sleep(0.01)
     return len(ended)
-
-
-def _children(process: int) -> list[int]:
-    found = []
-    with suppress(OSError):
-        for thread in (PROC / str(process) / "task").iterdir():
-            found += [int(child) for child in (thread / "children").read_text().split()]
-    return found
