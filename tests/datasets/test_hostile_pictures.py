@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import command
+from command import SMALL, command
 from folders import picture_folder
 from PIL import Image
 from refusals import refused
@@ -105,17 +105,7 @@ def test_a_name_of_a_broken_picture_is_shown_in_one_line(root, name):
 def test_a_folder_with_a_name_that_is_no_text_can_be_trained_on_and_saved(tmp_path):
     root = os.fsencode(picture_folder(tmp_path / "pictures"))
     os.rename(root, root + b"-\xff")
-    options = [
-        "--task",
-        "scratch-cnn",
-        "--precision",
-        "float64",
-        "--set",
-        "segment_s=0",
-        "--set",
-        "scratch-cnn.epochs=1",
-    ]
-    options += ["--set", "scratch-cnn.batch_size=4", "--set", "data.size=8", "--no-parity", "--out", "run"]
+    options = [*SMALL, "--set", "scratch-cnn.batch_size=4", "--set", "data.size=8", "--no-parity", "--out", "run"]
     arguments = [*command("run", "--backend", "numpy", *options, "--dataset"), b"folder:pictures-\xff"]
     done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, timeout=100)
     assert done.returncode == 0, done.stderr
