@@ -155,7 +155,9 @@ def test_disturbed_speeds_are_marked_and_not_compared():
     slow = done("b", evidence={"device": "cpu", "disturbed": "a timer went off"})
     found = overview(done("a"), slow, *three("fine-tuning"))
     assert found.table.rows[1][4] == "100*"
-    assert found.answer.endswith("c had the highest speed in 1 of the 1 tasks with stable speeds (fewer than 6 seeds, so not tested).")
+    assert found.answer.endswith(
+        "c had the highest speed in 1 of the 1 tasks with stable speeds (fewer than 6 seeds, so not tested)."
+    )
     assert found.exceptions == ["* Unstable: scratch-cnn on b, seed 0: a timer went off"]
 
 
