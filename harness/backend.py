@@ -135,9 +135,11 @@ class Backend(ABC, Generic[Net]):
         self.device: Device = self.start(device)
         check_device(f"{self.name}: start", self.device)
         if precision == "tf32" and self.device == "cpu":
-            raise Unsupported("tf32 exists on NVIDIA GPUs only; on a CPU use float32", code="unsupported-mode")
+            raise Unsupported("tf32 exists on NVIDIA GPUs only: use float32 on a CPU", code="unsupported-mode")
         if device not in ("auto", self.device):
-            raise WrongDevice(f"{self.name} should run on the {device}, but it runs on the {self.device}")
+            raise WrongDevice(
+                f"{self.name} should run on the {device}, but it runs on the {self.device}; {WrongDevice.do}"
+            )
 
     @final
     def on_device(self, examples: Examples) -> Any:

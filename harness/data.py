@@ -51,6 +51,20 @@ class Examples:
         """Some of these pictures, divided as a network takes them."""
         return np.divide(images, self.divisor, dtype=dtype)
 
+    def wrong_scale(self) -> str | None:
+        """What is wrong if these pixels cannot mean what their type says, with what to do. The first pictures are examined."""
+        first = self.images[:64]
+        if not first.size or not np.isfinite(most := float(first.max())):
+            return None
+        if self.divisor > 1 and most == 1:
+            return f"pixels of 0 and 1, which are divided by {self.divisor}: give them as floating-point numbers, or set pixel_max to 1"
+        if self.divisor == 1 and most > 1 and first.dtype.kind == "f" and not np.any(first % 1):
+            return (
+                f"whole pixels up to {most:.0f} as {first.dtype}, and floating-point pixels are not divided: give them as uint8, or "
+                "divide them by their largest value"
+            )
+        return None
+
     def take(self, rows: Array) -> Examples:
         """Some of these examples, as new arrays."""
         files = None if self.files is None else self.files[rows]
@@ -93,6 +107,8 @@ class Dataset:
                 code="wrong-type",
             )
         for split, examples in (("train", self.train), ("test", self.test)):
+            if scale_problem := examples.wrong_scale():
+                raise DataError(f"{self.name}: the {split} split has {scale_problem}", code="wrong-type")
             present = np.unique(examples.labels)
             if len(present) < 2:
                 raise DataError(
@@ -102,7 +118,7 @@ class Dataset:
             if present[0] < 0 or present[-1] >= len(self.classes):
                 raise DataError(
                     f"{self.name}: the {split} split has labels from {present[0]} to {present[-1]}, "
-                    f"outside its {len(self.classes)} classes",
+                    f"and they must be numbers from 0 to {len(self.classes) - 1}, one for each class",
                     code="wrong-classes",
                 )
 

@@ -142,6 +142,7 @@ class WrongDevice(Unavailable):
     """A backend would not run on the requested device."""
 
     code = "wrong-device"
+    do = "choose another --device, or install the build of its framework for this one"
 
 
 class ContractError(SamebenchError):

@@ -187,6 +187,7 @@ class ProvenanceForm(Struct):
     samebench: CodeForm | UnsetType = UNSET
     environment: dict[str, str] = {}
     accelerator: dict[str, str] = {}
+    frameworks: list[str] = []
 
 
 class ScoreForm(Struct, forbid_unknown_fields=True):

@@ -118,7 +118,7 @@ class Metric:
         for name, allowed in CHOICES.items():
             if (value := getattr(self, name)) not in allowed:
                 raise SpecError(
-                    f"metric {self.name}: {name} is one of {', '.join(map(str, allowed))}, not {value!r}",
+                    f"metric {self.name}: {name} must be one of {', '.join(map(str, allowed))}, not {value!r}",
                     code="unknown-name",
                 )
         if not self.name.isidentifier() or self.name in RESERVED:
@@ -135,7 +135,7 @@ class Metric:
             )
         if wrong := [key for key in (self.over, *(key for key, _ in self.parts)) if PLAIN_KEY.fullmatch(key) is None]:
             raise SpecError(
-                f"metric {self.name}: the key {shown(wrong[0])} of its points has a quote, a backslash or a control character",
+                f"metric {self.name}: the key {shown(wrong[0])} of its points has a quote, a backslash or a control character: choose another",
                 code="wrong-form",
             )
 
@@ -297,18 +297,20 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
     """Raise SpecError if metrics of one task contradict each other."""
     names = [metric.name for metric in metrics]
     if double := next((name for name in names if names.count(name) > 1), None):
-        raise SpecError(f"the metric {double} is declared twice", code="name-taken")
+        raise SpecError(f"the metric {double} is declared twice: remove one, or rename it", code="name-taken")
     if len(headlines := [metric.name for metric in metrics if metric.headline]) > 1:
         raise SpecError(f"a task has at most one headline, not {' and '.join(headlines)}", code="conflicting-options")
     for metric in metrics:
         for other in filter(None, (metric.of, metric.at, metric.sample)):
             if other not in names:
                 raise SpecError(
-                    f"the metric {metric.name} refers to {other}, which is not declared", code="unknown-name"
+                    f"the metric {metric.name} refers to {other}, which the task does not declare: declare it too",
+                    code="unknown-name",
                 )
         if metric.form == "value" and metric.of and not _is_at_a_point(metric, metrics[names.index(metric.of)]):
             raise SpecError(
-                f"the metric {metric.name} is read from {metric.of}, which is no curve over {metric.at or 'a metric'}",
+                f"the metric {metric.name} is read from {metric.of}, which is no curve over {metric.at or 'a metric'}: "
+                "declare it as one",
                 code="conflicting-options",
             )
 

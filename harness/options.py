@@ -103,13 +103,15 @@ def _change_one(options: Any, path: str, steps: list[str], value: Any, where: st
         raise _UnknownOption(prefix, name, names)
     current, choices = getattr(options, name), _choices(options, name)
     if rest and not is_dataclass(current):
-        raise UsageError(f"{where}{path}: {name!r} is a value, not a group of options", code="wrong-type")
+        raise UsageError(
+            f"{where}{path}: {name!r} is a value, not a group of options: set it itself", code="wrong-type"
+        )
     if is_dataclass(current) and not rest:
         raise UsageError(_not_a_value(f"{where}{path}", current, choices, value), code="wrong-type")
     if not rest:
         value = _checked(get_type_hints(type(options))[name], value, f"{where}{path}")
     elif choices and rest == [NAME]:
-        if value not in choices:
+        if value not in [*choices]:  # a list is no key
             raise UsageError(
                 f"{where}{path} must be {' or '.join(map(repr, sorted(choices)))}, not {value!r}", code="unknown-name"
             )
@@ -189,7 +191,10 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
     elif kind in (int, bool, str):
         allowed, fits = {int: "a whole number", bool: "true or false", str: "a word"}[kind], type(value) is kind
     else:
-        raise UsageError(f"{path} cannot be set: options of the type {kind} are not supported", code="wrong-type")
+        raise UsageError(
+            f"{path} cannot be set: an option must be a number, a word, true or false, or a list, not {kind}",
+            code="wrong-type",
+        )
     if not fits:
         raise UsageError(
             f"{path} must be {allowed}, not {value!r}", code="unknown-name" if origin is Literal else "wrong-type"

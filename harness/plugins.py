@@ -89,7 +89,8 @@ def load_backend(name: str) -> type[Any]:
         backend = manager.hook.samebench_backend()
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"{origin}: samebench_backend() raised {type(error).__name__}: {error}", code="import-failed"
+            f"{origin}: samebench_backend() raised {type(error).__name__}: {error}; it must return the class, and start nothing",
+            code="import-failed",
         ) from error
     if not (isinstance(backend, type) and issubclass(backend, Backend)):
         raise PluginError(
@@ -97,7 +98,9 @@ def load_backend(name: str) -> type[Any]:
             code="wrong-type",
         )
     if missing := sorted(getattr(backend, "__abstractmethods__", ())):
-        raise PluginError(f"{origin}: {backend.__name__} does not define {', '.join(missing)}")
+        raise PluginError(
+            f"{origin}: {backend.__name__} does not define {', '.join(missing)}: define all that is abstract"
+        )
     if not NAME.fullmatch(backend.name):
         raise _invalid_name(origin, backend.name, "backend")
     if not name.endswith(".py") and backend.name != name:
@@ -298,7 +301,8 @@ def _import_entry(name: str, module: str) -> Any:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise PluginError(
-            f"{name} ({module}) cannot be imported: {type(error).__name__}: {error}", code="import-failed"
+            f"{name} ({module}) cannot be imported: {type(error).__name__}: {error}; run python -m {module} to see where",
+            code="import-failed",
         ) from error
 
 
@@ -315,7 +319,8 @@ def import_file(file: Path, kind: str) -> Any:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise PluginError(
-            f"{file} cannot be imported: {type(error).__name__}: {error}", code="import-failed"
+            f"{file} cannot be imported: {type(error).__name__}: {error}; run it with Python to see where",
+            code="import-failed",
         ) from error
     return module
 

@@ -227,7 +227,8 @@ class Recipe:
                 raise SpecError(f"{model.name} has no part {start!r}; it has {', '.join(known)}", code="unknown-name")
         if not self.learned(model):
             raise SpecError(
-                f"nothing of {model.name} learns: all parts with parameters are at rate 0", code="conflicting-options"
+                f"nothing of {model.name} learns: all parts with parameters are at rate 0; set another rate for one",
+                code="conflicting-options",
             )
         if self.loss != loss_for(model):
             raise SpecError(

@@ -84,7 +84,8 @@ class Window(NamedTuple):
         ]
         if min(sizes) < 1:
             raise SpecError(
-                f"a window of {self.kernel} with padding {self.padding} does not fit a picture of {shape[:2]}",
+                f"a window of {self.kernel} with padding {self.padding} does not fit a picture of {shape[:2]}: "
+                "make it smaller, or pad more",
                 code="wrong-shape",
             )
         return sizes[0], sizes[1]
@@ -195,7 +196,7 @@ class Conv(Layer):
         _needs_picture(shape)
         if shape[-1] % self.groups or self.channels % self.groups:
             raise SpecError(
-                f"{self.groups} groups do not divide {shape[-1]} channels in and {self.channels} out",
+                f"{self.groups} groups must divide the {shape[-1]} channels in and the {self.channels} out",
                 code="wrong-shape",
             )
         return (*self.window.output(shape), self.channels)
@@ -240,7 +241,8 @@ class Activation(Layer):
     def __post_init__(self) -> None:
         if self.function not in ACTIVATION_KINDS:
             raise SpecError(
-                f"unknown activation {self.function!r}; known are {', '.join(ACTIVATION_KINDS)}", code="unknown-name"
+                f"unknown activation {self.function!r}: choose one of {', '.join(ACTIVATION_KINDS)}",
+                code="unknown-name",
             )
 
     def __str__(self) -> str:
@@ -537,7 +539,10 @@ def check_weights(model: Model, weights: Weights) -> None:
         if name in weights and weights[name].shape != parameter.shape
     ]
     if wrong:
-        raise SpecError(f"these weights do not fit {model.name}: " + "; ".join(wrong), code="wrong-weights")
+        raise SpecError(
+            f"these weights do not fit {model.name}: {'; '.join(wrong)}; give weights of this network",
+            code="wrong-weights",
+        )
 
 
 def fingerprint(weights: Weights) -> str:
@@ -575,7 +580,7 @@ def _names(layers: Sequence[Layer], path: str) -> list[str]:
             )
         names.append(name)
     if doubled := [name for name, count in Counter(names).items() if count > 1]:
-        raise SpecError(f"{path}: two layers are named {doubled[0]!r}", code="name-taken")
+        raise SpecError(f"{path}: two layers are named {doubled[0]!r}: rename one", code="name-taken")
     return names
 
 
@@ -613,7 +618,7 @@ def _joined_shape(path: str, layer: Layer, shapes: Sequence[Shape]) -> Shape:
     distinct = {shape if isinstance(layer, Add) else shape[:-1] for shape in shapes}
     if len(distinct) != 1:
         raise SpecError(
-            f"{path}: the paths end in shapes that do not fit together: {', '.join(map(str, shapes))}",
+            f"{path}: the paths must end in shapes that fit together, not in {', '.join(map(str, shapes))}",
             code="wrong-shape",
         )
     return shapes[0] if isinstance(layer, Add) else (*shapes[0][:-1], sum(shape[-1] for shape in shapes))

@@ -149,6 +149,7 @@ FAULTS = [
         "A memory limit, and the errors of Python and C++",
         (
             "tests/running/test_faults.py::test_memory_can_be_limited",
+            "tests/running/test_faults.py::test_a_cell_without_memory_has_the_peak_of_its_memory",
             "tests/running/test_faults.py::test_a_failed_cell_is_a_row_and_the_others_run[no memory]",
             "tests/running/test_faults.py::test_a_failed_cell_is_a_row_and_the_others_run[no memory in C++]",
         ),
@@ -170,6 +171,7 @@ FAULTS = [
         (
             "tests/running/test_faults.py::test_a_failed_cell_is_a_row_and_the_others_run[a hang]",
             "tests/running/test_faults.py::test_a_failed_cell_is_a_row_and_the_others_run[a deaf hang]",
+            "tests/running/test_faults.py::test_a_result_that_comes_after_the_time_limit_does_not_count",
             "tests/running/test_doctor.py::test_a_probe_survives_a_crash_of_the_backend",
             "tests/running/test_faults.py::test_a_cell_that_leaves_its_group_ends_at_the_time_limit",
         ),
@@ -269,14 +271,20 @@ FAULTS = [
     Fault(
         30,
         "A backend imports a second framework",
-        "Not injected",
-        why_not="samebench does not look at what a backend imports, so there is nothing to break.",
+        "A backend that imports a module with the name of another framework",
+        (
+            "tests/worker/test_provenance.py::test_a_second_framework_in_the_process_is_stored_and_named",
+            "tests/worker/test_provenance.py::test_the_framework_of_a_backend_is_no_second_one",
+        ),
     ),
     Fault(
         31,
         "Another process uses the GPU",
-        "Not injected",
-        why_not="samebench stores the memory that all processes use, but does not judge it.",
+        "A faked library of the driver that lists processes and memory",
+        (
+            "tests/timing/test_gpu.py::test_other_users_of_the_gpu_are_named",
+            "tests/timing/test_gpu.py::test_a_cell_on_a_gpu_that_others_use_is_disturbed",
+        ),
     ),
     Fault(
         32,
@@ -558,6 +566,7 @@ FAULTS = [
         (
             "tests/test_data.py::test_unusable_data_are_refused",
             "tests/test_data.py::test_pixels_of_both_splits_have_the_same_range",
+            "tests/test_data.py::test_pixels_of_another_scale_than_their_type_says_are_refused",
         ),
     ),
     Fault(
@@ -613,7 +622,7 @@ FAULTS = [
         "One to five pairs, and pairs without any variance",
         (
             "tests/report/test_compare.py::test_too_few_pairs_have_no_interval_and_no_verdict_but_undecided",
-            "tests/report/test_stats.py::test_pairs_without_any_deviation_are_certain",
+            "tests/report/test_compare.py::test_ratios_without_any_deviation_were_not_measured",
             "tests/reporters/test_reporters.py::test_two_seeds_have_no_interval",
         ),
     ),

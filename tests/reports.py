@@ -9,6 +9,7 @@ import numpy as np
 from harness.plugins import load_plugins
 from harness.report.summary import Report
 from harness.result import Cell, Result
+from harness.running.store import Store
 from harness.storage.sealed import PICTURES
 
 REPORTERS = load_plugins().reporters
@@ -53,6 +54,12 @@ class Kept:
 
 def report(*results: Result, **kept) -> Report:
     return Report.of(Kept(results, **kept))
+
+
+def all_reports(store: Store) -> str:
+    """The texts of all report formats of a run."""
+    found = Report.of(store)
+    return "\n".join(REPORTERS[name](found) for name in REPORTERS)
 
 
 def certified(verdict: str = "equal", steps: int = 20, **numbers: float) -> dict[str, object]:

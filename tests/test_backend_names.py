@@ -98,7 +98,7 @@ def test_different_paths_of_a_file_are_the_same_backend(tmp_path, monkeypatch):
     named = ["mine.py", "./mine.py", str(tmp_path / "mine.py"), "link.py", "numpy", "numpy"]
     settings = Settings.of(PLUGINS, [Source("here", {**SCRATCH, "backends": named})])
     cells = plan_cells(settings, experiments(PLUGINS, settings.config).chosen)
-    assert [cell.backend for cell in cells] == ["mine.py", "numpy"]
+    assert [cell.backend for cell in cells] == [str(tmp_path / "mine.py"), "numpy"]
 
 
 def test_keys_of_installed_backends_are_stable():
@@ -257,3 +257,25 @@ def test_a_mode_of_another_backend_is_unsupported_beside_a_mode_that_the_backend
     for others, mode in (([], "compiled"), (["default"], "compild")):
         with refused(UsageError, "unknown-name", mode):
             planned("numpy", mode=mode, others=others)
+
+
+def test_a_backend_file_is_known_by_its_full_path(tmp_path, monkeypatch):
+    """So the run can be resumed from another folder, and all its pictures are judged."""
+    (tmp_path / "mine.py").write_text(FILE.replace("FAULT", ""))
+    (tmp_path / "sub").mkdir()
+    for folder, file in ((tmp_path, "mine.py"), (tmp_path / "sub", "../mine.py")):
+        monkeypatch.chdir(folder)
+        source = Source("typed", {"backends": [file, "numpy"], "python": {file: "/usr/bin/python3"}})
+        full = str(tmp_path / "mine.py")
+        assert source.by_path == {"backends": [full, "numpy"], f"python.{full}": "/usr/bin/python3"}
+        assert source.named == {full, "numpy"}
+
+
+def test_a_run_can_be_resumed_from_another_folder(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE.replace("FAULT", ""))
+    (tmp_path / "sub").mkdir()
+    run = ["run", "--no-parity", "--out", tmp_path / "run", *SMALL]
+    assert samebench(*run, "--backend", "mine.py", cwd=tmp_path).returncode == 0
+    again = samebench(*run, "--backend", "../mine.py", cwd=tmp_path / "sub")
+    assert again.returncode == 0 and "seed 0: ok" not in again.stderr
+    assert len(list((tmp_path / "run" / "cells").iterdir())) == 1

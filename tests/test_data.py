@@ -70,6 +70,30 @@ def test_pixels_of_both_splits_have_the_same_range():
         Dataset("mixed", ("a", "b"), replace(examples(), pixel_max=16), examples())
 
 
+@pytest.mark.parametrize(
+    ("pixels", "pixel_max", "values"),
+    [(np.float32([0, 255]), 255, ("float32", 255, "uint8")), (np.uint8([0, 1]), 255, ("0 and 1", 255, "pixel_max"))],
+)
+def test_pixels_of_another_scale_than_their_type_says_are_refused(pixels, pixel_max, values):
+    images = np.resize(pixels, (10, 2, 2, 1))
+    wrong = Examples(images, np.arange(10) % 2, pixel_max)
+    with refused(DataError, "wrong-type", "mixed", "train", *values):
+        Dataset("mixed", ("a", "b"), wrong, wrong)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "pixel_max"),
+    [
+        (np.float32([0, 1]), 255), (np.float32([-3, 0.5, 117.25]), 255), (np.uint8([0, 1]), 1), (np.uint8([0]), 255),
+        (np.float64([0.5, 1]), 255), (np.uint8([0, 255]), 255), (np.float32([0, np.inf]), 255),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_pixels_of_a_possible_scale_are_accepted(pixels, pixel_max):
+    right = Examples(np.resize(pixels, (10, 2, 2, 1)), np.arange(10) % 2, pixel_max)
+    assert Dataset("right", ("a", "b"), right, right).shape == (2, 2, 1)
+
+
 def test_digits_have_their_fixed_split(tmp_path):
     data = digits(LoadRequest(Places(None, tmp_path)))
     assert (len(data.train), len(data.test)) == (1437, 360)

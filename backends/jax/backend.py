@@ -202,7 +202,7 @@ def stock(recipe: Recipe, model: Model, learned: Any) -> Optimizer:
         decays = by_name(model, learned, lambda name: optimizer.decays(model.parameters[name]))
         return partial(optax.adamw, weight_decay=optimizer.weight_decay, mask=decays)
     if optimizer.weight_decay:
-        raise Unsupported("optax.sgd and optax.adam have no weight decay; optax.adamw has decoupled decay")
+        raise Unsupported("optax.sgd and optax.adam have no weight decay: set weight_decay to 0, or use adamw")
     if isinstance(optimizer, Adam):
         return optax.adam
     return partial(optax.sgd, momentum=optimizer.momentum or None, nesterov=optimizer.nesterov)
@@ -321,7 +321,9 @@ class Jax(Backend[Net]):
         try:
             place = jax.devices(found)[0]
         except RuntimeError as error:
-            raise Unavailable(f"JAX finds no {device}: {error}", code="wrong-device") from None
+            raise Unavailable(
+                f"JAX finds no {device}: {error}: use --device cpu, or install JAX for this device", code="wrong-device"
+            ) from None
         jax.config.update("jax_default_device", place)
         self.loops = place.platform != "cpu"
         """Whether XLA runs the loops over steps."""
@@ -329,7 +331,8 @@ class Jax(Backend[Net]):
         self.dtype = jnp.dtype("float64" if self.precision == "float64" else "float32")
         if place.platform not in ("cpu", "gpu"):
             raise Unavailable(
-                f"JAX would run on a {place.platform}, but samebench supports cpu and gpu only", code="wrong-device"
+                f"JAX would run on a {place.platform}, and samebench supports cpu and gpu: use --device cpu",
+                code="wrong-device",
             )
         return "cpu" if place.platform == "cpu" else "gpu"
 

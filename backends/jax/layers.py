@@ -85,7 +85,9 @@ def lower(node: Node, dtype: Any, multiply_dtype: Any, first: Mapping[str, Any])
             return jnp.add
         case Concat():
             return lambda *parts: jnp.concatenate(parts, -1)
-    raise Unsupported(f"jax has no lowering for the layer {type(layer).__name__}", code="unsupported-layer")
+    raise Unsupported(
+        f"jax has no layer {type(layer).__name__}: add it to {__name__}, or leave jax out", code="unsupported-layer"
+    )
 
 
 def normalize(mean: np.ndarray, std: np.ndarray, x: jax.Array) -> jax.Array:

@@ -141,7 +141,9 @@ def lower(node: Node, multiply_dtype: Any) -> tuple[layers.Layer, ...]:
             return (layers.Add(name=name),)
         case Concat():
             return (layers.Concatenate(name=name),)
-    raise Unsupported(f"keras has no lowering for the layer {type(layer).__name__}", code="unsupported-layer")
+    raise Unsupported(
+        f"keras has no layer {type(layer).__name__}: add it to {__name__}, or leave keras out", code="unsupported-layer"
+    )
 
 
 def convolution(layer: Conv, node: Node, dtype: Any) -> tuple[layers.Layer, ...]:

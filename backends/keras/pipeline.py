@@ -39,8 +39,8 @@ class TensorFlowPipeline:
         others = {PurePath(file).suffix.lower() for file in examples.files} - {*READS}
         if others:
             raise Unsupported(
-                f"TensorFlow cannot decode pictures that end in {', '.join(sorted(others))}: its own pipeline reads "
-                f"{', '.join(READS)}",
+                f"TensorFlow cannot decode pictures that end in {', '.join(sorted(others))}: give pictures "
+                f"in {', '.join(READS)}, or use --pipeline harness",
                 code="unknown-format",
             )
         with tf.device("CPU:0"):  # tf.data runs on the CPU, and a GPU gets its batches ahead of time

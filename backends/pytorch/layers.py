@@ -130,7 +130,10 @@ def lower(node: Node) -> tuple[nn.Module, ...]:
             return (Call(torch.add),)
         case Concat():
             return (Call(lambda *parts: torch.cat(parts, 1)),)
-    raise Unsupported(f"pytorch has no lowering for the layer {type(layer).__name__}", code="unsupported-layer")
+    raise Unsupported(
+        f"pytorch has no layer {type(layer).__name__}: add it to {__name__}, or leave pytorch out",
+        code="unsupported-layer",
+    )
 
 
 def to_host_order(x: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ def check_native(recipe: Recipe) -> None:
     if optimizer.l1:
         raise Unsupported("PyTorch's own optimisers have no L1: set l1 to 0, or use aligned semantics")
     if isinstance(optimizer, SGD) and optimizer.decoupled and optimizer.weight_decay:
-        raise Unsupported("torch.optim.SGD adds weight decay to the gradient; it has no decoupled decay")
+        raise Unsupported("torch.optim.SGD has no decoupled weight decay: set decoupled to false, or use adamw")
 
 
 class TrainingLoop(Trainer):

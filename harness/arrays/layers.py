@@ -62,7 +62,9 @@ def apply_layer(
             return inputs[0] + inputs[1], {}
         case Concat():
             return ops.concatenate(inputs, axis=-1), {}
-    raise Unsupported(f"there is no helper for the layer {type(layer).__name__}", code="unsupported-layer")
+    raise Unsupported(
+        f"there is no helper for the layer {type(layer).__name__}: write it in the backend", code="unsupported-layer"
+    )
 
 
 def _values(ops: ArrayOperations, values: tuple[float, ...], x: Any) -> Any:

@@ -196,7 +196,7 @@ def _check_tensors(what: str, found: Any, model: Model | None) -> None:
         if missing or unknown:
             raise ContractError(
                 f"{what} returned {len(found)} tensors whose names differ from those of {model.name}: "
-                f"{'; '.join([*missing, *unknown][:5])}"
+                f"{'; '.join([*missing, *unknown][:5])}; return those of model.parameters"
             )
     for name, tensor in found.items():
         check_array(f"{what}: {name}", tensor, model.parameters[name].shape if model else (...,))

@@ -22,7 +22,7 @@ class Demands:
     named: Collection[str] = field(default_factory=frozenset)
     """The backends that the user has named. They must support all their cells."""
     strict: bool = False
-    """Whether every backend must support all its cells."""
+    """Whether every backend must support all its cells, and no cell may have a warning."""
     allow_differs: bool = False
     """Whether a verdict may be `differs`."""
 
@@ -49,6 +49,8 @@ def shortfalls(folder: Path, cells: Sequence[Cell], results: Sequence[Result], d
     if declined := [result for result in found if result.status == "unsupported" and _must_support(result, demands)]:
         why = "and --strict requires all" if demands.strict else "and the backend was named"
         yield f"{_count(declined, 'is', 'are')} unsupported, {why}: {_reasons(declined)}. {see}"
+    if demands.strict and (warned := [result for result in found if result.warnings]):
+        yield f"{_count(warned, 'has', 'have')} a warning, and --strict allows none: {_warnings(warned)}. {see}"
     different = [result for result in found if result.verdict.is_different]
     if different and not demands.allow_differs:
         yield (
@@ -67,6 +69,10 @@ def _count(results: Sequence[Result], singular: str, plural: str) -> str:
 
 def _reasons(results: Sequence[Result]) -> str:
     return _first(f"{_who(result)}: {result.status}: {result.reason}" for result in results)
+
+
+def _warnings(results: Sequence[Result]) -> str:
+    return _first(f"{_who(result)}: {warning}" for result in results for warning in result.warnings)
 
 
 def _verdicts(results: Sequence[Result]) -> str:

@@ -101,5 +101,8 @@ def _times(report: Report, steps: int, form: str) -> str:
         raise UsageError(f"--steps is for the formats table and markdown, not for {form}", code="conflicting-options")
     tables = training_times(report, steps)
     if not tables:
-        raise UsageError("--steps: the run has no finished training with an undisturbed speed", code="not-found")
+        raise UsageError(
+            "--steps: the run has no finished training with an undisturbed speed: run it again on a quiet machine",
+            code="not-found",
+        )
     return "\n\n".join(map(draw, tables))

@@ -16,7 +16,7 @@ def _where_to(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that run and rerun share."""
     for shared in (
         option("--yes", is_flag=True, help="Confirm a run of more than 1,000 cells."),
-        option("--strict", is_flag=True, help="Exit with 1 if a cell is unsupported."),
+        option("--strict", is_flag=True, help="Exit with 1 if a cell is unsupported or has a warning."),
         option("--allow-differs", is_flag=True, help="Exit with 0 even if a verdict is `differs`."),
         option(
             "--out",

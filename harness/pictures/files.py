@@ -73,5 +73,7 @@ def _fitted(image: Image.Image, shape: Shape) -> Array:
 
 def _mode(channels: int) -> str:
     if channels not in MODES:
-        raise DataError(f"pictures have 1 channel (grey) or 3 (red, green, blue), not {channels}", code="wrong-shape")
+        raise DataError(
+            f"pictures must have 1 channel (grey) or 3 (red, green, blue), not {channels}", code="wrong-shape"
+        )
     return MODES[channels]

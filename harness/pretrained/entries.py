@@ -192,7 +192,9 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
             names, steps = _noted_words(notes, CLASSES), tuple(_noted_words(notes, STEPS))
             check_steps(steps)
         except (SpecError, ValueError) as error:
-            raise SpecError(f"{path}: its notes are not those of samebench: {error}", code="malformed-file") from None
+            raise SpecError(
+                f"{path}: its notes are not those of samebench: {error}; save it again", code="malformed-file"
+            ) from None
         model = network.name
     elif model is None:
         raise UsageError(f"{path} does not name the network of its weights: add --model NAME", code="missing-option")
@@ -202,7 +204,9 @@ def _from_file(path: Path, model: str | None, builders: Named) -> Start:
 
     def class_names() -> tuple[Sequence[str], str]:
         if len(names) != class_count(network):
-            raise DataError(f"{path} does not name its classes", code="wrong-classes")
+            raise DataError(
+                f"{path} does not name its classes: use a file that samebench has saved", code="wrong-classes"
+            )
         return names, f"{path} itself"
 
     facts = {name: one_line(notes.get(name, UNKNOWN)) for name in FACTS} | {"hash": file_hash(path, "sha256:")}

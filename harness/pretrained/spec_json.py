@@ -58,7 +58,9 @@ def model_of(description: Any) -> Model:
         model = Model(description["name"], tuple(description["input_shape"]), trunk, head)
         model.parameters  # noqa: B018 - raises SpecError if the layers do not fit together
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise SpecError(f"this is not the description of a network: {error}", code="malformed-file") from None
+        raise SpecError(
+            f"this is not the description of a network: {error}; save it again", code="malformed-file"
+        ) from None
     return model
 
 

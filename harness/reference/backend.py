@@ -39,7 +39,10 @@ class Net:
     def __init__(self, model: Model, weights: Weights) -> None:
         for node in model.nodes:
             if type(node.layer) not in self.layers:
-                raise Unsupported(f"the reference has no layer {type(node.layer).__name__}", code="unsupported-layer")
+                raise Unsupported(
+                    f"the reference has no layer {type(node.layer).__name__}: add it to harness.reference.layers",
+                    code="unsupported-layer",
+                )
         self.model = model
         self.random = np.random.default_rng(0)
         self.load(weights)

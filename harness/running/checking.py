@@ -67,7 +67,8 @@ class Held:
             message = MESSAGES.decode(line)
         except ValueError as error:
             self.error = SamebenchError(
-                f"the process of the check has sent a message that samebench cannot read: {error}"
+                f"the process of the check has sent a message that samebench cannot read: {error}; repeat the check, and "
+                "report this if it happens again"
             )
             return
         if message.name is not UNSET:

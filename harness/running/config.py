@@ -20,6 +20,7 @@ from harness.options import ABOVE_0, AT_LEAST_1, Range, change, check_ranges, fl
 from harness.pictures.inputs import DataOptions
 from harness.plugins import Plugins
 from harness.result import Cell, Semantics
+from harness.text import is_file
 
 Profile = Literal["quick", "standard", "rigorous"]
 
@@ -120,9 +121,10 @@ class Source(NamedTuple):
 
     @property
     def by_path(self) -> dict[str, Any]:
-        """All values by their paths. Raises UsageError if two spellings of a path set it twice."""
+        """All values by their paths, with the full paths of backend files, so that a run can be resumed from another folder. Raises
+        UsageError if two spellings of a path set it twice."""
         values: dict[str, Any] = {}
-        for path, value in _paths(self.settings):
+        for path, value in map(_with_full_paths, _paths(self.settings)):
             if path in values:
                 raise UsageError(
                     f"{self.where}: {path} is given twice: {values[path]!r} and {value!r}; give it once",
@@ -138,6 +140,19 @@ class Source(NamedTuple):
             return set()
         pythons = {path.removeprefix("python.") for path in self.by_path if path.startswith("python.")}
         return pythons | set(self.by_path.get("backends", ()))
+
+
+def _with_full_paths(setting: tuple[str, Any]) -> tuple[str, Any]:
+    path, value = setting
+    first, dot, backend = path.partition(".")
+    if path == "backends" and isinstance(value, list | tuple):
+        return path, [_full(name) for name in value]
+    return (f"{first}{dot}{_full(backend)}" if first == "python" else path), value
+
+
+def _full(backend: Any) -> Any:
+    """The full path of a backend file; another backend, or a value of a wrong type, as it is."""
+    return os.path.abspath(backend) if isinstance(backend, str) and is_file(backend) else backend
 
 
 def each_once(sources: Sequence[Source]) -> list[Source]:
@@ -243,7 +258,7 @@ def from_file(file: Path) -> Source:
             f"there is no configuration file {file}: give the path of a file that exists", code="not-found"
         ) from None
     except (ValueError, RecursionError, OSError) as error:
-        raise UsageError(f"{file} cannot be read as TOML: {error}", code="unreadable-file") from None
+        raise UsageError(f"{file} cannot be read as TOML: {error}; correct it", code="unreadable-file") from None
     return source
 
 

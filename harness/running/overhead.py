@@ -91,7 +91,7 @@ def pairings(backends: Sequence[str], modes: Sequence[str], against: Path | None
     ]
     if not found:
         raise UsageError(
-            f"no backend to compare has the mode {' or '.join(modes)}: samebench doctor lists modes",
+            f"no backend to compare has the mode {' or '.join(modes)}: choose one that samebench doctor lists",
             code="unknown-name",
         )
     return found
@@ -157,7 +157,8 @@ def _read(file: Path) -> dict[str, Any]:
     ]
     if wrong:
         raise UsageError(
-            f"{file} is not a result of samebench bench-overhead --format json: {wrong[0]}", code="malformed-file"
+            f"{file} is not a result of samebench bench-overhead --format json: {wrong[0]}; measure it again",
+            code="malformed-file",
         )
     return cast(dict[str, Any], found)
 

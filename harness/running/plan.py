@@ -42,7 +42,9 @@ def plan_cells(
     data = {f"data.{path}": value for path, value in flatten(settings.data).items()}
     options = {experiment.task: flatten(settings.tasks[experiment.task]) for experiment in chosen}
     if without := [task for task in options if config.train_limits and TRAIN_LIMIT not in options[task]]:
-        raise UsageError(f"train_limits: {', '.join(without)} has no option {TRAIN_LIMIT}", code="unknown-option")
+        raise UsageError(
+            f"train_limits: {', '.join(without)} has no option {TRAIN_LIMIT}: choose other tasks", code="unknown-option"
+        )
     return [
         Cell(
             experiment.task, backend, mode, config.precision, config.device, experiment.model, experiment.dataset, experiment.weights, seed,

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from harness.result import Status
 from harness.storage.atomic import NEW, free
-from harness.text import printable
+from harness.text import format_bytes, printable
 from harness.worker import guard
 from harness.worker.descendants import MARK, below, end_below, end_marked
 from harness.worker.failures import OUT_OF_MEMORY
+from harness.worker.memory import RSS_UNIT
 from harness.worker.progress import PROGRESS
 
 GRACE, QUICK = 5.0, 0.5
@@ -66,6 +67,9 @@ class Ended:
     last_lines: tuple[str, ...] = ()
     """The last lines of its log."""
 
+    peak_rss_bytes: int = 0
+    """The peak memory of the largest of its processes."""
+
     def explain(self) -> tuple[Status, str]:
         """The status and reason of a process that left no valid result."""
         if self.code is None:
@@ -76,7 +80,8 @@ class Ended:
         lines = [line for line in self.last_lines if any(word in line for word in OUT_OF_MEMORY)]
         if self.by_kernel or lines:
             where = "device" if not self.by_kernel and any(word in lines[-1] for word in OF_DEVICE) else "host"
-            return "oom", f"{where} memory ran out ({how}); {self._last_words()}"
+            peak = format_bytes(self.peak_rss_bytes)
+            return "oom", f"{where} memory ran out ({how}); peak memory on the host {peak}; {self._last_words()}"
         return "crashed", f"{how}; {self._last_words()}"
 
     def _last_words(self) -> str:
@@ -116,12 +121,15 @@ def run_worker(
             write_end = -1
             hearing = threading.Thread(target=_hear, args=(read_end, listen), daemon=True)
             hearing.start()
-            grace = QUICK
+            child, grace = _Child(process), QUICK
             try:
-                code = _wait(process, start + timeout, output)
+                code = _wait(child, start + timeout, output)
+                in_time = code is not None or result.exists()
                 grace = GRACE
             finally:
-                _end_all(process, mark, grace)
+                _end_all(child, mark, grace)
+            if not in_time:
+                result.unlink(missing_ok=True)  # the cell has finished after its time limit
             hearing.join(1.0)
             output.cap(LOG_LIMIT)
             last_lines = output.last_lines()
@@ -130,7 +138,35 @@ def run_worker(
             if end >= 0:
                 os.close(end)
     by_kernel = code == -signal.SIGKILL and _kernel_kills() > kills
-    return Ended(code, time.monotonic() - start, log, by_kernel, last_lines)
+    return Ended(code, time.monotonic() - start, log, by_kernel, last_lines, child.peak_rss_bytes)
+
+
+class _Child:
+    """A process that a thread waits for. `Popen.wait` with a time limit would look only every 50 ms, and does not tell the memory."""
+
+    code: int | None = None
+    """The exit code; None if the process has not ended."""
+
+    peak_rss_bytes = 0
+    """The peak memory of the process, or of one of its children if that is more. A little of it may be memory of this process."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pid, self._process, self._ended = process.pid, process, threading.Event()
+        threading.Thread(target=self._reap, daemon=True).start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the process ends. Returns whether it has ended."""
+        return self._ended.wait(seconds)
+
+    def _reap(self) -> None:
+        try:
+            _, status, used = os.wait4(self.pid, 0)
+        except ChildProcessError:  # the user ignores SIGCHLD, so the system does not keep how a process ended
+            code = 0
+        else:
+            code, self.peak_rss_bytes = os.waitstatus_to_exitcode(status), used.ru_maxrss * RSS_UNIT
+        self.code = self._process.returncode = code
+        self._ended.set()
 
 
 class Log:
@@ -164,20 +200,13 @@ class Log:
         return tuple(text.strip().splitlines()[-LAST:])
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float, log: Log) -> int | None:
+def _wait(child: _Child, deadline: float, log: Log) -> int | None:
     """The exit code; None if the deadline has passed. Meanwhile a very large log is cut, before it fills the disk."""
-    ended = threading.Event()
-
-    def reap() -> None:
-        process.wait()
-        ended.set()
-
-    threading.Thread(target=reap, daemon=True).start()  # `wait` with a timeout looks only every 50 ms
-    while not ended.wait(max(min(POLL, deadline - time.monotonic()), 0)):
+    while not child.wait(max(min(POLL, deadline - time.monotonic()), 0)):
         if time.monotonic() >= deadline:
             return None
         log.cap(FLOOD)
-    return process.returncode
+    return child.code
 
 
 def _hear(pipe: int, listen: Callable[[str], None]) -> None:
@@ -186,20 +215,19 @@ def _hear(pipe: int, listen: Callable[[str], None]) -> None:
             listen(printable(line.rstrip("\n")))
 
 
-def _end_all(process: subprocess.Popen[bytes], mark: str, grace: float) -> None:
+def _end_all(child: _Child, mark: str, grace: float) -> None:
     """Ask the process to end, then kill it and all processes that it has started. A second Ctrl-C skips the wait."""
     try:
-        if process.poll() is None:
-            _signal_group(process, signal.SIGTERM)
-            for member in below(process.pid):
-                _signal_outside(process.pid, member)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(grace)
+        if child.code is None:
+            _signal_group(child, signal.SIGTERM)
+            for member in below(child.pid):
+                _signal_outside(child.pid, member)
+            child.wait(grace)
     finally:
-        if process.poll() is None:
-            end_below(process.pid)  # before the guard, which adopts those whose parents end
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
+        if child.code is None:
+            end_below(child.pid)  # before the guard, which adopts those whose parents end
+        _signal_group(child, signal.SIGKILL)
+        child.wait()
         end_marked(mark)
 
 
@@ -210,9 +238,9 @@ def _signal_outside(group: int, process: int) -> None:
             os.kill(process, signal.SIGTERM)
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(leader: _Child, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+        os.killpg(leader.pid, number)
 
 
 def _kernel_kills() -> int:

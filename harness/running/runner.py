@@ -129,12 +129,12 @@ class Runner:
             fresh = fresh_caches(Path(caches)) if self.limits.fresh_caches else {}
             ended = self._start_worker(folder, request, cell.backend, "cell.json", fresh)
         try:
-            result = self.store.load(cell) or Result(cell, *ended.explain())
+            result = self.store.load(cell) or _without_result(cell, ended)
         except ValueError as error:
             result = Result(cell, "invalid", f"{error}; it is kept as {self.store.set_aside(cell)}")
         if result.status == "ok":
             result.time |= {"process_s": ended.seconds, "turn": turn}
-            if ended.code:
+            if ended.code != 0:
                 result.warnings.append(f"its process ended badly after it had stored the result: {ended.explain()[1]}")
         result.evidence |= _code_of(cell.backend)
         self.store.save(result)
@@ -222,6 +222,12 @@ class Runner:
             python=self.limits.python.get(backend, sys.executable),
             listen=self.watcher.progress,
         )  # fmt: skip
+
+
+def _without_result(cell: Cell, ended: Ended) -> Result:
+    status, reason = ended.explain()
+    memory: dict[str, int | None] = {"peak_rss_bytes": ended.peak_rss_bytes} if status == "oom" else {}
+    return Result(cell, status, reason, memory=memory)
 
 
 def _certificates(file: Path, subjects: Iterable[str], ended: Ended) -> dict[str, dict[str, Any]]:

@@ -332,7 +332,7 @@ class Store:
 def _plain(name: str) -> str:
     """The name, if it is the name of a file. A path could lead out of the run."""
     if not is_plain_name(name):
-        raise UsageError(f"{name!r} is not the name of a file in a run", code="wrong-form")
+        raise UsageError(f"{name!r} must be the name of a file in a run, without folders", code="wrong-form")
     return name
 
 

@@ -26,7 +26,8 @@ def trained_in(folder: Path, task: str | None) -> Kept:
     if not chosen:
         tasks = ", ".join(dict.fromkeys(result.cell.task for result in good))
         raise UsageError(
-            f"{folder} has no trained network" + (f" of {task}; it has those of {tasks}" if tasks else ""),
+            f"{folder} has no trained network"
+            + (f" of {task}: choose from {tasks}" if tasks else ": give another run"),
             code="not-found",
         )
     file = store.artifacts(chosen[0].cell) / FILE

@@ -140,7 +140,10 @@ class FineTuning(Task):
                     break
         frozen = recipe.frozen(learned.model)
         if moved := changed_tensors(with_head, context.weights(net), frozen):
-            raise SamebenchError(f"{backend.name} has changed frozen tensors: {', '.join(moved)}", code="contract")
+            raise SamebenchError(
+                f"{backend.name} has changed frozen tensors: {', '.join(moved)}; it must not train them",
+                code="contract",
+            )
 
         context.load(net, watch.kept)
         metrics = metrics_of(fit, train, data.test, points)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from harness.text import counted, format_bytes
+
 LIBRARY = "libnvidia-ml.so.1"
 GRAPHICS, MEMORY = 0, 2
 """Kinds of clocks in NVML."""
@@ -19,6 +21,13 @@ REASONS = {
     0x80: "power brake", 0x100: "display clocks",
 }  # fmt: skip
 """Reasons for lower clocks that matter, by their bits. An idle GPU has others."""
+
+
+TOO_SMALL = 7
+"""NVML's error code if a list has more members than the caller has room for."""
+
+IDLE_BYTES = 2 * 2**30
+"""A GPU that nobody uses has less memory in use than this. Drivers keep up to several hundred MB for themselves."""
 
 
 class GpuReading(NamedTuple):
@@ -87,6 +96,18 @@ class Gpu:
             self._filled("nvmlDeviceGetMemoryInfo", _Memory()).used,
             self._throttled(),
         )
+
+    def others(self) -> str | None:
+        """What other processes have on this GPU, in words; None if that is nothing. Ask before this process uses the GPU. In a
+        container the driver may not list the processes of others, but their memory counts."""
+        count = ctypes.c_uint(0)
+        code = self._nvml.nvmlDeviceGetComputeRunningProcesses_v3(self._device, ctypes.byref(count), None)
+        if code in (0, TOO_SMALL) and count.value:
+            return f"{counted(count.value, 'other process', 'other processes')} used the GPU when the cell began"
+        used = self._filled("nvmlDeviceGetMemoryInfo", _Memory()).used
+        if used > IDLE_BYTES:
+            return f"{format_bytes(used)} of the GPU's memory were in use when the cell began"
+        return None
 
     def _clock(self, kind: int) -> int:
         found = ctypes.c_uint()

@@ -6,7 +6,6 @@ It imports one framework and writes its answer to the file RESULT. Nothing reads
 from __future__ import annotations
 
 import faulthandler
-import resource
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from harness.storage.sealed import ARTIFACTS, write_json, write_sealed
 from harness.verdict import no_certificate
 from harness.worker.failures import explain
 from harness.worker.guard import stand_guard
+from harness.worker.memory import peak_rss
 from harness.worker.progress import teller
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def run_cell(
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status, reason = explain(error)
-        return Result(cell, status, reason)
+        memory: dict[str, int | None] = {"peak_rss_bytes": peak_rss()} if status == "oom" else {}
+        return Result(cell, status, reason, memory=memory)
 
 
 def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: Conditions) -> Result:
@@ -96,10 +97,11 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
     from harness.timing.steady import median_rate
     from harness.worker.networks import builder_of, network_of, trained_network
     from harness.worker.peak import above_peak
-    from harness.worker.provenance import provenance
+    from harness.worker.provenance import mixed, provenance
 
     device = conditions.device or cell.device
     gpu, no_gpu = gpu_of(device)
+    others = others_on(gpu)
     clock = Clock(conditions.started, gpu)
     with clock.phase("machine_probe"):
         probes = [machine_probe()]
@@ -121,7 +123,7 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
     outcome = task.run(context)
     if device not in ("auto", outcome.evidence["device"]):
         raise WrongDevice(
-            f"{cell.backend} should run on the {device}, but its tensors are on the {outcome.evidence['device']}"
+            f"{cell.backend} should run on the {device}, but its tensors are on the {outcome.evidence['device']}; {WrongDevice.do}"
         )
     problem = lost = diverged(outcome.metrics)
     with clock.phase("save"):
@@ -154,11 +156,13 @@ def _run(cell: Cell, artifacts: Path, tell: Callable[[str], None], conditions: C
         evidence=outcome.evidence
         | {"dataset": dataset.fingerprint, "data_notes": list(dataset.notes), "own_ways": context.own_ways}
         | {"subjects": subjects, "gpu": {"segments": on_gpu(outcome.rates) if gpu else None, "reason": no_gpu}}
+        | ({"disturbed": others} if others else {})
         | {"host": describe_host()}
         | ({"start": start.about | {"name": start.name}} if start else {}),
         versions=versions,
         parity=no_certificate(cell.own),
         settings=settings,
+        warnings=list(mixed(about["frameworks"], versions)),
         provenance=about,
         artifacts=written,
     )
@@ -189,6 +193,16 @@ def gpu_of(device: str) -> tuple[Gpu | None, str | None]:
         return Gpu(found[0]), None
     except Unreadable as error:
         return None, str(error)
+
+
+def others_on(gpu: Gpu | None) -> str | None:
+    """What other processes have on the GPU before this cell uses it; None if that is nothing, or unknown."""
+    from harness.timing.gpu import Unreadable
+
+    try:
+        return gpu.others() if gpu else None
+    except Unreadable:
+        return None
 
 
 def on_gpu(rates: Sequence[float]) -> list[Mapping[str, Any] | None]:
@@ -225,19 +239,6 @@ def _write_weights(trained: Trained, dataset: Dataset, cell: Cell, folder: Path)
     steps = cell.options.get("data.steps", ())
     save_trained(folder / FILE, trained.model, weights, dataset.classes, facts, steps)
     return folder / FILE
-
-
-def peak_rss() -> int:
-    """The peak memory of this process in bytes.
-
-    Linux counts it in `VmHWM`. The usual `ru_maxrss` also holds the memory of the parent when it started this process. Elsewhere
-    there is nothing else; macOS counts it in bytes.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

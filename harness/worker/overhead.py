@@ -171,7 +171,7 @@ def programs(file: Path, name: str, given: Given) -> dict[str, Over]:
     """The forms of a yardstick, by their names."""
     function = getattr(import_file(file, "yardstick"), name, None)
     if function is None:
-        raise Unsupported(f"{file} has no function {name}", code="not-found")
+        raise Unsupported(f"{file} has no function {name}: define it to compare this task", code="not-found")
     found = function(given)
     if not (isinstance(found, Mapping) and found and all(map(callable, found.values()))):
         raise PluginError(
@@ -194,7 +194,8 @@ def difference(ours: Any, theirs: Any) -> float:
     ours, theirs = (np.asarray(result, np.float64).reshape(-1) for result in (ours, theirs))
     if ours.shape != theirs.shape:
         raise ContractError(
-            f"the yardstick returns {theirs.size} numbers, and the backend {ours.size}", code="wrong-shape"
+            f"the yardstick must return as many numbers as the backend, {ours.size}, not {theirs.size}",
+            code="wrong-shape",
         )
     return float(np.abs(ours - theirs).mean() / max(np.abs(theirs).mean(), 1e-30))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
@@ -25,6 +26,9 @@ STARTS = (
 SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL")
 """Parts of names whose values are not stored."""
 
+FRAMEWORKS = ("jax", "tensorflow", "torch")
+"""Modules of frameworks that compute. Two of them in one process compete for threads and memory."""
+
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -34,7 +38,18 @@ def provenance(backend: Backend[Any]) -> dict[str, Any]:
         "samebench": samebench_version(),
         "environment": relevant_variables(os.environ),
         "accelerator": accelerator_of(backend),
+        "frameworks": [name for name in FRAMEWORKS if name in sys.modules],
     }
+
+
+def mixed(frameworks: Iterable[str], versions: Mapping[str, str]) -> Iterator[str]:
+    """A warning for each framework that is imported although the backend does not name it among its versions."""
+    for name in frameworks:
+        if name not in versions:
+            yield (
+                f"its process has also imported {name}, which takes threads and memory; if the backend needs it, its versions() "
+                f"should name it"
+            )
 
 
 def relevant_variables(environment: Mapping[str, str]) -> dict[str, str]:

@@ -110,6 +110,13 @@ def test_too_few_pairs_have_no_interval_and_no_verdict_but_undecided():
     assert "undecided: 5 pairs, and at least 6 are needed" in said(found)
 
 
+def test_ratios_without_any_deviation_were_not_measured():
+    found = compared(timed(STEADY), timed([speed / 2 for speed in STEADY]))
+    (change,) = found.speeds
+    assert change.verdict is None and change.limits is None and change.p_different is None
+    assert "not judged: all pairs have exactly the same ratio, which no measurement has" in said(found)
+
+
 def test_the_ratio_is_that_of_the_pairs():
     """The speed of the machine differs between seeds, but not between the runs."""
     machine = [1.0, 0.5, 2.0, 1.5, 0.7, 1.0]

@@ -43,8 +43,8 @@ def seeds(count: int) -> list[Result]:
     ]
 
 
-def test_a_cost_is_the_first_step_and_the_others():
-    found = report(trained("a", 3.0, 100.0, build_s=1.0))
+def test_a_cost_is_all_until_the_first_step_and_the_other_steps():
+    found = report(trained("a", 1.5, 100.0, build_s=1.0, import_s=1.5, data_s=7.0))
     [cost] = costs(found, found.summary[0]).values()
     assert cost == Cost(4.0, 0.5) and cost.seconds(1) == 4.0 and cost.seconds(11) == 9.0
 

@@ -20,6 +20,8 @@ from command import SMALL, backend, cells, command, lives, report, samebench, sl
 from refusals import has
 from runs import cell, run_here
 
+from harness.running.process import GRACE
+
 FAILURES = {
     "an exception": ("raise ValueError('too bad')", "failed", "ValueError: too bad (mine.py:"),
     "an exit": ("sys.exit(0)", "failed", "SystemExit: 0"),
@@ -63,6 +65,33 @@ def test_a_failed_cell_is_a_row_and_the_others_run(tmp_path, name):
     assert found["mine"][0] == status and reason in found["mine"][1]
     assert f"{status}: " in words(done.stdout)
     assert time.monotonic() - start < 60
+    if status == "timeout":
+        assert 3 <= seconds_in(found["mine"][1]) <= 3 + GRACE + 1
+
+
+def seconds_in(reason: str) -> int:
+    """The seconds until a cell was ended."""
+    return int(re.search(r"still running after (\d+) s", reason).group(1))
+
+
+def test_a_result_that_comes_after_the_time_limit_does_not_count(tmp_path):
+    """The cell ignores SIGTERM and finishes before it is killed."""
+    seen = tmp_path / "seen"
+    late = f"open({str(seen)!r}, 'w'); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(4)"
+    arguments = ["--backend", backend(tmp_path, late), "--no-parity", "--out", tmp_path / "run", "--timeout", "3"]
+    assert samebench("run", *arguments, *SMALL).returncode == 1
+    status, reason = cells(tmp_path / "run")["mine"]
+    assert status == "timeout" and seconds_in(reason) < 3 + GRACE and seen.exists()
+
+
+def test_a_result_that_comes_before_the_time_limit_counts_even_if_its_process_stays(tmp_path):
+    stays = "threading.Thread(target=lambda: time.sleep(600)).start()"
+    arguments = ["--backend", backend(tmp_path, stays), "--no-parity", "--out", tmp_path / "run", "--timeout", "8"]
+    done = samebench("run", *arguments, *SMALL)
+    assert done.returncode == 0 and cells(tmp_path / "run")["mine"] == ("ok", None)
+    assert "ended badly after it had stored the result: still running after 8 s" in words(done.stdout)
+    strict = samebench("run", *arguments, *SMALL, "--strict")
+    assert strict.returncode == 1 and "1 cell has a warning, and --strict allows none" in strict.stderr
 
 
 def test_a_crash_leaves_its_stack_in_the_log(tmp_path):
@@ -250,8 +279,18 @@ def test_memory_can_be_limited(tmp_path):
     file = backend(tmp_path, "bytearray(2**32)")
     arguments = ["--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run"]
     samebench("run", *arguments, "--set", "memory_gb=1.5", *SMALL)
-    found = cells(tmp_path / "run")
-    assert (found["mine"][0], found["numpy"][0]) == ("oom", "ok")
+    found = {Path(cell["backend"]).stem: cell for cell in report(tmp_path / "run")["cells"]}
+    assert (found["mine"]["status"], found["numpy"]["status"]) == ("oom", "ok")
+    assert 10**7 < found["mine"]["memory"]["peak_rss_bytes"] < 1.5e9
+
+
+@pytest.mark.parametrize("end", ["raise MemoryError", "print('bad_alloc', flush=True); os.abort()"])
+def test_a_cell_without_memory_has_the_peak_of_its_memory(tmp_path, end):
+    file = backend(tmp_path, f"kept = bytearray({300 * 2**20}); {end}")
+    samebench("run", "--backend", file, "--no-parity", "--out", tmp_path / "run", *SMALL)
+    [cell] = report(tmp_path / "run")["cells"]
+    assert cell["status"] == "oom" and 300 * 2**20 < cell["memory"]["peak_rss_bytes"] < 800 * 2**20
+    assert end.startswith("raise") or re.search(r"; peak memory on the host \d+\.\d MB; ", cell["reason"])
 
 
 def test_threads_can_be_limited(tmp_path):

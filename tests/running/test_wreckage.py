@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from command import SMALL, backend, cells, samebench
 from refusals import refused
+from reports import all_reports
 from runs import HASH, Silent, answer, cell, certificate, finished, pictured, run_here
 
 from harness.errors import UsageError
 from harness.forms import NAMED, problems
-from harness.plugins import load_plugins
-from harness.report.summary import Report
 from harness.result import Cell, Result
 from harness.running.process import Ended, run_worker
 from harness.running.store import Store
@@ -26,7 +25,6 @@ from harness.storage.places import file_hash
 from harness.storage.sealed import PICTURES, read_arrays, read_sealed, write_arrays, write_json, write_sealed
 from harness.worker.code_hash import code_if_there
 
-REPORTERS = load_plugins().reporters
 CURVE = [{"epsilon": 0.1, "accuracy": 0.5}]
 ATTACK = {"robust_accuracy": CURVE, "epsilon": 0.1, "pictures": 64}
 START = dict.fromkeys(("name", "variant", "preprocessing", "source", "licence", "trained_on", "hash"), "x")
@@ -36,12 +34,6 @@ NOBODY = 65534
 """The user nobody, who owns no files."""
 
 pytestmark = pytest.mark.usefixtures("nothing_hangs")
-
-
-def all_reports(store: Store) -> str:
-    """The texts of all report formats of a run."""
-    report = Report.of(store)
-    return "\n".join(REPORTERS[name](report) for name in REPORTERS)
 
 
 def folder_for_file(result: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from reports import CELL
 
 from harness import environment
 from harness.environment import gpus
+from harness.report.summary import disturbed
 from harness.timing.clock import Clock
 from harness.timing.gpu import LIBRARY, Gpu, Unreadable
-from harness.worker.cell import gpu_of
+from harness.worker import cell as worker
+from harness.worker.cell import gpu_of, others_on, run_cell
 
 UUID = "GPU-1234"
 
@@ -18,6 +23,7 @@ class Nvml:
 
     def __init__(self) -> None:
         self.energy_mj, self.throttle, self.fails = 5_000, 0, ""
+        self.used, self.processes = 7 * 2**30, 0
 
     def __getattr__(self, name: str):
         if not name.startswith("nvml"):
@@ -54,8 +60,13 @@ class Nvml:
         return 0
 
     def DeviceGetMemoryInfo(self, device, found):
-        found._obj.used = 7 * 2**30
+        found._obj.used = self.used
         return 0
+
+    def DeviceGetComputeRunningProcesses_v3(self, device, count, processes):
+        assert device.value == 77 and processes is None and count._obj.value == 0
+        count._obj.value = self.processes
+        return 7 if self.processes else 0  # there is no room for a list
 
 
 @pytest.fixture
@@ -94,6 +105,34 @@ def test_each_timed_segment_has_the_energy_of_the_gpu(gpu, nvml):
     assert clock.rate("train", 10).gpu is None, "a GPU that stops telling is no reason to fail"
     with Clock().phase("train"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("used", "processes", "said"),
+    [
+        (500 * 2**20, 0, None),
+        (500 * 2**20, 1, "1 other process used the GPU when the cell began"),
+        (2**33, 3, "3 other processes used the GPU when the cell began"),
+        (2**33, 0, "8.6 GB of the GPU's memory were in use when the cell began"),  # processes of another container
+    ],
+)
+def test_other_users_of_the_gpu_are_named(gpu, nvml, used, processes, said):
+    nvml.used, nvml.processes = used, processes
+    assert gpu.others() == said and others_on(gpu) == said
+
+
+def test_a_driver_that_does_not_tell_about_others_is_no_reason_to_fail(gpu, nvml):
+    nvml.fails = "nvmlDeviceGetMemoryInfo"
+    assert others_on(gpu) is None and others_on(None) is None
+
+
+def test_a_cell_on_a_gpu_that_others_use_is_disturbed(gpu, nvml, monkeypatch, tmp_path):
+    """The reference runs on the CPU, but the cell looks at the GPU of the run."""
+    monkeypatch.setattr(worker, "gpu_of", lambda device: (gpu, None))
+    nvml.processes = 2
+    result = run_cell(replace(CELL, options={"epochs": 1, "train_limit": 96}), tmp_path)
+    assert result.status == "ok", result.reason
+    assert result.evidence["disturbed"] == disturbed(result) == "2 other processes used the GPU when the cell began"
 
 
 def test_a_cell_on_the_cpu_says_why_it_has_no_readings():

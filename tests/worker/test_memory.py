@@ -45,7 +45,7 @@ def resident(pid: int) -> int:
 
 def test_the_memory_of_the_parent_does_not_count():
     """A parent with much memory starts a process that needs little."""
-    child = "from harness.worker.cell import peak_rss; print(peak_rss())"
+    child = "from harness.worker.memory import peak_rss; print(peak_rss())"
     parent = f"""
 import subprocess, sys
 block = bytearray({ALLOCATED})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from command import samebench
+from command import SMALL, backend, samebench, words
+from command import report as stored
 from reports import CELL, ok, report
 
 import harness
@@ -17,6 +19,7 @@ from harness.worker.provenance import (
     accelerator_of,
     commit_of,
     driver_version,
+    mixed,
     nvidia_packages,
     relevant_variables,
     samebench_version,
@@ -146,3 +149,21 @@ def test_the_number_of_a_device_keeps_nothing_apart():
         ok(replace(CELL, seed=seed), provenance={"environment": {"CUDA_VISIBLE_DEVICES": str(seed)}}) for seed in (0, 1)
     )
     assert len(report(first, second).summary) == 1
+
+
+def test_a_second_framework_in_the_process_is_stored_and_named(tmp_path):
+    """No framework is installed here, so the backend imports a module with the name of one."""
+    (tmp_path / "torch.py").touch()
+    file = backend(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r}); import torch")
+    command = ["run", "--backend", file, "--backend", "numpy", "--no-parity", "--out", tmp_path / "run", *SMALL]
+    done = samebench(*command, "--strict")
+    assert done.returncode == 1 and "1 cell has a warning, and --strict allows none" in done.stderr
+    found = {Path(result["backend"]).stem: result for result in stored(tmp_path / "run")["cells"]}
+    assert found["mine"]["provenance"]["frameworks"] == ["torch"] and found["numpy"]["provenance"]["frameworks"] == []
+    assert "has also imported torch" in found["mine"]["warnings"][0] and not found["numpy"]["warnings"]
+    assert "also imported torch" in words(done.stdout)
+
+
+def test_the_framework_of_a_backend_is_no_second_one():
+    assert list(mixed(["jax"], {"keras": "3.0", "jax": "0.10"})) == []
+    assert len(list(mixed(["jax", "tensorflow", "torch"], {"torch": "2.13"}))) == 2

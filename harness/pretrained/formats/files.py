@@ -38,16 +38,18 @@ def _read(file: BinaryIO, head: bytes) -> dict[str, Array]:
     if head.startswith(b"\x80"):
         if TORCH not in head[:32]:
             raise Refusal(
-                "it is a pickle, which may run any code when it is loaded; save a state dict or safetensors",
+                "it is a pickle, which may run any code when it is loaded",
+                do="save a state dict or safetensors",
                 code="unsafe-file",
             )
         return read_torch_legacy(file)
     if head[257:262] == b"ustar":
         raise Refusal(
-            "it is a tar archive, or of PyTorch 0.1.9 or older; save it again with a newer version of PyTorch",
+            "it is a tar archive, or of PyTorch 0.1.9 or older",
+            do="save it again with a newer version of PyTorch",
             code="unknown-format",
         )
     if head.startswith(b"\x93NUMPY"):
-        raise Refusal("it is a NumPy array, which may hold any object; save it as safetensors", code="unsafe-file")
+        raise Refusal("it is a NumPy array, which may hold any object", do="save it as safetensors", code="unsafe-file")
     problem = f"it begins with {head[:8].hex(' ')}, which is no known format" if head else "it is empty"
-    raise Refusal(f"{problem}; known formats are {KNOWN}", code="unknown-format")
+    raise Refusal(problem, do=f"give a file of a known format: {KNOWN}", code="unknown-format")

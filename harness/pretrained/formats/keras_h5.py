@@ -60,8 +60,8 @@ def read_keras_h5(file: BinaryIO) -> dict[str, Array]:
             found = dict(sorted(_walked(_child(root, layers), layers), key=lambda item: _natural(item[0])))
         else:
             raise Refusal(
-                "it is HDF5, but not a network of Keras: it has neither the attribute 'layer_names' nor the group 'layers'; "
-                "save the network with model.save_weights('x.weights.h5')",
+                "it is HDF5, but not a network of Keras: it has neither the attribute 'layer_names' nor the group 'layers'",
+                do="save the network with model.save_weights('x.weights.h5')",
                 code="unknown-format",
             )
         check_growth((_bytes(data) for data in found.values()), length_of(file))
@@ -120,7 +120,8 @@ def _child(group: Group, path: str, kinds: Any = None) -> Any:
             if link is None:
                 raise Refusal(f"its {path!r} does not exist")
             raise Refusal(
-                f"its {path!r} is a {type(link).__name__}; links are not followed: save the weights in the file",
+                f"its {path!r} is a {type(link).__name__}; links are not followed",
+                do="save the weights in the file",
                 code="unsafe-file",
             )
         found = found[part]

@@ -22,6 +22,8 @@ VALUES = {
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
+TENSORS_ONLY = "save only its tensors, as safetensors"
+
 LONGEST = 5_000_000
 """Maximum number of instructions. A tensor takes 40."""
 
@@ -131,7 +133,9 @@ class _Machine:
                 self._last(dict)
             case _:
                 raise Refusal(
-                    f"its pickle has the instruction {instruction}, which plain tensors do not need", code="unsafe-file"
+                    f"its pickle has the instruction {instruction}, which plain tensors do not need",
+                    do=TENSORS_ONLY,
+                    code="unsafe-file",
                 )
 
     def _top(self, count: int) -> list[Any]:
@@ -142,7 +146,9 @@ class _Machine:
     def _last(self, kind: type) -> Any:
         (last,) = self._top(1)
         if type(last) is not kind:
-            raise Refusal(f"its pickle changes the contents of a {type(last).__name__}", code="unsafe-file")
+            raise Refusal(
+                f"its pickle changes the contents of a {type(last).__name__}", do=TENSORS_ONLY, code="unsafe-file"
+            )
         return last
 
     def _since_mark(self) -> list[Any]:
@@ -154,10 +160,14 @@ class _Machine:
 
     def _named(self, name: str) -> Named:
         if name not in self.functions and name not in self.names:
-            raise Refusal(f"it asks for {name}, which plain tensors do not need; no code was run", code="unsafe-file")
+            raise Refusal(
+                f"it asks for {name}, which plain tensors do not need; no code was run",
+                do=TENSORS_ONLY,
+                code="unsafe-file",
+            )
         return Named(name)
 
     def _call(self, function: Any, arguments: Any) -> Any:
         if type(function) is not Named or function.name not in self.functions or type(arguments) is not tuple:
-            raise Refusal(f"its pickle calls a {type(function).__name__}", code="unsafe-file")
+            raise Refusal(f"its pickle calls a {type(function).__name__}", do=TENSORS_ONLY, code="unsafe-file")
         return self.functions[function.name](*arguments)

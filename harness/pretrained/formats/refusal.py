@@ -17,12 +17,16 @@ LONGEST = 1500
 """Maximum length of an error, in characters: names in a hostile file may be as long as the file."""
 
 
-class Refusal(Exception):
-    """A file is refused. The message gives the reason and `code` its kind; `opened` adds the name of the file."""
+AGAIN = "get it again, or save the weights as safetensors"
 
-    def __init__(self, reason: str, *, code: str = "malformed-file") -> None:
+
+class Refusal(Exception):
+    """A file is refused. The message gives the reason, `do` what the user can do, and `code` the kind of the problem. `opened`
+    adds the name of the file."""
+
+    def __init__(self, reason: str, *, do: str = AGAIN, code: str = "malformed-file") -> None:
         super().__init__(reason)
-        self.code = code
+        self.do, self.code = do, code
 
 
 @contextmanager
@@ -30,18 +34,20 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading. Every problem with it becomes a DataError with its name."""
     if path.exists() and not path.is_file():
         raise DataError(
-            f"{path} is refused as weights: it is a folder or a device, not a file", code="not-a-regular-file"
+            f"{path} is refused as weights: it is a folder or a device; give the path of a file",
+            code="not-a-regular-file",
         )
     try:
         with path.open("rb") as file:
             yield file
     except Refusal as reason:
-        raise DataError(f"{path} is refused as weights: {shortened(str(reason))}", code=reason.code) from None
+        problem = shortened(str(reason))
+        raise DataError(f"{path} is refused as weights: {problem}; {reason.do}", code=reason.code) from None
     except SamebenchError:
         raise
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read as weights: {error.strerror or error}", code="unreadable-file"
+            f"{path} cannot be read as weights: {error.strerror or error}; give another file", code="unreadable-file"
         ) from error
     except Exception as error:  # parsers raise many kinds of errors for damaged files
         problem = shortened(f"{type(error).__name__}: {error}")

@@ -74,11 +74,12 @@ def save_safetensors(path: Path, tensors: Weights, notes: Mapping[str, str]) -> 
     header: dict[str, Any] = {NOTES: {name: _as_text(note) for name, note in sorted(notes.items())}} if notes else {}
     if wrong := [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype.str[1:] not in CODES]:
         raise SpecError(
-            f"safetensors supports the types {', '.join(CODES.values())}, not {listed(wrong)}", code="wrong-type"
+            f"safetensors takes the types {', '.join(CODES.values())}, not {listed(wrong)}", code="wrong-type"
         )
     if NOTES in tensors:
         raise SpecError(
-            f"a tensor cannot have the name {NOTES}: safetensors stores its notes under this name", code="name-taken"
+            f"a tensor cannot have the name {NOTES}: safetensors stores its notes under this name; choose another",
+            code="name-taken",
         )
     order = sorted(
         tensors, key=lambda name: (-tensors[name].itemsize, name)
@@ -115,7 +116,7 @@ def _header_of(file: BinaryIO) -> Header:
     length = length_of(file)
     size = int.from_bytes(file.read(8), "little")
     if size > min(length - 8, LONGEST):
-        raise Refusal(f"its header should have {size:,} bytes, but the file has only {length:,}; get it again")
+        raise Refusal(f"its header should have {size:,} bytes, but the file has only {length:,}")
     header = _parsed(file.read(size))
     notes = header.pop(NOTES, {})
     if type(notes) is not dict or not all(type(note) is str for note in notes.values()):
@@ -129,7 +130,7 @@ def _header_of(file: BinaryIO) -> Header:
             )
         end = place.end
     if 8 + size + end != length:
-        raise Refusal(f"its header needs {8 + size + end:,} bytes, but the file has {length:,}; get it again")
+        raise Refusal(f"its header needs {8 + size + end:,} bytes, but the file has {length:,}")
     return Header(notes, places, 8 + size)
 
 
@@ -143,7 +144,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"its header is not JSON: {error}; get it again") from None
+        raise Refusal(f"its header is not JSON: {error}") from None
     return header
 
 
@@ -155,7 +156,8 @@ def _place(name: str, entry: Any) -> Place:
             raise Refusal(f"its tensor {name!r} needs a dtype, a shape and two data_offsets in the header")
     if code not in DTYPES:
         raise Refusal(
-            f"its tensor {name!r} has the type {code[:20]!r}; known types are {', '.join(DTYPES)}",
+            f"its tensor {name!r} has the type {code[:20]!r}",
+            do=f"save it as one of {', '.join(DTYPES)}",
             code="unknown-format",
         )
     if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)) or len(shape) > DIMENSIONS:

@@ -82,7 +82,7 @@ def read_torch_zip(file: BinaryIO) -> dict[str, Array]:
         check_growth((tensor.bytes for tensor in tensors.values()), length)
         byteorder = archive.read(entries["byteorder"]) if "byteorder" in entries else b"little"
         if byteorder not in ORDERS:
-            raise Refusal(f"its byte order is {byteorder[:20]!r}; allowed are little and big", code="unknown-format")
+            raise Refusal(f"its byte order is {byteorder[:20]!r}, and must be little or big", code="unknown-format")
         storages = {}
         for storage in {tensor.storage for tensor in tensors.values()}:
             entry = entries.get(f"data/{storage.key}")
@@ -96,7 +96,7 @@ def read_torch_legacy(file: BinaryIO) -> dict[str, Array]:
     length = length_of(file)
     for field, expected in (("magic number", MAGIC), ("format version", VERSION)):
         if read_pickle(file, {}) != expected:
-            raise Refusal(f"its {field} is not {expected}, which PyTorch writes; get it again")
+            raise Refusal(f"its {field} is not {expected}, which PyTorch writes")
     read_pickle(file, {})  # the writer's machine, which is not needed
     tensors, announced = _state_dict(file)
     check_growth((tensor.bytes for tensor in tensors.values()), length)
@@ -124,18 +124,22 @@ def _entries(archive: zipfile.ZipFile, length: int) -> tuple[str, dict[str, zipf
     names = [info.filename for info in infos]
     if "config.json" in names:
         raise Refusal(
-            "it is a whole Keras model, which may hold code; save only its weights: model.save_weights('x.weights.h5')",
+            "it is a whole Keras model, which may hold code",
+            do="save only its weights: model.save_weights('x.weights.h5')",
             code="unsafe-file",
         )
     if any(name.endswith(".npy") for name in names):
         raise Refusal(
-            "it is an archive of NumPy arrays, which may hold any object; save them as safetensors", code="unsafe-file"
+            "it is an archive of NumPy arrays, which may hold any object",
+            do="save them as safetensors",
+            code="unsafe-file",
         )
     folders = [name[: -len("data.pkl")] for name in names if re.fullmatch("[^/]+/data.pkl", name)]
     if len(folders) != 1 or f"{folders[0]}constants.pkl" in names:
         kind = "a TorchScript program" if len(folders) == 1 else "another kind of archive"
         raise Refusal(
-            f"it is {kind}, not a state dict; save one with torch.save(model.state_dict(), 'x.pth')",
+            f"it is {kind}, not a state dict",
+            do="save one with torch.save(model.state_dict(), 'x.pth')",
             code="unknown-format",
         )
     if len(set(names)) != len(names):
@@ -161,12 +165,14 @@ def _state_dict(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, Storage]]
     wrappers = [name for name in WRAPPERS if type(value) is dict and type(value.get(name)) is dict]
     if len(wrappers) > 1:
         raise Refusal(
-            f"it has several state dicts: {', '.join(wrappers)}; save only one of them", code="unknown-format"
+            f"it has several state dicts: {', '.join(wrappers)}", do="save only one of them", code="unknown-format"
         )
     weights = value[wrappers[0]] if wrappers else value
     if type(weights) is not dict:
         raise Refusal(
-            f"it holds a {type(weights).__name__}, not a state dict; save model.state_dict()", code="unknown-format"
+            f"it holds a {type(weights).__name__}, not a state dict",
+            do="save model.state_dict()",
+            code="unknown-format",
         )
     others = [
         f"{name} ({type(value).__name__})"
@@ -175,7 +181,7 @@ def _state_dict(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, Storage]]
     ]
     if others:
         raise Refusal(
-            f"it contains other values than tensors: {listed(others)}; save model.state_dict()", code="wrong-type"
+            f"it contains other values than tensors: {listed(others)}", do="save model.state_dict()", code="wrong-type"
         )
     return weights, storages
 
@@ -189,7 +195,8 @@ def _storage(key: Any) -> Storage:
             pass
         case _:
             raise Refusal(
-                "the entry of a storage has an unknown form; load the file and save it with PyTorch 1.6 or newer",
+                "the entry of a storage has an unknown form",
+                do="load the file and save it with PyTorch 1.6 or newer",
                 code="unknown-format",
             )
     if not 0 <= numbers < MOST:
@@ -207,7 +214,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
         raise Refusal("it has a tensor whose offset, shape or strides are not whole numbers from 0 up")
     if any(rest[2:]):
         raise Refusal(
-            "it has a conjugated or negated tensor; save its .resolve_conj().resolve_neg()", code="unknown-format"
+            "it has a conjugated or negated tensor", do="save its .resolve_conj().resolve_neg()", code="unknown-format"
         )
     tensor = Tensor(storage, offset, tuple(shape), tuple(strides))
     if tensor.end > storage.numbers:
@@ -231,7 +238,7 @@ FUNCTIONS: dict[str, Function] = {
 def _check_size(storage: Storage, found: int | None) -> None:
     if found != storage.bytes:
         holds = "is missing" if found is None else f"holds {found:,} bytes"
-        raise Refusal(f"its storage {storage.key!r} {holds}, not {storage.bytes:,}; get the file again")
+        raise Refusal(f"its storage {storage.key!r} {holds}, not {storage.bytes:,}")
 
 
 def _arrays(tensors: dict[str, Tensor], storages: dict[Storage, Array]) -> dict[str, Array]:

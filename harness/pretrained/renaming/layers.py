@@ -36,6 +36,6 @@ def check_count(nodes: Sequence[Node], layers: Sequence[FileLayer], origin: str)
     if len(nodes) != len(layers):
         raise SpecError(
             f"{origin} has {len(layers)} layers with tensors, but the network has {len(nodes)}: the file is for another "
-            "network, or lacks a part such as the classifier",
+            "network, or lacks a part such as the classifier; give another file, or another --model",
             code="wrong-weights",
         )

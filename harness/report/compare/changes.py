@@ -43,6 +43,9 @@ from harness.text import listed
 ACCURACY_MARGIN = 0.01
 """Accuracies within one percentage point are equivalent."""
 
+SAME = 1e-9
+"""Ratios of times that differ by less than this were not measured: somebody has computed or copied them."""
+
 Verdict = Literal["higher", "lower", "equivalent", "undecided"]
 
 
@@ -149,6 +152,10 @@ def change_of(row: Row, measure: Measure, relative: bool, conditions: Conditions
         return replace(change, not_judged=f"{listed(obstacles)} {'differs' if len(obstacles) == 1 else 'differ'}")
     if measure.is_timed and any(disturbed(result) for pair in pairs for result in (pair.first, pair.second)):
         return replace(change, not_judged="disturbed", ignored=obstacles)
+    if measure.is_timed and change.n > 1 and change.pairs.deviation <= SAME:
+        return replace(
+            change, not_judged="all pairs have exactly the same ratio, which no measurement has", ignored=obstacles
+        )
     return replace(change, ignored=obstacles)
 
 

@@ -48,7 +48,7 @@ class Gate:
         limit = float(found["limit"]) / (100 if relative else 1)
         if limit == 0 or abs(limit) == float("inf"):
             raise UsageError(
-                f"--fail-if {text}: the limit is a number above or below 0: no change is never exactly 0",
+                f"--fail-if {text}: the limit must be a finite number above or below 0",
                 code="out-of-range",
             )
         if relative and limit <= -1:

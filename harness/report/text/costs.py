@@ -18,6 +18,7 @@ from harness.report.text.tables import Table, row_names
 Row = dict[str, Any]
 
 TRAINING = "training images"
+UNTIL_FIRST_STEP = "import_s", "build_s", "first_step_s"
 MOST_STEPS = 1e7
 """Longer trainings are not compared."""
 
@@ -26,7 +27,8 @@ class Cost(NamedTuple):
     """The cost of a training on a backend with a seed."""
 
     start_s: float
-    """Seconds until the first step has ended: building the network, compiling, and the step itself."""
+    """Seconds until the first step has ended: importing the framework, building the network, compiling, and the step itself.
+    The import counts, because frameworks load some of their parts only when they build a network."""
 
     step_s: float
     """Seconds of each further step."""
@@ -42,7 +44,7 @@ def costs(report: Report, row: Row) -> dict[int, Cost]:
         return {}
     return {
         result.cell.seed: Cost(
-            result.time.get("build_s", 0.0) + result.time["first_step_s"],
+            sum(result.time.get(phase, 0.0) for phase in UNTIL_FIRST_STEP),
             batch_size / statistics.median(result.time["images_per_s"]),
         )
         for result in report.results_of(row)

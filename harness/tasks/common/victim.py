@@ -90,7 +90,9 @@ def check_class(option: str, number: int | None, model: Model) -> None:
     """Raise UsageError if the network has no class of this number. None is always valid."""
     count = class_count(model)
     if number is not None and not 0 <= number < count:
-        raise UsageError(f"{option}: {model.name} has the classes 0 to {count - 1}, not {number}", code="wrong-classes")
+        raise UsageError(
+            f"{option} must be a class of {model.name}, from 0 to {count - 1}, not {number}", code="wrong-classes"
+        )
 
 
 def at_once(images: Array, most: int = AT_ONCE) -> int:
