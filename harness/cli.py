@@ -25,6 +25,7 @@ GROUPS = {
     },
     "Look": {
         "report": "looking",
+        "watch": "watching",
         "list": "looking",
         "show": "looking",
         "doctor": "checking",

@@ -51,6 +51,9 @@ class Kept:
     def feature_maps(self, result):
         return self._maps[result.cell.comparison_key]
 
+    def log(self, result):
+        return f"the log of {result.cell.key}"
+
 
 def report(*results: Result, **kept) -> Report:
     return Report.of(Kept(results, **kept))
