@@ -31,7 +31,12 @@ GROUPS = {
         "doctor": "checking",
         "completion": "completing",
     },
-    "Trust": {"check": "checking", "compare": "comparing", "bench-overhead": "overhead"},
+    "Trust": {
+        "check": "checking",
+        "compare": "comparing",
+        "verify": "verifying",
+        "bench-overhead": "overhead",
+    },
     "Scale": {"cache": "caching"},
 }
 """The commands in the groups of `--help`, each with its module in `harness.commands`."""
