@@ -21,6 +21,8 @@ GROUPS = {
         "rerun": "running",
         "learning-curve": "running",
         "predict": "predicting",
+        "attack": "picturing",
+        "dream": "picturing",
         "prepare": "preparing",
     },
     "Look": {

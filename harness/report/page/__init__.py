@@ -11,5 +11,6 @@ page.py        all of it, with its policy, style and script
 page.css, page.js
 """
 
+from harness.report.page.page import closer_page as closer_page
 from harness.report.page.page import html_page as html_page
 from harness.report.page.page import pictures_page as pictures_page

@@ -17,7 +17,7 @@ from harness.report.page.cells import all_cells, data_blocks, failed
 from harness.report.page.experiments import experiment, figure, plain_table, results
 from harness.report.page.markup import Markup, element, join, link, text
 from harness.report.page.overview import overview
-from harness.report.page.pictures import pictures_of
+from harness.report.page.pictures import closer_look, pictures_of
 from harness.report.page.repeat import repeat
 from harness.report.summary import Report
 from harness.report.text.overview import report_overview
@@ -54,6 +54,17 @@ def pictures_page(report: Report) -> str:
     nothing = element("p", "No cell of this run has kept pictures: the tasks adversarial and ideal-image do.")
     heading = element("header", element("h1", f"Pictures of {_title(report)}"))
     return _page(f"samebench: pictures of {_title(report)}", [heading, *(parts or [nothing])], [], False)
+
+
+def closer_page(report: Report, title: str) -> str:
+    """The page of one picture on all backends, large enough for a projector."""
+    parts: list[Markup] = []
+    for number, (about, rows) in enumerate(report_experiments(report).items()):
+        parts += [*closer_look(report, rows), element("h2", "Numbers"), results(report, about, rows, f"x{number}")]
+    if bad := failed(report, ""):
+        parts.append(bad)
+    header = element("header", element("h1", title), element("p", report_overview(report).answer, class_="about"))
+    return _page(title, [header, *parts], [], False)
 
 
 def _run(report: Report, prefix: str, palette: Palette) -> Iterator[Markup]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, features
 
-from harness.report.page.markup import Markup, element
+from harness.report.page.markup import Column, Line, Markup, element, table
 from harness.report.summary import Report
 from harness.result import Result
 from harness.spec import Array
@@ -60,6 +60,40 @@ def pictures_of(report: Report, rows: Sequence[Mapping[str, Any]]) -> Iterator[M
         yield from _first_maps(report, several)
 
 
+def closer_look(report: Report, rows: Sequence[Mapping[str, Any]], most: int = 5) -> Iterator[Markup]:
+    """One picture, large, on all backends: the picture, the change, the result, and the most probable classes of each backend."""
+    several = _best_kept(report, [result for row in rows for result in report.results_of(row)])
+    if not several:
+        return
+    if "plain" in several[0].arrays:
+        yield from _ideal(several, "pictures large")
+        yield _most_probable(several, {"without total variation": "plain_after", "with total variation": "after"}, most)
+        return
+    targets = several[0].arrays["wanted"] if "wanted" in several[0].arrays else several[0].arrays["labels"]
+    row = int(several[0].arrays["shown"][0])
+    goal = int(targets[row])
+    if goal != int(several[0].arrays["labels"][row]):
+        yield element("p", f"The attack should make the network see: {several[0].name_of(goal)} (class {goal}).")
+    yield from _attacked(several, "pictures large", 1)
+    yield _most_probable(several, {"original": "before", "adversarial": "after"}, most, row)
+    yield from _first_maps(report, several)
+
+
+def _most_probable(kept: Sequence[Kept], seen: Mapping[str, str], most: int, row: int = 0) -> Markup:
+    """A table of the most probable classes of a picture, for each backend and each of its pictures."""
+    columns = [Column("rank"), *(Column(f"{maker.who}: {what}", is_text=True) for maker in kept for what in seen)]
+    shares = [maker.arrays[name][row] for maker in kept for name in seen.values()]
+    orders = [odds.argsort()[::-1][:most] for odds in shares]
+    lines = [
+        Line([str(rank + 1), *(
+            f"{kept[0].name_of(int(order[rank]))}, {odds[order[rank]]:.2%}" if rank < len(order) else "-"
+            for odds, order in zip(shares, orders, strict=True)
+        )])
+        for rank in range(min(most, len(shares[0])))
+    ]  # fmt: skip
+    return table(columns, lines, "classes", "The most probable classes")
+
+
 def _best_kept(report: Report, results: Sequence[Result]) -> list[Kept]:
     """The pictures of all backends for one seed: the first seed for which the most backends have pictures. Seeds are not mixed,
     because they choose different pictures."""
@@ -83,7 +117,7 @@ def _kept(report: Report, results: Sequence[Result]) -> list[Kept]:
     return list(kept.values())
 
 
-def _attacked(kept: Sequence[Kept]) -> Iterator[Markup]:
+def _attacked(kept: Sequence[Kept], look: str = "pictures", most: int = SHOWN) -> Iterator[Markup]:
     """For each picture the original, and for each backend the enlarged change and the adversarial picture."""
     first = kept[0].arrays
     largest = max(float(np.abs(maker.arrays["made"] - maker.arrays["original"]).max()) for maker in kept)
@@ -93,16 +127,16 @@ def _attacked(kept: Sequence[Kept]) -> Iterator[Markup]:
         f"No pixel changes by more than {largest:.3g}, on a scale from 0 to 1. The change is shown {factor} times as large; grey means "
         "no change. Below each picture: what the network sees, and how sure it is. Pictures that fooled it come first.",
     )
-    for row in first["shown"][:SHOWN]:
+    for row in first["shown"][:most]:
         cards = [picture(first["original"][row], "original", kept[0].caption("before", row))]
         for maker in kept:
             change = 0.5 + factor * (maker.arrays["made"][row] - maker.arrays["original"][row])
             cards.append(picture(change, f"{maker.who}: the change, {factor} times"))
             cards.append(picture(maker.arrays["made"][row], f"{maker.who}: adversarial", maker.caption("after", row)))
-        yield element("div", *cards, class_="pictures")
+        yield element("div", *cards, class_=look)
 
 
-def _ideal(kept: Sequence[Kept]) -> Iterator[Markup]:
+def _ideal(kept: Sequence[Kept], look: str = "pictures") -> Iterator[Markup]:
     """The pictures of each backend for each class, without and with the loss of total variation."""
     yield element("p", "All pictures start from the same noise. Below each: what the network sees, and how sure it is.")
     for row, label in enumerate(kept[0].arrays["labels"][:SHOWN]):
@@ -112,7 +146,7 @@ def _ideal(kept: Sequence[Kept]) -> Iterator[Markup]:
             cards.append(picture(plain, f"{maker.who}: without total variation", maker.caption("plain_after", row)))
             cards.append(picture(made, f"{maker.who}: with total variation", maker.caption("after", row)))
         yield element("h5", f"The ideal picture of {kept[0].name_of(int(label))} (class {label})")
-        yield element("div", *cards, class_="pictures")
+        yield element("div", *cards, class_=look)
 
 
 def _first_maps(report: Report, kept: Sequence[Kept]) -> Iterator[Markup]:
