@@ -111,7 +111,7 @@ def _change_one(options: Any, path: str, steps: list[str], value: Any, where: st
     if not rest:
         value = _checked(get_type_hints(type(options))[name], value, f"{where}{path}")
     elif choices and rest == [NAME]:
-        if value not in choices:
+        if value not in [*choices]:  # a list is no key
             raise UsageError(
                 f"{where}{path} must be {' or '.join(map(repr, sorted(choices)))}, not {value!r}", code="unknown-name"
             )

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.errors import SamebenchError
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [file for folder in ("harness", "backends") for file in sorted((ROOT / folder).rglob("*.py"))]
 
@@ -83,7 +85,7 @@ MADE = (
 """Parts of messages that are made elsewhere and say what to do."""
 
 DO = re.compile(
-    rf"(?:^|[:;,.|] |\b(?:or|and|to|then) )(?:{'|'.join(VERBS)})\b|did you mean|pip install|\{{(?:{'|'.join(MADE)})\b"
+    rf"(?:^|[:;,.|] |\b(?:or|and|then) )(?:{'|'.join(VERBS)})\b|did you mean|pip install|\{{(?:{'|'.join(MADE)})\b"
 )
 """Something to do, as a command: `; choose one of ...`."""
 
@@ -92,6 +94,14 @@ ALLOWED = re.compile(r"\bmust\b|\bneeds? |\btakes? |\bat (?:least|most) |\bmay\b
 
 
 ONLY_VALUES = re.compile(r"(?:\{[^}]*\}|[\s:])*")
+
+
+def classes() -> list[type[SamebenchError]]:
+    """All errors of samebench that are imported."""
+    found: list[type[SamebenchError]] = [SamebenchError]
+    for kind in found:
+        found += [one for one in kind.__subclasses__() if one not in found and one.__module__.startswith("harness.")]
+    return found
 
 
 class Message(NamedTuple):

@@ -98,7 +98,7 @@ def test_different_paths_of_a_file_are_the_same_backend(tmp_path, monkeypatch):
     named = ["mine.py", "./mine.py", str(tmp_path / "mine.py"), "link.py", "numpy", "numpy"]
     settings = Settings.of(PLUGINS, [Source("here", {**SCRATCH, "backends": named})])
     cells = plan_cells(settings, experiments(PLUGINS, settings.config).chosen)
-    assert [cell.backend for cell in cells] == ["mine.py", "numpy"]
+    assert [cell.backend for cell in cells] == [str(tmp_path / "mine.py"), "numpy"]
 
 
 def test_keys_of_installed_backends_are_stable():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from messages import DO, ERRORS, Message, messages
-from test_errors import classes
+from messages import DO, ERRORS, Message, classes, messages
 
 FOUND = list(messages())
 

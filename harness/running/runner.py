@@ -226,7 +226,7 @@ class Runner:
 
 def _without_result(cell: Cell, ended: Ended) -> Result:
     status, reason = ended.explain()
-    memory = {"peak_rss_bytes": ended.peak_rss_bytes} if status == "oom" else {}
+    memory: dict[str, int | None] = {"peak_rss_bytes": ended.peak_rss_bytes} if status == "oom" else {}
     return Result(cell, status, reason, memory=memory)
 
 

@@ -81,7 +81,7 @@ def run_cell(
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         status, reason = explain(error)
-        memory = {"peak_rss_bytes": peak_rss()} if status == "oom" else {}
+        memory: dict[str, int | None] = {"peak_rss_bytes": peak_rss()} if status == "oom" else {}
         return Result(cell, status, reason, memory=memory)
 
 

@@ -310,8 +310,8 @@ def picture(file: Path, colour=(255, 0, 0), size=(12, 10), **how) -> None:
 
 def two_classes(root: Path, count: int = 10) -> Path:
     for number in range(count):
-        picture(root / "bee" / f"{number:02}.png", (number, 0, 0))
-        picture(root / "ant" / f"{number:02}.png", (0, number, 0))
+        picture(root / "bee" / f"{number:02}.png", (20 * number, 0, 0))
+        picture(root / "ant" / f"{number:02}.png", (0, 20 * number, 0))
     return root
 
 
@@ -324,7 +324,7 @@ def test_a_folder_without_a_test_split_gives_a_fixed_fifth_of_each_class(data, l
     found = folder(load_request(str(data / "insects")))
     assert found.classes == ("ant", "bee") and found.shape == SIZE and found.notes == ()
     assert np.bincount(found.train.labels).tolist() == [8, 9] and np.bincount(found.test.labels).tolist() == [2, 2]
-    assert found.train.images[:8, 0, 0, 1].tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert found.train.images[:8, 0, 0, 1].tolist() == [20 * number for number in (0, 1, 2, 3, 5, 6, 7, 8)]
     assert (found.test.images[-1] == [0, 0, 254]).all(), "of a class with 11 pictures, the last is in the test split"
     assert folder(load_request("insects")).fingerprint == found.fingerprint, "found in the data folder too"
 

@@ -107,8 +107,8 @@ def test_experiments_and_modes_are_named_by_their_differences():
 @pytest.mark.parametrize(
     ("results", "answer"),
     [
-        (three(*TASKS), "All 3 backends computed the same; c was fastest in 3 of 3 tasks, in one run each."),
-        ([done("a"), done("b", rate=50.0)], "Both backends computed the same; a was the fastest, in one run each."),
+        (three(*TASKS), "All 3 backends computed the same; c had the highest speed in 3 of 3 tasks (fewer than 6 seeds, so not tested)."),
+        ([done("a"), done("b", rate=50.0)], "Both backends computed the same; a had the highest speed (fewer than 6 seeds, so not tested)."),
         ([done("a")], "a computed the same as the reference."),
         ([done("a", parity=certified(DIFFERS))], "a computed something else."),
         ([ok()], "Nothing is proven: there are no certificates."),
@@ -116,19 +116,34 @@ def test_experiments_and_modes_are_named_by_their_differences():
         ([], "No cell has finished."),
         (
             [done("a"), done("b", rate=50.0, parity=certified(DIFFERS))],
-            "1 of 2 rows is proven the same, b computed something else; a was the fastest, in one run each.",
+            "1 of 2 rows is proven the same, b computed something else; a had the highest speed (fewer than 6 seeds, so not tested).",
         ),
         (
             [*three("scratch-cnn"), *three("fine-tuning"), done("a", task="mine", rate=5.0), done("c", task="mine")],
-            "All 3 backends computed the same; c was fastest in 3 of 3 tasks, in one run each.",
+            "All 3 backends computed the same; c had the highest speed in 3 of 3 tasks (fewer than 6 seeds, so not tested).",
         ),
         (
             [done("a", seed, rate) for seed, rate in enumerate((100.0, 90.0))] + [done("b", seed, 80.0) for seed in range(2)],
+            "Both backends computed the same; a had the highest speed (fewer than 6 seeds, so not tested).",
+        ),
+        (
+            [done("a", seed, 100.0 + seed) for seed in range(6)] + [done("b", seed, 80.0 + seed % 3) for seed in range(6)],
             "Both backends computed the same; a was the fastest.",
         ),
         (
+            [done("a", seed, (50.0, 200.0)[seed % 2]) for seed in range(6)] + [done("b", seed, 90.0) for seed in range(6)],
+            "Both backends computed the same; a had the highest speed (not certain).",
+        ),
+        (
+            [
+                done(name, seed, rate + seed, task=task)
+                for task in ("scratch-cnn", "fine-tuning") for name, rate in (("a", 50.0), ("b", 90.0)) for seed in range(6)
+            ],
+            "Both backends computed the same; b was fastest in 2 of 2 tasks.",
+        ),
+        (
             [done("a"), done("b", rate=1.0), done("a", rate=1.0, task="fine-tuning"), done("b", task="fine-tuning")],
-            "Both backends computed the same; a and b were fastest in 1 of 2 tasks, in one run each.",
+            "Both backends computed the same; a and b had the highest speed in 1 of 2 tasks (fewer than 6 seeds, so not tested).",
         ),
     ],
 )  # fmt: skip
@@ -140,7 +155,9 @@ def test_disturbed_speeds_are_marked_and_not_compared():
     slow = done("b", evidence={"device": "cpu", "disturbed": "a timer went off"})
     found = overview(done("a"), slow, *three("fine-tuning"))
     assert found.table.rows[1][4] == "100*"
-    assert found.answer.endswith("c was fastest in 1 of the 1 tasks with stable speeds, in one run each.")
+    assert found.answer.endswith(
+        "c had the highest speed in 1 of the 1 tasks with stable speeds (fewer than 6 seeds, so not tested)."
+    )
     assert found.exceptions == ["* Unstable: scratch-cnn on b, seed 0: a timer went off"]
 
 

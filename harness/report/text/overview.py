@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from harness.metric import headline_of
+from harness.report.stats import ALPHA, FEWEST_RATES, holm, p_different, paired_ratios
 from harness.report.summary import Report
 from harness.report.text.headlines import qualifier
 from harness.report.text.notes import run_warnings
@@ -231,25 +233,51 @@ def _sameness(rows: Sequence[Row]) -> str:
 
 
 def _fastest(report: Report) -> str:
-    """The backend that was the fastest in most experiments. Experiments with a disturbed speed are left out."""
-    wins: Counter[str] = Counter()
+    """The backend with the highest speed in most experiments. It "was fastest" only where that is certain. Experiments with a
+    disturbed speed are left out."""
+    wins: dict[str, list[bool]] = {}
     experiments = [rows for rows in report_experiments(report).values() if len({_who(report, row) for row in rows}) > 1]
     stable = [rows for rows in experiments if all("images_per_s" in row and "disturbed" not in row for row in rows)]
     for rows in stable:
         best = max(rows, key=lambda row: row["images_per_s"]["median"])
-        wins[_who(report, best)] += 1
+        wins.setdefault(_who(report, best), []).append(_is_certain(report, best, rows))
     if not wins:
         return ""
-    most = wins.most_common(1)[0][1]
-    leaders = [name for name, count in wins.items() if count == most]
+    most = max(map(len, wins.values()))
+    leaders = [name for name, certain in wins.items() if len(certain) == most]
     tasks = len({rows[0]["task"] for rows in stable}) == len(stable)
     what = "tasks" if tasks else "experiments"
     of = f"{len(stable)} {what}" if len(stable) == len(experiments) else f"the {len(stable)} {what} with stable speeds"
-    text = f"{listed(leaders)} {'was' if len(leaders) == 1 else 'were'} fastest in {most} of {of}"
-    if len(experiments) == 1:
-        text = f"{leaders[0]} was the fastest"
-    once = max(row["n"] for rows in stable for row in rows) == 1
-    return text + (", in one run each" if once else "")
+    alone = len(experiments) == 1
+    if all(certain for name in leaders for certain in wins[name]):
+        was = f"{listed(leaders)} {'was' if len(leaders) == 1 else 'were'}"
+        return f"{was} the fastest" if alone else f"{was} fastest in {most} of {of}"
+    few = min(row["n"] for rows in stable for row in rows) < FEWEST_RATES
+    doubt = f"fewer than {FEWEST_RATES} seeds, so not tested" if few else "not certain"
+    return f"{listed(leaders)} had the highest speed{'' if alone else f' in {most} of {of}'} ({doubt})"
+
+
+def _is_certain(report: Report, best: Row, rows: Sequence[Row]) -> bool:
+    """Whether this row is faster than each of the others, by pairs of cells with the same seed."""
+    speeds = _speeds(report, best)
+    p_values = []
+    for row in rows:
+        if row is not best:
+            others = _speeds(report, row)
+            if len(seeds := [seed for seed in speeds if seed in others]) < FEWEST_RATES:
+                return False
+            pairs = paired_ratios([others[seed] for seed in seeds], [speeds[seed] for seed in seeds])
+            p_values.append(p_different(pairs))
+    return all(p <= ALPHA for p in holm(p_values))
+
+
+def _speeds(report: Report, row: Row) -> dict[int, float]:
+    """The speed of each finished cell by its seed."""
+    return {
+        result.cell.seed: statistics.median(speeds)
+        for result in report.results_of(row)
+        if result.status == "ok" and (speeds := result.time["images_per_s"])
+    }
 
 
 def _who(report: Report, row: Row) -> str:
