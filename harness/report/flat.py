@@ -111,5 +111,5 @@ def paths(data: Mapping[str, Any], start: str = "") -> Flat:
 
 
 def columns_of(rows: list[Flat]) -> list[str]:
-    """The names of all columns, in the order of their first appearance."""
-    return list(dict.fromkeys(column for row in rows for column in row))
+    """The names of all columns that have a value, in the order of their first appearance."""
+    return list(dict.fromkeys(column for row in rows for column, value in row.items() if value is not None))

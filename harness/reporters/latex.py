@@ -13,9 +13,9 @@ from harness import LEFT_COLUMNS, Report, Table, hookimpl, one_line, report_note
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "^": r"\textasciicircum{}",
     "_": r"\_", "~": r"\textasciitilde{}", "%": r"\%", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    '"': r"\textquotedbl{}", "'": "'", "`": r"\textasciigrave{}", "-": r"{-}", "±": r"$\pm$", "×": r"$\times$",
+    '"': r"\textquotedbl{}", "'": "'", "`": r"\textasciigrave{}", "±": r"$\pm$", "×": r"$\times$",
 }  # fmt: skip
-"""Characters that mean something to LaTeX, and two of our tables. Hyphens are kept apart: two of them would become a dash."""
+"""Characters that mean something to LaTeX, and two of our tables."""
 
 LAST = 0x17F
 """The last character that the usual fonts of LaTeX have. Others are named by their numbers."""
@@ -44,8 +44,8 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 def _text(text: str) -> str:
-    """The text as LaTeX prints it. A line feed in a header becomes a space."""
-    return "".join(_letters(one_line(text)))
+    """The text as LaTeX prints it, in one line. Two hyphens would become a dash."""
+    return "".join(_letters(one_line(text))).replace("--", "-{}-")
 
 
 def _letters(text: str) -> Iterator[str]:

@@ -89,7 +89,8 @@ def _check(result: Result, name: str, outcome: Outcome, reason: str) -> Check:
 
 def _kept(store: Store, result: Result) -> tuple[list[str], list[str]]:
     """The files of the cell that are there and unchanged, and those that have changed."""
-    good, changed = [], []
+    good: list[str] = []
+    changed: list[str] = []
     for name, wanted in result.artifacts.items():
         file = store.artifacts(result.cell) / name
         if file.is_file() and not file.is_symlink():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.forms import is_number
-from harness.metric import Metric, headline_of, interval_text, number_text
+from harness.metric import Format, Metric, headline_of, interval_text, number_text
 from harness.parity.probes import LIMITS
 from harness.report.charts.svg import MOST_CLASSES
 from harness.report.charts.values import (
@@ -215,22 +215,21 @@ def _curves(report: Report, rows: Sequence[Row], names: Names, metric: Metric) -
 def _mean_curves(rows: Sequence[Row], names: Names, metric: Metric) -> Iterator[Lines]:
     """A chart for each part of a curve: the mean over seeds at each place."""
     for key, format in metric.parts:
-        series = [
-            Series(who_of(row), name, [
-                Point(
-                    point[metric.over], point[key]["mean"],
-                    f"{name}: {interval_text(*point[key].values(), format)} at {metric.over} {point[metric.over]:.3g}",
-                    Interval(**point[key]),
-                )
-                for point in row[metric.name] if key in point
-            ])
-            for row, name in zip(rows, names, strict=True) if metric.name in row
-        ]  # fmt: skip
+        known = [(row, name) for row, name in zip(rows, names, strict=True) if metric.name in row]
+        series = [Series(who_of(row), name, list(_means(row, name, metric, key, format))) for row, name in known]
         if series:
             y = Axis(key.replace("_", " "), format, better=metric.better)
             yield Lines(
                 f"{metric.name}-{key}", f"{_upper(metric.header)} by {metric.over}", Axis(metric.over), y, series
             )
+
+
+def _means(row: Row, name: str, metric: Metric, key: str, format: Format) -> Iterator[Point]:
+    for point in row[metric.name]:
+        if key in point:
+            mean, place = Interval(**point[key]), point[metric.over]
+            text = interval_text(mean.mean, mean.low, mean.high, format)
+            yield Point(place, mean.mean, f"{name}: {text} at {metric.over} {place:.3g}", mean)
 
 
 def _curves_of_seeds(report: Report, rows: Sequence[Row], names: Names, metric: Metric) -> Iterator[Lines]:
@@ -253,7 +252,7 @@ def _curves_of_seeds(report: Report, rows: Sequence[Row], names: Names, metric: 
             yield Lines(f"{metric.name}-{format}", title, Axis(metric.over), Axis(label, format), series, note)
 
 
-def _line(result: Result, row: Row, name: str, metric: Metric, key: str, format: Any, dashed: bool) -> Series:
+def _line(result: Result, row: Row, name: str, metric: Metric, key: str, format: Format, dashed: bool) -> Series:
     points = [point for point in result.metrics[metric.name] if is_number(point.get(key))]
     if len(points) > POINTS:
         points = [points[round(place * (len(points) - 1) / (POINTS - 1))] for place in range(POINTS)]
@@ -287,7 +286,7 @@ def _deviations(report: Report) -> Iterator[Strip]:
     for result in one_each(report.results):
         for key, what in EXACT.items():
             value = result.parity.get(key)
-            if is_number(value) and result.verdict.is_checked:
+            if value is not None and is_number(value) and result.verdict.is_checked:
                 who = result.shown if result.cell.mode == "default" else result.who
                 text = f"{who}, {result.cell.task}, {result.cell.model}: {what} {value:.0e}"
                 lines.setdefault((who, what), []).append(Dot(max(float(value), SMALLEST), text))

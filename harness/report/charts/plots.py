@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 6.4, 3.6
 
 def plot(chart: Chart, palette: Palette, ax: Axes | None = None) -> Figure:
     """The chart as a figure of matplotlib; drawn on `ax` if that is given."""
-    axes = ax if ax is not None else _new_axes(chart)
+    axes: Any = ax if ax is not None else _new_axes(chart)
     match chart:
         case Strip():
             _strip(axes, chart, palette)
@@ -35,8 +35,7 @@ def plot(chart: Chart, palette: Palette, ax: Axes | None = None) -> Figure:
         case Matrix():
             _matrix(axes, chart)
     axes.set_title(_text(chart.title), fontsize=10, loc="left")
-    found: Any = axes.figure
-    return found  # type: ignore[no-any-return]
+    return axes.figure
 
 
 def _new_axes(chart: Chart) -> Any:
@@ -72,7 +71,7 @@ def _lines(axes: Any, chart: Lines, palette: Palette) -> None:
     known = set()
     for series in chart.series:
         colour, marker = _look(palette[series.who])
-        points = sorted(series.points)
+        points = sorted(series.points, key=lambda point: point.x)
         style = {"line": "-", "dashed": "--", "points": ""}[series.style]
         label = None if series.label in known else _text(series.label)
         known.add(series.label)

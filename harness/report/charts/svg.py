@@ -18,7 +18,7 @@ from harness.text import printable
 WIDTH = 480
 """The width of every chart, in its own units."""
 
-LETTER = 7.0
+LETTER = 6.8
 """The width of a letter, about."""
 
 RIGHT, TOP, BELOW = 14, 8, 46
@@ -30,7 +30,7 @@ ROW, BAR = 34, 20
 HEIGHT = 220
 """The height between the axes of a chart with lines."""
 
-LABELS = 150
+LABELS = 168
 """The largest width of the labels at the left."""
 
 COLOURS = 8
@@ -112,22 +112,14 @@ def _strip(chart: Strip, palette: Palette) -> tuple[list[str], float]:
     parts = [*_across(scale, left, bottom)]
     for number, row in enumerate(chart.rows):
         y = TOP + ROW * (number + 0.5)
-        marks = [
-            _mark(
-                palette[row.who],
-                scale.place(dot.value, left, WIDTH - RIGHT),
-                y + 3.5 * (place % 5 - 2),
-                2.5,
-                dot.text,
-                "dot",
-            )
-            for place, dot in enumerate(row.dots)
-        ]
+        colour, size = palette[row.who], 2.5 if row.mean else 4.5
+        marks = []
+        for place, dot in enumerate(row.dots):
+            x, apart = scale.place(dot.value, left, WIDTH - RIGHT), 3.5 * (place % 5 - 2) if len(row.dots) > 1 else 0
+            marks.append(_mark(colour, x, y + apart, size, dot.text, "dot"))
         if row.mean:
-            marks += [_interval(scale, row.mean, left, y)]
-            marks += [
-                _mark(palette[row.who], scale.place(row.mean.mean, left, WIDTH - RIGHT), y, 5.5, row.text, "mean")
-            ]
+            x = scale.place(row.mean.mean, left, WIDTH - RIGHT)
+            marks += [_interval(scale, row.mean, left, y), _mark(colour, x, y, 5.5, row.text, "mean")]
         parts.append(_of_backend(row.who, palette, [_label(left - 8, y + 4, _cut(row.label, left), "end"), *marks]))
     return parts, bottom + BELOW
 
@@ -149,7 +141,8 @@ def _lines(chart: Lines, palette: Palette) -> tuple[list[str], float]:
     parts = [legend, *_across(across, left, bottom, top), *_upwards(up, left, top, bottom)]
     for series in chart.series:
         placed = [
-            (across.place(p.x, left, WIDTH - RIGHT), up.place(p.y, bottom, top), p) for p in sorted(series.points)
+            (across.place(p.x, left, WIDTH - RIGHT), up.place(p.y, bottom, top), p)
+            for p in sorted(series.points, key=lambda point: point.x)
         ]
         marks = []
         if series.style != "points" and len(placed) > 1:
@@ -157,7 +150,7 @@ def _lines(chart: Lines, palette: Palette) -> tuple[list[str], float]:
             marks.append(f'<path class="line {series.style}" d="M{path}"/>')
         for x, y, point in placed:
             if point.interval and point.interval.low is not None and point.interval.high is not None:
-                low, high = (up.place(end, bottom, top) for end in point.interval[1:])
+                low, high = up.place(point.interval.low, bottom, top), up.place(point.interval.high, bottom, top)
                 marks.append(f'<path class="interval" d="M{x - 4:.1f} {low:.1f}h8m-4 0V{high:.1f}m-4 0h8"/>')
             marks.append(_mark(palette[series.who], x, y, 3 if len(placed) > 12 else 4, point.text, "point"))
         parts.append(_of_backend(series.who, palette, marks))

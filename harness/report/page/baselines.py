@@ -21,7 +21,10 @@ MOST_BACKENDS = 12
 """An experiment with more backends has no ratios: their number grows with the square."""
 
 Said = tuple[str, str, str]
-"""A ratio as text, its verdict in a word (faster, slower, higher, lower, equivalent, undecided, or none), and the whole reason."""
+"""A ratio as text, its verdict in a word (faster, slower, shorter, longer, higher, lower, equivalent, undecided, or none), and the whole reason."""
+
+LONGER = {"faster": "longer", "slower": "shorter"}
+"""The words for a time instead of those for a speed."""
 
 Ratios = dict[str, dict[str, dict[str, Said]]]
 """By the label of the baseline, the label of the row, and the measure."""
@@ -55,6 +58,7 @@ def _ratios(report: Report, rows: Sequence[dict[str, Any]]) -> Ratios:
 def _said(change: Change, measure: Measure) -> Said:
     whole = verdict_text(change)
     word = whole.partition(":")[0]
+    word = LONGER.get(word, word) if measure is FIRST_STEP else word
     return _text(change, measure), word if not word.startswith("not judged") else "none", whole
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -73,10 +74,10 @@ def _numbers(report: Report, result: Result) -> tuple[str, ...]:
         return "-", "-", "-", "-"
     main = headline_of(report.metrics[result.cell.task])
     value = main.value_in(result.metrics) if main else None
-    speeds, peak = sorted(result.time["images_per_s"]), peak_bytes(result.memory)
-    speed = f"{speeds[len(speeds) // 2]:,.4g}" if speeds else "-"
+    speeds, peak = result.time["images_per_s"], peak_bytes(result.memory)
+    speed = number_text(statistics.median(speeds), "rate") if speeds else "-"
     return (
-        number_text(value, main.format) if main and is_number(value) else "-",
+        number_text(value, main.format) if main and value is not None and is_number(value) else "-",
         f"{speed} *" if disturbed(result) else speed,
         f"{work_seconds(result.time):.2f} s",
         f"{peak / 2**20:,.0f} MiB" if peak else "-",

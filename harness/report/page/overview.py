@@ -45,4 +45,4 @@ def _table(report: Report, found: Overview, prefix: str, places: Mapping[int, st
             "span", cells[-1], class_=f"verdict {row['parity'].kind}", title=row["parity"].details or None
         )
         lines.append(Line([link(places[id(row)], cells[1]), task, *cells[2:-1], verdict], who_of(row)))
-    return table(columns, lines, f"{prefix}overview-table", "Results", "overview")
+    return table(columns, lines, f"{prefix}overview-table", class_="overview")

@@ -65,10 +65,11 @@ function chooseSort(head) {
 }
 
 function filterRows() {
-  const words = state.q.toLowerCase().split(/\s+/).filter(Boolean), hidden = new Set(state.hide);
+  const plain = (text) => text.toLowerCase().replace(/[\s,]+/g, " ");
+  const wanted = plain(state.q).trim(), hidden = new Set(state.hide);
   for (const row of all("table.sortable tbody tr")) {
-    const said = `${row.textContent} ${row.dataset.status ?? ""} ${row.dataset.row ?? ""}`.toLowerCase();
-    const found = row.closest(".cells, .failed, .overview") === null || words.every((word) => said.includes(word));
+    const cells = [...row.cells].map((cell) => cell.textContent).join(" ");
+    const found = row.closest(".cells, .failed, .overview") === null || plain(`${cells} ${row.dataset.row ?? ""}`).includes(wanted);
     row.hidden = !found || hidden.has(row.dataset.who);
   }
   for (const mark of all("svg [data-who]")) mark.toggleAttribute("data-off", hidden.has(mark.dataset.who));

@@ -97,7 +97,7 @@ def _run(report: Report, prefix: str, palette: Palette) -> Iterator[Markup]:
     )
     yield element("header", element("h1", _title(report)), menu)
     for name, title in shown:
-        yield element("section", element("h2", title), *sections[name], id=f"{prefix}{name}", class_=name)
+        yield element("section", element("h2", title), *sections[name], id=f"{prefix}{name}", class_=f"part-{name}")
 
 
 def _sameness(report: Report, prefix: str, palette: Palette) -> Iterator[Markup]:

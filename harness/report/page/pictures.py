@@ -23,8 +23,9 @@ SHOWN = 8
 FEW = 64
 """Pictures with at most this many rows are stored without loss, and enlarged without smoothing."""
 
-QUALITY = 82
-"""The quality of larger pictures, from 0 to 100. The exact pixels are in the run."""
+QUALITY, NOISY, ROUGH = 76, 55, 28
+"""The quality of larger pictures, from 0 to 100; of ideal pictures, which have much noise; and of changes, which are noise. The exact
+pixels are in the run."""
 
 
 class Kept(NamedTuple):
@@ -121,17 +122,17 @@ def _attacked(kept: Sequence[Kept], look: str = "pictures", most: int = SHOWN) -
     """For each picture the original, and for each backend the enlarged change and the adversarial picture."""
     first = kept[0].arrays
     largest = max(float(np.abs(maker.arrays["made"] - maker.arrays["original"]).max()) for maker in kept)
-    factor = max(1, int(0.5 / largest)) if largest else 1
+    factor = max(1, round(0.5 / largest)) if largest else 1
     yield element(
         "p",
-        f"No pixel changes by more than {largest:.3g}, on a scale from 0 to 1. The change is shown {factor} times as large; grey means "
+        f"No pixel changes by more than {largest:.3g}, on a scale from 0 to 1. The change is shown {factor:,} times as large; grey means "
         "no change. Below each picture: what the network sees, and how sure it is. Pictures that fooled it come first.",
     )
     for row in first["shown"][:most]:
         cards = [picture(first["original"][row], "original", kept[0].caption("before", row))]
         for maker in kept:
             change = 0.5 + factor * (maker.arrays["made"][row] - maker.arrays["original"][row])
-            cards.append(picture(change, f"{maker.who}: the change, {factor} times"))
+            cards.append(picture(change, f"{maker.who}: the change, {factor:,} times", quality=ROUGH))
             cards.append(picture(maker.arrays["made"][row], f"{maker.who}: adversarial", maker.caption("after", row)))
         yield element("div", *cards, class_=look)
 
@@ -143,8 +144,10 @@ def _ideal(kept: Sequence[Kept], look: str = "pictures") -> Iterator[Markup]:
         cards = []
         for maker in kept:
             plain, made = maker.arrays["plain"][row], maker.arrays["made"][row]
-            cards.append(picture(plain, f"{maker.who}: without total variation", maker.caption("plain_after", row)))
-            cards.append(picture(made, f"{maker.who}: with total variation", maker.caption("after", row)))
+            cards.append(
+                picture(plain, f"{maker.who}: without total variation", maker.caption("plain_after", row), NOISY)
+            )
+            cards.append(picture(made, f"{maker.who}: with total variation", maker.caption("after", row), NOISY))
         yield element("h5", f"The ideal picture of {kept[0].name_of(int(label))} (class {label})")
         yield element("div", *cards, class_=look)
 
@@ -177,20 +180,20 @@ def _maps(maps: Mapping[str, Array], kept: Kept) -> Markup:
     return element("details", element("summary", "Feature maps"), *parts)
 
 
-def picture(values: Array, what: str, seen: str = "") -> Markup:
+def picture(values: Array, what: str, seen: str = "", quality: int = QUALITY) -> Markup:
     """A picture of values from 0 to 1, with what it is and what the network sees."""
     few = "few" if len(values) <= FEW else None
-    image = element("img", alt=f"{what}. {seen}".strip(), src=_source(values), class_=few, loading="lazy")
+    image = element("img", alt=f"{what}. {seen}".strip(), src=_source(values, quality), class_=few, loading="lazy")
     lines = [element("b", what), *([element("span", seen)] if seen else [])]
     return element("figure", Markup(image.removesuffix("</img>")), element("figcaption", *lines))
 
 
-def _source(picture: Array) -> str:
+def _source(picture: Array, quality: int) -> str:
     """The picture as a part of the page."""
     values = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
     data = io.BytesIO()
     form = "PNG" if len(values) <= FEW else _small_form()
-    Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values[..., :3]).save(data, form, quality=QUALITY)
+    Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values[..., :3]).save(data, form, quality=quality)
     return f"data:image/{form.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 

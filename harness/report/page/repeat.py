@@ -61,7 +61,7 @@ def _install(report: Report) -> str:
     finished = [result for result in report.results if result.status == "ok"]
     versions = {name: version.partition("+")[0] for result in finished for name, version in result.versions.items()}
     known = {name: version for name, version in versions.items() if name.replace("-", "").replace("_", "").isalnum()}
-    ours = next((r.provenance["samebench"] for r in finished if r.provenance.get("samebench")), {})
+    ours: Mapping[str, Any] = next((r.provenance["samebench"] for r in finished if r.provenance.get("samebench")), {})
     words = [
         f"samebench=={ours['version']}" if ours else "samebench",
         *(f"{name}=={known[name]}" for name in sorted(known)),
