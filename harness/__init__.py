@@ -39,7 +39,7 @@ _HOMES = {
     "harness.report.markdown": "markdown_table markdown_text",
     "harness.report.charts.files": "report_figures",
     "harness.report.flat": "columns_of long_rows wide_rows",
-    "harness.report.page": "html_page pictures_page",
+    "harness.report.page.page": "html_page pictures_page",
     "harness.report.summary": "Report",
     "harness.report.terminal": "draw_table wrap_lines",
     "harness.report.text.notes": "report_notes",
@@ -142,8 +142,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.report.loaded import Run as Run
     from harness.report.markdown import markdown_table as markdown_table
     from harness.report.markdown import markdown_text as markdown_text
-    from harness.report.page import html_page as html_page
-    from harness.report.page import pictures_page as pictures_page
+    from harness.report.page.page import html_page as html_page
+    from harness.report.page.page import pictures_page as pictures_page
     from harness.report.summary import Report as Report
     from harness.report.terminal import draw_table as draw_table
     from harness.report.terminal import wrap_lines as wrap_lines

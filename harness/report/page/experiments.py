@@ -14,7 +14,7 @@ from harness.report.text.curves import curves, judgements
 from harness.report.text.headlines import columns as shown_metrics
 from harness.report.text.results import OF_PEAK, headers_of
 from harness.report.text.results import cells_of as texts_of
-from harness.report.text.tables import Table
+from harness.report.text.tables import LEFT_COLUMNS, Table
 
 FEWEST_SHOWN = 4
 """This many charts of an experiment are shown at once; the others are under "More charts"."""
@@ -75,5 +75,7 @@ def figure(chart: Chart, palette: Palette, place: str) -> Markup:
 
 def plain_table(found: Table, id_: str) -> Markup:
     """A table of a text report."""
-    columns = [Column(header, is_text=place == 0) for place, header in enumerate(found.headers)]
+    columns = [
+        Column(header, is_text=place == 0 or header in LEFT_COLUMNS) for place, header in enumerate(found.headers)
+    ]
     return table(columns, [Line(list(row), row[0]) for row in found.rows], id_, found.title)

@@ -15,11 +15,12 @@ from harness.report.charts.svg import SHAPES, Palette, palette_of, style
 from harness.report.page.baselines import ratios_of
 from harness.report.page.cells import all_cells, data_blocks, failed
 from harness.report.page.experiments import experiment, figure, plain_table, results
-from harness.report.page.markup import Markup, element, join, link, text
+from harness.report.page.markup import Markup, element, join, link, listing, text
 from harness.report.page.overview import overview
 from harness.report.page.pictures import closer_look, pictures_of
 from harness.report.page.repeat import repeat
 from harness.report.summary import Report
+from harness.report.text.notes import report_notes
 from harness.report.text.overview import report_overview
 from harness.report.text.results import proofs, report_experiments
 from harness.report.text.waterfall import waterfalls
@@ -53,7 +54,8 @@ def pictures_page(report: Report) -> str:
             parts += [element("h2", title), results(report, title, rows, f"x{number}"), *found]
     nothing = element("p", "No cell of this run has kept pictures: the tasks adversarial and ideal-image do.")
     heading = element("header", element("h1", f"Pictures of {_title(report)}"))
-    return _page(f"samebench: pictures of {_title(report)}", [heading, *(parts or [nothing])], [], False)
+    notes = listing((line for lines in report_notes(report) for line in lines), class_="quiet")
+    return _page(f"samebench: pictures of {_title(report)}", [heading, *(parts or [nothing]), notes], [], False)
 
 
 def closer_page(report: Report, title: str) -> str:
