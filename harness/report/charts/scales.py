@@ -12,6 +12,9 @@ from harness.report.charts.values import Axis
 MARKS = 5
 """About as many marks has an axis."""
 
+LEAST = 1e-300
+"""The smallest width of a scale. Less cannot be divided."""
+
 MOST_DECADES = 6
 """An axis of logarithms with more decades has a mark for every second, third, ... of them."""
 
@@ -54,6 +57,8 @@ def _of_steps(axis: Axis, low: float, high: float) -> Scale:
     """A scale whose marks are 1, 2 or 5 times a power of ten apart. Its ends are marks."""
     if low == high:
         low, high = (0.0, high) if high > 0 else (low - 1, high + 1)
+    if high - low < LEAST:
+        low, high = low - 1, high + 1
     step = _step((high - low) / MARKS)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     marks = [number * step for number in range(first, last + 1)]
