@@ -25,17 +25,17 @@ LOGS = 2 * 1024 * 1024
 
 def failed(report: Report, prefix: str) -> Markup | None:
     """The cells that are not ok, each with its reason and a way to its log."""
-    bad = [result for result in report.results if result.status != "ok"]
+    bad = [(number, result) for number, result in enumerate(report.results) if result.status != "ok"]
     if not bad:
         return None
     columns = [Column(name, is_text=True) for name in ("cell", "status", "reason")]
     lines = [
         Line(
-            [_opener(result, _name(result)), result.status, result.reason or "-"],
+            [_opener(f"{prefix}{number}", result), result.status, result.reason or "-"],
             _who(result),
             {"data_status": result.status},
         )
-        for result in bad
+        for number, result in bad
     ]
     return table(
         columns, lines, f"{prefix}failed-table", f"{len(bad)} of {len(report.results)} cells are not ok", "failed"
@@ -50,13 +50,13 @@ def all_cells(report: Report, prefix: str) -> Markup:
     ]  # fmt: skip
     rows = {(row["subject"], seed): row for row in report.summary for seed in row["seeds"]}
     lines = []
-    for result in report.results:
+    for number, result in enumerate(report.results):
         row = rows.get((result.cell.configuration, result.cell.seed))
         verdict = element("span", result.verdict.answer, class_=f"verdict {result.verdict.kind}")
         lines.append(
             Line(
                 [
-                    _opener(result, _name(result)),
+                    _opener(f"{prefix}{number}", result),
                     result.status,
                     str(result.cell.seed),
                     *_numbers(report, result),
@@ -84,13 +84,10 @@ def _numbers(report: Report, result: Result) -> tuple[str, ...]:
     )
 
 
-def _opener(result: Result, label: str) -> Markup:
-    """A button that opens the data of a cell."""
-    return element("button", label, type="button", class_="open", data_key=result.cell.key)
-
-
-def _name(result: Result) -> str:
-    return f"{result.cell.task}, {_who(result)}, seed {result.cell.seed}"
+def _opener(number: str, result: Result) -> Markup:
+    """A button that opens the data of a cell, by its number in the report."""
+    label = f"{result.cell.task}, {_who(result)}, seed {result.cell.seed}"
+    return element("button", label, type="button", class_="open", data_cell=number)
 
 
 def _who(result: Result) -> str:
@@ -99,17 +96,17 @@ def _who(result: Result) -> str:
 
 def packed(report: Report) -> str:
     """The stored cells of a run and their logs, compressed, as text for a page."""
-    keys = [result.cell.key for result in report.results]
-    data: dict[str, Any] = {"report": report.as_json(), "keys": keys, "logs": _logs(report, report.results)}
+    data: dict[str, Any] = {"report": report.as_json(), "logs": _logs(report)}
     text = json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(gzip.compress(text.encode(errors="backslashreplace"), 6, mtime=0)).decode()
 
 
-def _logs(report: Report, results: Sequence[Result]) -> dict[str, str]:
-    found, left = {}, LOGS
-    for result in sorted(results, key=lambda result: result.status == "ok"):
+def _logs(report: Report) -> dict[int, str]:
+    """The ends of the logs by the numbers of their cells."""
+    found, left = dict[int, str](), LOGS
+    for number, result in sorted(enumerate(report.results), key=lambda item: item[1].status == "ok"):
         if left > 0 and (said := report.log(result)[-LOG:]):
-            found[result.cell.key] = said
+            found[number] = said
             left -= len(said)
     return found
 

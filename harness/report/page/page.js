@@ -165,21 +165,18 @@ async function unpack(block) {
 
 const everything = () => Promise.all(all("script.data").map(unpack));
 
-async function openCell(key) {
-  for (const { report, keys, logs } of await everything()) {
-    const cell = report.cells[keys.indexOf(key)];
-    if (!cell) continue;
-    one("cell-title").textContent = `${cell.task}, ${cell.evidence.shown ?? cell.backend}/${cell.mode}, seed ${cell.seed}`;
-    one("cell-status").textContent = [cell.status, cell.reason, ...cell.warnings].filter(Boolean).join(": ");
-    const { parity, ...rest } = cell;
-    one("cell-parts").replaceChildren(
-      part("Log", logs[key] ?? "This page has no log of this cell.", cell.status !== "ok"),
-      part("Certificate", JSON.stringify(parity, null, 1), cell.status === "ok"),
-      part("Stored cell", JSON.stringify(rest, null, 1), false),
-    );
-    if (!one("cell").open) one("cell").showModal();
-    return;
-  }
+async function openCell(name) {
+  const [, run, number] = name.match(/^(?:r(\d+)-)?(\d+)$/);
+  const { report, logs } = (await everything())[Number(run ?? 0)];
+  const { parity, ...cell } = report.cells[Number(number)];
+  one("cell-title").textContent = `${cell.task}, ${cell.evidence.shown ?? cell.backend}/${cell.mode}, seed ${cell.seed}`;
+  one("cell-status").textContent = [cell.status, cell.reason, ...cell.warnings].filter(Boolean).join(": ");
+  one("cell-parts").replaceChildren(
+    part("Log", logs[number] ?? "This page has no log of this cell.", cell.status !== "ok"),
+    part("Certificate", JSON.stringify(parity, null, 1), cell.status === "ok"),
+    part("Stored cell", JSON.stringify(cell, null, 1), false),
+  );
+  if (!one("cell").open) one("cell").showModal();
 }
 
 function part(name, text, open) {
@@ -244,7 +241,7 @@ function show() {
 document.addEventListener("click", (event) => {
   const head = event.target.closest("thead th"), link = event.target.closest('a[href^="#"]');
   if (head) chooseSort(head);
-  else if (event.target.closest(".open")) openCell(event.target.closest(".open").dataset.key);
+  else if (event.target.closest(".open")) openCell(event.target.closest(".open").dataset.cell);
   else if (event.target.closest(".keep")) saveChart(event.target.closest(".keep"));
   else if (link) {
     event.preventDefault();
