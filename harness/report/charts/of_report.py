@@ -276,7 +276,7 @@ def _confusions(rows: Sequence[Row], names: Names, metric: Metric) -> Iterator[M
         counts = row.get(metric.name)
         if counts and len(counts) <= MOST_CLASSES:
             classes = [str(found["class"]) for found in row[metric.of]]
-            title = f"{name}: what was taken for what; a row is the truth, a column the prediction"
+            title = f"{name}: what was taken for what (rows: truth, columns: prediction)"
             yield Matrix(f"confusion-{name}", title, who_of(row), classes, counts)
 
 

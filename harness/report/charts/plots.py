@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unavailable
@@ -34,7 +35,7 @@ def plot(chart: Chart, palette: Palette, ax: Axes | None = None) -> Figure:
             _stacked(axes, chart)
         case Matrix():
             _matrix(axes, chart)
-    axes.set_title(_text(chart.title), fontsize=10, loc="left")
+    axes.set_title("\n".join(wrap(_text(chart.title), 62)), fontsize=10, loc="left")
     return axes.figure
 
 
@@ -63,7 +64,7 @@ def _strip(axes: Any, chart: Strip, palette: Palette) -> None:
             ends = [[row.mean.mean - low], [high - row.mean.mean]] if low is not None and high is not None else None
             axes.errorbar(row.mean.mean, place, xerr=ends, fmt=marker, color=colour, markersize=8, capsize=4)
     axes.set_yticks(range(len(chart.rows)), [_text(row.label) for row in chart.rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(chart.rows) - 0.5, -0.5)
     _across(axes, chart.axis)
 
 
@@ -103,7 +104,7 @@ def _stacked(axes: Any, chart: Stacked) -> None:
     axes.set_yticks(range(len(chart.bars)), [_text(label) for _, label, _ in chart.bars])
     axes.invert_yaxis()
     _across(axes, chart.axis)
-    axes.legend(fontsize=7, ncols=4)
+    axes.legend(fontsize=7, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.3))
 
 
 def _matrix(axes: Any, chart: Matrix) -> None:
