@@ -81,7 +81,9 @@ def test_a_data_frame_has_the_cells():
     needed.package("pandas")
     run = Run(Kept([*SIX, FAILED]), Path("runs/mine"))
     wide, long = run.to_pandas(), run.to_pandas("long")
-    assert wide.shape[0] == 7 and wide[wide.status == "ok"].groupby("shown")["metrics.test_accuracy"].mean().round(9).to_dict() == {
+    assert wide.shape[0] == 7 and wide[wide.status == "ok"].groupby("shown")["metrics.test_accuracy"].mean().round(
+        9
+    ).to_dict() == {
         "a": 0.91,
         "b": 0.91,
     }
