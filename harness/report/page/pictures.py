@@ -126,7 +126,8 @@ def _attacked(kept: Sequence[Kept], look: str = "pictures", most: int = SHOWN) -
     yield element(
         "p",
         f"No pixel changes by more than {largest:.3g}, on a scale from 0 to 1. The change is shown {factor:,} times as large; grey means "
-        "no change. Below each picture: what the network sees, and how sure it is. Pictures that fooled it come first.",
+        "no change. Below each picture: what the network sees, and how sure it is."
+        + (" Pictures that fooled it come first." if most > 1 else ""),
     )
     for row in first["shown"][:most]:
         cards = [picture(first["original"][row], "original", kept[0].caption("before", row))]
