@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
@@ -46,6 +47,9 @@ MD5 = {
     },
     "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
 }
+KEEPS = ("PUT", "BINPUT", "LONG_BINPUT")
+"""The instructions of a pickle that keep a value at a numbered place."""
+
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE, COUNT = (32, 32, 3), 60_000
 
@@ -80,6 +84,7 @@ def _batch(file: Path, expected: str) -> LabelledPictures:
 def read_batch(pickled: bytes, origin: str) -> LabelledPictures:
     """The pictures and labels of one batch. A row has 1024 red, then 1024 green, then 1024 blue values."""
     try:
+        _check_places(pickled)
         batch = _Arrays(io.BytesIO(pickled), encoding="bytes").load()
         data, labels = batch[b"data"], batch[b"labels"]
         images = np.asarray(data, np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -89,6 +94,13 @@ def read_batch(pickled: bytes, origin: str) -> LabelledPictures:
             code="unreadable-file",
         ) from error
     return list(zip(images, labels, strict=True))
+
+
+def _check_places(pickled: bytes) -> None:
+    """Refuse a pickle that keeps a value at a place beyond its own length: Python would make room for all places before it."""
+    for instruction, place, _ in pickletools.genops(pickled):
+        if instruction.name in KEEPS and int(place or 0) > len(pickled):
+            raise pickle.UnpicklingError(f"it keeps a value at place {place}, and has only {len(pickled)} bytes")
 
 
 def _array(kind: object, shape: Shape, code: bytes) -> Array:

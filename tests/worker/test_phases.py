@@ -86,8 +86,12 @@ def test_a_delay_shows_up_in_its_phase_and_nowhere_else(runs, phase):
     assert abs(after - before - delay) < 0.3 + 0.5 * before, f"{before:.2f} s, then {after:.2f} s"
 
 
+SHORT = 0.05
+"""Seconds outside of all phases that do not count: the cells here take less than a second."""
+
+
 def test_the_phases_add_up_to_the_total(runs):
     for time in runs:
         phases = [seconds for name, seconds in time.items() if name.endswith("_s") and isinstance(seconds, float)]
         known = sum(phases) - time["total_s"] - time["other_s"] - time["process_s"]
-        assert 0.95 * time["total_s"] <= known <= time["total_s"] <= time["process_s"]
+        assert 0.95 * time["total_s"] - SHORT <= known <= time["total_s"] <= time["process_s"]
