@@ -144,8 +144,8 @@ class Plots:
 
         found = [chart for _, chart in self._all() if chart.name == name]
         if not 0 <= of < len(found):
-            known = nearest(name, dict.fromkeys(self.names())) if not found else f"give `of` from 0 to {len(found) - 1}"
-            raise UsageError(f"this run has no chart {name!r} number {of}; {known}", code="unknown-name")
+            hint = nearest(name, dict.fromkeys(self.names())) if not found else f"give `of` from 0 to {len(found) - 1}"
+            raise UsageError(f"this run has no chart {name!r} number {of}; {hint}", code="unknown-name")
         palette = palette_of([who_of(row) for row in self._report.summary])
         return plot(found[of], palette, ax)
 

@@ -98,7 +98,7 @@ def as_file(chart: Chart, palette: Palette, caption: str = "") -> str:
 @cache
 def style() -> str:
     """The style of all charts."""
-    return (Path(__file__).parent / "charts.css").read_text()
+    return (Path(__file__).parent / "charts.css").read_text(encoding="utf-8")
 
 
 # The kinds of charts

@@ -181,7 +181,7 @@ def _page(title: str, parts: Sequence[Markup], blocks: Sequence[Markup], live: b
 
 @cache
 def _file(name: str) -> str:
-    return (Path(__file__).parent / name).read_text()
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def _allow(inline: str) -> str:
