@@ -36,7 +36,8 @@ def plot(chart: Chart, palette: Palette, ax: Axes | None = None) -> Figure:
         case Matrix():
             _matrix(axes, chart)
     axes.set_title("\n".join(wrap(_text(chart.title), 62)), fontsize=10, loc="left")
-    return axes.figure
+    figure: Figure = axes.figure
+    return figure
 
 
 def _new_axes(chart: Chart) -> Any:
