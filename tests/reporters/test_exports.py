@@ -122,7 +122,8 @@ def pdf_text(latex: str, folder: Path) -> str:
     """The text of the PDF that pdflatex makes of these tables."""
     compiler = needed.program("pdflatex")
     document = (
-        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\usepackage{graphicx}\\begin{document}\n"
+        "\\documentclass{article}\\usepackage{microtype}\\DisableLigatures{encoding=*, family=*}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\usepackage{graphicx}"
+        "\\maxdeadcycles=1000 \\extrafloats{200}\\begin{document}\n"
         f"{latex}\n\\end{{document}}\n"
     )
     (folder / "tables.tex").write_text(document)
