@@ -49,7 +49,6 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Watched]]:
         found = Watched(context.new_page())
         opened.append(found)
         found.page.goto(f"{file.as_uri()}{hash}")
-        found.page.wait_for_function("document.readyState === 'complete'")
         return found
 
     yield load

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import needed
 import pytest
+from command import wait_for
 from reports import CELL, NASTY, Kept, attacked, certified, judged, kept_pictures, ok, report
 
 from harness.report.page import html_page, pictures_page
@@ -163,7 +164,7 @@ def test_the_address_keeps_what_the_reader_has_chosen(open_page):
     assert again.input_value("#baseline") == "a" and again.input_value("#filter") == "seed 1 & 2"
     assert not again.is_checked("[data-hide=c]")
     assert again.locator("table.overview thead th").nth(4).get_attribute("aria-sort") == "descending"
-    again.wait_for_function("document.getElementById('cells').getBoundingClientRect().top < innerHeight")
+    wait_for(lambda: again.evaluate("document.getElementById('cells').getBoundingClientRect().top < innerHeight"))
     assert open_page(html, hash="#%E0%A4%A&sort=no.9.d&base=nobody&hide=nobody&x=y").page.locator("h1").is_visible()
 
 

@@ -122,7 +122,7 @@ def pdf_text(latex: str, folder: Path) -> str:
     """The text of the PDF that pdflatex makes of these tables."""
     compiler = needed.program("pdflatex")
     document = (
-        "\\documentclass{article}\\usepackage{microtype}\\DisableLigatures{encoding=*, family=*}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\usepackage{graphicx}"
+        "\\documentclass{article}\\usepackage[expansion=false]{microtype}\\DisableLigatures{encoding=*, family=*}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\usepackage{graphicx}"
         "\\maxdeadcycles=1000 \\extrafloats{200}\\begin{document}\n"
         f"{latex}\n\\end{{document}}\n"
     )
