@@ -32,7 +32,9 @@ def _verdict(report: Report) -> tuple[str, str]:
     rows = [row for row in report.summary if row["n"] or row["parity"].is_different]
     backends = list(dict.fromkeys(row["backend"] for row in rows))
     if different := list(dict.fromkeys(row["backend"] for row in rows if row["parity"].is_different)):
-        return "differs", f"differs: {different[0] if len(different) == 1 else f'{len(different)} backends'}"[:40]
+        return "differs", (
+            f"{different[0][:30]} differs" if len(different) == 1 else f"{len(different)} backends differ"
+        )
     if not rows or any(not row["parity"].is_equal for row in rows):
         return "not-checked", "not proven"
     return "equal", f"the same on {len(backends)} backends" if len(backends) > 1 else f"{backends[0]}: equal"[:40]

@@ -22,13 +22,14 @@ from harness.environment import worker_environment
 from harness.forms import certificate_problems, is_number
 from harness.metric import Metric, headline_of
 from harness.plugins import find_backends
-from harness.report.crosscheck import REFERENCE, judged_metric
+from harness.report.crosscheck import REFERENCE
 from harness.result import Cell, Result
 from harness.running.process import run_worker
 from harness.running.store import Store
 from harness.storage.atomic import read_json
 from harness.storage.places import file_hash
 from harness.storage.sealed import PICTURES, write_json
+from harness.tasks.common.evaluation import contradiction
 from harness.text import is_file
 from harness.verdict import verdict_in
 
@@ -187,55 +188,30 @@ def _same(result: Result, name: str, what: str, stored: Any, here: Any) -> Check
 
 def _numbers(result: Result, found: Mapping[str, Any], metrics: Sequence[Metric]) -> Check:
     """Whether the stored numbers agree with what the cell has kept."""
-    confirmed = []
-    if wrong := _unlike_its_confusion(result):
+    if wrong := contradiction(result.metrics):
         return _check(result, "numbers", "refuted", wrong)
-    for name, limit in (("test_accuracy", max(FLIPPED, 1.5 / found.get("examples", 1))), ("test_loss", None)):
-        stored, here = result.metrics.get(name), found.get(name)
-        if is_number(stored) and here is not None:
-            allowed = limit if limit is not None else LOSS * max(abs(here), 1e-3)
-            if abs(stored - here) > allowed:
-                return _check(
-                    result, "numbers", "refuted", f"its {name} is {stored:.6g}, but its stored weights have {here:.6g}"
-                )
-            confirmed.append(name)
-    metric = judged_metric(metrics)
-    here = found.get("judged", {}).get(metric.judged) if metric else None
-    if metric and here is not None:
-        own = metric.value_in(result.metrics)
-        if own is not None and abs(own - here) > max(FLIPPED, 1.5 / found["examples"]):
-            return _check(
-                result,
-                "numbers",
-                "refuted",
-                f"its {metric.header} is {own:.2%}, but its stored pictures have {here:.2%}",
-            )
+    pictures = max(FLIPPED, 1.5 / found.get("examples", 1))
+    confirmed = []
+    for metric in metrics:
+        own, where = metric.value_in(result.metrics), ""
+        if metric.judged and "judged" in found:
+            here, where = found["judged"][metric.judged], "pictures"
+        elif metric.form == "value" and (here := found.get("metrics", {}).get(metric.name)) is not None:
+            where = "weights"
+        if not where or own is None or not (is_number(own) and is_number(here)):
+            continue
+        if abs(own - here) > (pictures if metric.format == "share" else LOSS * max(abs(here), LOSS)):
+            text = f"its {metric.name} is {own:.6g}, but its stored {where} have {here:.6g}"
+            return _check(result, "numbers", "refuted", text)
         confirmed.append(metric.header)
     if found.get("strange"):
-        return _check(
-            result, "numbers", "refuted", f"{len(found['strange'])} of its original pictures are not in the test split"
-        )
+        text = f"{len(found['strange'])} of its original pictures are not in the test split"
+        return _check(result, "numbers", "refuted", text)
     if confirmed:
         return _check(result, "numbers", "confirmed", f"computed again: {', '.join(confirmed)}")
-    main = headline_of(metrics)
-    kept = "weights or pictures" if PICTURES not in result.artifacts else "pictures"
-    return _check(
-        result,
-        "numbers",
-        "not confirmable",
-        f"its {kept} are not kept, so {main.header if main else 'its result'} cannot be computed again",
-    )
-
-
-def _unlike_its_confusion(result: Result) -> str | None:
-    """What is wrong if the accuracy is not that of the confusions beside it."""
-    counts, stored = result.metrics.get("confusion"), result.metrics.get("test_accuracy")
-    if not (counts and is_number(stored)):
-        return None
-    right, whole = sum(row[place] for place, row in enumerate(counts)), sum(map(sum, counts))
-    if whole and abs(right / whole - stored) > 1e-9:
-        return f"its test_accuracy is {stored:.6g}, but its confusions have {right / whole:.6g}"
-    return None
+    main, kept = headline_of(metrics), "weights" if PICTURES not in result.artifacts else "pictures"
+    text = f"its {kept} are not kept, so {main.header if main else 'its result'} cannot be computed again"
+    return _check(result, "numbers", "not confirmable", text)
 
 
 def _certified(result: Result, found: Mapping[str, Any], remade: Mapping[str, Any] | None, wanted: bool) -> Check:

@@ -72,11 +72,11 @@ def _facts(
 
 
 def _of_weights(trained: Trained, dataset: Dataset, backend: Backend[Any]) -> dict[str, Any]:
-    """The accuracy and the loss of trained weights on the test split."""
+    """The metrics of trained weights on the test split."""
     net = backend.build(trained.model, trained.weights)
     logits = backend.forward(net, Batches.in_order(dataset.test, AT_ONCE))
     found = evaluate(loss_for(trained.model), logits, dataset.test.labels, dataset.classes)
-    return {"test_accuracy": found.accuracy, "test_loss": found.loss, "examples": len(dataset.test)}
+    return {"metrics": found.as_metrics(), "examples": len(dataset.test)}
 
 
 def _of_pictures(

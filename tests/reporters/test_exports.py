@@ -239,9 +239,9 @@ def test_a_run_prints_its_table_and_its_answer():
 @pytest.mark.parametrize(
     ("results", "said"),
     [
-        (SIX, "the same on 2 backends"), ([SIX[0]], "a: equal"), ([*SIX, done("c", parity=certified(DIFFERS))], "differs: c"),
+        (SIX, "the same on 2 backends"), ([SIX[0]], "a: equal"), ([*SIX, done("c", parity=certified(DIFFERS))], "c differs"),
         ([ok()], "not proven"), ([FAILED], "not proven"), ([], "not proven"),
-        ([done(name, parity=certified(DIFFERS)) for name in "ab"], "differs: 2 backends"),
+        ([done(name, parity=certified(DIFFERS)) for name in "ab"], "2 backends differ"),
     ],
 )  # fmt: skip
 def test_a_badge_says_the_worst_verdict(results, said):

@@ -72,7 +72,7 @@ def test_an_honest_run_is_confirmed_in_everything(run):
             assert check.outcome == "confirmed", f"{name}, {check.name}: {check.reason}"
     assert found.keys() == {"scratch-cnn 0", "scratch-cnn 1", "adversarial 0"}
     assert (
-        "test_accuracy" in found["scratch-cnn 0"]["numbers"].reason
+        "test accuracy" in found["scratch-cnn 0"]["numbers"].reason
         and "robust accuracy" in found["adversarial 0"]["numbers"].reason
     )
 
