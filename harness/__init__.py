@@ -35,7 +35,11 @@ _HOMES = {
     "harness.options": "ABOVE_0 AT_LEAST_0 AT_LEAST_1 BELOW_1 FACTOR Range check_ranges",
     "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule StepDecay Warmup",
     "harness.reference.losses": "probabilities",
+    "harness.report.loaded": "Run",
     "harness.report.markdown": "markdown_table markdown_text",
+    "harness.report.charts.files": "report_figures",
+    "harness.report.flat": "columns_of long_rows wide_rows",
+    "harness.report.page.page": "html_page pictures_page",
     "harness.report.summary": "Report",
     "harness.report.terminal": "draw_table wrap_lines",
     "harness.report.text.notes": "report_notes",
@@ -43,6 +47,7 @@ _HOMES = {
     "harness.report.text.results": "report_experiments report_tables",
     "harness.report.text.tables": "KEPT_APART LEFT_COLUMNS Table metric_text network_text row_names seed_count seeds_text short_hash",
     "harness.result": "Cell Result",
+    "harness.running.scripting": "load run",
     "harness.spec": "Activation Add Array AvgPool BatchNorm Branches Concat Conv Counts Dense Dropout Flatten GlobalAvgPool Layer MaxPool Model Node Normalize Pair Parameter Pool Residual Shape Sides Upto Weights Window check_weights relu relu6 sigmoid swish tanh",
     "harness.storage.datasets": "LabelledPictures cached_dataset cached_if_large open_cached save_cached",
     "harness.storage.places": "Download Places file_hash",
@@ -130,8 +135,15 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.recipe import StepDecay as StepDecay
     from harness.recipe import Warmup as Warmup
     from harness.reference.losses import probabilities as probabilities
+    from harness.report.charts.files import report_figures as report_figures
+    from harness.report.flat import columns_of as columns_of
+    from harness.report.flat import long_rows as long_rows
+    from harness.report.flat import wide_rows as wide_rows
+    from harness.report.loaded import Run as Run
     from harness.report.markdown import markdown_table as markdown_table
     from harness.report.markdown import markdown_text as markdown_text
+    from harness.report.page.page import html_page as html_page
+    from harness.report.page.page import pictures_page as pictures_page
     from harness.report.summary import Report as Report
     from harness.report.terminal import draw_table as draw_table
     from harness.report.terminal import wrap_lines as wrap_lines
@@ -151,6 +163,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.report.text.tables import short_hash as short_hash
     from harness.result import Cell as Cell
     from harness.result import Result as Result
+    from harness.running.scripting import load as load
+    from harness.running.scripting import run as run
     from harness.spec import Activation as Activation
     from harness.spec import Add as Add
     from harness.spec import Array as Array

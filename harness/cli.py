@@ -21,16 +21,24 @@ GROUPS = {
         "rerun": "running",
         "learning-curve": "running",
         "predict": "predicting",
+        "attack": "picturing",
+        "dream": "picturing",
         "prepare": "preparing",
     },
     "Look": {
         "report": "looking",
+        "watch": "watching",
         "list": "looking",
         "show": "looking",
         "doctor": "checking",
         "completion": "completing",
     },
-    "Trust": {"check": "checking", "compare": "comparing", "bench-overhead": "overhead"},
+    "Trust": {
+        "check": "checking",
+        "compare": "comparing",
+        "verify": "verifying",
+        "bench-overhead": "overhead",
+    },
     "Scale": {"cache": "caching"},
 }
 """The commands in the groups of `--help`, each with its module in `harness.commands`."""

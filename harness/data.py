@@ -89,6 +89,9 @@ class Dataset:
     notes: tuple[str, ...] = ()
     """Notes for readers of results, such as the number of pictures that were left out."""
 
+    is_one_picture: bool = False
+    """Whether it is a single picture, for tasks that do not train. Other datasets need two classes."""
+
     kept_fingerprint: str | None = field(default=None, init=False, compare=False, repr=False)
     """The fingerprint, if it is stored beside the pictures. A dataset that is made from this one by `replace` has none."""
 
@@ -110,7 +113,7 @@ class Dataset:
             if scale_problem := examples.wrong_scale():
                 raise DataError(f"{self.name}: the {split} split has {scale_problem}", code="wrong-type")
             present = np.unique(examples.labels)
-            if len(present) < 2:
+            if len(present) < 2 and not self.is_one_picture:
                 raise DataError(
                     f"{self.name}: the {split} split has {len(examples)} examples of {len(present)} classes; it needs 2 or more classes",
                     code="wrong-classes",

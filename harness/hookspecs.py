@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from harness.backend import Backend
     from harness.pictures.inputs import DatasetLoader
     from harness.pretrained.entries import Pretrained
-    from harness.report.summary import Report
     from harness.task import ModelBuilder, Task
 
 PROJECT = "samebench"
@@ -57,6 +56,7 @@ def samebench_tasks() -> Sequence[Task]:
 
 
 @hookspec
-def samebench_reporters() -> Mapping[str, Callable[[Report], str]]:
-    """Return report formats by name: functions that write a report as text."""
+def samebench_reporters() -> Mapping[str, Callable[..., str | bytes | Mapping[str, bytes]]]:
+    """Return report formats by name: functions that write a report as text, as bytes, or as several files by their names. A function
+    with the parameter `*reports` takes several runs."""
     raise NotImplementedError

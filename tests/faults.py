@@ -574,8 +574,8 @@ FAULTS = [
         "A name contains HTML",
         "Tags and scripts as names; all that a page loads",
         (
-            "tests/report/test_crosscheck.py::test_names_are_escaped_in_the_gallery",
-            "tests/report/test_crosscheck.py::test_a_browser_runs_and_fetches_nothing_for_the_gallery",
+            "tests/report/test_page.py::test_names_are_inert",
+            "tests/report/test_page.py::test_a_browser_runs_only_the_own_script_and_fetches_nothing",
         ),
     ),
     Fault(

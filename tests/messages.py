@@ -80,7 +80,7 @@ VERBS = [
 
 MADE = (
     "nearest", "_hint", "_not_a_value", "do", "WrongDevice.do", "reason.do", "TENSORS_ONLY", "by_hand", "mend", "command",
-    "advice", "scale_problem", "NAME_RULE", "KEEP_ORDER", "entry.reason",
+    "advice", "scale_problem", "NAME_RULE", "KEEP_ORDER", "entry.reason", "hint",
 )  # fmt: skip
 """Parts of messages that are made elsewhere and say what to do."""
 

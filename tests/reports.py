@@ -15,6 +15,10 @@ from harness.storage.sealed import PICTURES
 REPORTERS = load_plugins().reporters
 
 
+TEXTS = [name for name in REPORTERS if name not in ("badge", "csv-long", "parquet", "png", "svg")]
+"""The formats that show every cell as text. The others show only numbers, a verdict or charts."""
+
+
 CELL = Cell("scratch-cnn", "numpy", "default", "float64", "auto", "two-block-cnn", "digits", None, 0, {"epochs": 1})
 
 
@@ -51,15 +55,18 @@ class Kept:
     def feature_maps(self, result):
         return self._maps[result.cell.comparison_key]
 
+    def log(self, result):
+        return f"the log of {result.cell.key}"
+
 
 def report(*results: Result, **kept) -> Report:
     return Report.of(Kept(results, **kept))
 
 
 def all_reports(store: Store) -> str:
-    """The texts of all report formats of a run."""
+    """The texts of a run in all formats that show every cell."""
     found = Report.of(store)
-    return "\n".join(REPORTERS[name](found) for name in REPORTERS)
+    return "\n".join(REPORTERS[name](found) for name in TEXTS)
 
 
 def certified(verdict: str = "equal", steps: int = 20, **numbers: float) -> dict[str, object]:

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +17,29 @@ from harness.commands.ending import OVERVIEW, Demands, details, shortfalls
 from harness.commands.output import say
 from harness.errors import UsageError
 from harness.options import flatten
-from harness.pictures.augmentation import Augmentation
 from harness.pictures.inputs import load
-from harness.pictures.own_pipeline import FileExamples
 from harness.plugins import Plugins, load_plugins
 from harness.report.compare import FORMATS, Comparison
 from harness.report.stats import FEWEST_RATES
 from harness.report.summary import Report
-from harness.result import Cell
-from harness.running.config import Settings, Source, each_once, from_file, from_profile, from_words, seeds_of
-from harness.running.doctor import one_device
-from harness.running.experiments import Experiment, experiments
-from harness.running.plan import TRAIN_LIMIT, plan_cells
+from harness.running.config import Settings, Source, each_once, from_words, seeds_of
+from harness.running.experiments import experiments
+from harness.running.launch import Launch, launch_of, set_places, usual_folder, with_profile
+from harness.running.plan import TRAIN_LIMIT
 from harness.running.progress import watching
 from harness.running.runner import Limits, Runner, Watcher
 from harness.running.store import Store
 from harness.storage.places import Places
 from harness.text import is_file
 from harness.timing.load import Reading, busy_since
-from harness.worker.networks import builder_of, network_of
+from harness.worker.networks import network_of
 
 HALVES, FEWEST = 5, 64
 """The number of points of a learning curve, each with half of the pictures of the next; and its smallest number of pictures:
 fewer do not fill the usual batches."""
 
 NAMES = {"task": "tasks", "backend": "backends", "mode": "modes", "pipeline": "data.pipeline"}
-ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes", "dry_run", "aa")
+ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes", "dry_run", "aa", "serve")
 """Options that are not settings, or that need parsing before they become settings."""
 
 
@@ -56,13 +52,7 @@ def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> Non
         typed = _twice(typed)
     if typed["waterfall"] and not file:
         typed = {**typed, "task": typed["task"] or ("scratch-cnn",)}
-    sources = [from_file(file)] if file else []
-    named = sources[0].settings.get("profile", "quick") if sources else "quick"
-    sources = [from_profile(named if profile is None else profile)] + [
-        Source(source.where, {path: value for path, value in source.settings.items() if path != "profile"})
-        for source in sources
-    ]
-    run_sources([*sources, *typed_sources(typed)], typed)
+    run_sources([*with_profile(file, profile), *typed_sources(typed)], typed)
 
 
 def _twice(typed: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -175,47 +165,34 @@ def _halves(settings: Settings, plugins: Plugins) -> list[int]:
 def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str = "table") -> None:
     """Run the experiments that the sources describe, and print the report."""
     start, before = time.perf_counter(), Reading.now()
-    plugins = load_plugins()
-    settings = Settings.of(plugins, sources)
-    config = settings.config
-    set_places(settings)
-    chosen, left_out = experiments(plugins, config, settings.data.pipeline)
-    if not any(source.recorded for source in sources):
-        _refuse_two_limits(settings, plugins, chosen)
     dry = typed.get("dry_run", False)
-    cells = plan_cells(settings, chosen, yes=typed["yes"] or dry, start=not dry)
+    launch = launch_of(sources, yes=typed["yes"] or dry, start=not dry)
+    cells, config = launch.cells, launch.settings.config
     if not cells:
         say("Nothing to run: no backend is installed; see: samebench list backends", err=True)
         sys.exit(NOTHING)
-    for reason in left_out:
+    for reason in launch.left_out:
         say(f"Left out: {reason}", err=True)
     if dry:
         from harness.running.forecast import forecast
 
         folder = typed["out"] or Path("runs", "DATE-TIME")
-        say(forecast(cells, chosen, plugins, settings, folder))
+        say(forecast(cells, launch.experiments, launch.plugins, launch.settings, folder))
         return
-    for experiment in chosen:
-        _check(experiment, plugins, settings)
-    store = Store(typed["out"] or Path("runs", datetime.now().strftime("%Y-%m-%d-%H%M%S")))
-    memory = int(config.memory_gb * 2**30) if config.memory_gb else None
-    backends = dict.fromkeys(cell.backend for cell in cells)
-    limits = Limits(
-        config.timeout, config.threads, memory, config.segment_s, config.compiler_caches == "fresh",
-        one_device(config.device, backends, Places.from_environment(), settings.python), settings.python,
-    )  # fmt: skip
-    with _ending_well(store.folder), watching(len(cells)) as watcher:
+    launch.check()
+    store, limits = Store(typed["out"] or usual_folder()), launch.limits()
+    with _ending_well(store.folder), _served(store.folder, typed.get("serve", False)), watching(len(cells)) as watcher:
         if warning := busy_since(start, before):
             watcher.say(warning)
         if typed.get("aa"):
-            folders = run_twice(store.folder, limits, watcher, cells, settings)
+            folders = run_twice(store.folder, limits, watcher, launch)
         else:
-            Runner(store, limits, watcher).run(cells, settings.as_record(cells), config.parity)
+            Runner(store, limits, watcher).run(cells, launch.record, config.parity)
     if typed.get("aa"):
         _report_twice(folders)
         return
     report = Report.of(store, full=form != OVERVIEW)
-    say("\n" + plugins.reporters[form](report))
+    say("\n" + launch.plugins.reporters[form](report))
     say(f"\n{details(store.folder, report)}")
     named = {backend for source in sources for backend in source.named}
     demands = Demands(named, typed["strict"], typed["allow_differs"])
@@ -224,16 +201,14 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
         sys.exit(NOT_OK)
 
 
-def run_twice(
-    folder: Path, limits: Limits, watcher: Watcher, cells: Sequence[Cell], settings: Settings
-) -> tuple[Path, Path]:
+def run_twice(folder: Path, limits: Limits, watcher: Watcher, launch: Launch) -> tuple[Path, Path]:
     """Run the cells twice, in two folders. For each seed both runs take their turn, and the order alternates."""
-    folders, record = (folder / "a", folder / "b"), settings.as_record(cells)
+    folders, cells = (folder / "a", folder / "b"), launch.cells
     seeds = list(dict.fromkeys(cell.seed for cell in cells))
     for number in range(len(seeds)):
         so_far = [cell for cell in cells if cell.seed in seeds[: number + 1]]
         for place in folders if number % 2 == 0 else folders[::-1]:
-            Runner(Store(place), limits, watcher).run(so_far, record, settings.config.parity)
+            Runner(Store(place), limits, watcher).run(so_far, launch.record, launch.settings.config.parity)
     return folders
 
 
@@ -251,41 +226,17 @@ def _report_twice(folders: tuple[Path, Path]) -> None:
     say("\nThe backend does not differ from itself: differences that this machine shows between backends are real.")
 
 
-def _refuse_two_limits(settings: Settings, plugins: Plugins, chosen: Sequence[Experiment]) -> None:
-    """Raise UsageError if `train_limits` would override the `train_limit` that the user has set for a task."""
-    for experiment in chosen if settings.config.train_limits else ():
-        limit = flatten(settings.tasks[experiment.task]).get(TRAIN_LIMIT)
-        if limit != flatten(plugins.tasks[experiment.task].options()).get(TRAIN_LIMIT):
-            path, numbers = f"{experiment.task}.{TRAIN_LIMIT}", ",".join(map(str, settings.config.train_limits))
-            raise UsageError(
-                f"{path} is {limit}, and train_limits (--counts) are {numbers}: leave {path} out",
-                code="conflicting-options",
-            )
+@contextmanager
+def _served(folder: Path, wanted: bool) -> Iterator[None]:
+    """Serve the page of the run while it runs, if the user wants that."""
+    if not wanted:
+        yield
+        return
+    from harness.running.serving import serving
 
-
-def _check(experiment: Experiment, plugins: Plugins, settings: Settings) -> None:
-    """Raise an error now, not in every cell, if data or weights are wrong, or if the network does not allow the options."""
-    task, places = plugins.tasks[experiment.task], Places.from_environment()
-    network, start = network_of(experiment.model, experiment.weights, plugins, places)
-    data = load(experiment.dataset, plugins.datasets, network, settings.data, places)
-    if start:
-        start.load()
-    if settings.data.pipeline == "own":
-        FileExamples.of(data.train, Augmentation(), 0)
-    task.subjects(builder_of(task, network, start), data.shape, len(data.classes), settings.tasks[experiment.task])
-
-
-def set_places(settings: Settings) -> None:
-    """Set the places of data for this process and its workers."""
-    if settings.config.data_dir:
-        if not Path(settings.config.data_dir).is_dir():
-            raise UsageError(
-                f"the data folder {settings.config.data_dir} does not exist: create it, or give another --data-dir",
-                code="not-found",
-            )
-        os.environ["SAMEBENCH_DATA_DIR"] = os.path.abspath(settings.config.data_dir)
-    if settings.config.offline:
-        os.environ["SAMEBENCH_OFFLINE"] = "1"
+    with serving(folder) as url:
+        say(f"The run is shown at {url}; afterwards: {shlex.join(['samebench', 'watch', str(folder)])}", err=True)
+        yield
 
 
 @contextmanager

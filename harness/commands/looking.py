@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +56,7 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
 
 
 @click.command("report", epilog="Example: samebench report runs/2026-11-21-101500 --format markdown -o report.md")
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @option(
     "--format",
     "name",
@@ -69,25 +71,61 @@ def show_command(model: str, shape: str | None, classes: int | None) -> None:
     type=click.IntRange(1),
     help="Print how long a training of this many steps takes on each backend (formats table and markdown).",
 )
-@option("-o", "--output", type=click.Path(path_type=Path), help="A file to write to.")
-def report_command(folder: Path, name: str, full: bool, steps: int | None, output: Path | None) -> None:
-    """Write the report of a run from its stored cells. The run may be partial or failed."""
+@option(
+    "-o", "--output", type=click.Path(path_type=Path), help="A file to write to; a folder for the formats svg and png."
+)
+def report_command(folders: tuple[Path, ...], name: str, full: bool, steps: int | None, output: Path | None) -> None:
+    """Write the report of a run from its stored cells. The run may be partial or failed. The format html takes several runs."""
     from harness.commands.ending import OVERVIEW, details
     from harness.plugins import load_plugins
     from harness.report.summary import Report
     from harness.running.store import Store
 
     gc.disable()  # a report keeps all objects, and garbage collection would take a third of the time
-    store = Store.open(folder)
-    report = Report.of(store, full or name != OVERVIEW)
-    text = load_plugins().reporters[name](report) if steps is None else _times(report, steps, name)
-    text = text.encode(errors="backslashreplace").decode()  # half of a surrogate pair, in the name of a file
-    if output is None:
-        say(text)
-        if not report.full and steps is None:
-            say(f"\n{details(folder, report)}")
-        return
-    write_output(text, output, "report")
+    write = load_plugins().reporters[name]
+    _check_number_of_runs(name, write, folders, steps)
+    reports = [Report.of(Store.open(folder), full or name != OVERVIEW) for folder in folders]
+    found = write(*reports) if steps is None else _times(reports[0], steps, name)
+    if isinstance(found, str):
+        found = found.encode(errors="backslashreplace").decode()  # half of a surrogate pair, in the name of a file
+    if isinstance(found, Mapping):
+        _write_files(found, output, name)
+    elif output is not None:
+        write_output(found, output, "report")
+    elif isinstance(found, bytes):
+        raise UsageError(f"the format {name} is not text: write it to a file, with -o FILE", code="missing-option")
+    else:
+        say(found)
+        if not reports[0].full and steps is None:
+            say(f"\n{details(folders[0], reports[0])}")
+
+
+def _write_files(files: Mapping[str, bytes], folder: Path | None, name: str) -> None:
+    """Write several files into a folder."""
+    if folder is None:
+        raise UsageError(
+            f"the format {name} is several files: name a folder for them, with -o FOLDER", code="missing-option"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot hold files: {error.strerror}; choose another folder", code="not-writable"
+        ) from None
+    for file, data in files.items():
+        write_output(data, folder / file, "report")
+    say("\n".join(str(folder / file) for file in files) or "This run has no charts.")
+
+
+def _check_number_of_runs(name: str, write: Any, folders: Sequence[Path], steps: int | None) -> None:
+    """Raise UsageError if there are several runs, and this format takes only one."""
+    kinds = {parameter.kind for parameter in inspect.signature(write).parameters.values()}
+    if len(folders) > 1 and (steps is not None or inspect.Parameter.VAR_POSITIONAL not in kinds):
+        what = "--steps" if steps is not None else f"the format {name}"
+        raise UsageError(
+            f"{what} is for one run, and {len(folders)} are given: use --format html, or samebench compare",
+            code="conflicting-options",
+        )
 
 
 def _times(report: Report, steps: int, form: str) -> str:

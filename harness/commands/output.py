@@ -15,12 +15,12 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(printable(text), err=err)
 
 
-def write_output(text: str, output: Path, what: str) -> None:
-    """Write a text to a file that the user has named. A file that is there stays whole until the new one is. `what` names the text
+def write_output(found: str | bytes, output: Path, what: str) -> None:
+    """Write a text, or data, to a file that the user has named. A file that is there stays whole until the new one is. `what` names it
     in an error."""
     from harness.storage.atomic import written_whole  # here, because every command imports this module
 
-    data = (text + "\n").encode(errors="backslashreplace")
+    data = (found + "\n").encode(errors="backslashreplace") if isinstance(found, str) else found
     try:
         if output.is_symlink() or (output.exists() and not output.is_file()):  # /dev/stdout, or a pipe
             output.write_bytes(data)

@@ -32,11 +32,11 @@ def prepare_command(
     datasets: Sequence[str], weights: Sequence[str], model: str | None, data_dir: str | None, sets: Sequence[str]
 ) -> None:
     """Fetch, verify and decode data and weights, so that `run --offline` needs no network."""
-    from harness.commands.launching import set_places
     from harness.pictures.inputs import NetworkInput, load
     from harness.plugins import load_plugins
     from harness.pretrained.entries import start_from
     from harness.running.config import Settings, Source, each_once, from_words
+    from harness.running.launch import set_places
     from harness.storage.places import Places
 
     if not datasets and not weights:

@@ -69,6 +69,9 @@ def _what_to_run(command: Callable[..., None]) -> Callable[..., None]:
     shell_complete=names.BACKENDS,
     help="Run one backend twice in turn, and compare the two: a measure of the machine. Exits with 1 if they differ.",
 )
+@option(
+    "--serve", is_flag=True, help="Show the page of the run in a browser while it runs, at an address that is printed."
+)
 @option("--dry-run", is_flag=True, help="Print the cells, their time, downloads and disk space. Run nothing.")
 @_what_to_run
 @_where_to

@@ -51,6 +51,7 @@ class StoredRun(Protocol):
     def judged(self) -> Mapping[str, Case]: ...
     def pictures(self, result: Result) -> Mapping[str, Array]: ...
     def feature_maps(self, result: Result) -> Mapping[str, Array]: ...
+    def log(self, result: Result) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class Report:
 
     feature_maps: Callable[[Result], Mapping[str, Array]]
     """The feature maps of one of these pictures, by layer; raises LookupError if there are none."""
+
+    log: Callable[[Result], str]
+    """The end of the log of a cell; empty if there is none."""
 
     metrics: Declared
     """The metrics of each task, by its name. Their names are keys of the rows of the summary."""
@@ -113,7 +117,7 @@ class Report:
         about = {name: value for name, value in record.items() if name not in ("schema", "plan", "metrics")}
         judgements = list(matrices(results, judged, declared))
         return cls(
-            about, results, found, _summary(results, declared), judgements, run.pictures, run.feature_maps, declared, full
+            about, results, found, _summary(results, declared), judgements, run.pictures, run.feature_maps, run.log, declared, full
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:

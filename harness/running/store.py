@@ -41,6 +41,9 @@ ASKED, ANSWER = "asked", ("request.json", "result.json")
 
 RECORD = "run.json"
 
+LOG_END = 64 * 1024
+"""The number of bytes at the end of a log that are read."""
+
 
 class SchemaForm(Struct):
     """The version of the form of a record. It decides whether the rest can be read."""
@@ -262,6 +265,18 @@ class Store:
         if PICTURES not in result.artifacts or not (file := self.maps_file(result)).is_file():
             raise LookupError(f"there are no feature maps of the pictures of {result.cell.key}")
         return _arrays_in(file)
+
+    def log(self, result: Result) -> str:
+        """The end of the log of a cell; empty if there is none, or if it is no file."""
+        file = self.cell_folder(result.cell) / "log.txt"
+        try:
+            if file.is_symlink() or not file.is_file():
+                return ""
+            with file.open("rb") as lines:
+                lines.seek(max(file.stat().st_size - LOG_END, 0))
+                return lines.read(LOG_END).decode(errors="replace")
+        except OSError:
+            return ""
 
     def save_judgement(self, case: str, judgement: dict[str, Any]) -> None:
         self._write(write_sealed, judgement, "judgements", f"{case}.json")

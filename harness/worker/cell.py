@@ -66,8 +66,9 @@ def main(request_file: str, result_file: str) -> None:
         write_json(result, compare(request, teller()))
     else:
         from harness.worker.jobs import certify, judge, probe
+        from harness.worker.verification import verify
 
-        answer = {"probe": probe, "judge": judge, "subjects": certify}
+        answer = {"probe": probe, "judge": judge, "verify": verify, "subjects": certify}
         write_json(result, next(answer[name](request) for name in answer if name in request))
 
 

@@ -61,11 +61,11 @@ def test_each_entry_point_has_the_name_of_its_dataset():
     points = tomllib.loads(text)["project"]["entry-points"]["samebench.plugins"]
     brought = {name: import_module(module) for name, module in points.items() if ".datasets." in module}
     assert set(brought) == {
-        "digits", "mnist", "fashion-mnist", "cifar10", "synthetic", "folder", "oxford-pets", "cats-vs-dogs"
+        "digits", "mnist", "fashion-mnist", "cifar10", "synthetic", "folder", "picture", "oxford-pets", "cats-vs-dogs"
     }  # fmt: skip
     for name, module in brought.items():
         assert list(module.samebench_datasets()) == [name]
-        if name not in ("digits", "folder", "synthetic"):
+        if name not in ("digits", "folder", "picture", "synthetic"):
             with refused(UsageError, "wrong-form", name, "'x'"):
                 module.samebench_datasets()[name](LoadRequest(Places(None, Path("/nowhere")), "x"))
 

@@ -1,17 +1,13 @@
-"""The cross-check: matrices of scores over seeds, metrics that the reference contradicts, and the gallery."""
+"""The cross-check: matrices of scores over seeds, metrics that the reference contradicts."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from reports import NASTY, REPORTERS, Kept, attacked, judged, kept_pictures
+from reports import REPORTERS, Kept, attacked, judged
 
 from harness.models.two_block_cnn import two_block_cnn
 from harness.report.summary import Report
@@ -141,104 +137,6 @@ def test_feature_maps_are_of_several_layers_and_from_0_to_1():
     for values in maps.values():
         assert values.shape[0] == 2 and values.shape[-1] == 8
         assert values.min() == 0 and values.max() == 1
-
-
-def test_the_gallery_shows_every_backend_beside_the_original():
-    results = [attacked("one"), attacked("two")]
-    pictures = {result.cell.key: kept_pictures() for result in results}
-    maps = {results[0].cell.comparison_key: {"trunk.conv1": np.random.default_rng(0).uniform(size=(2, 6, 5, 8))}}
-    page = REPORTERS["gallery"](Report.of(Kept(results, pictures=pictures, maps=maps)))
-    assert page.count("<img") == 3 * (1 + 2 * 2) + 2 * 8
-    assert "one/default: adversarial" in page and "a, 60.0%" in page and "b, 70.0%" in page
-    assert "trunk.conv1, adversarial" in page
-
-
-def gallery(*results: Result, made=kept_pictures, without=(), maps=()) -> str:
-    """The gallery of these results; the pictures of the cells `without` are missing."""
-    pictures = {result.cell.key: made() for result in results if result not in without}
-    return REPORTERS["gallery"](Report.of(Kept(results, pictures=pictures, maps=maps)))
-
-
-def test_the_gallery_shows_one_seed_and_the_first_that_most_backends_have():
-    cells = [attacked(backend, seed) for backend in ("one", "two") for seed in (0, 1, 2)]
-    failed = Result(cells[3].cell, "failed", "it broke")
-    page = gallery(*cells[:3], failed, *cells[4:])
-    assert ", seed 1</h2>" in page and page.count("<img") == 3 * (1 + 2 * 2)
-    lost = gallery(*cells, without=cells[3:])
-    assert ", seed 0</h2>" in lost and lost.count("<img") == 3 * (1 + 2) and "two/default: adversarial" not in lost
-
-
-def test_every_column_of_feature_maps_has_a_header():
-    random, result = np.random.default_rng(0), attacked()
-    maps = {name: random.uniform(size=(2, 6, 5, channels)) for name, channels in (("few", 2), ("many", 8))}
-    page = gallery(result, maps={result.cell.comparison_key: maps})
-    assert "<th>channel 8</th>" in page and "channel 9" not in page
-    assert "channel" not in gallery(result, maps={result.cell.comparison_key: {}}), "a network without windows has none"
-
-
-def test_feature_maps_are_shown_beside_the_pictures_that_they_are_of(monkeypatch):
-    results = [attacked("one"), attacked("two")]
-    maps = {"trunk.conv1": np.random.default_rng(0).uniform(size=(2, 6, 5, 8))}
-
-    def of_the_second(kept, result):
-        return maps if result.cell.backend == "two" else {}[result.cell.key]
-
-    monkeypatch.setattr(Kept, "feature_maps", of_the_second)
-    assert "trunk.conv1, adversarial" in gallery(*results)
-
-
-def test_a_browser_runs_and_fetches_nothing_for_the_gallery():
-    page = gallery(attacked())
-    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
-    assert policy and policy.start() < page.index("<style>") < page.index("<img"), "it counts for what follows it"
-    rules = dict(rule.split(maxsplit=1) for rule in policy[1].split("; "))
-    (style,) = re.findall("<style>(.*?)</style>", page, re.DOTALL)
-    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert rules == {
-        "default-src": "'none'", "style-src": f"'sha256-{allowed}'", "img-src": "data:",
-        "base-uri": "'none'", "form-action": "'none'",
-    }  # fmt: skip
-    assert "style=" not in page and "<script" not in page and "://" not in page
-    assert set(re.findall(r'src="(.*?)[^a-z:]', page)) == {"data:image"}
-
-
-class Tags(HTMLParser):
-    """The tags of a page in their order, each with the names of its attributes."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, list[str]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, [name for name, _ in attrs]))
-
-
-def named(name: str) -> str:
-    """The gallery of a run in which everything has this name."""
-    cell = replace(attacked().cell, backend=name, model=name, dataset=name)
-    result, failed = replace(attacked(), cell=cell, warnings=[name]), Result(replace(cell, seed=1), "failed", name)
-    pictures = {cell.key: kept_pictures((name, f"{name}2"))}
-    return REPORTERS["gallery"](Report.of(Kept([result, failed], pictures=pictures)))
-
-
-HTML = [
-    "</script><script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onload='alert(1)",
-    "javascript:alert(1)",
-]
-
-
-@pytest.mark.parametrize("name", [*NASTY, *HTML], ids=ascii)
-def test_names_are_escaped_in_the_gallery(name):
-    page = named(name)
-    assert Tags(page).found == Tags(named("plain")).found
-    assert ("script", []) not in Tags(page).found and page.count("<img") == 3 * 3
-
-
-def test_a_gallery_without_pictures_says_so():
-    assert "No cell of this run has kept pictures" in REPORTERS["gallery"](Report.of(Kept([attacked()])))
 
 
 def test_a_backend_whose_certificate_differs_is_the_outlier():

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from reports import CELL, DIFFERS, NASTY, REPORTERS, certified, ok, report
+from reports import CELL, DIFFERS, NASTY, REPORTERS, TEXTS, certified, ok, report
 
 from harness import Point, evaluate
 from harness.result import Cell, Result
@@ -32,7 +32,7 @@ def curve(points: int) -> list[dict[str, float]]:
     return [Point(i + 1.0, 0.5, 0.4, 0.9, *((0.6, 0.8) if i else ())).as_json() for i in range(points)]
 
 
-@pytest.mark.parametrize("name", list(REPORTERS))
+@pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize(
     "results",
     [
@@ -210,12 +210,13 @@ def test_csv_has_the_rate_of_the_row_with_its_interval():
     rate = {end: float(first[f"row.images_per_s.{end}"]) for end in ("low", "median", "high")}
     assert 110 < rate["low"] < rate["median"] < rate["high"] < 115 and first["row.images_per_s.n"] == "6"
     (alone,) = csv.DictReader(io.StringIO(REPORTERS["csv"](report(ok()))))
-    assert alone["row.images_per_s.low"] == "" and alone["row.images_per_s.n"] == "1"
+    assert "row.images_per_s.low" not in alone, "a column without a value is left out"
+    assert alone["row.images_per_s.n"] == "1"
 
 
 def test_csv_has_a_column_for_each_value():
     (row,) = csv.DictReader(io.StringIO(REPORTERS["csv"](report(ok()))))
-    assert (row["metrics.test_accuracy"], row["time.images_per_s"]) == ("0.9", "[100.0,110.0]")
+    assert (row["metrics.test_accuracy"], row["time.images_per_s"]) == ("0.9", "105.0")
     assert row["options.epochs"] == "1" and row["parity.verdict"] == "not-checked"
 
 

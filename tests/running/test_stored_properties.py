@@ -164,6 +164,10 @@ def test_any_configuration_is_refused_in_a_sentence_or_can_be_repeated_from_its_
 # Exports
 
 
+FORMS = ("table", "markdown", "evaluation", "csv", "json", "pytest-benchmark")
+"""The formats that others read. tests/report/test_page.py has the page, and tests/reporters/test_exports.py has LaTeX."""
+
+
 def in_reports(name: str) -> dict[str, str]:
     """Every report of a good and a failed cell with this name in all places that a stranger can choose."""
     of = replace(CELL, backend=f"{name or 'x'}.py", model=name, dataset=name, mode=name)
@@ -171,7 +175,7 @@ def in_reports(name: str) -> dict[str, str]:
         of, versions={name: name}, warnings=[name], evidence={"device": "cpu", "data_notes": [name], "notes": [name]}
     )
     bad = Result(replace(of, seed=1), "failed", name)
-    return {form: REPORTERS[form](report(good, bad)) for form in REPORTERS}
+    return {form: REPORTERS[form](report(good, bad)) for form in FORMS}
 
 
 @given(texts)

@@ -73,12 +73,13 @@ def match(first: Iterable[Result], second: Iterable[Result]) -> list[Row]:
     """The rows of both runs, in the order of the first run; a row of one run only has no pairs. Rows that differ in nothing but
     their precision match too, if there is one such row in each run."""
     before, after = _by_name(first, name_of), _by_name(second, name_of)
-    rows = [_row(before[key], after.pop(key, [])) for key in before]
-    rows += [_row([], results) for results in after.values()]
+    rows = [row_of(before[key], after.pop(key, [])) for key in before]
+    rows += [row_of([], results) for results in after.values()]
     return _across_precisions(rows)
 
 
-def _row(first: Sequence[Result], second: Sequence[Result]) -> Row:
+def row_of(first: Sequence[Result], second: Sequence[Result]) -> Row:
+    """The row of these cells. They may be of two backends, which are then compared within one run."""
     return Row(name_of((*first, *second)[0]), first, second, list(_pairs(first, second)))
 
 
@@ -92,7 +93,7 @@ def _across_precisions(rows: Sequence[Row]) -> list[Row]:
     for group in alone.values():
         first, second = ([row for row in group if getattr(row, side)] for side in ("first", "second"))
         if len(first) == len(second) == 1:
-            both = _row(first[0].first, second[0].second)
+            both = row_of(first[0].first, second[0].second)
             precisions = f"{first[0].name['precision']}, then {second[0].name['precision']}"
             joined |= {id(first[0]): Row(both.name | {"precision": precisions}, both.first, both.second, both.pairs)}
             joined |= {id(second[0]): None}

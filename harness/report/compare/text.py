@@ -209,7 +209,7 @@ def _speeds(found: Comparison) -> Section:
         return Section("3. Speeds", ["No row has a speed in both runs."])
     headers, names = columns([change.row for change in changes])
     cells = [
-        (*name, _rate(change.first), _rate(change.second), _ratio(change), str(change.n), _detectable(change), _verdict(change))
+        (*name, _rate(change.first), _rate(change.second), _ratio(change), str(change.n), _detectable(change), verdict_text(change))
         for name, change in zip(names, changes, strict=True)
     ]  # fmt: skip
     table = Table(
@@ -250,10 +250,10 @@ def _detectable(change: Change) -> str:
 def speed_text(change: Change) -> str:
     """A change of a speed in one line: 100, then 90 images/s; B / A 0.900 (0.880 to 0.920), 6 pairs: slower."""
     speeds = f"{_rate(change.first)}, then {_rate(change.second)} {change.measure.header}"
-    return f"{speeds}; B / A {_ratio(change)}, {counted(change.n, 'pair')}: {_verdict(change)}"
+    return f"{speeds}; B / A {_ratio(change)}, {counted(change.n, 'pair')}: {verdict_text(change)}"
 
 
-def _verdict(change: Change) -> str:
+def verdict_text(change: Change) -> str:
     forced = f" (forced: {', '.join(change.ignored)})" if change.is_forced else ""
     if change.not_judged:
         return f"not judged: {change.not_judged}{forced}"
@@ -307,7 +307,7 @@ def _accuracies(changes: Sequence[Change]) -> Iterator[tuple[Table, Sequence[str
         return
     headers, names = columns([change.row for change in changes])
     cells = [
-        (*name, change.measure.header, _share(change.first), _share(change.second), _points(change), str(change.n), _verdict(change))
+        (*name, change.measure.header, _share(change.first), _share(change.second), _points(change), str(change.n), verdict_text(change))
         for name, change in zip(names, changes, strict=True)
     ]  # fmt: skip
     yield Table("Accuracies", (*headers, "metric", "A", "B", "B - A", "pairs", "verdict"), cells), FIGURES

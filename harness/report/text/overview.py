@@ -50,6 +50,9 @@ class Overview(NamedTuple):
     exceptions: list[str]
     """Cells that differ, failed, are not proven or are unstable: a line for each reason, with all its backends."""
 
+    rows: list[Row]
+    """The row of the summary behind each row of the table."""
+
 
 def report_overview(report: Report) -> Overview:
     """A row for each task and backend, and the most important facts about the run."""
@@ -65,6 +68,7 @@ def report_overview(report: Report) -> Overview:
         _legend(report, mains, measure, unit),
         _answer(report),
         _exceptions(report, rows),
+        [row for *_, row in rows],
     )
 
 

@@ -40,17 +40,17 @@ def report_tables(report: Report) -> Iterator[Table]:
     for title, rows in report_experiments(report).items():
         (headers, names), metrics = row_names(rows), report.metrics[rows[0]["task"]]
         shown = columns(metrics)
-        heads = _headers(rows, shown)
-        cells = [(*name, *_cells(row, shown, OF_PEAK in heads)) for name, row in zip(names, rows, strict=True)]
+        heads = headers_of(rows, shown)
+        cells = [(*name, *cells_of(row, shown, OF_PEAK in heads)) for name, row in zip(names, rows, strict=True)]
         yield Table(title, (*headers, *heads), cells)
         yield from pipelines(title, rows)
         yield from curves(title, rows, metrics)
         yield from judgements(report, title, rows, metrics)
     yield from waterfalls(report)
-    yield from (_without_empty_columns(table) for table in _proofs(report.results))
+    yield from proofs(report.results)
 
 
-def _proofs(results: Sequence[Result]) -> list[Table]:
+def proofs(results: Sequence[Result]) -> list[Table]:
     """The largest deviations of each backend from the reference, over all certificates with the verdict `equal`."""
     found: dict[str, dict[tuple[str, str], list[dict[str, Any]]]] = {}
     for result in one_each(results):
@@ -62,7 +62,8 @@ def _proofs(results: Sequence[Result]) -> list[Table]:
             )
             found.setdefault(title, {}).setdefault((result.shown, cell.mode), []).append(result.parity)
     return [
-        Table(title, PROOF, [(*name, *_proof(seen)) for name, seen in rows.items()]) for title, rows in found.items()
+        _without_empty_columns(Table(title, PROOF, [(*name, *_proof(seen)) for name, seen in rows.items()]))
+        for title, rows in found.items()
     ]
 
 
@@ -80,14 +81,15 @@ def one_each(results: Sequence[Result]) -> list[Result]:
     return list(found.values())
 
 
-def _headers(rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
+def headers_of(rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
     """The headers of the columns of numbers. The rate has the unit that it counts: images, features."""
     counted = next((row["rate"].split()[-1] for row in rows if "rate" in row), "images")
     share = [OF_PEAK] if any("peak_share" in row for row in rows) else []
     return "n", *(metric.header for metric in metrics), f"{counted}/s", *share, "first step", "parameters", "parity"
 
 
-def _cells(row: Row, metrics: Sequence[Metric], with_share: bool) -> tuple[str, ...]:
+def cells_of(row: Row, metrics: Sequence[Metric], with_share: bool) -> tuple[str, ...]:
+    """The texts of a row under these headers."""
     first = parameters = "-"
     if row["n"]:
         first, counts = f"{row['first_step_s']['median']:.2f} s", row["parameter_counts"]

@@ -6,7 +6,7 @@ recall and no F1: both are None, and the mean over the classes leaves the class 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -78,6 +78,17 @@ def evaluate(loss: LossName, logits: Array, labels: Array, classes: Sequence[str
     pairs = labels.astype(np.int64) * n + predictions  # labels of 8 bits would overflow
     confusion = np.bincount(pairs, minlength=n * n).reshape(n, n)
     return Evaluation(tuple(classes), mean_loss(loss, logits, labels), confusion)
+
+
+def contradiction(metrics: Mapping[str, Any]) -> str | None:
+    """What is wrong if the accuracy in these metrics of a task is not that of the confusions beside it; None if nothing is."""
+    counts, stored = metrics.get("confusion"), metrics.get("test_accuracy")
+    if not counts or not isinstance(stored, int | float):
+        return None
+    right, whole = sum(row[place] for place, row in enumerate(counts)), sum(map(sum, counts))
+    if whole and abs(right / whole - stored) > 1e-9:
+        return f"its test_accuracy is {stored:.6g}, but its confusions have {right / whole:.6g}"
+    return None
 
 
 def overfitting_gap(train: Evaluation, unseen: Evaluation) -> float:
