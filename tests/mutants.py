@@ -206,14 +206,14 @@ def _weights_after_the_thread(self: NumPy, net: Any) -> Any:
 
 
 class _SometimesAsleep(NumPy.training):
-    """Sleeps in every third segment, for much longer than threads of NumPy's BLAS spin after their work."""
+    """Sleeps in every third segment."""
 
     count = 0
 
     def segment(self, batches: Any, lr: Any, record: bool) -> Any:
         losses, start = super().segment(batches, lr, record), time.perf_counter()
         self.count += 1
-        while self.count % 3 == 0 and time.perf_counter() - start < 1.0:
+        while self.count % 3 == 0 and time.perf_counter() - start < 0.4:
             time.sleep(0.01)
         return losses
 

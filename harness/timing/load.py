@@ -109,13 +109,14 @@ def _cores_of_others(seconds: Sequence[float], others: Sequence[float], waited: 
 
 
 def stalled(seconds: Sequence[float], own: Sequence[float], delayed: Sequence[float] = ()) -> list[int]:
-    """The segments that took longer than the fastest, although their threads neither worked nor waited for a core longer."""
+    """The segments that took longer than the fastest, although their threads neither worked nor waited for a core longer. Times below
+    `SHORTEST` count as that: threads of a BLAS spin for some time after their work, which looks like work."""
     if not seconds or len(seconds) != len(own):
         return []
     waits = delayed if len(delayed) == len(own) else [0.0] * len(own)
     active = [worked + waited for worked, waited in zip(own, waits)]
     fastest = min(range(len(seconds)), key=seconds.__getitem__)
-    shortest, least = max(seconds[fastest], SHORTEST), max(active[fastest], 1e-9)
+    shortest, least = max(seconds[fastest], SHORTEST), max(active[fastest], SHORTEST)
     return [
         number
         for number, (taken, work) in enumerate(zip(seconds, active))
