@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reports import CELL, NASTY, Kept, attacked, certified, ok, report
 
-from harness.metric import Metric
 from harness.report.charts.of_report import charts_of_experiment, charts_of_run, labels, who_of
 from harness.report.charts.scales import mark_text, scale_of
 from harness.report.charts.svg import COLOURS, SHAPES, as_file, draw, palette_of
@@ -223,8 +222,3 @@ def test_the_charts_of_a_thousand_cells_stay_small():
     found = Report.of(Kept(results))
     drawn = [draw(chart, palette_of(list("abcde"))) for chart in charts(found).values()]
     assert sum(map(len, drawn)) < 1_500_000
-
-
-def test_a_chart_of_a_metric_uses_its_format():
-    metric = Metric("sharpness", "sharpness", "size", better="lower")
-    assert Axis(metric.header, metric.format, better=metric.better).better == "lower"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.metric import number_text
 from harness.report.charts.values import Axis
 
 MARKS = 5
@@ -98,11 +97,3 @@ def mark_text(value: float, axis: Axis) -> str:
         if abs(value) >= size * (10 if letter == "k" else 1):
             return f"{value / size:.4g}{letter}"
     return f"{value:.4g}"
-
-
-def value_text(value: float, axis: Axis) -> str:
-    """A value in full, for readers who point at it."""
-    return number_text(value, axis.format)
-
-
-Placer = Callable[[float], float]
