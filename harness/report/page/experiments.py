@@ -16,8 +16,8 @@ from harness.report.text.results import OF_PEAK, headers_of
 from harness.report.text.results import cells_of as texts_of
 from harness.report.text.tables import LEFT_COLUMNS, Table
 
-FEWEST_SHOWN = 4
-"""This many charts of an experiment are shown at once; the others are under "More charts"."""
+AT_ONCE = 4
+"""The number of charts of an experiment that are shown at once; the others are under "More charts"."""
 
 
 def experiment(
@@ -28,17 +28,17 @@ def experiment(
     yield results(report, title, rows, place, cells)
     drawn = [figure(chart, palette, place) for chart in charts_of_experiment(report, rows)]
     if drawn:
-        yield element("div", *drawn[:FEWEST_SHOWN], class_="charts")
+        yield element("div", *drawn[:AT_ONCE], class_="charts")
     others = [
         *curves(title, rows, report.metrics[rows[0]["task"]]),
         *judgements(report, title, rows, report.metrics[rows[0]["task"]]),
     ]
     tables = [plain_table(found, f"{place}-more-{number}") for number, found in enumerate(others)]
-    if drawn[FEWEST_SHOWN:] or tables:
+    if drawn[AT_ONCE:] or tables:
         yield element(
             "details",
             element("summary", "More charts and tables"),
-            element("div", *drawn[FEWEST_SHOWN:], class_="charts"),
+            element("div", *drawn[AT_ONCE:], class_="charts"),
             *tables,
         )
 
