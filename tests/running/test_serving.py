@@ -124,8 +124,9 @@ def test_a_port_that_is_taken_is_refused(run):
 def watching(*arguments):
     """A command of samebench that serves, and the address that it prints."""
     process = subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
-    )
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell ignores it for what it starts with &
+    )  # fmt: skip
     try:
         said = ""
         while not (found := re.search(r"http://127\.0\.0\.1:\d+/", said)):
