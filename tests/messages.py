@@ -129,7 +129,7 @@ def messages() -> Iterator[Message]:
 
 
 def _more(call: ast.Call) -> str:
-    """What the reader of a file adds to its refusal."""
+    """The advice that `opened` adds to the message of a refusal."""
     if isinstance(call.func, ast.Name) and call.func.id == "Refusal":
         given = next(
             (_text(keyword.value) for keyword in call.keywords if keyword.arg == "do"), "get it again, or save ..."

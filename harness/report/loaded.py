@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import Unavailable, UsageError
 from harness.options import nearest
@@ -13,7 +13,7 @@ from harness.report.flat import long_rows, wide_rows
 from harness.report.summary import Report, StoredRun
 from harness.report.terminal import draw_table
 from harness.report.text.overview import report_overview
-from harness.report.text.results import report_experiments, report_tables
+from harness.report.text.results import report_tables
 from harness.result import Result
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ class Plots:
 
     def names(self) -> list[str]:
         """The names of all charts of the run."""
-        return [chart.name for _, chart in self._all()]
+        from harness.report.charts.of_report import charts_of_report
+
+        return [chart.name for _, chart in charts_of_report(self._report)]
 
     def speed(self, of: int = 0, ax: Axes | None = None) -> Figure:
         """The speed of every cell, with means and intervals."""
@@ -138,20 +140,13 @@ class Plots:
 
     def chart(self, name: str, of: int = 0, ax: Axes | None = None) -> Figure:
         """The chart with this name; see `names`."""
-        from harness.report.charts.of_report import who_of
+        from harness.report.charts.of_report import charts_of_report, who_of
         from harness.report.charts.plots import plot
         from harness.report.charts.svg import palette_of
 
-        found = [chart for _, chart in self._all() if chart.name == name]
+        found = [chart for _, chart in charts_of_report(self._report) if chart.name == name]
         if not 0 <= of < len(found):
             hint = nearest(name, dict.fromkeys(self.names())) if not found else f"give `of` from 0 to {len(found) - 1}"
             raise UsageError(f"this run has no chart {name!r} number {of}; {hint}", code="unknown-name")
         palette = palette_of([who_of(row) for row in self._report.summary])
         return plot(found[of], palette, ax)
-
-    def _all(self) -> Iterator[tuple[str, Any]]:
-        from harness.report.charts.of_report import charts_of_experiment, charts_of_run
-
-        for title, rows in report_experiments(self._report).items():
-            yield from ((title, chart) for chart in charts_of_experiment(self._report, rows))
-        yield from (("", chart) for chart in charts_of_run(self._report))

@@ -270,7 +270,7 @@ def tags_of(name: str) -> list[tuple[str, list[str]]]:
 
 
 DRAWN = ("g", "path", "rect", "text")
-"""Elements of charts. How many there are depends on the length of labels."""
+"""Elements of charts. Their number depends on the lengths of labels."""
 
 DRAWN_BY = {"class", "d", "data-text", "data-who", "fill-opacity", "height", "transform", "width", "x", "y"}
 

@@ -7,19 +7,17 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from harness.report.charts.of_report import charts_of_experiment, charts_of_run, who_of
+from harness.report.charts.of_report import charts_of_report, who_of
 from harness.report.charts.svg import as_file, palette_of
-from harness.report.charts.values import Chart
 from harness.report.summary import Report
 from harness.report.text.footer import footer
-from harness.report.text.results import report_experiments
 
 
 def report_figures(report: Report, form: Literal["svg", "png"]) -> Iterator[tuple[str, bytes]]:
     """The name and the contents of a file for each chart. Each carries the experiment, the machine and the versions."""
     palette = palette_of([who_of(row) for row in report.summary] or [""])
     about, known = next(iter(footer(report)), ""), dict[str, int]()
-    for title, chart in _titled(report):
+    for title, chart in charts_of_report(report):
         name = _file_name(f"{title.partition(':')[0]}-{chart.name}" if title else chart.name, known)
         if form == "svg":
             yield name, as_file(chart, palette, ". ".join(filter(None, (title, about)))).encode(errors="replace")
@@ -29,13 +27,6 @@ def report_figures(report: Report, form: Literal["svg", "png"]) -> Iterator[tupl
             data = io.BytesIO()
             plot(chart, palette).savefig(data, format="png")
             yield name, data.getvalue()
-
-
-def _titled(report: Report) -> Iterator[tuple[str, Chart]]:
-    """Every chart with the title of its experiment; charts of the whole run have none."""
-    for title, rows in report_experiments(report).items():
-        yield from ((title, chart) for chart in charts_of_experiment(report, rows))
-    yield from (("", chart) for chart in charts_of_run(report))
 
 
 def _file_name(text: str, known: dict[str, int]) -> str:

@@ -27,7 +27,7 @@ from harness.report.charts.values import (
 from harness.report.stats import Typical
 from harness.report.summary import Report, disturbed, peak_bytes, work_seconds
 from harness.report.text.costs import costs
-from harness.report.text.results import EXACT, one_each
+from harness.report.text.results import EXACT, one_each, report_experiments
 from harness.report.text.tables import network_text, rate, row_names
 from harness.result import Result
 
@@ -51,6 +51,13 @@ LONGEST_TRAINING = 1e6
 TRAIN_LIMIT = "train_limit"
 SMALLEST = 1e-18
 """Deviations of 0 are drawn here, because the axis has logarithms."""
+
+
+def charts_of_report(report: Report) -> Iterator[tuple[str, Chart]]:
+    """Every chart with the title of its experiment; charts of the whole run have none."""
+    for title, rows in report_experiments(report).items():
+        yield from ((title, chart) for chart in charts_of_experiment(report, rows))
+    yield from (("", chart) for chart in charts_of_run(report))
 
 
 def charts_of_experiment(report: Report, rows: Sequence[dict[str, Any]]) -> Iterator[Chart]:

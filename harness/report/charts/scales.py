@@ -45,7 +45,7 @@ class Scale:
 
 
 def scale_of(axis: Axis, values: Iterable[float]) -> Scale:
-    """The scale that shows all these values, what the axis always shows, and its limit."""
+    """A scale for these values. It also shows the values in `axis.holds`, and the limit."""
     limit = [axis.limit] if axis.limit is not None else []
     every = [value for value in (*values, *axis.holds, *limit) if math.isfinite(value) and (value > 0 or not axis.log)]
     low, high = (min(every), max(every)) if every else (1.0, 1.0)

@@ -38,7 +38,7 @@ class Point(NamedTuple):
     x: float
     y: float
     text: str
-    """What the reader sees who points at it."""
+    """The text that appears when the reader points at it."""
 
     interval: Interval | None = None
     """The interval of `y`."""
@@ -71,7 +71,7 @@ class StripRow(NamedTuple):
     dots: Sequence[Dot]
     mean: Interval | None = None
     text: str = ""
-    """What the reader sees who points at the mean."""
+    """The text that appears when the reader points at the mean."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How to repeat a run: its settings, the versions of its packages, and its machine."""
+"""The section "Repeat this": the settings of a run, the versions of its packages, and its machine."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def evaluate(loss: LossName, logits: Array, labels: Array, classes: Sequence[str
 
 
 def contradiction(metrics: Mapping[str, Any]) -> str | None:
-    """What is wrong if the accuracy in these metrics of a task is not that of the confusions beside it; None if nothing is."""
+    """Compare the accuracy of a task with its confusion matrix. Returns a message if they disagree, and None if they agree."""
     counts, stored = metrics.get("confusion"), metrics.get("test_accuracy")
     if not counts or not isinstance(stored, int | float):
         return None
