@@ -28,7 +28,7 @@ _HOMES = {
     "harness.hookspecs": "hookimpl",
     "harness.metric": "Metric headline_of number_text",
     "harness.pictures.augmentation": "Augmentation",
-    "harness.pictures.files": "RESIZE_VERSION read_picture",
+    "harness.pictures.files": "RESIZE_VERSION picture_errors read_picture",
     "harness.pictures.own_pipeline": "FileExamples Pipeline",
     "harness.pictures.inputs": "DatasetLoader LoadRequest",
     "harness.pretrained.entries": "Pretrained from_keras in_package verified",
@@ -113,6 +113,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.options import check_ranges as check_ranges
     from harness.pictures.augmentation import Augmentation as Augmentation
     from harness.pictures.files import RESIZE_VERSION as RESIZE_VERSION
+    from harness.pictures.files import picture_errors as picture_errors
     from harness.pictures.files import read_picture as read_picture
     from harness.pictures.inputs import DatasetLoader as DatasetLoader
     from harness.pictures.inputs import LoadRequest as LoadRequest

@@ -10,8 +10,7 @@ import numpy as np
 
 from harness.backend import Backend
 from harness.data import Batches, Examples
-from harness.errors import DataError, SamebenchError
-from harness.pictures.files import read_picture
+from harness.pictures.files import picture_errors, read_picture
 from harness.pictures.filters import stepped
 from harness.reference.losses import probabilities
 from harness.spec import Array, Model, Shape, Weights
@@ -20,15 +19,9 @@ from harness.spec import Array, Model, Shape, Weights
 def picture_in(file: Path, shape: Shape, steps: Sequence[str] = ()) -> Array:
     """The middle of a picture file, resized to the input shape of a network, and processed by the same steps as the network's
     training pictures."""
-    try:
+    with picture_errors(file):
         picture = read_picture(file, shape)
         return next(stepped(steps, picture[None], 255)) if steps else picture
-    except SamebenchError:
-        raise
-    except Exception as error:  # Pillow raises many types of errors for a damaged file
-        raise DataError(
-            f"{file} cannot be read as a picture: {error}; give a JPEG or PNG file", code="unreadable-file"
-        ) from None
 
 
 def seen_in(backend: Backend[Any], model: Model, weights: Weights, picture: Array) -> Array:

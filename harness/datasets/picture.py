@@ -14,9 +14,9 @@ from harness import (
     DatasetLoader,
     Examples,
     LoadRequest,
-    SamebenchError,
     UsageError,
     hookimpl,
+    picture_errors,
     read_picture,
 )
 
@@ -27,14 +27,8 @@ def picture(request: LoadRequest) -> Dataset:
     file = Path(os.path.expanduser(request.argument))
     if not file.is_file():
         raise DataError(f"there is no picture {file}: give the path of a file that exists", code="not-found")
-    try:
+    with picture_errors(file):
         pixels = read_picture(file, request.shape)
-    except SamebenchError:
-        raise
-    except Exception as error:  # Pillow raises many types of errors for a damaged file
-        raise DataError(
-            f"{file} cannot be read as a picture: {error}; give a JPEG or PNG file", code="unreadable-file"
-        ) from None
     alone = Examples(pixels[None], np.zeros(1, np.int32))
     return Dataset(f"picture:{file.name}", ("picture",), alone, alone, is_one_picture=True)
 

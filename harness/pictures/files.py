@@ -7,12 +7,13 @@ pixels, and they are those that a photo viewer shows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from harness.errors import DataError
+from harness.errors import DataError, SamebenchError
 from harness.spec import Array, Shape
 
 RESIZE_VERSION = 2
@@ -32,6 +33,19 @@ def read_picture(file: Path, shape: Shape) -> Array:
     with Image.open(file, formats=FORMATS) as image:
         ImageOps.exif_transpose(image, in_place=True)
         return _fitted(image, shape)
+
+
+@contextmanager
+def picture_errors(file: Path) -> Iterator[None]:
+    """Turn every error about a picture file into an error of samebench that names the file."""
+    try:
+        yield
+    except SamebenchError:
+        raise
+    except Exception as error:  # Pillow raises many types of errors for a damaged file
+        raise DataError(
+            f"{file} cannot be read as a picture: {error}; give a JPEG or PNG file", code="unreadable-file"
+        ) from None
 
 
 def resize_pictures(images: Array, pixel_max: int, shape: Shape) -> Iterator[Array]:
