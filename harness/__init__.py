@@ -36,6 +36,7 @@ _HOMES = {
     "harness.recipe": "Adam AdamW Constant Cosine LossName Objective Optimizer Recipe SGD Schedule StepDecay Warmup",
     "harness.reference.losses": "probabilities",
     "harness.report.loaded": "Run",
+    "harness.report.logbook": "Logbook LoggedCell",
     "harness.report.markdown": "markdown_table markdown_text",
     "harness.report.charts.files": "report_figures",
     "harness.report.flat": "columns_of long_rows wide_rows",
@@ -141,6 +142,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers; a test compar
     from harness.report.flat import long_rows as long_rows
     from harness.report.flat import wide_rows as wide_rows
     from harness.report.loaded import Run as Run
+    from harness.report.logbook import Logbook as Logbook
+    from harness.report.logbook import LoggedCell as LoggedCell
     from harness.report.markdown import markdown_table as markdown_table
     from harness.report.markdown import markdown_text as markdown_text
     from harness.report.page.page import html_page as html_page

@@ -28,6 +28,7 @@ GROUPS = {
     "Look": {
         "report": "looking",
         "watch": "watching",
+        "results": "results",
         "list": "looking",
         "show": "looking",
         "doctor": "checking",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.backend import Backend
     from harness.pictures.inputs import DatasetLoader
     from harness.pretrained.entries import Pretrained
+    from harness.report.logbook import Logbook
     from harness.task import ModelBuilder, Task
 
 PROJECT = "samebench"
@@ -59,4 +60,11 @@ def samebench_tasks() -> Sequence[Task]:
 def samebench_reporters() -> Mapping[str, Callable[..., str | bytes | Mapping[str, bytes]]]:
     """Return report formats by name: functions that write a report as text, as bytes, or as several files by their names. A function
     with the parameter `*reports` takes several runs."""
+    raise NotImplementedError
+
+
+@hookspec
+def samebench_sinks() -> Mapping[str, Callable[[Logbook], None]]:
+    """Return trackers of experiments by name: functions that take a `Logbook` and write each of its cells. A function runs in a
+    process of its own, between the cells of the run."""
     raise NotImplementedError

@@ -153,20 +153,19 @@ class Plugins:
     weights: Catalogue[Any] = field(default_factory=lambda: Catalogue("entry of weights"))
     tasks: Catalogue[Any] = field(default_factory=lambda: Catalogue("task"))
     reporters: Catalogue[Any] = field(default_factory=lambda: Catalogue("report format"))
+    sinks: Catalogue[Any] = field(default_factory=lambda: Catalogue("sink"))
     broken: dict[str, str] = field(default_factory=dict)
 
     def refused(self) -> dict[str, str]:
         """Reasons for plugins that are broken and names that are claimed twice."""
-        catalogues = (self.models, self.datasets, self.weights, self.tasks, self.reporters)
+        catalogues = (self.models, self.datasets, self.weights, self.tasks, self.reporters, self.sinks)
         return self.broken | {name: str(error) for catalogue in catalogues for name, error in catalogue.refused.items()}
 
 
 def load_plugins() -> Plugins:
     """Load every plugin that is not a backend. Broken plugins are left out, with the reason in `broken`."""
     found = Plugins()
-    offered: dict[str, list[tuple[str, str, Any]]] = {
-        kind: [] for kind in ("models", "datasets", "weights", "tasks", "reporters")
-    }
+    offered: dict[str, list[tuple[str, str, Any]]] = {}
     for name, points in sorted(_by_name(_entry_points(PLUGINS)).items()):
         try:
             if len(points) > 1:
@@ -180,12 +179,13 @@ def load_plugins() -> Plugins:
                 "weights": [(entry.name, entry) for entries in hook.samebench_weights() for entry in entries],
                 "tasks": [(task.name, task) for tasks in hook.samebench_tasks() for task in tasks],
                 "reporters": [pair for reporters in hook.samebench_reporters() for pair in reporters.items()],
+                "sinks": [pair for sinks in hook.samebench_sinks() for pair in sinks.items()],
             }
         except (Exception, SystemExit) as error:
             found.broken[name] = f"{type(error).__name__}: {error}"
             continue
         for kind, pairs in things.items():
-            offered[kind] += [(f"{_owner(points[0])} ({module})", *pair) for pair in pairs]
+            offered.setdefault(kind, []).extend((f"{_owner(points[0])} ({module})", *pair) for pair in pairs)
     for kind, claims in offered.items():
         getattr(found, kind).fill(claims)
     return found

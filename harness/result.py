@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -171,6 +172,12 @@ class Result:
     def who(self) -> str:
         """The backend and the mode, as reports show them."""
         return f"{self.shown}/{self.cell.mode}"
+
+    @property
+    def speed(self) -> float | None:
+        """The median speed of its timed segments; None if it has none."""
+        speeds = self.time.get("images_per_s")
+        return statistics.median(speeds) if speeds else None
 
     @property
     def verdict(self) -> Verdict:

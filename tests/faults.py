@@ -628,9 +628,14 @@ FAULTS = [
     ),
     Fault(
         69,
-        "A server that gets the results is down",
-        "Not injected",
-        why_not="samebench sends results nowhere: it writes files only.",
+        "A sink fails, hangs, ends too early, or is missing",
+        "Sinks that raise an error, never answer or never end, beside a good one",
+        (
+            "tests/running/test_sinks.py::test_a_sink_that_ends_is_given_up_and_the_others_go_on",
+            "tests/running/test_sinks.py::test_a_sink_that_hangs_is_ended_in_time_with_all_that_it_has_started",
+            "tests/running/test_sinks.py::test_a_sink_ends_with_a_runner_that_is_killed",
+            "tests/running/test_sinks.py::test_run_logs_to_sinks_and_a_failing_one_changes_nothing",
+        ),
     ),
     Fault(
         70,

@@ -38,7 +38,7 @@ HALVES, FEWEST = 5, 64
 """The number of points of a learning curve, each with half of the pictures of the next; and its smallest number of pictures:
 fewer do not fill the usual batches."""
 
-NAMES = {"task": "tasks", "backend": "backends", "mode": "modes", "pipeline": "data.pipeline"}
+NAMES = {"task": "tasks", "backend": "backends", "mode": "modes", "pipeline": "data.pipeline", "sink": "sinks"}
 ELSEWHERE = ("sets", "pythons", "no_parity", "seeds", "out", "strict", "allow_differs", "yes", "dry_run", "aa", "serve")
 """Options that are not settings, or that need parsing before they become settings."""
 
@@ -57,10 +57,12 @@ def run(file: Path | None, profile: str | None, typed: Mapping[str, Any]) -> Non
 
 def _twice(typed: Mapping[str, Any]) -> Mapping[str, Any]:
     """The options of a run of one backend against itself. It has enough seeds for a verdict, if the user names none."""
-    if typed["backend"]:
-        raise UsageError(
-            "--aa BACKEND names the only backend of the run: leave --backend out", code="conflicting-options"
-        )
+    for name in ("backend", "sink"):
+        if typed[name]:
+            raise UsageError(
+                f"--aa BACKEND runs this backend alone, twice, and logs nothing: leave --{name} out",
+                code="conflicting-options",
+            )
     return {**typed, "backend": (typed["aa"],), "seeds": typed["seeds"] or str(FEWEST_RATES)}
 
 
@@ -82,8 +84,12 @@ def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
         raise UsageError(
             f"{folder} is the run itself: choose another --out for its repetition", code="conflicting-options"
         )
-    record = Source(f"{folder}/run.json", Store.open(folder).run["config"], recorded=True)
-    named = each_once([_python(text) for text in typed["pythons"]])
+    config = {name: value for name, value in Store.open(folder).run["config"].items() if name != "sinks"}
+    record = Source(
+        f"{folder}/run.json", config, recorded=True
+    )  # a stranger's run may name a place of his own for a sink
+    sinks = [Source("--sink", {"sinks": typed["sink"]})] if typed["sink"] else []
+    named = each_once([*(_python(text) for text in typed["pythons"]), *sinks])
     _refuse_programs(folder, Settings.of(load_plugins(), [record]), typed["backend"], named)
     run_sources([record, *named], typed)
 
@@ -167,7 +173,7 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
     start, before = time.perf_counter(), Reading.now()
     dry = typed.get("dry_run", False)
     launch = launch_of(sources, yes=typed["yes"] or dry, start=not dry)
-    cells, config = launch.cells, launch.settings.config
+    cells, config, sinks = launch.cells, launch.settings.config, launch.sinks
     if not cells:
         say("Nothing to run: no backend is installed; see: samebench list backends", err=True)
         sys.exit(NOTHING)
@@ -187,7 +193,7 @@ def run_sources(sources: Sequence[Source], typed: Mapping[str, Any], form: str =
         if typed.get("aa"):
             folders = run_twice(store.folder, limits, watcher, launch)
         else:
-            Runner(store, limits, watcher).run(cells, launch.record, config.parity)
+            Runner(store, limits, watcher, sinks).run(cells, launch.record, config.parity)
     if typed.get("aa"):
         _report_twice(folders)
         return

@@ -27,6 +27,7 @@ def everything(try_backends: bool = False) -> dict[str, list[dict[str, Any]]]:
             for name in plugins.weights
         ],
         "reporters": [{"name": name} for name in plugins.reporters],
+        "sinks": [{"name": name} for name in plugins.sinks],
     }
     found["models"] = [model for model in found["models"] if model]
     if refused := plugins.refused():

@@ -20,7 +20,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.report.summary import Report
 
-PLUGIN_KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters")
+PLUGIN_KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters", "sinks")
 
 
 @click.command("list", epilog="Example: samebench list backends --json")
@@ -28,7 +28,7 @@ PLUGIN_KINDS = ("backends", "tasks", "models", "datasets", "weights", "reporters
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @option("--probe", is_flag=True, help="Start each backend in a process of its own to test whether it works.")
 def list_command(kind: str | None, as_json: bool, probe: bool) -> None:
-    """List backends, tasks, networks, datasets, weights and report formats. Imports no framework."""
+    """List backends, tasks, networks, datasets, weights, report formats and sinks. Imports no framework."""
     from harness.commands.listing import as_text, everything
 
     found = everything(probe)

@@ -45,7 +45,7 @@ def completed(names: Callable[[], Iterable[str]], files: bool = False) -> Comple
 
 
 BACKENDS = completed(backends, files=True)
-MODELS, TASKS, REPORTERS = (completed(plugins_of(kind)) for kind in ("models", "tasks", "reporters"))
+MODELS, TASKS, REPORTERS, SINKS = (completed(plugins_of(kind)) for kind in ("models", "tasks", "reporters", "sinks"))
 OVERHEADS = completed(overheads)
 DATASETS = completed(plugins_of("datasets"))
 WEIGHTS = completed(plugins_of("weights"), files=True)

@@ -17,6 +17,13 @@ def _where_to(command: Callable[..., None]) -> Callable[..., None]:
     for shared in (
         option("--yes", is_flag=True, help="Confirm a run of more than 1,000 cells."),
         option("--strict", is_flag=True, help="Exit with 1 if a cell is unsupported or has a warning."),
+        option(
+            "--sink",
+            multiple=True,
+            metavar="NAME[=PLACE]",
+            shell_complete=names.SINKS,
+            help="A tracker that gets every finished cell: tensorboard, mlflow or wandb; may be repeated.",
+        ),
         option("--allow-differs", is_flag=True, help="Exit with 0 even if a verdict is `differs`."),
         option(
             "--out",

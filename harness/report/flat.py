@@ -6,8 +6,7 @@ long: a row for each number, also for each point of a curve and each timed segme
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.forms import is_number
@@ -36,12 +35,11 @@ def wide_rows(report: Report) -> list[Flat]:
 
 def _wide(result: Result) -> Flat:
     cell = result.cell
-    speeds = result.time.get("images_per_s")
     found: Flat = {"task": cell.task, "backend": cell.backend, "shown": result.shown}
     found |= {name: getattr(cell, name) for name in WHAT if name not in ("task", "status")}
     found |= {"status": result.status, "reason": result.reason, "parity.verdict": result.verdict.text}
     found |= paths({"options": dict(cell.options), "metrics": result.metrics, "time": result.time})
-    found |= {SPEED: statistics.median(speeds)} if speeds else {}
+    found |= {SPEED: result.speed} if result.speed is not None else {}
     found |= {"disturbed": disturbed(result)} if result.status == "ok" else {}
     found |= paths({"parameters": result.parameters, "memory": result.memory, "parity": _numbers(result.parity)})
     return found | {"warnings": "; ".join(result.warnings)}
@@ -64,11 +62,12 @@ def long_rows(report: Report) -> list[Flat]:
     return [
         {"backend": result.shown} | {name: getattr(result.cell, name, result.status) for name in WHAT} | number
         for result in report.results
-        for number in _numbers_of(result, report.metrics.get(result.cell.task, ()))
+        for number in numbers_of(result, report.metrics.get(result.cell.task, ()))
     ]
 
 
-def _numbers_of(result: Result, metrics: Any) -> Iterator[Flat]:
+def numbers_of(result: Result, metrics: Sequence[Metric]) -> Iterator[Flat]:
+    """Each number of a cell: its name, its place on a curve, and its value."""
     declared = {metric.name: metric for metric in metrics}
     for name, value in result.metrics.items():
         if is_number(value):

@@ -233,7 +233,7 @@ def _row(group: Sequence[Result], known: Basis, metrics: Sequence[Metric]) -> di
             row["peak_bytes"] = max(peaks)
         if shares := [share for result in good if (share := _peak_share(result))]:
             row["peak_share"] = geometric_interval(shares)["median"]
-        if inputs := [found for result in good if (found := _input(result.time))]:
+        if inputs := [found for result in good if (found := _input(result))]:
             row["input"] = {
                 name: geometric_interval([one[name] for one in inputs]) for name in ("read_per_s", "in_memory_per_s")
             }
@@ -252,22 +252,23 @@ def work_seconds(time: Mapping[str, Any]) -> float:
     return sum(s for name, s in phases.items() if isinstance(s, int | float) and name.split("_")[-1] not in AROUND)
 
 
-def _input(time: Mapping[str, Any]) -> dict[str, float]:
+def _input(result: Result) -> dict[str, float]:
     """The speeds of a cell with `--pipeline own`: of reading alone, and of training on pictures in memory; and the share of its time
     that it loses to its input. Empty for other cells."""
-    if not (time["images_per_s"] and time.get("read_per_s") and time.get("in_memory_per_s")):
+    time, speed = result.time, result.speed
+    if not (speed and time.get("read_per_s") and time.get("in_memory_per_s")):
         return {}
     read, in_memory = (statistics.median(time[name]) for name in ("read_per_s", "in_memory_per_s"))
-    waiting = max(0.0, 1 - statistics.median(time["images_per_s"]) / in_memory)
+    waiting = max(0.0, 1 - speed / in_memory)
     return {"read_per_s": read, "in_memory_per_s": in_memory, "waiting": waiting}
 
 
 def _peak_share(result: Result) -> float | None:
     """The arithmetic of the cell per second, as a share of the peak that was measured in its process; None if it is not known."""
     time = result.time
-    if not (time["images_per_s"] and time.get("flops") and time.get("peak_flops")):
+    if not (result.speed and time.get("flops") and time.get("peak_flops")):
         return None
-    return float(statistics.median(time["images_per_s"]) * time["flops"] / time["peak_flops"])
+    return float(result.speed * time["flops"] / time["peak_flops"])
 
 
 def peak_bytes(memory: Mapping[str, int | None]) -> int | None:

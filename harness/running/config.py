@@ -82,6 +82,8 @@ class Config:
     """The memory that a cell may use, in GiB; none for no limit."""
     data_dir: str | None = None
     offline: bool = False
+    sinks: tuple[str, ...] = ()
+    """Trackers of experiments that get every finished cell: NAME, or NAME=PLACE. The record of a run does not name them."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -222,6 +224,7 @@ class Settings:
         tasks = {f"{name}.{path}": value for name in used["task"] for path, value in flatten(self.tasks[name]).items()}
         data = {f"data.{path}": value for path, value in flatten(self.data).items()}
         python = {f"python.{name}": path for name, path in self.python.items()}
+        del config["sinks"]
         return config | data | tasks | python
 
 

@@ -20,6 +20,7 @@ from harness.running.doctor import one_device
 from harness.running.experiments import Experiment, experiments
 from harness.running.plan import TRAIN_LIMIT, plan_cells
 from harness.running.runner import Limits
+from harness.running.sinks import Wanted, wanted_sinks
 from harness.storage.places import Places
 from harness.worker.networks import builder_of, network_of
 
@@ -39,6 +40,11 @@ class Launch(NamedTuple):
     def record(self) -> dict[str, Any]:
         """The settings for run.json."""
         return self.settings.as_record(self.cells)
+
+    @property
+    def sinks(self) -> list[Wanted]:
+        """The trackers of experiments that get every finished cell."""
+        return wanted_sinks(self.settings.config.sinks, self.plugins)
 
     def check(self) -> None:
         """Raise an error now, not in every cell, if data or weights are wrong, or if a network does not allow the options."""

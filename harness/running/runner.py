@@ -22,6 +22,7 @@ from harness.report.declared import installed_metrics, stored_metrics
 from harness.result import SHOWN, Cell, Result
 from harness.running.crosscheck import cases, judge
 from harness.running.process import Ended, run_worker
+from harness.running.sinks import Wanted, sinking
 from harness.running.store import Store
 from harness.storage.atomic import free, read_json
 from harness.storage.places import file_hash
@@ -69,6 +70,8 @@ class Runner:
     store: Store
     limits: Limits
     watcher: Watcher
+    sinks: Sequence[Wanted] = ()
+    """The trackers of experiments that get every finished cell."""
 
     def run(self, cells: Sequence[Cell], config: Mapping[str, Any], parity: bool) -> None:
         """Run the cells that have no result yet. The seeds follow one another, and the backends of an experiment with a seed run
@@ -91,18 +94,23 @@ class Runner:
             }
             self.store.save_run(record)
             todo = [cell for cell in cells if not self._is_done(cell)]
+            done = [cell for cell in cells if cell not in todo]
             turns = list(_in_turns(todo, order_seed))
             self.watcher.planned(turns)
-            if parity:
-                self._certify(cells, {cell.configuration for cell in todo}, shown)
-            for number, cell in enumerate(turns, 1):
-                self.watcher.started(f"{cell.task} {shown[cell.backend]}/{cell.mode} seed {cell.seed}", cell)
-                result = self.run_cell(cell, len(cells) - len(todo) + number)
-                result.evidence[SHOWN] = shown[cell.backend]
-                self.watcher.finished(result, number, len(todo))
-            if parity:
-                self.store.save_run(record)  # a cell may have changed the file
-                self._judge(cells, shown)
+            with sinking(self.store, self.sinks, self.watcher.say) as log:
+                for cell in done:
+                    log(cell.key)
+                if parity:
+                    self._certify(cells, {cell.configuration for cell in todo}, shown)
+                for number, cell in enumerate(turns, 1):
+                    self.watcher.started(f"{cell.task} {shown[cell.backend]}/{cell.mode} seed {cell.seed}", cell)
+                    result = self.run_cell(cell, len(done) + number)
+                    result.evidence[SHOWN] = shown[cell.backend]
+                    self.watcher.finished(result, number, len(todo))
+                    log(cell.key)
+                if parity:
+                    self.store.save_run(record)  # a cell may have changed the file
+                    self._judge(cells, shown)
             self.store.save_run(record | {"finished": _now()})
 
     def _names(self, earlier: Sequence[Cell], cells: Sequence[Cell]) -> dict[str, str]:

@@ -46,5 +46,7 @@ def run(
     with watching(len(launch.cells)) as watcher:
         for reason in launch.left_out:
             watcher.say(f"left out: {reason}")
-        Runner(store, launch.limits(), watcher).run(launch.cells, launch.record, launch.settings.config.parity)
+        Runner(store, launch.limits(), watcher, launch.sinks).run(
+            launch.cells, launch.record, launch.settings.config.parity
+        )
     return Run(store, store.folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from typing import Literal
@@ -22,11 +21,9 @@ def report_figures(report: Report, form: Literal["svg", "png"]) -> Iterator[tupl
         if form == "svg":
             yield name, as_file(chart, palette, ". ".join(filter(None, (title, about)))).encode(errors="replace")
         else:
-            from harness.report.charts.plots import plot
+            from harness.report.charts.plots import plot, png_of
 
-            data = io.BytesIO()
-            plot(chart, palette).savefig(data, format="png")
-            yield name, data.getvalue()
+            yield name, png_of(plot(chart, palette))
 
 
 def _file_name(text: str, known: dict[str, int]) -> str:

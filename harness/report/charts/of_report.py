@@ -101,8 +101,7 @@ def _speeds(report: Report, rows: Sequence[Row], names: Names) -> Strip | None:
             dots = [
                 Dot(speed, f"{name}, seed {result.cell.seed}: {number_text(speed, 'rate')}/s{_why(result)}")
                 for result in _finished(report, row)
-                if result.time["images_per_s"]
-                for speed in [statistics.median(result.time["images_per_s"])]
+                if (speed := result.speed) is not None
             ]
             mark = " (disturbed)" if "disturbed" in row else ""
             text = f"{name}: {rate(row['images_per_s'])}/s{mark}"

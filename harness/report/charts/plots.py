@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from functools import partial
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +53,14 @@ def _new_axes(chart: Chart) -> Any:
     height = 1.2 + 0.45 * rows if rows else HEIGHT
     figure = Figure(figsize=(WIDTH, height), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)  # no window, so that it works without a display
+    figure._repr_png_ = partial(png_of, figure)  # type: ignore[attr-defined]  # a notebook shows it, also without pyplot
     return figure.add_subplot()
+
+
+def png_of(figure: Figure) -> bytes:
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()
 
 
 def _strip(axes: Any, chart: Strip, palette: Palette) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -34,13 +33,7 @@ class Measure:
         return self.format in ("share", "difference")
 
 
-def _speed(result: Result) -> float | None:
-    """The median of the timed segments."""
-    segments = result.time.get("images_per_s")
-    return statistics.median(segments) if segments else None
-
-
-SPEED = Measure("images_per_s", "images/s", _speed, is_timed=True, format="rate")
+SPEED = Measure("images_per_s", "images/s", lambda result: result.speed, is_timed=True, format="rate")
 WORK = Measure("work_s", "time", lambda result: work_seconds(result.time), is_timed=True, format="size")
 FIRST_STEP = Measure(
     "first_step_s", "first step", lambda result: result.time.get("first_step_s"), is_timed=True, format="size"

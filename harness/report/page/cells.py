@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -74,8 +73,8 @@ def _numbers(report: Report, result: Result) -> tuple[str, ...]:
         return "-", "-", "-", "-"
     main = headline_of(report.metrics[result.cell.task])
     value = main.value_in(result.metrics) if main else None
-    speeds, peak = result.time["images_per_s"], peak_bytes(result.memory)
-    speed = number_text(statistics.median(speeds), "rate") if speeds else "-"
+    peak = peak_bytes(result.memory)
+    speed = "-" if result.speed is None else number_text(result.speed, "rate")
     return (
         number_text(value, main.format) if main and value is not None and is_number(value) else "-",
         f"{speed} *" if disturbed(result) else speed,

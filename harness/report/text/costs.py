@@ -5,7 +5,6 @@ A backend that compiles longer may be faster afterwards. So the faster of two ba
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -45,10 +44,10 @@ def costs(report: Report, row: Row) -> dict[int, Cost]:
     return {
         result.cell.seed: Cost(
             sum(result.time.get(phase, 0.0) for phase in UNTIL_FIRST_STEP),
-            batch_size / statistics.median(result.time["images_per_s"]),
+            batch_size / speed,
         )
         for result in report.results_of(row)
-        if result.status == "ok" and result.time["images_per_s"] and not disturbed(result)
+        if result.status == "ok" and (speed := result.speed) and not disturbed(result)
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -274,9 +273,9 @@ def _is_certain(report: Report, best: Row, rows: Sequence[Row]) -> bool:
 def _speeds(report: Report, row: Row) -> dict[int, float]:
     """The speed of each finished cell by its seed."""
     return {
-        result.cell.seed: statistics.median(speeds)
+        result.cell.seed: speed
         for result in report.results_of(row)
-        if result.status == "ok" and (speeds := result.time["images_per_s"])
+        if result.status == "ok" and (speed := result.speed)
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -81,9 +80,9 @@ def _difference(main: Metric | None, before: Sequence[Result], after: Sequence[R
 def _ratio(before: Sequence[Result], after: Sequence[Result]) -> str:
     """The geometric mean of the ratios of speeds, with its interval."""
     pairs = [
-        (statistics.median(first.time["images_per_s"]), statistics.median(second.time["images_per_s"]))
+        (first.speed, second.speed)
         for first, second in _pairs(before, after)
-        if first.time["images_per_s"] and second.time["images_per_s"] and not (disturbed(first) or disturbed(second))
+        if first.speed and second.speed and not (disturbed(first) or disturbed(second))
     ]
     if not pairs:
         return "-"

@@ -1,0 +1,1 @@
+"""The sinks that ship with samebench: trackers of experiments that get every finished cell of a run."""
