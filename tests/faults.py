@@ -629,7 +629,7 @@ FAULTS = [
     Fault(
         69,
         "A sink fails, hangs, ends too early, or is missing",
-        "Sinks that raise an error, never answer or never end, beside a good one",
+        "Sinks that raise, never answer or never end, beside a good one",
         (
             "tests/running/test_sinks.py::test_a_sink_that_ends_is_given_up_and_the_others_go_on",
             "tests/running/test_sinks.py::test_a_sink_that_hangs_is_ended_in_time_with_all_that_it_has_started",

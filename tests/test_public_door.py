@@ -16,7 +16,7 @@ from harness.plugins import load_backend
 
 ROOT = Path(harness.__file__).parents[1]
 FOLDERS = {"backends": (), "harness/tasks": ("common",), **dict.fromkeys(
-    ("harness/models", "harness/datasets", "harness/weights", "harness/reporters"), ()
+    ("harness/models", "harness/datasets", "harness/weights", "harness/reporters", "harness/sinks"), ()
 )}  # fmt: skip
 """Folders of plugins, with the subfolders that are not plugins."""
 

@@ -83,7 +83,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
                 output.write(data)
     except OSError as error:
         raise UsageError(
-            f"the report cannot be written to {folder}: {error.strerror}; copy the run to a folder that is yours",
+            f"the report cannot be written to {folder}: {error.strerror}; give a copy of the run in another folder",
             code="not-writable",
         ) from None
 

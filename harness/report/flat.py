@@ -39,7 +39,8 @@ def _wide(result: Result) -> Flat:
     found |= {name: getattr(cell, name) for name in WHAT if name not in ("task", "status")}
     found |= {"status": result.status, "reason": result.reason, "parity.verdict": result.verdict.text}
     found |= paths({"options": dict(cell.options), "metrics": result.metrics, "time": result.time})
-    found |= {SPEED: result.speed} if result.speed is not None else {}
+    if (speed := result.speed) is not None:
+        found[SPEED] = speed
     found |= {"disturbed": disturbed(result)} if result.status == "ok" else {}
     found |= paths({"parameters": result.parameters, "memory": result.memory, "parity": _numbers(result.parity)})
     return found | {"warnings": "; ".join(result.warnings)}

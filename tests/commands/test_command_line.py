@@ -52,7 +52,7 @@ def values(option: click.Option) -> tuple[str, str]:
 
 def test_the_commands_have_options_with_a_single_value():
     assert len(SINGLE) > 30 and {name for name, _ in SINGLE} == set(COMMAND_NAMES) - {
-        "doctor", "list", "completion", "cache list",
+        "doctor", "list", "completion", "cache list", "results",
     }  # fmt: skip
 
 

@@ -38,12 +38,20 @@ def html_page(*reports: Report, live: bool = False) -> str:
     """The page of one run, or of several below one another."""
     palette = palette_of([who_of(row) for report in reports for row in report.summary] or [""])
     parts = [
-        join(_run(report, f"r{number}-" if len(reports) > 1 else "", palette)) for number, report in enumerate(reports)
+        join(
+            _run(
+                report,
+                f"r{number}-" if len(reports) > 1 else "",
+                palette,
+                "" if number else _controls(reports, palette),
+            )
+        )
+        for number, report in enumerate(reports)
     ]
     ratios = [ratio for report in reports for ratio in ratios_of(report, report_experiments(report))]
     title = " and ".join(_title(report) for report in reports)
     blocks = [_json("ratios", ratios), *data_blocks(reports)]
-    return _page(f"samebench: {title}", [_controls(reports, palette), *parts], blocks, live)
+    return _page(f"samebench: {title}", parts, blocks, live)
 
 
 def pictures_page(report: Report) -> str:
@@ -69,8 +77,8 @@ def closer_page(report: Report, title: str) -> str:
     return _page(title, [header, *parts], [], False)
 
 
-def _run(report: Report, prefix: str, palette: Palette) -> Iterator[Markup]:
-    """All sections of a run. Sections that have nothing to show are left out."""
+def _run(report: Report, prefix: str, palette: Palette, controls: Markup | str) -> Iterator[Markup]:
+    """All sections of a run. Sections that have nothing to show are left out. The answer comes first, then the controls."""
     found = report_experiments(report)
     places = {title: f"{prefix}x{number}" for number, title in enumerate(found)}
     of_rows = {id(row): places[title] for title, rows in found.items() for row in rows}
@@ -100,6 +108,8 @@ def _run(report: Report, prefix: str, palette: Palette) -> Iterator[Markup]:
     yield element("header", element("h1", _title(report)), menu)
     for name, title in shown:
         yield element("section", element("h2", title), *sections[name], id=f"{prefix}{name}", class_=f"part-{name}")
+        if name == "results":
+            yield Markup(controls)
 
 
 def _sameness(report: Report, prefix: str, palette: Palette) -> Iterator[Markup]:
