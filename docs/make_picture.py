@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import Report
+from harness.report.charts.plots import COLOURS as PALETTE
 from harness.running.store import Store
 
 FOLDER = Path(__file__).parent
 FILE, RUN = FOLDER / "digits.svg", FOLDER.parent / "results" / "digits"
-COLOURS = {"pytorch": "#d1495b", "keras": "#edae49", "jax": "#2e86ab"}
+COLOURS = dict(zip(("pytorch", "keras", "jax"), PALETTE, strict=False))
+"""The same colours as on the page of this run."""
 WIDTH, TOP, ROW, PANEL, GAP, LEFT = 960, 84, 34, 240, 36, 84
 LEAST = 1e-16
 """The left end of the scale of deviations; a deviation of 0 is drawn there."""

@@ -23,8 +23,12 @@ ADDRESS = "127.0.0.1"
 NAMES = (ADDRESS, "localhost", "[::1]")
 """The names of this machine in the header Host."""
 
-LATER = '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>samebench</title></head><body><p>{}</p></body></html>'
-"""A page that asks again after two seconds."""
+LATER = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>samebench</title>
+<noscript><meta http-equiv="refresh" content="2"></noscript>
+<script>setTimeout(() => location.reload(), 2000)</script></head>
+<body><p>{}</p></body></html>"""
+"""A page that asks again after two seconds. A refresh without a script would not leave an address with a hash."""
 
 
 class Pages:
@@ -45,14 +49,14 @@ class Pages:
         with self._lock:
             version = self.version()
             if self._made is None or self._made[0] != version:
-                self._made = version, self._make()
+                self._made = version, self._make(version)
             return self._made[1]
 
-    def _make(self) -> bytes:
+    def _make(self, version: str) -> bytes:
         if not self.folder.is_dir():
             return LATER.format(html.escape(f"The folder {self.folder} does not exist any more.")).encode()
         try:
-            return html_page(Report.of(Store.open(self.folder)), live=True).encode(errors="backslashreplace")
+            return html_page(Report.of(Store.open(self.folder)), live=version).encode(errors="backslashreplace")
         except (SamebenchError, OSError) as error:
             return LATER.format(html.escape(str(error))).encode(errors="backslashreplace")
 

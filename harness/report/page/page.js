@@ -280,16 +280,15 @@ window.addEventListener("hashchange", show);
 if (one("controls")) one("controls").hidden = false;
 show();
 
-// A page that a server keeps up to date asks for the number of its version, and loads itself again if that has changed.
+// A page that a server keeps up to date asks for the present version, and loads itself again if that is not its own.
 
 if ("live" in document.documentElement.dataset) {
-  let version = null;
+  const own = document.documentElement.dataset.live;
   setInterval(async () => {
     try {
       const now = await (await fetch("version", { cache: "no-store" })).text();
-      if (version !== null && now !== version) location.reload();
-      version = now;
-      document.documentElement.dataset.live = "";
+      if (now !== own) location.reload();
+      document.documentElement.dataset.live = own;
     } catch {
       document.documentElement.dataset.live = "gone";
     }

@@ -30,12 +30,9 @@ SECTIONS = (
     ("failed", "Not ok"), ("cells", "Cells"), ("repeat", "Repeat this"),
 )  # fmt: skip
 
-LIVE = "live"
-"""The name of the attribute of a page that a server keeps up to date."""
 
-
-def html_page(*reports: Report, live: bool = False) -> str:
-    """The page of one run, or of several below one another."""
+def html_page(*reports: Report, live: str = "") -> str:
+    """The page of one run, or of several below one another. `live` is its version, if a server keeps it up to date."""
     palette = palette_of([who_of(row) for report in reports for row in report.summary] or [""])
     parts = [
         join(
@@ -63,7 +60,7 @@ def pictures_page(report: Report) -> str:
     nothing = element("p", "No cell of this run has kept pictures: the tasks adversarial and ideal-image do.")
     heading = element("header", element("h1", f"Pictures of {_title(report)}"))
     notes = listing((line for lines in report_notes(report) for line in lines), class_="quiet")
-    return _page(f"samebench: pictures of {_title(report)}", [heading, *(parts or [nothing]), notes], [], False)
+    return _page(f"samebench: pictures of {_title(report)}", [heading, *(parts or [nothing]), notes], [])
 
 
 def closer_page(report: Report, title: str) -> str:
@@ -74,7 +71,7 @@ def closer_page(report: Report, title: str) -> str:
     if bad := failed(report, ""):
         parts.append(bad)
     header = element("header", element("h1", title), element("p", report_overview(report).answer, class_="about"))
-    return _page(title, [header, *parts], [], False)
+    return _page(title, [header, *parts], [])
 
 
 def _run(report: Report, prefix: str, palette: Palette, controls: Markup | str) -> Iterator[Markup]:
@@ -167,7 +164,7 @@ DIALOG = element(
 )  # fmt: skip
 
 
-def _page(title: str, parts: Sequence[Markup], blocks: Sequence[Markup], live: bool) -> str:
+def _page(title: str, parts: Sequence[Markup], blocks: Sequence[Markup], live: str = "") -> str:
     charts, own, script = style(), _file("page.css"), _file("page.js")
     policy = "; ".join([
         "default-src 'none'", f"style-src {_allow(charts)} {_allow(own)}", f"script-src {_allow(script)}", "img-src data:",
@@ -175,7 +172,7 @@ def _page(title: str, parts: Sequence[Markup], blocks: Sequence[Markup], live: b
     ])  # fmt: skip
     body = join([element("main", join(parts)), DIALOG if blocks else "", *blocks])
     return f"""<!doctype html>
-<html lang="en"{' data-live=""' if live else ""}><head><meta charset="utf-8">
+<html lang="en"{f' data-live="{text(live)}"' if live else ""}><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
