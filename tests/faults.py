@@ -580,12 +580,16 @@ FAULTS = [
     ),
     Fault(
         64,
-        "A name contains Markdown, or a formula of a spreadsheet",
+        "A name contains Markdown, LaTeX, or a formula of a spreadsheet",
         "Twenty nasty names",
         (
             "tests/reporters/test_reporters.py::test_names_do_not_break_markdown",
             "tests/reporters/test_reporters.py::test_names_do_not_break_csv",
             "tests/commands/test_comparing.py::test_names_break_no_format",
+            "tests/commands/test_results.py::test_hostile_names_are_text_in_the_text_of_a_run",
+            "tests/reporters/test_exports.py::test_hostile_names_are_text_in_markdown",
+            "tests/reporters/test_exports.py::test_hostile_names_are_text_in_latex",
+            "tests/reporters/test_exports.py::test_hostile_names_are_text_in_plots",
         ),
     ),
     Fault(
@@ -596,6 +600,7 @@ FAULTS = [
             "tests/reporters/test_reporters.py::test_names_do_not_act_on_a_terminal",
             "tests/report/test_overview.py::test_names_do_not_act_on_a_terminal",
             "tests/running/test_forms_of_files.py::test_texts_that_a_terminal_must_not_see_are_harmless_in_every_report",
+            "tests/running/test_sinks.py::test_names_and_texts_are_plain",
         ),
     ),
     Fault(

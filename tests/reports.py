@@ -76,6 +76,18 @@ def certified(verdict: str = "equal", steps: int = 20, **numbers: float) -> dict
     return found | {"verdict": verdict, "steps": steps, "timed": timed, "excludes": []} | numbers
 
 
+def measured(backend: str = "a", seed: int = 0, speed: float = 100.0, **changes) -> Result:
+    """A finished training with phases, segments, memory and a certificate. `changes` may have changes of its cell too."""
+    time = {
+        "import_s": 1.0, "build_s": 0.1, "first_step_s": 0.5 + seed / 50, "train_s": 1.0 + seed / 10, "total_s": 3.0,
+        "rate": "training images", "images_per_s": [speed] * 5,
+    }  # fmt: skip
+    memory = {"peak_rss_bytes": 300 * 2**20 + seed, "peak_device_bytes": None}
+    given = {"backend": backend, "seed": seed, "options": {"epochs": 1, "batch_size": 32}}
+    cell = replace(CELL, **given | changes.pop("cell", {}))
+    return ok(cell, **{"time": time, "memory": memory, "parity": certified()} | changes)
+
+
 DIFFERS = "differs: losses of a network: 1e-3, limit 1e-9"
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, NamedTuple
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # read by Keras when it is imported, below
+if hidden := "jax" not in sys.modules:
+    sys.modules["jax"] = None  # type: ignore[assignment]  # TensorFlow Lite would import JAX, if it is installed
 
 import numpy as np
 import tensorflow as tf
+
+if hidden:
+    del sys.modules["jax"]
 
 from backends.keras.backend import Net, hookimpl, keras, objective_of, ops
 from backends.keras.fit import FitBackend

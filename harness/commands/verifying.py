@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.commands import NOT_OK
 from harness.commands.once import option
 from harness.commands.output import say
+
+if TYPE_CHECKING:
+    from harness.running.verifying import Verification
 
 
 @click.command("verify", epilog="Example: samebench verify results/digits")
@@ -41,11 +45,8 @@ def verify_command(folder: Path, no_certificates: bool, form: str) -> None:
     sys.exit(NOT_OK if found.refuted else 0)
 
 
-def _reasons(found: object) -> list[str]:
+def _reasons(found: Verification) -> list[str]:
     """Each reason once, with the number of its cells; what is refuted comes first, with the names of the cells."""
-    from harness.running.verifying import Verification
-
-    assert isinstance(found, Verification)
     lines = [
         f"Refuted: {check.cell.task}, {check.shown}/{check.cell.mode}, seed {check.cell.seed}, {check.name}: {check.reason}"
         for check in found.refuted

@@ -181,6 +181,9 @@ class Log:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         os.close(self._file)
         os.close(self.end)
 

@@ -94,12 +94,13 @@ class Runner:
             }
             self.store.save_run(record)
             todo = [cell for cell in cells if not self._is_done(cell)]
-            done = [cell for cell in cells if cell not in todo]
+            left = {cell.key for cell in todo}
+            done = [cell.key for cell in cells if cell.key not in left]
             turns = list(_in_turns(todo, order_seed))
             self.watcher.planned(turns)
             with sinking(self.store, self.sinks, self.watcher.say) as log:
-                for cell in done:
-                    log(cell.key)
+                for key in done:
+                    log(key)
                 if parity:
                     self._certify(cells, {cell.configuration for cell in todo}, shown)
                 for number, cell in enumerate(turns, 1):

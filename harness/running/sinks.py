@@ -19,7 +19,7 @@ from typing import NamedTuple
 from harness.environment import worker_environment
 from harness.errors import UsageError
 from harness.plugins import Plugins
-from harness.running.process import Log, how_ended
+from harness.running.process import FLOOD, LOG_LIMIT, Log, how_ended
 from harness.running.store import Store
 from harness.text import printable
 from harness.worker import guard
@@ -67,7 +67,7 @@ def sinking(
 ) -> Iterator[Callable[[str], None]]:
     """The function that gives a finished cell, by its key, to all sinks. At the end, the sinks may finish; if an error ends the
     run, they are ended at once."""
-    sinks = [_Sink(sink, store, say) for sink in wanted]
+    sinks = list(_started(store, wanted, say))
 
     def log(key: str) -> None:
         for sink in sinks:
@@ -82,6 +82,14 @@ def sinking(
     finally:
         for sink in sinks:
             sink.end()
+
+
+def _started(store: Store, wanted: Sequence[Wanted], say: Callable[[str], None]) -> Iterator[_Sink]:
+    for sink in wanted:
+        try:
+            yield _Sink(sink, store, say)
+        except OSError as error:
+            say(f"warning: the sink {sink.name} cannot be started: {error}; the run goes on without it")
 
 
 class _Sink:
@@ -111,6 +119,8 @@ class _Sink:
         with suppress(BrokenPipeError):  # it has ended, and `hear` says so
             self.process.stdin.write(f"{key}\n".encode())
         self.hear(seconds)
+        if self.works:
+            self.log.cap(FLOOD)
 
     def hear(self, seconds: float) -> None:
         """Wait for an answer. Without one, the sink is given up."""
@@ -141,8 +151,8 @@ class _Sink:
         self.works = False
 
     def _give_up(self, why: str) -> None:
-        self.end()
         words = self.log.last_lines()
+        self.end()
         last = f": {printable(words[-1][:300])}" if words else ""
         self.say(f"warning: the sink {self.name} {why}{last}; the run goes on without it")
 
@@ -157,6 +167,8 @@ class _Sink:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         end_marked(self.mark)
+        self.log.cap(LOG_LIMIT)
+        self.log.close()
         os.close(self._ours)
         os.close(self._answers)
         self._ours = -1

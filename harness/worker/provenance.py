@@ -38,7 +38,7 @@ def provenance(backend: Backend[Any]) -> dict[str, Any]:
         "samebench": samebench_version(),
         "environment": relevant_variables(os.environ),
         "accelerator": accelerator_of(backend),
-        "frameworks": [name for name in FRAMEWORKS if name in sys.modules],
+        "frameworks": [name for name in FRAMEWORKS if sys.modules.get(name)],
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import needed
 import pytest
 from command import wait_for
-from reports import CELL, NASTY, Kept, attacked, certified, judged, kept_pictures, ok, report
+from reports import CELL, NASTY, Kept, attacked, judged, kept_pictures, measured, report
 
 from harness.report.page import html_page, pictures_page
 from harness.report.summary import Report
@@ -27,25 +27,8 @@ NAMES = [
 ]
 
 
-def done(backend: str = "a", seed: int = 0, speed: float = 100.0, **changes) -> Result:
-    time = {
-        "import_s": 1.0,
-        "build_s": 0.1,
-        "first_step_s": 0.5 + seed / 50,
-        "train_s": 1.0 + seed / 10,
-        "total_s": 3.0,
-    }
-    time |= {"rate": "training images", "images_per_s": [speed] * 5}
-    memory = {"peak_rss_bytes": 300 * 2**20 + seed, "peak_device_bytes": None}
-    cell = replace(
-        CELL,
-        **({"backend": backend, "seed": seed, "options": {"epochs": 1, "batch_size": 32}} | changes.pop("cell", {})),
-    )
-    return ok(cell, **{"time": time, "memory": memory, "parity": certified()} | changes)
-
-
 SIX = [
-    done(name, seed, speed + seed % 3, metrics={"test_accuracy": 0.9 + seed / 100})
+    measured(name, seed, speed + seed % 3, metrics={"test_accuracy": 0.9 + seed / 100})
     for name, speed in (("a", 100.0), ("b", 200.0), ("c", 150.0)) for seed in range(6)
 ]  # fmt: skip
 
@@ -79,7 +62,7 @@ def test_every_run_is_shown_without_an_error_and_no_section_is_blank(open_page, 
 
 
 def test_a_thousand_cells_are_shown_within_two_seconds(open_page):
-    many = [done(name, seed, 100.0 + seed % 7) for name in "abcde" for seed in range(200)]
+    many = [measured(name, seed, 100.0 + seed % 7) for name in "abcde" for seed in range(200)]
     html, start = html_page(Report.of(Kept(many))), time.monotonic()
     page = open_page(html).page
     page.locator("#cells").scroll_into_view_if_needed()
@@ -225,7 +208,7 @@ def test_the_data_can_be_saved(open_page):
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_hostile_names_are_inert(open_page, name):
     cell = {"backend": name, "model": name, "dataset": name, "mode": name}
-    good = done(cell=cell, versions={name: name}, warnings=[name], evidence={"device": name, "data_notes": [name]})
+    good = measured(cell=cell, versions={name: name}, warnings=[name], evidence={"device": name, "data_notes": [name]})
     found = report(good, Result(replace(good.cell, seed=1), "failed", name))
     found.run["id"] = name
     page = open_page(html_page(found)).page

@@ -14,7 +14,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from reports import CELL, DIFFERS, NASTY, Kept, attacked, certified, judged, kept_pictures, ok, report
+from reports import CELL, DIFFERS, NASTY, Kept, attacked, certified, judged, kept_pictures, measured, report
 
 from harness.report.page import html_page, pictures_page
 from harness.report.page.baselines import ratios_of
@@ -34,20 +34,7 @@ HTML = [
 ]
 
 
-def done(backend: str = "a", seed: int = 0, speed: float = 100.0, **changes) -> Result:
-    time = {
-        "first_step_s": 0.5,
-        "train_s": 1.0 + seed / 10,
-        "total_s": 3.0,
-        "rate": "training images",
-        "images_per_s": [speed] * 5,
-    }
-    memory = {"peak_rss_bytes": 300 * 2**20, "peak_device_bytes": None}
-    cell = replace(CELL, **({"backend": backend, "seed": seed} | changes.pop("cell", {})))
-    return ok(cell, **{"time": time, "memory": memory, "parity": certified()} | changes)
-
-
-SIX = [done(name, seed, speed + seed % 3) for name, speed in (("a", 100.0), ("b", 200.0)) for seed in range(6)]
+SIX = [measured(name, seed, speed + seed % 3) for name, speed in (("a", 100.0), ("b", 200.0)) for seed in range(6)]
 
 
 class Page(HTMLParser):
@@ -117,8 +104,8 @@ def test_sections_without_contents_are_left_out_and_no_section_is_empty():
 @pytest.mark.parametrize(
     "results",
     [
-        [], [done()], [Result(CELL, "failed", "it broke")], [done(), Result(replace(CELL, seed=1), "crashed", "SIGSEGV")],
-        [Result(replace(CELL, seed=n), "interrupted", "not finished") for n in range(3)], [done(parity=certified(DIFFERS))],
+        [], [measured()], [Result(CELL, "failed", "it broke")], [measured(), Result(replace(CELL, seed=1), "crashed", "SIGSEGV")],
+        [Result(replace(CELL, seed=n), "interrupted", "not finished") for n in range(3)], [measured(parity=certified(DIFFERS))],
     ],
 )  # fmt: skip
 def test_every_run_has_a_page(results):
@@ -128,7 +115,7 @@ def test_every_run_has_a_page(results):
 
 
 def test_a_failed_cell_has_its_reason_and_its_log():
-    page = html_page(report(done(), Result(replace(CELL, seed=1), "crashed", "SIGSEGV; its log ends: oh")))
+    page = html_page(report(measured(), Result(replace(CELL, seed=1), "crashed", "SIGSEGV; its log ends: oh")))
     assert "1 of 2 cells are not ok" in Page(page).said and "SIGSEGV; its log ends: oh" in Page(page).said
     (data,) = packed(page)
     assert list(data["logs"]) == ["1", "0"], "logs of failed cells come first"
@@ -156,7 +143,7 @@ def test_a_long_log_is_cut_to_its_end(monkeypatch):
 
 def test_a_usual_run_is_small_and_a_thousand_cells_are_quick():
     assert len(html_page(report(*SIX))) < 150_000
-    many = [done(name, seed, 100.0 + seed % 7) for name in "abcde" for seed in range(200)]
+    many = [measured(name, seed, 100.0 + seed % 7) for name in "abcde" for seed in range(200)]
     found, start = report(*many), time.process_time()
     page = html_page(found)
     assert time.process_time() - start < 6 and len(page) < 2_500_000
@@ -256,7 +243,7 @@ def test_a_live_page_may_ask_its_own_server_only():
 def tags_of(name: str) -> list[tuple[str, list[str]]]:
     """The tags of a page in which everything that a stranger can choose has this name."""
     cell = replace(CELL, backend=name, model=name, dataset=name, mode=name)
-    good = done(cell={"backend": name, "model": name, "dataset": name, "mode": name}, versions={name: name}, warnings=[name],
+    good = measured(cell={"backend": name, "model": name, "dataset": name, "mode": name}, versions={name: name}, warnings=[name],
                 evidence={"device": name, "data_notes": [name], "host": {"processor": name}})  # fmt: skip
     pictures = replace(attacked(), cell=replace(attacked().cell, backend=name, model=name))
     found = report(

@@ -8,6 +8,7 @@ import re
 import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import needed
@@ -18,6 +19,7 @@ from harness.errors import Unavailable, UsageError
 from harness.report.flat import long_rows, wide_rows
 from harness.report.loaded import Run
 from harness.result import Result
+from harness.text import printable
 
 TIME = {
     "first_step_s": 0.5, "train_s": 1.0, "total_s": 3.0, "rate": "training images", "images_per_s": [100.0, 110.0, 300.0],
@@ -168,6 +170,62 @@ def test_hostile_names_are_text_in_latex(tmp_path):
     for name in ("50%&more_of#1{x}\\textbf{y}^~", "\\input{/etc/passwd}", "<script>alert(1)</script>", "[U+D55C]"):
         assert re.sub(r"\s+", "", name) in plain, name
     assert "root:" not in said
+
+
+# Markdown
+
+
+class Cells(HTMLParser):
+    """The texts of the cells of all tables of a page, row by row, and the tags that it has."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.tags: set[str] = set()
+        self._within = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self._within = tag in ("td", "th") or (self._within and tag not in ("tr", "table", "p", "li"))
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        self._within = self._within and tag not in ("td", "th")
+
+    def handle_data(self, data):
+        if self._within:
+            self.rows[-1][-1] += data
+
+
+def parsed(markdown: str) -> Cells:
+    """What a parser of Markdown, with the tables and links of GitHub, makes of a text."""
+    needed.package("markdown_it", "linkify_it")
+    from markdown_it import MarkdownIt
+
+    return Cells(MarkdownIt("gfm-like").render(markdown))
+
+
+def test_markdown_has_the_means_of_the_cells():
+    found = report(*SIX)
+    heads, *rows = parsed(REPORTERS["markdown"](found)).rows[:3]
+    means = {row["backend"]: f"{row['test_accuracy']['mean']:.2%}" for row in found.summary}
+    assert (
+        {row[0]: row[heads.index("test accuracy")].split()[0] for row in rows}
+        == means
+        == {"a": "91.00%", "b": "91.00%"}
+    )
+
+
+def test_hostile_names_are_text_in_markdown():
+    names = [name for name in NASTY if name.strip()]
+    cells = parsed(REPORTERS["markdown"](report(*(done(cell={"backend": name}) for name in names))))
+    shown = {row[0] for row in cells.rows}
+    assert {" ".join(printable(name).split()) for name in names} <= shown
+    assert not cells.tags & {"script", "a", "img", "b", "input"}
 
 
 # Figures

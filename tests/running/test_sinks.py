@@ -184,7 +184,7 @@ def test_a_sink_that_hangs_is_ended_in_time_with_all_that_it_has_started(store, 
 
 def test_what_a_sink_prints_is_in_its_log_alone(store, capfd):
     assert give(store, "chatty") == []
-    assert (store.folder / "sinks/chatty/log.txt").stat().st_size > 3_000_000
+    assert 500_000 < (store.folder / "sinks/chatty/log.txt").stat().st_size < 2_200_000, "a long log is cut"
     assert capfd.readouterr() == ("", "")
 
 

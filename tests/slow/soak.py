@@ -25,6 +25,9 @@ from typing import Any
 HEALTH = ("ok", "ok", "ok", "ok", "crash", "hang", "memory", "garbage", "slow end", "daemon", "leaves")
 """The health of the cells, by their seeds."""
 
+TIMEOUT = 6
+"""The time limit of a cell in seconds. A healthy one takes one second on a quiet machine."""
+
 EXPECTED = {
     "ok": ("ok",), "slow end": ("ok",), "daemon": ("ok",), "crash": ("crashed",), "hang": ("timeout",), "memory": ("oom",),
     "garbage": ("invalid",), "leaves": ("timeout", "crashed"),
@@ -119,7 +122,7 @@ def arguments(out: str, seeds: int) -> list[str]:
     options = ["segment_s=0", "scratch-cnn.epochs=1", "scratch-cnn.train_limit=64", "memory_gb=4", "threads=1"]
     return [
         sys.executable, "-m", "harness", "run", "--backend", "soaked.py", "--task", "scratch-cnn", "--precision", "float64",
-        "--no-parity", "--timeout", "3", "--seeds", str(seeds), "--out", out, *(word for o in options for word in ("--set", o)),
+        "--no-parity", "--timeout", str(TIMEOUT), "--seeds", str(seeds), "--out", out, *(word for o in options for word in ("--set", o)),
     ]  # fmt: skip
 
 
