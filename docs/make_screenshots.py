@@ -1,7 +1,7 @@
 """Takes the pictures of reports in docs/screenshots: python docs/make_screenshots.py [RUN...]
 
-Each run is shown as a page in Chromium, on a screen and on a phone, light and dark. Without arguments, the runs are those of results/.
-It needs Playwright, Pillow and the system's Chromium.
+Each run is shown as a page in Chromium, on a screen and on a phone, light and dark; a run with pictures is shown where they begin.
+Without arguments, the runs are those of results/, whose pictures are not kept. It needs Playwright, Pillow and the system's Chromium.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.running.store import Store
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "screenshots"
-RUNS = [ROOT / "results" / name for name in ("digits", "cats-vs-dogs", "attacks")]
+RUNS = [ROOT / "results" / name for name in ("digits", "cats-vs-dogs")]
 WIDTHS, SCHEMES = {1280: 1000, 390: 844}, ("light", "dark")
 """The widths of the screens, each with its height."""
 
@@ -38,6 +38,7 @@ def take(runs: list[Path]) -> None:
                     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
                     page.goto(file.as_uri())
                     page.wait_for_selector("#controls")
+                    page.evaluate("document.getElementById('pictures')?.scrollIntoView()")
                     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
                     picture = picture.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
                     picture.save(FOLDER / f"{run.name}-{width}-{scheme}.png", optimize=True)

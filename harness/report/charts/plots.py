@@ -51,9 +51,9 @@ def _new_axes(chart: Chart) -> Any:
 
     rows = len(chart.rows) if isinstance(chart, Strip) else len(chart.bars) if isinstance(chart, Stacked) else 0
     height = 1.2 + 0.45 * rows if rows else HEIGHT
-    figure = Figure(figsize=(WIDTH, height), layout="constrained", dpi=150)
+    figure: Any = Figure(figsize=(WIDTH, height), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)  # no window, so that it works without a display
-    figure._repr_png_ = partial(png_of, figure)  # type: ignore[attr-defined]  # a notebook shows it, also without pyplot
+    figure._repr_png_ = partial(png_of, figure)  # a notebook shows it, also without pyplot
     return figure.add_subplot()
 
 
