@@ -35,10 +35,12 @@ def take(runs: list[Path]) -> None:
             file.write_text(html_page(Report.of(Store.open(run))), encoding="utf-8")
             for width, height in WIDTHS.items():
                 for scheme in SCHEMES:
-                    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                    size = {"width": width, "height": height}
+                    page = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
                     page.goto(file.as_uri())
                     page.wait_for_selector("#controls")
                     page.evaluate("document.getElementById('pictures')?.scrollIntoView()")
+                    page.wait_for_timeout(500)  # pictures are loaded when they come into view
                     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
                     picture = picture.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
                     picture.save(FOLDER / f"{run.name}-{width}-{scheme}.png", optimize=True)

@@ -84,10 +84,9 @@ def rerun(folder: Path, typed: Mapping[str, Any]) -> None:
         raise UsageError(
             f"{folder} is the run itself: choose another --out for its repetition", code="conflicting-options"
         )
+    # Without sinks: the run of a stranger may name a place of his own.
     config = {name: value for name, value in Store.open(folder).run["config"].items() if name != "sinks"}
-    record = Source(
-        f"{folder}/run.json", config, recorded=True
-    )  # a stranger's run may name a place of his own for a sink
+    record = Source(f"{folder}/run.json", config, recorded=True)
     sinks = [Source("--sink", {"sinks": typed["sink"]})] if typed["sink"] else []
     named = each_once([*(_python(text) for text in typed["pythons"]), *sinks])
     _refuse_programs(folder, Settings.of(load_plugins(), [record]), typed["backend"], named)
