@@ -23,6 +23,7 @@ WORKER = {
     # tuning guide recommends another allocator. Only glibc reads these variables.
     "MALLOC_MMAP_THRESHOLD_": str(2**40),
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
+    "MALLOC_ARENA_MAX": "1",  # another thread's arena gives large memory back in spite of both thresholds
 }
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
