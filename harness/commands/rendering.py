@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from PIL import Image
 
 from harness.errors import UsageError
 from harness.plugins import load_plugins
 from harness.report.charts.files import report_figures
 from harness.report.charts.of_report import charts_of_report
-from harness.report.galleries import Card, as_bytes, best_kept, explanation, gallery_rows
+from harness.report.galleries import FEW, Card, as_file, best_kept, explanation, gallery_rows
 from harness.report.markdown import markdown_table, markdown_text
 from harness.report.summary import Report
 from harness.report.text.overview import report_overview
@@ -28,8 +25,8 @@ ENDINGS = (".svg", ".png", ".jpg")
 LIMIT = 2**28
 """The largest number of bytes of a file that is compared."""
 
-LARGE = 64
-"""Pictures with more rows are stored as JPEG."""
+QUALITY = 85
+"""The quality of larger pictures, from 0 to 100."""
 
 
 def runs_in(folder: Path) -> list[Path]:
@@ -149,9 +146,7 @@ def _gallery(report: Report, files: dict[str, bytes]) -> Iterator[str]:
 
 
 def _image(card: Card, files: dict[str, bytes]) -> str:
-    values, data = as_bytes(card.values), io.BytesIO()
-    form, ending = ("JPEG", "jpg") if len(values) > LARGE else ("PNG", "png")
-    Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values).save(data, form, quality=85)
+    form, ending = ("PNG", "png") if len(card.values) <= FEW else ("JPEG", "jpg")
     name = f"{PICTURES}/{len(files) + 1}.{ending}"
-    files[name] = data.getvalue()
+    files[name] = as_file(card, form, QUALITY)
     return f"![{markdown_text(card.what)}]({name})"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from harness.report.summary import Report
 from harness.result import Result
@@ -14,6 +16,9 @@ from harness.spec import Array
 
 SHOWN = 8
 """The largest number of pictures of an experiment."""
+
+FEW = 64
+"""Pictures with at most this many rows are stored without loss, and enlarged without smoothing."""
 
 
 class Kept(NamedTuple):
@@ -82,7 +87,7 @@ def _kept(report: Report, results: Sequence[Result]) -> list[Kept]:
 
 
 def explanation(kept: Sequence[Kept], most: int = SHOWN) -> str:
-    """What the rows of pictures show."""
+    """Sentences above the rows of pictures, which explain them."""
     if kept[0].is_ideal:
         return "All pictures start from the same noise. Below each: what the network sees, and how sure it is."
     largest, factor = _largest_change(kept)
@@ -133,3 +138,10 @@ def as_bytes(picture: Array) -> Array:
     """A picture of values from 0 to 1 as bytes, with 1 or 3 channels."""
     values = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
     return values if values.shape[-1] == 1 else values[..., :3]
+
+
+def as_file(card: Card, form: str, quality: int) -> bytes:
+    """A picture as a file of this format, such as PNG. Formats without loss ignore the quality."""
+    values, data = as_bytes(card.values), io.BytesIO()
+    Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values).save(data, form, quality=quality)
+    return data.getvalue()

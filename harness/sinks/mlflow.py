@@ -39,7 +39,7 @@ def to_mlflow(book: Logbook) -> None:
 
 
 def _experiment(client: Any, name: str, folder: Path | None) -> str:
-    """The experiment with this name. A new one has its files in the folder, if one is given."""
+    """The identifier of the experiment with this name. If it is new, it is created, with its files in this folder."""
     if known := client.get_experiment_by_name(name):
         return str(known.experiment_id)
     return str(client.create_experiment(name, (folder / "files").absolute().as_uri() if folder else None))

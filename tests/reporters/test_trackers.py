@@ -32,7 +32,7 @@ FIRST, SECOND, BROKEN = cell(), cell(seed=1), cell(seed=2)
 
 @pytest.fixture
 def store(tmp_path, monkeypatch) -> Store:
-    """A run with a good cell, one with pictures, and one that failed with a hostile reason."""
+    """A run of three cells. The first is ok, the second has pictures, and the third has failed with a hostile reason."""
     for name in ("MLFLOW_TRACKING_URI", "WANDB_MODE", "WANDB_PROJECT", "WANDB_DIR"):
         monkeypatch.delenv(name, raising=False)
     metrics = {"scratch-cnn": [metric.as_json() for metric in DECLARED]}

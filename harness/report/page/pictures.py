@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from PIL import Image, features
+from PIL import features
 
-from harness.report.galleries import SHOWN, Card, Kept, as_bytes, best_kept, explanation, gallery_rows
+from harness.report.galleries import FEW, SHOWN, Card, Kept, as_file, best_kept, explanation, gallery_rows
 from harness.report.page.markup import Column, Line, Markup, element, table
 from harness.report.summary import Report
 from harness.spec import Array
-
-FEW = 64
-"""Pictures with at most this many rows are stored without loss, and enlarged without smoothing."""
 
 QUALITY = {"picture": 76, "noisy": 55, "change": 28}
 """The quality of larger pictures of each kind, from 0 to 100. The exact pixels are in the run."""
@@ -113,11 +109,9 @@ def picture(card: Card) -> Markup:
 
 def _source(card: Card) -> str:
     """The picture as a part of the page."""
-    values, data = as_bytes(card.values), io.BytesIO()
-    form = "PNG" if len(values) <= FEW else _small_form()
-    pixels = values[..., 0] if values.shape[-1] == 1 else values
-    Image.fromarray(pixels).save(data, form, quality=QUALITY[card.kind])
-    return f"data:image/{form.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
+    form = "PNG" if len(card.values) <= FEW else _small_form()
+    data = as_file(card, form, QUALITY[card.kind])
+    return f"data:image/{form.lower()};base64,{base64.b64encode(data).decode()}"
 
 
 @cache
